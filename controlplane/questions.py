@@ -607,9 +607,11 @@ def encode(message: Question | Told) -> bytes:
 
 def decode_question(data: bytes) -> Question:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than a question."""
-    return _question.decode(data)
+    question: Question = _question.decode(data)
+    return question
 
 
 def decode_told(data: bytes) -> Told:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than an answer."""
-    return _told.decode(data)
+    told: Told = _told.decode(data)
+    return told
