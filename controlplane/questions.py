@@ -577,12 +577,40 @@ class Refusal(Reply):
 
 
 Question = (
-    AskStatus | AskBoard | AskFlows | AskSagas | AskSaga | AskDeadGroups | AskDeadLetters | Redrive | AskHealth
-    | AskEvents | AskEvent | AskExport | AskVerify | AskAt | Down
+    AskStatus
+    | AskBoard
+    | AskFlows
+    | AskSagas
+    | AskSaga
+    | AskDeadGroups
+    | AskDeadLetters
+    | Redrive
+    | AskHealth
+    | AskEvents
+    | AskEvent
+    | AskExport
+    | AskVerify
+    | AskAt
+    | Down
 )
 Body = (
-    Status | Board | Flows | Sagas | Saga | DeadGroups | DeadLetters | Redriven | Health | Events | EventDetail
-    | Exported | Verified | Past | Stopping | Progress | Refusal
+    Status
+    | Board
+    | Flows
+    | Sagas
+    | Saga
+    | DeadGroups
+    | DeadLetters
+    | Redriven
+    | Health
+    | Events
+    | EventDetail
+    | Exported
+    | Verified
+    | Past
+    | Stopping
+    | Progress
+    | Refusal
 )
 
 

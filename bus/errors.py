@@ -1,0 +1,151 @@
+"""The exception tree. Who is at fault decides the branch; each error names the thing and says what to do.
+
+    BusError
+    ├── ClientError                 yours: change the call
+    │   ├── InvalidEvent            an attribute breaks the rules (`attribute`, `why`)
+    │   ├── InvalidPattern          not a pattern
+    │   ├── AccessDenied            principal may not do this
+    │   ├── EventTooLarge           over EVENT_BYTES_MAX
+    │   ├── UnknownPartition        no such partition
+    │   ├── GroupConflict           a member's settings differ from the group's (`field`)
+    │   ├── StaleDelivery           an ack for an attempt that is over
+    │   ├── NoFleet                 nothing to connect to
+    │   └── PublishError            of publish_many: one receipt or error per event (`results`)
+    └── FleetError                  ours: wait, retry, or mend the fleet
+        ├── NotLeader               asked the wrong broker; the client retries by itself
+        ├── InsufficientReplicas    fewer than W replicas in sync: refused before appending
+        ├── BrokerUnavailable       no broker answers
+        ├── OutcomeUnknown          sent, and nobody can say whether it was appended
+        ├── UnknownProducer         the producer's window has expired
+        ├── OutOfSequence           a producer's sequence has a gap
+        ├── StaleEpoch              a sender of an older epoch
+        ├── StorageFull             disk reserve reached
+        ├── CorruptRecord           a checksum or layout is wrong
+        └── ProtocolError           a peer broke the protocol
+
+On the wire an error is `(code, message)`; `code` is the class's name.
+"""
+
+
+class BusError(Exception):
+    """Anything the bus says went wrong."""
+
+
+class ClientError(BusError):
+    """Yours: the call has to change before it can work."""
+
+
+class FleetError(BusError):
+    """Ours: the same call may work later, or after the fleet is mended."""
+
+
+class InvalidEvent(ClientError):
+    """An attribute of an event breaks the rules; `attribute` names it and `why` says how."""
+
+    def __init__(self, attribute: str, why: str = "") -> None:
+        super().__init__(f"{attribute}: {why}" if why else attribute)
+        self.attribute = attribute
+        self.why = why
+
+
+class InvalidPattern(ClientError):
+    """The text is not a pattern: empty tokens, or `>` before the end."""
+
+
+class AccessDenied(ClientError):
+    """The principal may not do this."""
+
+
+class EventTooLarge(ClientError):
+    """An event is over `limits.EVENT_BYTES_MAX`."""
+
+
+class UnknownPartition(ClientError):
+    """There is no such partition in this fleet."""
+
+
+class GroupConflict(ClientError):
+    """A member came with settings other than the group's; `field` names the first that differs."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class StaleDelivery(ClientError):
+    """The attempt that is acked is over: it was redelivered, settled or moved."""
+
+
+class NoFleet(ClientError):
+    """There is nothing to connect to; the message says where was looked."""
+
+
+class PublishError(ClientError):
+    """Some events of one `publish_many` failed. `results` has a Receipt or a BusError for each event, in order."""
+
+    def __init__(self, message: str, results: "list[object] | None" = None) -> None:
+        super().__init__(message)
+        self.results: list[object] = results or []
+
+
+class NotLeader(FleetError):
+    """The broker asked does not lead the partition."""
+
+
+class InsufficientReplicas(FleetError):
+    """Fewer than W replicas are in sync; nothing was appended."""
+
+
+class BrokerUnavailable(FleetError):
+    """No broker answers, or the partition has no leader."""
+
+
+class OutcomeUnknown(FleetError):
+    """It was sent, and nobody can say whether it was appended. Look before sending it again."""
+
+
+class UnknownProducer(FleetError):
+    """The fleet has forgotten this producer's window."""
+
+
+class OutOfSequence(FleetError):
+    """A producer's sequence skips; an earlier batch is missing."""
+
+
+class StaleEpoch(FleetError):
+    """The sender lives in an older epoch."""
+
+
+class StorageFull(FleetError):
+    """The disk reserve is reached; make room, then it goes on by itself."""
+
+
+class CorruptRecord(FleetError):
+    """A record's checksum or layout is wrong."""
+
+
+class ProtocolError(FleetError):
+    """A peer broke the protocol: malformed frame, wrong fleet, unknown version."""
+
+
+def _tree(base: type[BusError]) -> dict[str, type[BusError]]:
+    found = {base.__name__: base}
+    for child in base.__subclasses__():
+        found |= _tree(child)
+    return found
+
+
+BY_CODE = _tree(BusError)
+
+
+def code_of(error: BusError) -> str:
+    """The wire's name of an error."""
+    return type(error).__name__
+
+
+def from_code(code: str, message: str) -> BusError:
+    """The exception for a `(code, message)` from the wire; an unknown code is a FleetError that quotes it."""
+    kind = BY_CODE.get(code)
+    if kind is None:
+        return FleetError(f"{code}: {message}")
+    return kind(message)

@@ -1,0 +1,21 @@
+"""Every bound of the bus, its unit last. Each is enforced where it is named, with an error or a visible counter."""
+
+EVENT_BYTES_MAX = 1024 * 1024
+"""One event as CloudEvents JSON or in columns."""
+BATCH_EVENTS_MAX = 500
+"""Events in one batch; the client cuts there."""
+BATCH_BYTES_MAX = 4 * 1024 * 1024
+"""One batch's body."""
+FRAME_BYTES_MAX = 16 * 1024 * 1024
+"""One multipart message, all frames together; larger ones are dropped by the socket."""
+FRAME_PARTS_MAX = 256
+"""Frames in one multipart message."""
+PARTITIONS_MAX = 4096
+SLOTS = 4096
+"""Slots a key falls into; fixed at a fleet's birth."""
+PARTITIONS_DEFAULT = 12
+"""Partitions of a new fleet."""
+REPLICATION_FACTOR_MAX = 3
+"""Replicas a new partition gets, if there are as many brokers."""
+REPLICA_LAG_MS_MAX = 2_000
+"""A replica that has not acked for longer than this is not in sync."""
