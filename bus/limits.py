@@ -19,3 +19,11 @@ REPLICATION_FACTOR_MAX = 3
 """Replicas a new partition gets, if there are as many brokers."""
 REPLICA_LAG_MS_MAX = 2_000
 """A replica that has not acked for longer than this is not in sync."""
+SESSION_PING_MS = 2_000
+"""An opener that has said nothing for so long says Ping."""
+SESSION_SILENT_MS_MAX = 15_000
+"""A peer silent for longer than this is taken for gone, and its session ends."""
+SESSIONS_MAX = 4_096
+"""Sessions of one broker; the next Hello is refused."""
+PEER_NAME_CHARS_MAX = 200
+"""The name a peer gives itself in Hello."""
