@@ -1,0 +1,24 @@
+"""One settings struct for one plane process, passed in, never a global."""
+
+import msgspec
+
+from bus import limits as bus_limits
+
+BROKERS_DEFAULT = 3
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """What a plane is started with; the flags of `python -m controlplane`."""
+
+    data_dir: str
+    brokers: int | None = None
+    """Local brokers to run; None: as many as the fleet has, three for a new one."""
+    partitions: int = bus_limits.PARTITIONS_DEFAULT
+    """Of a new fleet; an old one keeps its own."""
+    port: int = 0
+    """Where questions are answered; 0: where they were answered last, else a free one."""
+    while_stdin: bool = False
+    """End the fleet when standard input reaches its end."""
+    take_over: bool = False
+    """Go on although the brokers know a newer plane than this journal."""
+    reason: str = ""

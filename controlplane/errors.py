@@ -1,0 +1,48 @@
+"""What the control plane refuses or cannot do. Each message is one line that names the thing and says what to do.
+
+PlaneError
+├── DirectoryLocked      another plane lives in this data directory
+├── NoPermission         the directory or a file in it cannot be written
+├── DiskFull             no room for the journal, or to begin with
+├── PortInUse            the port that was asked for is taken
+├── TakeOverNeeded       the brokers obeyed a newer plane than this journal knows
+├── WrongFleet           a directory, journal or broker of another fleet
+├── CorruptJournal       the journal does not hold what it must
+└── RecordsMissing       a partition's log begins after the offset that the journal needs next
+"""
+
+
+class PlaneError(Exception):
+    """Anything that keeps the control plane from doing its work."""
+
+
+class DirectoryLocked(PlaneError):
+    """A live plane holds the data directory's lock."""
+
+
+class NoPermission(PlaneError):
+    """The operating system refuses to write where the plane must."""
+
+
+class DiskFull(PlaneError):
+    """There is no room; it goes on by itself when there is."""
+
+
+class PortInUse(PlaneError):
+    """The port that was asked for is taken."""
+
+
+class TakeOverNeeded(PlaneError):
+    """The brokers know a newer plane than the journal: it was lost in part, or is a copy."""
+
+
+class WrongFleet(PlaneError):
+    """Something belongs to another fleet."""
+
+
+class CorruptJournal(PlaneError):
+    """A journal that opens but does not hold together."""
+
+
+class RecordsMissing(PlaneError):
+    """What the journal needs next is gone from the brokers."""

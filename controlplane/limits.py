@@ -1,0 +1,8 @@
+"""Every bound of the control plane, its unit last; each is enforced where it is named, and says so or is counted."""
+
+TURN_EVENTS_MAX = 5_000
+"""Events that one turn of the plane takes from the recorder, so that facts wait one commit."""
+SEGMENT_ROWS_MAX = 500_000
+"""Event rows of a journal segment after which the next one is due."""
+REPLAY_EVENTS_MAX = 20_000
+"""Events fetched from the journal at once while it is replayed."""
