@@ -27,3 +27,9 @@ SESSIONS_MAX = 4_096
 """Sessions of one broker; the next Hello is refused."""
 PEER_NAME_CHARS_MAX = 200
 """The name a peer gives itself in Hello."""
+STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024
+"""The address space a broker's store may take; its file grows as it fills."""
+TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
+"""Recent records that a broker keeps in memory for followers and readers."""
+DISK_RESERVE_BYTES = 256 * 1024 * 1024
+"""Room on its disk below which a broker refuses new events with StorageFull."""
