@@ -144,7 +144,7 @@ class Session:
     def send(
         self, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...] = (), now: int | None = None
     ) -> list[bytes]:
-        """The frames of a message, numbered. Raises ProtocolError if this side may not say it now (a bug of the caller)."""
+        """The frames of a message, numbered. Raises ProtocolError if this side may not say it (the caller's bug)."""
         self._say(type(message))
         number = self.sent
         self.sent = number + 1
@@ -231,7 +231,7 @@ class Session:
 
 
 class Greeted(NamedTuple):
-    """A peer said an acceptable Hello: answer with `session.send(Welcome)`. `replaced` is its session before, if any."""
+    """A peer said an acceptable Hello: answer with `session.send(Welcome)`. `replaced` is its session before."""
 
     session: Session
     hello: wire.Hello
@@ -248,7 +248,7 @@ class Heard(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Nothing was accepted. `frames` (may be empty) go back to the peer; `ended` is the session that is over, if any."""
+    """Nothing was accepted. `frames` (may be empty) go back to the peer; `ended` is the session now over."""
 
     frames: list[bytes]
     why: str
