@@ -33,3 +33,55 @@ TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Recent records that a broker keeps in memory for followers and readers."""
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
+FILTER_TYPES_CACHED_MAX = 16_384
+"""Distinct types a pattern remembers its answer for; beyond it the memory is emptied and starts again."""
+EXTENSIONS_MAX = 64
+"""Extension attributes of one event."""
+RECORD_HEAD_BYTES = 4 * 1024
+"""Read first of a stored record when only its header is wanted; longer headers cost a second read."""
+CONNECT_MS_MAX = 5_000
+"""How long `connect()` looks for a broker that answers."""
+HELLO_MS_MAX = 3_000
+"""A broker that has not answered Hello by then is taken for silent, and is tried again."""
+REDIAL_MS_MIN = 20
+"""First wait before a broker is dialled again; it doubles up to REDIAL_MS_MAX."""
+REDIAL_MS_MAX = 1_000
+"""Longest wait before a broker is dialled again."""
+REFRESH_MS = 250
+"""While a partition has no leader that answers, the topology is asked for again this often."""
+CLOSE_LINGER_MS = 250
+"""What a closing client still waits for its last frames to leave."""
+LINK_FRAMES_QUEUED_MAX = 4_096
+"""Multipart messages queued in a client's socket; when it is full the session is given up and opened anew."""
+LINK_FRAMES_PER_TURN_MAX = 64
+"""Multipart messages a client takes from one socket before it lets other tasks run."""
+LANE_BATCHES_IN_FLIGHT_MAX = 8
+"""Unanswered batches of one producer in one partition."""
+PUBLISH_MS_MAX = 30_000
+"""How long a publish is retried before it fails, unless the call says otherwise."""
+PUBLISH_RETRY_MS_MIN = 5
+"""First wait after a partition refused; it doubles up to PUBLISH_RETRY_MS_MAX."""
+PUBLISH_RETRY_MS_MAX = 250
+"""Longest wait before a refused batch is sent again."""
+PUBLISH_BUFFER_BYTES_MAX = 32 * 1024 * 1024
+"""Encoded batches that a client holds, waiting and unanswered together; `publish_many` waits at it."""
+PUBLISH_WAITING_EVENTS_MAX = 65_536
+"""Events of concurrent `publish` calls that wait to be batched; the next call waits."""
+PUBLISH_SLICE_EVENTS_MAX = 2_000
+"""Events that `publish_many` prepares before it lets other tasks run."""
+PUBLISH_FRAME_BYTES_MAX = 8 * 1024 * 1024
+"""Batch bodies in one Publish, unless one batch alone is larger."""
+WATCH_CREDIT_BYTES = 1024 * 1024
+"""Records of one partition that may be on their way to one `read`."""
+FOLLOW_CREDIT_BYTES = 2 * 1024 * 1024
+"""Records of one partition that may be on their way to a record follower."""
+WATCH_RETRIES_MAX = 5
+"""Corrupt or ill-fitting answers in a row, without progress, before a reader fails."""
+IN_FLIGHT_EVENTS_MAX = 65_536
+"""The greatest `in_flight` of a subscription: deliveries that are out and not settled."""
+SETTLE_ITEMS_MAX = 1_000
+"""Settlements in one Settle frame."""
+SETTLE_MS_MAX = 30_000
+"""How long a settlement is retried before it fails with OutcomeUnknown."""
+LEAVE_MS_MAX = 2_000
+"""How long a closing subscription waits for its last settlements to be answered."""
