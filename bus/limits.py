@@ -85,3 +85,29 @@ SETTLE_MS_MAX = 30_000
 """How long a settlement is retried before it fails with OutcomeUnknown."""
 LEAVE_MS_MAX = 2_000
 """How long a closing subscription waits for its last settlements to be answered."""
+GROUP_IN_FLIGHT_MAX = 8_192
+"""Events of one group and partition that are read and not settled; the group reads no further before some are."""
+GROUP_HISTORY_MAX = 10
+"""Failed attempts of an event that are kept, the last ones."""
+GROUP_ERROR_CHARS_MAX = 1_000
+"""The text of a nack or terminate; more is cut off."""
+GROUP_NAME_CHARS_MAX = 200
+"""The name of a group or of a member."""
+GROUP_MEMBERS_MAX = 1_000
+"""Members of one group at one partition."""
+GROUPS_PER_PARTITION_MAX = 1_000
+"""Groups that are defined on one partition."""
+GROUP_CREDIT_EVENTS_MAX = 8_192
+"""Events a member may let a leader send ahead."""
+GROUP_DELIVER_ATTEMPTS_MAX = 100
+"""The greatest `max_deliver`."""
+GROUP_DELAY_MS_MAX = 7 * 24 * 3_600 * 1_000
+"""The longest `ack_wait` and the longest delay of a nack."""
+GROUP_REPORT_MS = 1_000
+"""For so long a new leader lets members report what they hold before it delivers anything itself."""
+GROUP_PASSED_EVENTS_MAX = 10_000
+"""Events passed by the filter before a group's advance is logged though nothing else happened."""
+GROUP_RECENT_EVENTS_MAX = 8_192
+"""Settled events a leader remembers, to know a repeated settlement from a stale one."""
+GROUP_SETTLE_ITEMS_MAX = 10_000
+"""Settlements in one Settle."""

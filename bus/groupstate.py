@@ -1,0 +1,257 @@
+"""What is durable of the groups of one partition, and the deltas that change it. Pure.
+
+A group's committed state is a pair: `upto`, and the events below it that are still *open*. Every event below `upto`
+that is not open is settled (acked, dead-lettered, or passed by the filter); nothing at or above `upto` has been looked
+at yet. This is the usual floor with settled exceptions above it, turned over: open events are bounded by
+GROUP_IN_FLIGHT_MAX, while the exceptions above one event that waits for an hour are not.
+
+The leader appends deltas to the partition's own log: in a GROUP record, or in the `companion` slot of the EVENTS
+record that carries the group's dead letters, so that the letter and the group's advance are one record. Every replica
+applies them when they commit, and not before; whoever leads next goes on from there. What an old leader had delivered
+above `upto`, or acked in a record that never committed, is read and delivered again: redelivered, never skipped.
+
+    delta    = what became of one group in one turn of the leader; a record's companion is a list of them
+    runs     = offsets as [first, length, first, length, ...], ascending
+    Open     = one event below `upto` that is not settled, with the attempts that failed
+    Companion = all groups of a partition, and the record index they are applied up to
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from bus import limits
+from bus.errors import CorruptRecord
+from bus.wire import GroupSettings
+
+NACKED = "nack"
+TERMINATED = "terminate"
+TIMED_OUT = "ack_wait"
+LOST = "lost"
+
+Natural = Annotated[int, msgspec.Meta(ge=0)]
+Runs = list[Natural]
+
+
+class Attempt(msgspec.Struct, array_like=True, frozen=True):
+    """An attempt that did not end in an ack. `how`: nack, terminate, ack_wait, lost. `at` ns; `took_ms` since delivery."""
+
+    attempt: int
+    at: int
+    error: str
+    member: str
+    took_ms: int
+    how: str
+
+
+class Open(msgspec.Struct, array_like=True):
+    """An event that is not settled: when it was appended, when it expires (ns, 0 never), and how often it failed.
+
+    `attempt` is the number of the last attempt that is over (0: none); `spared` of them do not count against
+    `max_deliver`. It is not due before `due` (ns). `history` keeps the last GROUP_HISTORY_MAX attempts.
+    """
+
+    appended: int
+    expires: int = 0
+    attempt: int = 0
+    spared: int = 0
+    due: int = 0
+    history: list[Attempt] = []
+
+
+class Opened(msgspec.Struct, array_like=True, frozen=True):
+    """Events that matched, were not settled when the delta was made, and share one append instant."""
+
+    appended: int
+    runs: Runs
+
+
+class Failed(msgspec.Struct, array_like=True, frozen=True):
+    """An attempt of the event at `offset` that is over; the event is due again at `due` (ns)."""
+
+    offset: Natural
+    spared: Natural
+    due: int
+    ended: Attempt
+
+
+class Delta(msgspec.Struct, array_like=True, frozen=True):
+    """How one group's durable state moves: first `opened`, then `failed`, then `closed` (all settled).
+
+    `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
+    """
+
+    group: str
+    upto: Natural
+    settings: GroupSettings | None = None
+    opened: list[Opened] = []
+    closed: Runs = []
+    failed: list[Failed] = []
+    expires: dict[Natural, int] = {}
+
+
+class GroupState(msgspec.Struct, array_like=True):
+    """One group at one partition, as committed. `open` is keyed by offset, ascending."""
+
+    name: str
+    settings: GroupSettings
+    upto: int
+    open: dict[int, Open] = {}
+
+    @property
+    def floor(self) -> int:
+        """All events below it are settled."""
+        return next(iter(self.open), self.upto)
+
+    def apply(self, delta: Delta) -> None:
+        """Move by one delta. Raises CorruptRecord, and changes nothing, when it does not fit this state."""
+        if delta.upto < self.upto:
+            raise _misfit(delta, f"upto goes back from {self.upto}")
+        opened = self._opened(delta)
+        closed = spread(delta.closed, limits.GROUP_IN_FLIGHT_MAX)
+        for offset in closed:
+            if offset not in self.open:
+                raise _misfit(delta, f"offset {offset} is closed, but was not open")
+        for failed in delta.failed:
+            entry = opened.get(failed.offset) or self.open.get(failed.offset)
+            if entry is None:
+                raise _misfit(delta, f"offset {failed.offset} failed, but was not open")
+            if failed.ended.attempt <= entry.attempt:
+                raise _misfit(delta, f"offset {failed.offset}: attempt {failed.ended.attempt} after {entry.attempt}")
+        self.open.update(opened)
+        for failed in delta.failed:
+            fail(self.open[failed.offset], failed)
+        for offset in closed:
+            del self.open[offset]
+        self.upto = delta.upto
+
+    def _opened(self, delta: Delta) -> dict[int, Open]:
+        opened: dict[int, Open] = {}
+        after = self.upto
+        for part in delta.opened:
+            for offset in spread(part.runs, limits.GROUP_IN_FLIGHT_MAX - len(opened)):
+                if not after <= offset < delta.upto:
+                    raise _misfit(delta, f"offset {offset} is opened outside [{after}, {delta.upto})")
+                opened[offset] = Open(part.appended, delta.expires.get(offset, 0))
+                after = offset + 1
+        if len(self.open) + len(opened) - sum(delta.closed[1::2]) > limits.GROUP_IN_FLIGHT_MAX:
+            raise _misfit(delta, f"over {limits.GROUP_IN_FLIGHT_MAX} open events")
+        return opened
+
+    def copy(self) -> "GroupState":
+        """A state of its own; the history's entries are frozen and shared."""
+        held = {
+            offset: Open(entry.appended, entry.expires, entry.attempt, entry.spared, entry.due, list(entry.history))
+            for offset, entry in self.open.items()
+        }
+        return GroupState(self.name, self.settings, self.upto, held)
+
+
+def fail(entry: Open, failed: Failed) -> None:
+    """Note an attempt that is over; the oldest ones leave the history beyond GROUP_HISTORY_MAX."""
+    entry.attempt = failed.ended.attempt
+    entry.spared = failed.spared
+    entry.due = failed.due
+    entry.history.append(failed.ended)
+    del entry.history[: -limits.GROUP_HISTORY_MAX]
+
+
+def runs_of(offsets: Iterable[int]) -> Runs:
+    """Ascending offsets as [first, length, first, length, ...]."""
+    runs: Runs = []
+    end = -1
+    for offset in offsets:
+        if offset == end:
+            runs[-1] += 1
+        else:
+            runs += (offset, 1)
+        end = offset + 1
+    return runs
+
+
+def spread(runs: Sequence[int], most: int) -> list[int]:
+    """The offsets of runs, at most `most` of them; raises CorruptRecord when they are not ascending, or more."""
+    if len(runs) % 2 or sum(runs[1::2]) > most:
+        raise CorruptRecord(f"runs of offsets: {len(runs)} numbers, or over {most} offsets")
+    offsets: list[int] = []
+    after = 0
+    for first, length in zip(runs[::2], runs[1::2], strict=True):
+        if first < after or length < 1:
+            raise CorruptRecord(f"runs of offsets: {length} from {first}, after {after}")
+        offsets.extend(range(first, first + length))
+        after = first + length
+    return offsets
+
+
+class Companion:
+    """All groups of one partition as applied up to, and not including, record index `applied`."""
+
+    def __init__(self) -> None:
+        self.applied = 0
+        self.groups: dict[str, GroupState] = {}
+
+    def apply(self, index: int, companion: bytes) -> list[str]:
+        """Apply the companion of committed record `index`; gives the groups it moved. Raises CorruptRecord.
+
+        Records must come in order. One that is already applied is passed over, so that a scan may begin early.
+        """
+        if index < self.applied:
+            return []
+        moved = []
+        for delta in decode_deltas(companion) if companion else ():
+            state = self.groups.get(delta.group)
+            if state is None:
+                if delta.settings is None:
+                    raise _misfit(delta, "the group is not defined")
+                state = GroupState(delta.group, delta.settings, 0)
+                state.apply(delta)
+                self.groups[delta.group] = state
+            else:
+                state.apply(delta)
+            moved.append(delta.group)
+        self.applied = index + 1
+        return moved
+
+    def snapshot(self) -> bytes:
+        """The whole of it, for the store."""
+        return _encoder.encode((self.applied, list(self.groups.values())))
+
+    @classmethod
+    def restore(cls, snapshot: bytes) -> "Companion":
+        """From `snapshot()`; raises CorruptRecord on anything else. No bytes: a partition without groups."""
+        companion = cls()
+        if not snapshot:
+            return companion
+        try:
+            companion.applied, states = _snapshots.decode(snapshot)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise CorruptRecord(f"snapshot of groups: {error}") from error
+        for state in states:
+            offsets = list(state.open)
+            if offsets != sorted(offsets) or (offsets and not 0 <= offsets[0] <= offsets[-1] < state.upto):
+                raise CorruptRecord(f"snapshot of group {state.name!r}: open events are not ascending below {state.upto}")
+            companion.groups[state.name] = state
+        return companion
+
+
+def encode_deltas(deltas: Sequence[Delta]) -> bytes:
+    """A record's companion."""
+    return _encoder.encode(deltas)
+
+
+def decode_deltas(companion: bytes) -> list[Delta]:
+    """The deltas of a record's companion; raises CorruptRecord on anything else."""
+    try:
+        return _deltas.decode(companion)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise CorruptRecord(f"companion of groups: {error}") from error
+
+
+def _misfit(delta: Delta, why: str) -> CorruptRecord:
+    return CorruptRecord(f"group {delta.group!r}: a delta up to {delta.upto} does not fit: {why}")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_deltas = msgspec.msgpack.Decoder(list[Delta])
+_snapshots = msgspec.msgpack.Decoder(tuple[Natural, list[GroupState]])
