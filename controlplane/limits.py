@@ -6,3 +6,9 @@ SEGMENT_ROWS_MAX = 500_000
 """Event rows of a journal segment after which the next one is due."""
 REPLAY_EVENTS_MAX = 20_000
 """Events fetched from the journal at once while it is replayed."""
+QUESTIONS_AT_ONCE_MAX = 64
+"""Questions under way at once; the next one is refused as unavailable."""
+QUESTION_BYTES_MAX = 1024 * 1024
+"""One question on the socket; a larger one is dropped by ZeroMQ."""
+ANSWERS_QUEUED_MAX = 256
+"""Answers that wait for one console to take them; beyond it they are dropped and counted."""

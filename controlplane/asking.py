@@ -1,0 +1,148 @@
+"""The question socket: a ROUTER on the loopback where consoles ask and the plane answers.
+
+Request `[MAGIC, request id, question]`, reply `[MAGIC, request id, told]` (see `questions.py`). What is malformed is
+counted and, where its id can be read, refused as usage. A client of the bus may come here too: its `Hello` is
+answered with a `Welcome` that carries the topology, and a `Bye`, so that `SIGNALBOX_URL` may name the plane.
+"""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import zmq
+import zmq.asyncio
+
+from bus import wire
+from bus.errors import ProtocolError
+from controlplane import limits, questions
+from controlplane.errors import PortInUse
+
+log = logging.getLogger("signalbox.asking")
+
+Tell = Callable[[questions.Body], None]
+"""Sends a body (a Progress) ahead of the answer."""
+Answer = Callable[[questions.Question, Tell], Awaitable[questions.Told]]
+"""Answers one question; a refusal is an answer too."""
+Present = Callable[[questions.Body], questions.Told]
+"""Wraps a body with the position and the clock that it holds at."""
+
+LOOPBACK = "127.0.0.1"
+REQUEST_ID_BYTES_MAX = 64
+
+
+class QuestionSocket:
+    """Binds on creation; `serve` runs until it is cancelled. `url` is where it listens."""
+
+    def __init__(self, answer: Answer, present: Present, port: int = 0, wanted: int = 0) -> None:
+        """`port` must be had, else PortInUse; `wanted` is tried first when `port` is 0."""
+        self._answer = answer
+        self._present = present
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.linger = 500
+        self._socket.sndhwm = limits.ANSWERS_QUEUED_MAX
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, limits.QUESTION_BYTES_MAX)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.welcome: Callable[[], wire.Welcome] | None = None
+        self.malformed = 0
+        self.dropped = 0
+        self.url = self._bind(port, wanted)
+
+    def _bind(self, port: int, wanted: int) -> str:
+        for candidate in dict.fromkeys((port,) if port else (wanted, 0)):
+            try:
+                if candidate:
+                    self._socket.bind(f"tcp://{LOOPBACK}:{candidate}")
+                    return f"tcp://{LOOPBACK}:{candidate}"
+                return f"tcp://{LOOPBACK}:{self._socket.bind_to_random_port(f'tcp://{LOOPBACK}')}"
+            except zmq.ZMQError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                    raise
+        self.close()
+        raise PortInUse(
+            f"port {port} on {LOOPBACK} is taken by another program. "
+            "Free it, or start with another --port (0 picks a free one)."
+        )
+
+    async def serve(self) -> None:
+        """Take questions, each answered by a task of its own."""
+        while True:
+            parts = await self._socket.recv_multipart()
+            peer, request = parts[0], parts[1:]
+            if request and request[0].startswith(wire.MAGIC):
+                self._tell_topology(peer, request)
+            elif len(request) == 3 and request[0] == questions.MAGIC and len(request[1]) <= REQUEST_ID_BYTES_MAX:
+                self._take(peer, request[1], request[2])
+            else:
+                self.malformed += 1
+
+    def _take(self, peer: bytes, request: bytes, data: bytes) -> None:
+        def tell(body: questions.Body) -> None:
+            self._send([peer, questions.MAGIC, request, questions.encode(self._present(body))])
+
+        try:
+            question = questions.decode_question(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self.malformed += 1
+            tell(
+                questions.Refusal(
+                    "usage", f"not a question of this version: {error}", "Use the console of this version."
+                )
+            )
+            return
+        if len(self._tasks) >= limits.QUESTIONS_AT_ONCE_MAX:
+            tell(questions.Refusal("unavailable", "the control plane has its hands full", "Ask again in a moment."))
+            return
+        self._keep(asyncio.create_task(self._reply(peer, request, question, tell)))
+
+    async def _reply(self, peer: bytes, request: bytes, question: questions.Question, tell: Tell) -> None:
+        try:
+            told = await self._answer(question, tell)
+        except Exception as error:
+            log.exception("a question failed: %r", question)
+            told = self._present(
+                questions.Refusal(
+                    "failed", f"{type(error).__name__}: {error}", "This is a fault of the plane: see plane.log."
+                )
+            )
+        self._send([peer, questions.MAGIC, request, questions.encode(told)])
+
+    def _tell_topology(self, peer: bytes, parts: list[bytes]) -> None:
+        try:
+            frame, _ = wire.decode(parts)
+        except ProtocolError:
+            self.malformed += 1
+            return
+        if not isinstance(frame.message, wire.Hello):
+            bye = wire.Bye("unknown", "the plane keeps no sessions: say Hello, then ask a broker of the topology")
+            self._send([peer, *wire.encode(frame.session, 0, bye)])
+            return
+        if self.welcome is not None:
+            self._send([peer, *wire.encode(frame.session, 0, self.welcome())])
+        bye = wire.Bye("closing", "this is the control plane: talk to the brokers it named")
+        self._send([peer, *wire.encode(frame.session, 1, bye)])
+
+    def _send(self, parts: list[bytes]) -> None:
+        """Sends at once or not at all: a console that is gone, or does not take its answers, asks again."""
+        sent: Any = self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
+        if sent.exception() is not None:
+            self.dropped += 1
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self) -> None:
+        """Let answers under way go out."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        self._socket.close()
+        self._context.term()
