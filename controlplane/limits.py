@@ -12,3 +12,7 @@ QUESTION_BYTES_MAX = 1024 * 1024
 """One question on the socket; a larger one is dropped by ZeroMQ."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
+EXIT_POLL_MS = 200
+"""How often the process table is asked for an exit where the kernel cannot tell it."""
+LAST_WORDS_BYTES_MAX = 2_000
+"""The end of a broker's log that is read to say why it ended."""
