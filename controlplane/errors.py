@@ -8,7 +8,9 @@ PlaneError
 ├── TakeOverNeeded       the brokers obeyed a newer plane than this journal knows
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── CorruptJournal       the journal does not hold what it must
-└── RecordsMissing       a partition's log begins after the offset that the journal needs next
+├── RecordsMissing       a partition's log begins after the offset that the journal needs next
+├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
+└── StepMismatch         a journaled step does not follow the one before it (`expected`, `found`)
 """
 
 
@@ -46,3 +48,20 @@ class CorruptJournal(PlaneError):
 
 class RecordsMissing(PlaneError):
     """What the journal needs next is gone from the brokers."""
+
+
+class FactUnreadable(PlaneError):
+    """A journaled fact of an unknown kind: start the Signalbox that wrote it, or a newer one."""
+
+    def __init__(self, kind: str, why: str) -> None:
+        super().__init__(f"journaled fact {kind!r} cannot be read: {why}; start the newer Signalbox that wrote it")
+        self.kind = kind
+
+
+class StepMismatch(PlaneError):
+    """A journaled step does not begin where the one before it ended: a piece of the journal is missing."""
+
+    def __init__(self, expected: int, found: int) -> None:
+        super().__init__(f"a step begins at position {found}, but {expected} is next: a piece of the journal is missing")
+        self.expected = expected
+        self.found = found
