@@ -97,8 +97,6 @@ GROUP_MEMBERS_MAX = 1_000
 """Members of one group at one partition."""
 GROUPS_PER_PARTITION_MAX = 1_000
 """Groups that are defined on one partition."""
-GROUP_CREDIT_EVENTS_MAX = 8_192
-"""Events a member may let a leader send ahead."""
 GROUP_DELIVER_ATTEMPTS_MAX = 100
 """The greatest `max_deliver`."""
 GROUP_DELAY_MS_MAX = 7 * 24 * 3_600 * 1_000
@@ -109,5 +107,23 @@ GROUP_PASSED_EVENTS_MAX = 10_000
 """Events passed by the filter before a group's advance is logged though nothing else happened."""
 GROUP_RECENT_EVENTS_MAX = 8_192
 """Settled events a leader remembers, to know a repeated settlement from a stale one."""
-GROUP_SETTLE_ITEMS_MAX = 10_000
-"""Settlements in one Settle."""
+FILTER_TYPE_CHARS_MAX = 1_024
+"""Longer types are matched afresh each time instead of being remembered."""
+HEARTBEAT_MS = 250
+"""A leader that has nothing to ship says so to each follower this often."""
+SHIP_RETRY_MS = 1_000
+"""Records in flight to a follower are sent again when nothing was acked for so long."""
+SHIP_RECORDS_MAX = 128
+"""Records in one ship; stays under FRAME_PARTS_MAX."""
+SHIP_BYTES_MAX = 4 * 1024 * 1024
+"""Records in one ship, together; a larger single record travels alone."""
+SHIP_WINDOW_RECORDS_MAX = 1_024
+"""Records in flight to one follower of one partition."""
+SHIP_WINDOW_BYTES_MAX = 16 * 1024 * 1024
+"""Bytes in flight to one follower of one partition."""
+UNCOMMITTED_RECORDS_MAX = 16_384
+"""Records a leader appends beyond its high watermark before it refuses."""
+PRODUCERS_MAX = 1_000
+"""Producers remembered per partition; the one unused longest is forgotten first."""
+PRODUCER_OUTCOMES_MAX = 64
+"""Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""

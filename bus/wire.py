@@ -41,13 +41,25 @@ class Node(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Seat(msgspec.Struct, array_like=True, frozen=True):
-    """One partition's placement. `leader` is "" while nobody leads; `replicas` are broker ids, preferred leader first."""
+    """One partition's placement. `leader` is "" while nobody leads; `replicas` are broker ids, preferred leader first.
+
+    `stores` has the uuid of each replica's store, in the order of `replicas`: a replica is (broker, store), and a broker
+    that comes with another store is a new replica without a vote. "" or a missing entry accepts any store.
+    """
 
     partition: int
     epoch: int
     leader: str
     replicas: list[str]
     write_quorum: int
+    stores: list[str] = []
+
+    def votes(self, broker: str, store: str) -> bool:
+        """Whether this replica counts, in the write quorum as in elections."""
+        if broker not in self.replicas:
+            return False
+        at = self.replicas.index(broker)
+        return at >= len(self.stores) or self.stores[at] in ("", store)
 
 
 class Topology(Message, frozen=True):
@@ -375,7 +387,11 @@ class Sample(Message, frozen=True):
 
 
 class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
-    """A partition as one of its brokers sees it. `lag_ns`: per follower, since it last acked (leader only)."""
+    """A partition as one of its brokers sees it. `follower_lag_ns`: since it last acked (leader only).
+
+    `newcomers`: broker -> store uuid of replicas without a vote that hold everything below the high watermark; the next
+    epoch's seat may name their stores (leader only, and only once it is readable).
+    """
 
     partition: int
     epoch: int
@@ -387,6 +403,7 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
     follower_end: dict[str, int]
     follower_lag_ns: dict[str, int]
     refused: int = 0
+    newcomers: dict[str, str] = {}
 
 
 class GroupSample(msgspec.Struct, array_like=True, frozen=True):
@@ -457,7 +474,11 @@ class Ship(Message, frozen=True):
 
 
 class Shipped(Message, frozen=True):
-    """A follower has fsynced all records below `end`, or (`matched` False) its log does not hold `prev` of `prev_epoch`."""
+    """A follower has fsynced all records below `end`.
+
+    `matched` False acks nothing: the ship did not fit and the next one should start at `end`; or `epoch` is greater than
+    the ship's, and the leader is deposed.
+    """
 
     partition: int
     epoch: int
@@ -477,12 +498,13 @@ class AskEpochEnd(Message, frozen=True):
 
 
 class EpochEnd(Message, frozen=True):
-    """The greatest epoch <= the asked one that the leader holds, and the index at which it ends."""
+    """The greatest epoch <= `asked` that the leader holds, and the index after its last record; (0, 0) for none."""
 
     partition: int
     epoch: int
     last_epoch: int
     end: int
+    asked: int
 
 
 AnyMessage = (
