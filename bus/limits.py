@@ -127,3 +127,45 @@ PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
 PRODUCER_OUTCOMES_MAX = 64
 """Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
+STORE_BYTES_MIN = 1024 * 1024
+"""The least a broker's store may be allowed to take."""
+TURN_FRAMES_MAX = 512
+"""Multiparts taken from one socket in one turn of a broker's loop."""
+TURN_BYTES_MAX = 32 * 1024 * 1024
+"""Bytes taken from one socket in one turn; the turn ends with the multipart that passes it."""
+PEER_RECEIVE_FRAMES_MAX = 512
+"""Frames of one peer waiting at a broker's socket; then TCP holds the peer back."""
+PEER_SEND_FRAMES_MAX = 4_096
+"""Frames waiting for one peer; a peer that lets them pile up higher has its session ended."""
+LINK_RETRY_MS = 200
+"""A leader greets a follower again so long after their session ended."""
+LINK_GREETING_MS_MAX = 3_000
+"""A follower that has not welcomed its leader for so long is greeted anew."""
+SHIP_BYTES_MAX = 4 * 1024 * 1024
+"""Records in one Ship, but one record at least."""
+SHIP_RECORDS_MAX = 200
+"""Records in one Ship."""
+WATCHES_PER_SESSION_MAX = 4_096
+"""Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
+WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
+"""Credit of one watch; more is cut to this."""
+READ_BYTES_MAX = 1024 * 1024
+"""Records in one Records message, but one record at least."""
+READ_RECORDS_MAX = 200
+"""Records looked at for one Records message."""
+TURN_READ_BYTES_MAX = 8 * 1024 * 1024
+"""Records sent to all watches in one turn; the others go on in the next."""
+UNCOMMITTED_RECORDS_MAX = 20_000
+"""Records of one partition that wait for their followers; beyond it publishers get InsufficientReplicas."""
+TURN_WAIT_MS_MAX = 100
+"""A broker's loop looks up at least so often."""
+APPLIED_RECORDS_MAX = 2_048
+"""Committed records of a partition after which producer windows and groups are written down, for a quick restart."""
+STORAGE_RETRY_MS = 1_000
+"""How often a broker looks at its disk's room, and tries again after its store was full."""
+FIGURES_SAMPLES_MAX = 4_096
+"""Latencies kept for a percentile between two samples; beyond it each newer one displaces an older one."""
+TOPOLOGY_NODES_MAX = 1_024
+"""Brokers in a topology."""
+SEAT_REPLICAS_MAX = 16
+"""Replicas of one partition."""
