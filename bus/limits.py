@@ -91,6 +91,8 @@ GROUP_HISTORY_MAX = 10
 """Failed attempts of an event that are kept, the last ones."""
 GROUP_ERROR_CHARS_MAX = 1_000
 """The text of a nack or terminate; more is cut off."""
+GROUP_FAILED_PER_DELTA_MAX = 1_000
+"""Failed attempts of a group in one record; the rest goes into the next."""
 GROUP_NAME_CHARS_MAX = 200
 """The name of a group or of a member."""
 GROUP_MEMBERS_MAX = 1_000
@@ -141,10 +143,6 @@ LINK_RETRY_MS = 200
 """A leader greets a follower again so long after their session ended."""
 LINK_GREETING_MS_MAX = 3_000
 """A follower that has not welcomed its leader for so long is greeted anew."""
-SHIP_BYTES_MAX = 4 * 1024 * 1024
-"""Records in one Ship, but one record at least."""
-SHIP_RECORDS_MAX = 200
-"""Records in one Ship."""
 WATCHES_PER_SESSION_MAX = 4_096
 """Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
 WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
@@ -155,8 +153,6 @@ READ_RECORDS_MAX = 200
 """Records looked at for one Records message."""
 TURN_READ_BYTES_MAX = 8 * 1024 * 1024
 """Records sent to all watches in one turn; the others go on in the next."""
-UNCOMMITTED_RECORDS_MAX = 20_000
-"""Records of one partition that wait for their followers; beyond it publishers get InsufficientReplicas."""
 TURN_WAIT_MS_MAX = 100
 """A broker's loop looks up at least so often."""
 APPLIED_RECORDS_MAX = 2_048
