@@ -2,8 +2,8 @@
 
 The loop owns sockets, replicas and the store; a `Consumers` owns groups. One turn of the loop calls, in this order:
 
-1. `on_message(session, message, now)` for each Join, Settle, Credit (of a subscription it knows) and Leave that came in;
-   `on_session_end(session)` for each session that is over.
+1. `on_message(session, message, now)` for each Join, Settle, Leave and Credit (of a subscription it `knows`) that came
+   in; `on_session_end(session)` for each session that is over.
 2. `apply(partition, index, entry)` for each record that has become committed here, on leaders and followers alike, in
    index order, exactly once since the last `restore`: GROUP records and companions take effect here and only here.
 3. `on_lead(partition, now)` once a leader's epoch start is committed (everything before it has been applied), and

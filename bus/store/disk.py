@@ -84,7 +84,7 @@ class DiskMedium:
         return int(os.stat(self.path / "data.mdb").st_blocks) * 512
 
     def bytes_free(self) -> int:
-        """See `Medium`: what is left of the map or of the disk, whichever is less. Pages freed inside are not counted."""
+        """See `Medium`: what is left of the map or the disk, whichever is less. Pages freed inside do not count."""
         info = self._env.info()
         page = int(self._env.stat()["psize"])
         disk = os.statvfs(self.path)

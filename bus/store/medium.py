@@ -13,7 +13,7 @@ from bus.errors import CorruptRecord, StorageFull
 
 @dataclass(slots=True)
 class Writes:
-    """One transaction. Cuts come first: records at or above the index go. Then records by (partition, index), values."""
+    """One transaction. Cuts come first: records from the index on go. Then records by (partition, index), values."""
 
     cuts: dict[int, int] = field(default_factory=dict)
     records: list[tuple[int, int, bytes]] = field(default_factory=list)

@@ -1,0 +1,55 @@
+"""What one broker is told when it starts; passed in, never a global."""
+
+import argparse
+from pathlib import Path
+
+import msgspec
+
+from bus import limits
+
+
+class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one broker process.
+
+    `directory` holds its lock, `broker.json` and the store. `port` 0: the port of the last run if it is free, else any
+    free one. `store_bytes_max` bounds the store's file; `disk_reserve_bytes` is the room that is left on the disk.
+    """
+
+    directory: Path
+    id: str
+    fleet: str
+    partitions: int = limits.PARTITIONS_DEFAULT
+    port: int = 0
+    store_bytes_max: int = limits.STORE_BYTES_MAX
+    disk_reserve_bytes: int = limits.DISK_RESERVE_BYTES
+
+
+def parse(arguments: list[str]) -> BrokerConfig:
+    """The settings of a command line; ends the process with usage on stderr (exit 2) when it is wrong."""
+    parser = argparse.ArgumentParser(prog="python -m bus", description="One Signalbox broker, on 127.0.0.1.")
+    parser.add_argument("--dir", type=Path, required=True, help="its folder: lock, broker.json, store")
+    parser.add_argument("--id", required=True, help="its name in the fleet")
+    parser.add_argument("--fleet", required=True, help="the fleet's name")
+    parser.add_argument("--partitions", type=int, default=limits.PARTITIONS_DEFAULT)
+    parser.add_argument("--port", type=int, default=0, help="0: the last run's port if free, else any")
+    parser.add_argument("--store-bytes-max", type=int, default=limits.STORE_BYTES_MAX)
+    parser.add_argument("--disk-reserve-bytes", type=int, default=limits.DISK_RESERVE_BYTES)
+    told = parser.parse_args(arguments)
+    if not 1 <= told.partitions <= limits.PARTITIONS_MAX:
+        parser.error(f"--partitions {told.partitions}: 1 to {limits.PARTITIONS_MAX}")
+    if not 0 <= told.port <= 65_535:
+        parser.error(f"--port {told.port}: 0 to 65535")
+    for flag, name in (("--id", told.id), ("--fleet", told.fleet)):
+        if not 0 < len(name) <= limits.PEER_NAME_CHARS_MAX or "/" in name:
+            parser.error(f"{flag} {name!r}: 1 to {limits.PEER_NAME_CHARS_MAX} characters, no slash")
+    if told.store_bytes_max < limits.STORE_BYTES_MIN:
+        parser.error(f"--store-bytes-max {told.store_bytes_max}: at least {limits.STORE_BYTES_MIN}")
+    return BrokerConfig(
+        directory=told.dir,
+        id=told.id,
+        fleet=told.fleet,
+        partitions=told.partitions,
+        port=told.port,
+        store_bytes_max=told.store_bytes_max,
+        disk_reserve_bytes=max(0, told.disk_reserve_bytes),
+    )
