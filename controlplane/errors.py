@@ -62,6 +62,6 @@ class StepMismatch(PlaneError):
     """A journaled step does not begin where the one before it ended: a piece of the journal is missing."""
 
     def __init__(self, expected: int, found: int) -> None:
-        super().__init__(f"a step begins at position {found}, but {expected} is next: a piece of the journal is missing")
+        super().__init__(f"a step begins at position {found}, but {expected} is next: part of the journal is missing")
         self.expected = expected
         self.found = found

@@ -12,9 +12,9 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
 | supervisor | FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
-| folds (derived) | LeadershipProposed, LeaderElected, PartitionWaits, OfferClosed, BrokerSilent, BrokerHeard, RestartScheduled, |
-| | BrokerLost (a start that timed out), SagaStuck, Carried |
-| heart (derived) | FoldQuarantined |
+| folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
+| | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried |
+| heart, derived | FoldQuarantined |
 
 All instants and durations are integer nanoseconds.
 """
@@ -62,20 +62,13 @@ class Rows(msgspec.Struct, gc=False):
 
     def part(self, start: int, stop: int) -> "Rows":
         """Rows `start` <= i < `stop` as Rows of their own."""
-        return Rows(
-            partition=self.partition,
-            first_offset=self.first_offset + start,
-            appended=self.appended[start:stop],
-            types=self.types[start:stop],
-            sources=self.sources[start:stop],
-            ids=self.ids[start:stop],
-            times=self.times[start:stop],
-            sagas=self.sagas[start:stop],
-            importofs=self.importofs[start:stop],
-            redriven=self.redriven[start:stop],
-            sizes=self.sizes[start:stop],
-            followed={row - start: event for row, event in self.followed.items() if start <= row < stop},
-        )
+        cut: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in ROW_COLUMNS}
+        followed = {row - start: event for row, event in self.followed.items() if start <= row < stop}
+        return Rows(self.partition, self.first_offset + start, **cut, followed=followed)
+
+
+ROW_COLUMNS = ("appended", "types", "sources", "ids", "times", "sagas", "importofs", "redriven", "sizes")
+"""The columns of `Rows`."""
 
 
 # ------------------------------------------------------------------------------------------------- the plane

@@ -16,3 +16,9 @@ EXIT_POLL_MS = 200
 """How often the process table is asked for an exit where the kernel cannot tell it."""
 LAST_WORDS_BYTES_MAX = 2_000
 """The end of a broker's log that is read to say why it ended."""
+CASCADE_FACTS_MAX = 20_000
+"""Facts that may follow from one input; a fold that says more is quarantined."""
+TIMERS_FIRED_MAX = 2_000
+"""Deadlines that fire at one input; the rest fires at the next one."""
+QUARANTINE_ERROR_CHARS_MAX = 300
+"""Of a fold's error, as journaled."""

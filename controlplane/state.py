@@ -1,0 +1,113 @@
+"""A fold's state: tables of key to value, with a digest that costs only what was touched.
+
+The digest is the sum, modulo 2^128, of one hash per key: BLAKE2b over the canonical MessagePack of (fold, table, key,
+value). A sum does not depend on order, so a state has one digest however it came about, and a step pays for the keys
+it touched and no more. Values are plain data or frozen structs without floats; they are *replaced*, never changed in
+place: the old value of each touched key is kept until the step ends, so that a fold that raises can be undone.
+"""
+
+from collections.abc import ItemsView, Mapping
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+
+DIGEST_BYTES = 16
+_MASK = (1 << (8 * DIGEST_BYTES)) - 1
+_encoder = msgspec.msgpack.Encoder(order="deterministic")
+
+Key = str | int
+Place = tuple[str, Key]
+"""A table and a key in it."""
+
+
+class _Absent:
+    """Where a key has no value."""
+
+
+ABSENT: Final = _Absent()
+_EMPTY: Mapping[Key, Any] = {}
+
+
+class KeyedState:
+    """Tables of one fold. Only `put` and `delete` change it; `touched` has each changed place and its value before."""
+
+    __slots__ = ("_hashes", "_tables", "digest", "fold", "touched")
+
+    def __init__(self, fold: str) -> None:
+        self.fold = fold
+        self.digest = 0
+        self.touched: dict[Place, Any] = {}
+        self._tables: dict[str, dict[Key, Any]] = {}
+        self._hashes: dict[Place, int] = {}
+
+    def get(self, table: str, key: Key, default: Any = None) -> Any:
+        """The value at a place, or `default`."""
+        rows = self._tables.get(table)
+        return default if rows is None else rows.get(key, default)
+
+    def table(self, table: str) -> Mapping[Key, Any]:
+        """All of a table, to be read only. Its order means nothing."""
+        return self._tables.get(table, _EMPTY)
+
+    def items(self, table: str) -> ItemsView[Key, Any]:
+        """Keys and values of a table; copy it before putting while going through it."""
+        return self.table(table).items()
+
+    def put(self, table: str, key: Key, value: Any) -> None:
+        """Set a value; it must not be changed afterwards."""
+        rows = self._tables.get(table)
+        if rows is None:
+            rows = self._tables[table] = {}
+        place = (table, key)
+        if place not in self.touched:
+            self.touched[place] = rows.get(key, ABSENT)
+        rows[key] = value
+
+    def delete(self, table: str, key: Key) -> None:
+        """Forget a key; forgetting an absent one is nothing."""
+        rows = self._tables.get(table)
+        if rows is None or key not in rows:
+            return
+        self.touched.setdefault((table, key), rows[key])
+        del rows[key]
+
+    def settle(self) -> None:
+        """End a step: the touched places enter the digest."""
+        total, hashes, fold, encode = self.digest, self._hashes, self.fold, _encoder.encode
+        for place, old in self.touched.items():
+            table, key = place
+            value = self._tables[table].get(key, ABSENT)
+            if value is old:
+                continue
+            total -= hashes.pop(place, 0)
+            if value is not ABSENT:
+                data = encode((fold, table, key, value))
+                hashed = int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
+                hashes[place] = hashed
+                total += hashed
+        self.digest = total & _MASK
+        self.touched.clear()
+
+    def undo(self) -> None:
+        """Take back everything since the last `settle`."""
+        for (table, key), old in self.touched.items():
+            if old is ABSENT:
+                self._tables[table].pop(key, None)
+            else:
+                self._tables[table][key] = old
+        self.touched.clear()
+
+    def recomputed_digest(self) -> int:
+        """The digest from nothing: equal to `digest` between steps, or a value was changed in place."""
+        total = 0
+        for table, rows in self._tables.items():
+            for key, value in rows.items():
+                data = _encoder.encode((self.fold, table, key, value))
+                total += int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
+        return total & _MASK
+
+
+def combined(states: Mapping[str, KeyedState]) -> bytes:
+    """The digest of many folds' states as one, 16 bytes."""
+    return (sum(state.digest for state in states.values()) & _MASK).to_bytes(DIGEST_BYTES, "little")
