@@ -1,9 +1,9 @@
 """The outline of a replicated log: which epoch wrote which stretch, where it ends, how much of it is committed.
 
 A replica decides by outlines alone; the bytes stay in the store. Two logs that hold a record of the same epoch at the
-same index are equal up to it: one epoch has one leader, that leader writes an index once, and a follower stores a record
-only after the one before it matched. So a log is described by where its epochs start (its *lineage*), and
-two logs part at the end of the greatest epoch that both hold, or inside it where the shorter one ends.
+same index are equal up to it: one epoch has one leader, that leader writes an index once, and a follower stores a
+record only after the one before it matched. So a log is described by where its epochs start (its *lineage*), and two
+logs part at the end of the greatest epoch that both hold, or inside it where the shorter one ends.
 
 Indexes count records, offsets count events. Uncommitted records keep their offsets here, because a truncation or a
 commit may stop at any of them.
@@ -22,9 +22,9 @@ from bus.wire import Seat
 class Restored(msgspec.Struct, frozen=True):
     """What a store holds of one replica when its broker starts.
 
-    `promised` is the greatest epoch that was promised or followed. `lineage` has `(epoch, index of its first record)` for
-    every epoch in the log, ascending. `tail` has the event count of each record from `high` on, up to `end`
-    (0 for records that carry no events). A new replica is `Restored()`.
+    `promised` is the greatest epoch that was promised or followed. `lineage` has `(epoch, index of its first record)`
+    for every epoch in the log, ascending. `tail` has the event count of each record from `high` on, up to `end` (0 for
+    records that carry no events). A new replica is `Restored()`.
     """
 
     promised: int = 0
@@ -100,7 +100,7 @@ class Outline:
         return True
 
     def truncate(self, end: int) -> None:
-        """Drop the records from `end` on. Raises `CorruptRecord` below the high watermark: those are not ours to drop."""
+        """Drop the records from `end` on. Raises `CorruptRecord` below the high watermark: those are committed."""
         if end < self.high:
             raise CorruptRecord(f"record {end} is committed: the high watermark stands at {self.high}")
         while self.end > end:

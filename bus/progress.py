@@ -1,7 +1,8 @@
 """What a leader knows of one follower: how far it has acked, what is in flight to it, when it was last heard.
 
-Sending is optimistic: `next` moves on as records leave, within a window of records and bytes, and falls back when the
-follower says that a ship did not fit, or when nothing was acked for `SHIP_RETRY_MS`.
+Sending is optimistic: `next` moves on as records leave, within a window of records and bytes. It falls back when the
+follower says that a ship did not fit; when nothing in flight was acked for `SHIP_RETRY_MS` only heartbeats go out,
+until the follower answers one and thereby says where to go on.
 """
 
 from collections import deque
@@ -27,10 +28,13 @@ class Progress:
         self._flight: deque[tuple[int, int]] = deque()  # (index after a ship's last record, its bytes)
         self._flight_bytes = 0
 
-    def ack(self, store: str, end: int, now: int) -> None:
-        """It has fsynced everything below `end`. Another store under the same id starts from nothing."""
+    def meet(self, store: str) -> None:
+        """It is this store that speaks; another one under the same broker id starts from nothing."""
         if store != self.store:
             self.store, self.acked, self.contacted = store, 0, False
+
+    def ack(self, end: int, now: int) -> None:
+        """It has fsynced everything below `end`."""
         self.heard = now
         if end > self.acked or not self.contacted:
             self._progressed = now
@@ -50,10 +54,14 @@ class Progress:
         self._restart(end)
 
     def window(self, end: int, now: int) -> tuple[int, int]:
-        """The records [first, upto) to send now, of a log that ends at `end`; empty if the window is full."""
+        """The records [first, upto) to send now, of a log that ends at `end`; empty if the window is full.
+
+        Until the follower has answered, and again after a silence, heartbeats at the log's end ask where it stands.
+        """
         if self.next > self._base and now - self._progressed > limits.SHIP_RETRY_MS * _MS:
-            self._restart(self.acked)
-            self._progressed = now
+            self.contacted = False
+        if not self.contacted:
+            return end, end
         if self._flight_bytes >= limits.SHIP_WINDOW_BYTES_MAX:
             return self.next, self.next
         upto = min(end, self.next + limits.SHIP_RECORDS_MAX, self._base + limits.SHIP_WINDOW_RECORDS_MAX)
@@ -61,13 +69,17 @@ class Progress:
 
     def ship(self, upto: int, now: int) -> None:
         """Everything below `upto` is on its way."""
+        self.sent = now
+        if not self.contacted:
+            return
         if self.next == self._base:
             self._progressed = now
         self.next = upto
-        self.sent = now
 
     def attached(self, upto: int, size_bytes: int) -> None:
-        """The edge attached records only up to `upto`, of `size_bytes`."""
+        """The edge attached records up to `upto` to the last ship, of `size_bytes` together."""
+        if not size_bytes or not self.contacted:
+            return
         self.next = min(self.next, upto)
         self._flight.append((upto, size_bytes))
         self._flight_bytes += size_bytes
