@@ -92,7 +92,7 @@ GROUP_HISTORY_MAX = 10
 GROUP_ERROR_CHARS_MAX = 1_000
 """The text of a nack or terminate; more is cut off."""
 GROUP_FAILED_PER_DELTA_MAX = 1_000
-"""Failed attempts of a group in one record; the rest goes into the next."""
+"""Events of a group whose failed attempts go into one record; the rest goes into the next."""
 GROUP_NAME_CHARS_MAX = 200
 """The name of a group or of a member."""
 GROUP_MEMBERS_MAX = 1_000
@@ -165,3 +165,5 @@ TOPOLOGY_NODES_MAX = 1_024
 """Brokers in a topology."""
 SEAT_REPLICAS_MAX = 16
 """Replicas of one partition."""
+FAREWELL_MS = 500
+"""How long a closing broker lets its last frames leave."""
