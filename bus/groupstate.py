@@ -22,7 +22,8 @@ from typing import Annotated
 import msgspec
 
 from bus import limits
-from bus.errors import CorruptRecord
+from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
+from bus.topic import is_pattern
 from bus.wire import GroupSettings
 
 NACKED = "nack"
@@ -35,7 +36,7 @@ Runs = list[Natural]
 
 
 class Attempt(msgspec.Struct, array_like=True, frozen=True):
-    """An attempt that did not end in an ack. `how`: nack, terminate, ack_wait, lost. `at` ns; `took_ms` since delivery."""
+    """An attempt that did not end in an ack. `how`: nack, terminate, ack_wait, lost. `at`: when it ended, ns."""
 
     attempt: int
     at: int
@@ -113,12 +114,15 @@ class GroupState(msgspec.Struct, array_like=True):
         for offset in closed:
             if offset not in self.open:
                 raise _misfit(delta, f"offset {offset} is closed, but was not open")
+        attempts: dict[int, int] = {}
         for failed in delta.failed:
             entry = opened.get(failed.offset) or self.open.get(failed.offset)
             if entry is None:
                 raise _misfit(delta, f"offset {failed.offset} failed, but was not open")
-            if failed.ended.attempt <= entry.attempt:
-                raise _misfit(delta, f"offset {failed.offset}: attempt {failed.ended.attempt} after {entry.attempt}")
+            before = attempts.get(failed.offset, entry.attempt)
+            if failed.ended.attempt <= before:
+                raise _misfit(delta, f"offset {failed.offset}: attempt {failed.ended.attempt} after {before}")
+            attempts[failed.offset] = failed.ended.attempt
         self.open.update(opened)
         for failed in delta.failed:
             fail(self.open[failed.offset], failed)
@@ -184,6 +188,29 @@ def spread(runs: Sequence[int], most: int) -> list[int]:
     return offsets
 
 
+def check_settings(group: str, settings: GroupSettings) -> None:
+    """Refuse what no group can be: raises ClientError, which names the field and its bounds."""
+    if not 0 < len(group) <= limits.GROUP_NAME_CHARS_MAX:
+        raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
+    if not is_pattern(settings.pattern):
+        raise InvalidPattern(f"{settings.pattern!r} is not a pattern")
+    if settings.order != "none":
+        raise ClientError(f"order: {settings.order!r} is not built yet; group {group} can have order='none'")
+    if not 0 < settings.ack_wait_ms <= limits.GROUP_DELAY_MS_MAX:
+        raise ClientError(f"ack_wait: {settings.ack_wait_ms} ms; 1 to {limits.GROUP_DELAY_MS_MAX} are possible")
+    if not 0 < settings.max_deliver <= limits.GROUP_DELIVER_ATTEMPTS_MAX:
+        raise ClientError(f"max_deliver: {settings.max_deliver}; 1 to {limits.GROUP_DELIVER_ATTEMPTS_MAX} are possible")
+
+
+def check_same(group: str, known: GroupSettings, coming: GroupSettings) -> None:
+    """A member must agree with its group, but for `start`, which counts for the first only: raises GroupConflict."""
+    for field in ("pattern", "order", "ack_wait_ms", "max_deliver"):
+        has, wants = getattr(known, field), getattr(coming, field)
+        if has != wants:
+            name = field.removesuffix("_ms")
+            raise GroupConflict(f"group {group} has {field}={has!r}, and the member came with {wants!r}", name)
+
+
 class Companion:
     """All groups of one partition as applied up to, and not including, record index `applied`."""
 
@@ -229,8 +256,9 @@ class Companion:
             raise CorruptRecord(f"snapshot of groups: {error}") from error
         for state in states:
             offsets = list(state.open)
-            if offsets != sorted(offsets) or (offsets and not 0 <= offsets[0] <= offsets[-1] < state.upto):
-                raise CorruptRecord(f"snapshot of group {state.name!r}: open events are not ascending below {state.upto}")
+            ascending = offsets == sorted(offsets) and (not offsets or 0 <= offsets[0] <= offsets[-1] < state.upto)
+            if not ascending or len(offsets) > limits.GROUP_IN_FLIGHT_MAX:
+                raise CorruptRecord(f"snapshot of group {state.name!r}: its open events are no state")
             companion.groups[state.name] = state
         return companion
 

@@ -1,0 +1,394 @@
+"""A subscription group at one partition: the machine that lives at the leader. Pure: no socket, no clock, no store.
+
+Members share the partition's matching events. The group reads on while members have credit, deals what it read to
+them, and takes back what is not acked. `now` is ns since 1970, and never goes back.
+
+| an event is | leaves by |
+|---|---|
+| unread, at or above `cursor` | `feed`: matches -> READY, or DEAD when it has expired; the filter's rest is passed |
+| READY | `deliveries` -> HELD; a late ack of its last attempt -> settled |
+| HELD by a member, attempt n | ack -> settled; nack -> DELAYED or READY; terminate -> DEAD |
+| | `ack_wait` over, or the member's session lost -> READY; the member left -> READY, and the attempt is spared |
+| DELAYED after a nack | `tick` -> READY; a nack's attempt stays over |
+| DEAD: attempts exhausted, terminated, expired | `bury`, in the record that carries its dead letter -> settled |
+
+An attempt that failed counts against `max_deliver`; one that a leaving member hands back does not. Attempts are
+numbered, and only the current one of the member that holds it settles an event; an older one is told why it is stale.
+A settlement repeated by its sender is no news and no fault.
+
+What is durable is a fold over the deltas (`bus/groupstate.py`): `delta()` is what the leader has to log now, and
+`logged()` says that it was appended. The edge answers a settlement when that record is committed. A new leader starts
+a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes the members' word for what they hold.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import islice
+
+from bus import limits
+from bus.grouplog import Unlogged
+from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail
+from bus.groupwork import DEAD, DELAYED, HELD, READY, Dead, Figures, Member, Work, deal
+from bus.wire import GroupSample, Settlement
+
+_MS = 1_000_000
+_VERDICTS = frozenset({"ack", NACKED, TERMINATED})
+
+
+class Group:
+    """One group at one partition's leader, from its committed state.
+
+    `fresh`: the group is defined just now, so that nobody can hold anything of it, and its definition is to be logged.
+    """
+
+    def __init__(self, state: GroupState, now: int, fresh: bool = False) -> None:
+        self.name = state.name
+        self.settings = state.settings
+        self.cursor = state.upto
+        self.members: dict[str, Member] = {}
+        self._reports_until = now if fresh else now + limits.GROUP_REPORT_MS * _MS
+        self._restored_upto = 0 if fresh else state.upto
+        self._works: dict[int, Work] = {}
+        self._ready: list[int] = []
+        self._ready_count = 0
+        self._timers: list[tuple[int, int]] = []
+        self._dead: dict[int, str] = {}
+        self._recent: OrderedDict[int, tuple[int, str]] = OrderedDict()
+        self._served = 0
+        self._figures = Figures()
+        self._log = Unlogged(state.name, state.settings, state.upto, fresh)
+        for offset, entry in state.copy().open.items():
+            self._take(Work(offset, entry), now)
+
+    # ------------------------------------------------------------------------------------------ members
+
+    def join(self, member: str, credit: int, now: int, holds: Mapping[int, int] | None = None) -> None:
+        """A member comes, or comes again on a new session; `credit` is how many events it takes now.
+
+        `holds`: offset -> attempt of what a previous leader delivered to it and it still works on. A new leader
+        takes its word for it while reports are due; the events must be read already (`read_to`).
+        """
+        known = self.members.get(member)
+        if known is None:
+            self._served += 1
+            known = self.members[member] = Member(member, self._served)
+        known.credit = max(0, min(credit, limits.IN_FLIGHT_EVENTS_MAX))
+        for offset, attempt in (holds or {}).items():
+            work = self._works.get(offset)
+            if work is not None and self._claim(work, attempt, now):
+                self._hold(work, known, attempt, now)
+
+    def leave(self, member: str, now: int, lost: bool = False) -> None:
+        """A member goes, and what it holds is ready for others at once. `lost`: its session broke, so they failed."""
+        known = self.members.pop(member, None)
+        for offset in known.held if known is not None else ():
+            work = self._works[offset]
+            if lost:
+                self._over(work, LOST, f"the session of {member} ended", now)
+            else:
+                work.spared += 1
+                self._move(work, READY)
+
+    def credit(self, member: str, more: int) -> None:
+        """A member takes `more` events. Each delivery costs one; only this and `join` give any."""
+        known = self.members.get(member)
+        if known is not None and more > 0:
+            known.credit = min(known.credit + more, limits.IN_FLIGHT_EVENTS_MAX)
+
+    # ------------------------------------------------------------------------------------------ reading
+
+    @property
+    def room(self) -> int:
+        """Events that may still be read before some are settled."""
+        return limits.GROUP_IN_FLIGHT_MAX - len(self._works)
+
+    def wants(self) -> tuple[int, int] | None:
+        """(offset to read from, how many matching events are of use), or None."""
+        free = sum(member.credit for member in self.members.values()) - self._ready_count
+        most = min(free, self.room)
+        return (self.cursor, most) if most > 0 else None
+
+    def feed(
+        self,
+        base_offset: int,
+        count: int,
+        rows: Sequence[int],
+        appended: int,
+        now: int,
+        expires: Mapping[int, int] | None = None,
+    ) -> int:
+        """Read one batch of `count` committed events from `base_offset`, appended at `appended` (ns).
+
+        `rows`: ascending, those that are meant for the group; all others are passed. `expires`: row -> ns. Gives the
+        new cursor, which stands within the batch when there is no room for more. A batch beyond the cursor says that
+        what lies between is trimmed.
+        """
+        room = self.room
+        for row in rows:
+            offset = base_offset + row
+            if offset < self.cursor:
+                continue
+            if not room:
+                self.cursor = offset
+                return offset
+            room -= 1
+            work = Work(offset, Open(appended, expires.get(row, 0) if expires else 0))
+            self._log.read(offset)
+            self._take(work, now)
+        self.cursor = max(self.cursor, base_offset + count)
+        return self.cursor
+
+    def reporting(self, now: int) -> bool:
+        """Whether members may still report what an earlier leader delivered to them."""
+        return now < self._reports_until
+
+    # ------------------------------------------------------------------------------------------ delivering
+
+    def deliveries(self, now: int) -> list[tuple[str, int, int]]:
+        """(member, offset, attempt) of what is to be sent now: each member with credit gets an equal share, ascending.
+
+        Whoever holds least is served first, so that a slow member slows only itself.
+        """
+        if self.reporting(now) or not self._ready_count:
+            return []
+        free = sorted((one for one in self.members.values() if one.credit), key=lambda one: (len(one.held), one.served))
+        offsets = self._next_ready(sum(member.credit for member in free), now)
+        dealt = []
+        for member, offset in deal(free, offsets):
+            work = self._works[offset]
+            self._hold(work, member, work.attempt + 1, now)
+            member.credit -= 1
+            self._served += 1
+            member.served = self._served
+            dealt.append((member.name, offset, work.attempt))
+        self._figures.delivered += len(dealt)
+        return dealt
+
+    def tick(self, now: int) -> None:
+        """Let deadlines pass: nacks' delays, and `ack_wait` of what is held."""
+        while self._timers and self._timers[0][0] <= now:
+            due, offset = heappop(self._timers)
+            if not self._ticks(due, offset):
+                continue
+            work = self._works[offset]
+            if work.phase == DELAYED:
+                self._move(work, READY)
+            else:
+                self._over(work, TIMED_OUT, f"no ack within {self.settings.ack_wait_ms} ms", now)
+
+    def next_deadline(self, now: int) -> int | None:
+        """When `tick`, or deliveries after the reports, are due (ns); None: not before something happens."""
+        while self._timers and not self._ticks(*self._timers[0]):
+            heappop(self._timers)
+        due = self._timers[0][0] if self._timers else None
+        if self.reporting(now):
+            return min(due, self._reports_until) if due else self._reports_until
+        return due
+
+    # ------------------------------------------------------------------------------------------ settling
+
+    def settle(self, member: str, items: Iterable[Settlement], now: int) -> dict[int, str]:
+        """What became of deliveries. Gives the offsets whose settlement is refused, with why; the others hold."""
+        stale: dict[int, str] = {}
+        for item in items:
+            why = self._settle(member, item, now)
+            if why:
+                stale[item.offset] = why
+        return stale
+
+    def dead(self, most: int) -> list[Dead]:
+        """At most `most` events whose dead letter is to be appended, the first to die first."""
+        found = []
+        for offset, reason in islice(self._dead.items(), most):
+            entry = self._works[offset].entry
+            found.append(Dead(offset, reason, entry.expires, list(entry.history)))
+        return found
+
+    def bury(self, offsets: Iterable[int]) -> None:
+        """The dead letters of these go into the record that the next delta goes into."""
+        for offset in offsets:
+            if self._dead.pop(offset, None) is not None:
+                self._figures.dead += 1
+                self._close(self._works[offset])
+
+    # ------------------------------------------------------------------------------------------ the durable side
+
+    @property
+    def floor(self) -> int:
+        """All events below it are settled here; of the committed state, ask that."""
+        return next(iter(self._works), self.cursor)
+
+    def delta(self) -> Delta | None:
+        """What is to be logged since the last `logged()`; None: nothing worth a record."""
+        return self._log.delta(self.cursor, self._works)
+
+    def logged(self) -> None:
+        """The `delta()` that was made just now was appended to the log. There may be more of it (`unlogged`)."""
+        self._log.logged(self.cursor)
+
+    @property
+    def unlogged(self) -> bool:
+        """Whether a settlement is not in the log yet: its delta was not appended, or its dead letter is due."""
+        return self._log.changed or bool(self._dead)
+
+    def state(self) -> GroupState:
+        """The state that all deltas add up to once they are logged."""
+        entries = {offset: work.entry for offset, work in self._works.items()}
+        return GroupState(self.name, self.settings, self.cursor, entries).copy()
+
+    def sample(self, partition: int, high_offset: int) -> GroupSample:
+        """The figures since the last sample; `high_offset`: where the partition's committed events end."""
+        figures, self._figures = self._figures, Figures()
+        oldest = self._works[self.floor].entry.appended if self._works else 0
+        return GroupSample(
+            group=self.name,
+            partition=partition,
+            pattern=self.settings.pattern,
+            members=len(self.members),
+            floor=self.floor,
+            waiting=max(0, high_offset - self.cursor),
+            in_flight=len(self._works),
+            delivered=figures.delivered,
+            acked=figures.acked,
+            failed=figures.failed,
+            dead=figures.dead,
+            oldest=oldest,
+            latency=figures.latency,
+        )
+
+    # ------------------------------------------------------------------------------------------ transitions
+
+    def _take(self, work: Work, now: int) -> None:
+        """An event enters: read just now, or restored."""
+        self._works[work.offset] = work
+        entry = work.entry
+        if entry.history and entry.history[-1].how == TERMINATED:
+            self._die(work, "terminated")
+        elif entry.attempt - entry.spared >= self.settings.max_deliver:
+            self._die(work, "max_deliver")
+        elif 0 < entry.expires <= now:
+            self._die(work, "expired")
+        else:
+            self._wait(work, now)
+
+    def _wait(self, work: Work, now: int) -> None:
+        if work.entry.due > now:
+            self._move(work, DELAYED)
+            self._time(work.entry.due, work)
+        else:
+            self._move(work, READY)
+
+    def _hold(self, work: Work, member: Member, attempt: int, now: int) -> None:
+        self._move(work, HELD)
+        work.attempt = attempt
+        work.member = member.name
+        work.since = now
+        member.held[work.offset] = None
+        self._time(now + self.settings.ack_wait_ms * _MS, work)
+
+    def _move(self, work: Work, phase: str) -> None:
+        """The one place where a phase changes."""
+        if work.phase == READY:
+            self._ready_count -= 1
+        elif work.phase == HELD and work.member in self.members:
+            self.members[work.member].held.pop(work.offset, None)
+        if phase == READY:
+            self._ready_count += 1
+            heappush(self._ready, work.offset)
+        work.phase = phase
+
+    def _die(self, work: Work, reason: str) -> None:
+        self._move(work, DEAD)
+        self._dead[work.offset] = reason
+
+    def _over(self, work: Work, how: str, error: str, now: int, due: int = 0) -> None:
+        """The current attempt failed."""
+        entry = work.entry
+        error = error[: limits.GROUP_ERROR_CHARS_MAX]
+        ended = Attempt(work.attempt, now, error, work.member, (now - work.since) // _MS, how)
+        failed = Failed(work.offset, work.spared, due, ended)
+        fail(entry, failed)
+        self._log.failed(failed)
+        self._figures.failed += 1
+        if how == TERMINATED:
+            self._die(work, "terminated")
+        elif entry.attempt - entry.spared >= self.settings.max_deliver:
+            self._die(work, "max_deliver")
+        else:
+            self._wait(work, now)
+
+    def _close(self, work: Work) -> None:
+        """Settled for good."""
+        self._move(work, "")
+        offset = work.offset
+        del self._works[offset]
+        self._log.settled(offset)
+        self._recent[offset] = (work.attempt, work.member)
+        if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
+            self._recent.popitem(last=False)
+
+    def _settle(self, member: str, item: Settlement, now: int) -> str:
+        if item.verdict not in _VERDICTS:
+            return f"{item.verdict!r} is no verdict: ack, nack or terminate"
+        if not 0 <= item.delay_ms <= limits.GROUP_DELAY_MS_MAX:
+            return f"a delay of {item.delay_ms} ms: 0 to {limits.GROUP_DELAY_MS_MAX} are possible"
+        work = self._works.get(item.offset)
+        if work is None:
+            return self._settled_already(member, item)
+        current = work.phase == HELD and work.member == member and work.attempt == item.attempt
+        if not current and self._claim(work, item.attempt, now):
+            work.attempt, work.member, work.since = item.attempt, member, now
+            current = True
+        if not current and (item.verdict != "ack" or not work.settles_late(member, item.attempt)):
+            return work.why_stale(member, item)
+        if item.verdict == "ack":
+            self._figures.ack(now - work.entry.appended)
+            self._close(work)
+        else:
+            due = now + item.delay_ms * _MS if item.verdict == NACKED and item.delay_ms else 0
+            self._over(work, item.verdict, item.error, now, due)
+        return ""
+
+    def _settled_already(self, member: str, item: Settlement) -> str:
+        known = self._recent.get(item.offset)
+        if known == (item.attempt, member):
+            return ""
+        if known is not None:
+            return f"event {item.offset} was settled by attempt {known[0]} of {known[1] or 'nobody'}"
+        if item.offset >= self.cursor or item.offset < 0:
+            return f"event {item.offset} was not delivered by this leader; it will come again"
+        # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.
+        repeated = item.verdict == "ack" and item.offset < self._restored_upto
+        return "" if repeated else f"event {item.offset} is settled, or was not meant for group {self.name}"
+
+    def _claim(self, work: Work, attempt: int, now: int) -> bool:
+        """A member may claim an attempt of the leader before: a later one than all that are known of."""
+        if not self.reporting(now) or work.phase not in (READY, DELAYED) or attempt <= work.attempt:
+            return False
+        work.spared += attempt - work.attempt - 1
+        return True
+
+    def _next_ready(self, most: int, now: int) -> list[int]:
+        offsets: list[int] = []
+        while self._ready and len(offsets) < most:
+            work = self._works.get(heappop(self._ready))
+            if work is None or work.phase != READY:
+                continue
+            if 0 < work.entry.expires <= now:
+                self._die(work, "expired")
+            else:
+                offsets.append(work.offset)
+        return sorted(offsets)
+
+    def _time(self, due: int, work: Work) -> None:
+        work.timer = due
+        heappush(self._timers, (due, work.offset))
+        # Acked events leave their deadlines behind; without this there would be ack_wait's worth of them.
+        if len(self._timers) > 2 * len(self._works) + 1_024:
+            self._timers = [timer for timer in self._timers if self._ticks(*timer)]
+            heapify(self._timers)
+
+    def _ticks(self, due: int, offset: int) -> bool:
+        work = self._works.get(offset)
+        return work is not None and work.timer == due and work.phase in (HELD, DELAYED)

@@ -1,0 +1,115 @@
+"""What a group keeps of an event in hand and of a member, how events are dealt, and its figures. Pure.
+
+Dealing: the events that are ready are cut into stretches of neighbours, one for each member with credit, as equal as
+their credits allow. Neighbours lie in the same record, and a record is sent to a member whole: this sends least.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bus.groupstate import NACKED, TERMINATED, Attempt, Open
+from bus.wire import Settlement
+
+READY = "ready"
+HELD = "held"
+DELAYED = "delayed"
+DEAD = "dead"
+
+
+class Work:
+    """An event that is read and not settled. `attempt`: the last one begun; `entry`: what is durable of it.
+
+    `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns). `spared`: attempts
+    that do not count against `max_deliver`, of which `entry` knows those up to its last failure.
+    """
+
+    __slots__ = ("attempt", "entry", "member", "offset", "phase", "since", "spared", "timer")
+
+    def __init__(self, offset: int, entry: Open) -> None:
+        self.offset = offset
+        self.entry = entry
+        self.attempt = entry.attempt
+        self.spared = entry.spared
+        self.member = entry.history[-1].member if entry.history else ""
+        self.since = 0
+        self.timer = 0
+        self.phase = ""
+
+    def settles_late(self, member: str, attempt: int) -> bool:
+        """Whether an ack of the last attempt still counts though its time is over: nobody else has begun one."""
+        if self.phase not in (READY, DELAYED) or self.attempt != attempt or self.member != member or not attempt:
+            return False
+        return not self._said(member, attempt)
+
+    def why_stale(self, member: str, item: Settlement) -> str:
+        """Why a settlement is refused; "" when it only repeats what was said of that attempt."""
+        if item.verdict == self._said(member, item.attempt):
+            return ""
+        over = f"attempt {item.attempt} of event {self.offset} is over"
+        ended = next((one for one in self.entry.history if one.attempt == item.attempt), None)
+        if ended is not None:
+            over += f" ({ended.how})"
+        if self.phase == HELD:
+            return f"{over}: {self.member} has attempt {self.attempt}"
+        if self.phase == DEAD:
+            return f"{over}: the event goes to the dead letters"
+        return f"{over}: attempt {self.attempt + 1} is due"
+
+    def _said(self, member: str, attempt: int) -> str:
+        """The verdict that ended an attempt of this member; "" when none did."""
+        for one in self.entry.history:
+            if one.attempt == attempt and one.member == member and one.how in (NACKED, TERMINATED):
+                return one.how
+        return ""
+
+
+class Member:
+    """One member: how many more events it takes, and the offsets it holds. `served`: its turn among equals."""
+
+    __slots__ = ("credit", "held", "name", "served")
+
+    def __init__(self, name: str, served: int) -> None:
+        self.name = name
+        self.served = served
+        self.credit = 0
+        self.held: dict[int, None] = {}
+
+
+class Dead(NamedTuple):
+    """An event whose dead letter is due. `reason`: max_deliver, terminated, expired."""
+
+    offset: int
+    reason: str
+    expires: int
+    attempts: list[Attempt]
+
+
+class Figures:
+    """Counters since the last sample. `latency`: log2 of the µs from append to ack -> acks."""
+
+    __slots__ = ("acked", "dead", "delivered", "failed", "latency")
+
+    def __init__(self) -> None:
+        self.delivered = self.acked = self.failed = self.dead = 0
+        self.latency: dict[int, int] = {}
+
+    def ack(self, took_ns: int) -> None:
+        """One event is acked, `took_ns` after it was appended."""
+        self.acked += 1
+        bucket = max(1, took_ns // 1_000).bit_length() - 1
+        self.latency[bucket] = self.latency.get(bucket, 0) + 1
+
+
+def deal(members: Sequence[Member], offsets: Sequence[int]) -> list[tuple[Member, int]]:
+    """Stretches of offsets for members, the first members first; there must be credit for all of them."""
+    dealt: list[tuple[Member, int]] = []
+    credits = {member.name: member.credit for member in members}
+    at = 0
+    while at < len(offsets):
+        takers = [member for member in members if credits[member.name] > 0]
+        for place, member in enumerate(takers):
+            share = min(-(-(len(offsets) - at) // (len(takers) - place)), credits[member.name])
+            credits[member.name] -= share
+            dealt += [(member, offset) for offset in offsets[at : at + share]]
+            at += share
+    return dealt
