@@ -1,0 +1,15 @@
+"""The client side of the bus, on asyncio. What users call is exported by `bus` itself.
+
+| file | what |
+|---|---|
+| discovery.py | where a fleet may be: an argument, the environment, a data directory |
+| connection.py | one session with one broker: a DEALER on the event loop |
+| cluster.py | the topology, a connection per broker, who leads what |
+| lane.py | the order and fate of one partition's batches; pure |
+| publishing.py | events -> batches -> lanes -> Publish frames -> receipts |
+| watching.py | contiguous records of all partitions, whoever leads them |
+| reading.py | `Fleet.read`: records -> events |
+| subscribing.py, deliveries.py | `Fleet.subscribe`: members of a group, and what they settle |
+| fleet.py | `connect` and `Fleet` |
+| operator.py, following.py | what a control plane needs: a session of control per broker, all records |
+"""

@@ -1,0 +1,393 @@
+"""Publishing: events -> batches -> lanes -> Publish frames -> receipts.
+
+Concurrent `publish` calls share batches: whatever was asked for in one turn of the loop leaves together, one frame per
+broker with the sections of all its partitions. A partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends no
+more; what comes meanwhile gathers into fuller ones. What is held is bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`) and in
+events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, callers wait.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from bus import limits, wire
+from bus.client.cluster import Cluster
+from bus.client.connection import Connection, Lost
+from bus.client.lane import Batch, Lane, Result
+from bus.client.packing import GUARANTEES, Receipt, pack, prepare, receipts
+from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
+from bus.event import Event
+from bus.ids import new_id, new_producer
+from bus.partitioner import partition_of
+
+_MS = 1_000_000
+_SWEEP_SECONDS = 0.1
+
+
+class _Open:
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+
+    __slots__ = ("events", "futures")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.futures: list[asyncio.Future[Receipt]] = []
+
+    def settled(self, result: Result, acks: str) -> None:
+        if isinstance(result, BusError):
+            for future in self.futures:
+                if not future.done():
+                    future.set_exception(result)
+            return
+        for future, receipt in zip(
+            self.futures, receipts(result, [event.id for event in self.events], acks), strict=True
+        ):
+            if not future.done():
+                future.set_result(receipt)
+
+
+class _Call:
+    """One `publish_many`: results by the events' places, and how many are still due."""
+
+    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+        self.results: list[Receipt | BusError | None] = []
+        self.done = 0
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.complete = False
+        self._on_progress = on_progress
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if self._on_progress is not None and not self.whole.done():
+            try:
+                self._on_progress(self.done, len(self.results))
+            except Exception as error:
+                self.whole.set_exception(error)
+        self.check()
+
+    def check(self) -> None:
+        if self.complete and self.done == len(self.results) and not self.whole.done():
+            self.whole.set_result(None)
+
+
+class _Part:
+    """The events of one call that share a batch; owner of that batch."""
+
+    __slots__ = ("call", "events", "places")
+
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+        self.events: list[Event] = []
+        self.places: list[int] = []
+
+    def cut(self, start: int, stop: int) -> "_Part":
+        if start == 0 and stop == len(self.events):
+            return self
+        part = _Part(self.call)
+        part.events, part.places = self.events[start:stop], self.places[start:stop]
+        return part
+
+    def settled(self, result: Result, acks: str) -> None:
+        results = self.call.results
+        if isinstance(result, BusError):
+            for place in self.places:
+                results[place] = result
+        else:
+            made = receipts(result, [event.id for event in self.events], acks)
+            for place, receipt in zip(self.places, made, strict=True):
+                results[place] = receipt
+        self.call.advance(len(self.places))
+
+
+class Publisher:
+    """All publishing of one client. `source` is what events without one are sent as."""
+
+    def __init__(self, cluster: Cluster, source: str) -> None:
+        self._cluster = cluster
+        self._source = source
+        self._reserved = cluster.claim is not None
+        self._producer = new_producer()
+        self._lanes: dict[int, Lane] = {}
+        self._busy: set[int] = set()
+        self._seen: dict[int, tuple[str, int]] = {}
+        self._open: dict[tuple[int, str, float], _Open] = {}
+        self._open_events = 0
+        self._held_bytes = 0
+        self._room_wanted: list[asyncio.Future[None]] = []
+        self._loop = asyncio.get_running_loop()
+        self._pumping = False
+        self._wake: asyncio.TimerHandle | None = None
+        self._closed = False
+        cluster.observers.add(self._changed)
+
+    # ------------------------------------------------------------------------------------------- calls
+
+    async def publish(self, event: Event, acks: str, timeout: float) -> Receipt:
+        """One event; shares batches with all other calls of this turn."""
+        self._check(acks)
+        ready = prepare(event, self._source, "" if event.id else new_id(), self._reserved)
+        while self._open_events >= limits.PUBLISH_WAITING_EVENTS_MAX or not self._cluster.seats:
+            await self._room(timeout)
+        partition = partition_of(ready.key, self._cluster.partitions)
+        key = (partition, acks, timeout)
+        shared = self._open.get(key)
+        if shared is None:
+            shared = self._open[key] = _Open()
+        future: asyncio.Future[Receipt] = self._loop.create_future()
+        shared.events.append(ready)
+        shared.futures.append(future)
+        self._open_events += 1
+        self._busy.add(partition)
+        self.wake()
+        return await future
+
+    async def publish_many(
+        self, events: Iterable[Event], acks: str, timeout: float, on_progress: Callable[[int, int], None] | None
+    ) -> list[Receipt]:
+        """All of them, batched; raises PublishError when any failed."""
+        self._check(acks)
+        if not self._cluster.seats:
+            await self._cluster.ready(timeout)
+        call = _Call(on_progress)
+        try:
+            await self._feed(call, events, acks, timeout)
+            call.complete = True
+            call.check()
+            await call.whole
+        except BaseException:
+            self._withdraw(call)
+            raise
+        errors = [result for result in call.results if isinstance(result, BusError)]
+        if errors:
+            raise PublishError(
+                f"{len(errors)} of {len(call.results)} events were not published; the first: {errors[0]}",
+                list(call.results),
+            )
+        return [result for result in call.results if isinstance(result, Receipt)]
+
+    async def _feed(self, call: _Call, events: Iterable[Event], acks: str, timeout: float) -> None:
+        partitions, source, reserved = self._cluster.partitions, self._source, self._reserved
+        parts = [_Part(call) for _ in range(partitions)]
+        results, batch_events = call.results, limits.BATCH_EVENTS_MAX
+        for place, event in enumerate(events):
+            results.append(None)
+            try:
+                ready = prepare(event, source, "" if event.id else new_id(), reserved)
+                partition = partition_of(ready.key, partitions)
+            except ClientError as error:
+                results[place] = error
+                call.advance(1)
+                continue
+            part = parts[partition]
+            part.events.append(ready)
+            part.places.append(place)
+            if len(part.places) == batch_events:
+                parts[partition] = _Part(call)
+                self._seal(partition, part, acks, timeout)
+                while self._held_bytes >= limits.PUBLISH_BUFFER_BYTES_MAX and not call.whole.done():
+                    await self._room(timeout)
+            if place % limits.PUBLISH_SLICE_EVENTS_MAX == limits.PUBLISH_SLICE_EVENTS_MAX - 1:
+                await asyncio.sleep(0)
+                if call.whole.done():
+                    return
+        for partition, part in enumerate(parts):
+            if part.places:
+                self._seal(partition, part, acks, timeout)
+
+    def _check(self, acks: str) -> None:
+        if acks not in GUARANTEES:
+            raise ClientError(f"acks={acks!r}: it is one of {', '.join(GUARANTEES)}")
+        if self._closed:
+            raise ClientError("this fleet is closed: publish inside `async with bus.connect()`")
+        if self._cluster.fatal is not None:
+            raise self._cluster.fatal
+
+    async def _room(self, timeout: float) -> None:
+        """Wait until something was settled or the topology came."""
+        self.wake()
+        if not self._cluster.seats:
+            await self._cluster.ready(timeout)
+            return
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._room_wanted.append(future)
+        await future
+        self._check("quorum")
+
+    def _withdraw(self, call: _Call) -> None:
+        """A cancelled call takes back what was not sent; what was sent goes its way, and nobody waits for it."""
+        call.whole.cancel()
+        for partition in list(self._busy):
+            lane = self._lanes.get(partition)
+            for batch in lane.withdraw(lambda owner: getattr(owner, "call", None) is call) if lane else ():
+                self._held_bytes -= len(batch.body)
+        self._make_room()
+
+    # ---------------------------------------------------------------------------------------- batching
+
+    def _seal(self, partition: int, part: "_Part", acks: str, timeout: float) -> None:
+        for packed in pack(part.events):
+            owner = part.cut(packed.start, packed.stop)
+            if packed.error is not None:
+                owner.settled(packed.error, acks)
+            else:
+                self._offer(partition, packed.body, packed.stop - packed.start, acks, timeout, owner)
+
+    def _seal_open(self) -> None:
+        """Encode what `publish` calls gathered, for each partition that may send."""
+        for key in list(self._open):
+            partition, acks, timeout = key
+            lane = self._lanes.get(partition)
+            if lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
+                continue
+            shared = self._open.pop(key)
+            self._open_events -= len(shared.events)
+            for packed in pack(shared.events):
+                owner = _Open()
+                owner.events = shared.events[packed.start : packed.stop]
+                owner.futures = shared.futures[packed.start : packed.stop]
+                if packed.error is not None:
+                    owner.settled(packed.error, acks)
+                else:
+                    self._offer(partition, packed.body, packed.stop - packed.start, acks, timeout, owner)
+
+    def _offer(self, partition: int, body: bytes, count: int, acks: str, timeout: float, owner: Any) -> None:
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = Lane(partition, new_producer)
+        deadline = time.monotonic_ns() + int(timeout * 1e9)
+        lane.offer(Batch(partition, body, count, acks, deadline, owner))
+        self._held_bytes += len(body)
+        self._busy.add(partition)
+        self.wake()
+
+    # ----------------------------------------------------------------------------------------- sending
+
+    def wake(self) -> None:
+        """Send in the next turn of the loop, so that what this turn still brings leaves together."""
+        if not self._pumping and not self._closed:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _changed(self) -> None:
+        for partition in self._busy:
+            seat = self._cluster.seats.get(partition)
+            now = (seat.leader, seat.epoch) if seat is not None else ("", 0)
+            if self._seen.get(partition) != now:
+                self._seen[partition] = now
+                if partition in self._lanes:
+                    self._lanes[partition].moved()
+        if self._busy:
+            self.wake()
+
+    def _pump(self) -> None:
+        self._pumping = False
+        if self._closed:
+            return
+        now = time.monotonic_ns()
+        self._seal_open()
+        sends: dict[tuple[Connection, str], list[Batch]] = {}
+        for partition in sorted(self._busy):
+            lane = self._lanes.get(partition)
+            if lane is None or lane.idle:
+                if not any(key[0] == partition for key in self._open):
+                    self._busy.discard(partition)
+                continue
+            link = self._cluster.leader(partition)
+            for batch in lane.due(link, now) if link is not None else ():
+                sends.setdefault((link, batch.acks), []).append(batch)  # type: ignore[arg-type]
+        for (link, acks), batches in sends.items():
+            self._send(link, acks, batches)
+        if self._busy and self._wake is None:
+            self._wake = self._loop.call_later(self._pause(now), self._sweep)
+
+    def _pause(self, now: int) -> float:
+        """Until a held lane may send again, or the next look at deadlines."""
+        held = [lane.held_until - now for lane in map(self._lanes.get, self._busy) if lane and lane.held_until > now]
+        return min([_SWEEP_SECONDS, *(ns / 1e9 for ns in held)])
+
+    def _sweep(self) -> None:
+        self._wake = None
+        now = time.monotonic_ns()
+        for partition in list(self._busy):
+            if partition in self._lanes:
+                self._tell(self._lanes[partition].expire(now))
+        self.wake()
+
+    def _send(self, link: Connection, acks: str, batches: list[Batch]) -> None:
+        frame: list[Batch] = []
+        size = 0
+        for batch in batches:
+            full = size + len(batch.body) > limits.PUBLISH_FRAME_BYTES_MAX or len(frame) == limits.FRAME_PARTS_MAX - 1
+            if frame and full:
+                self._send_frame(link, acks, frame)
+                frame, size = [], 0
+            frame.append(batch)
+            size += len(batch.body)
+        self._send_frame(link, acks, frame)
+
+    def _send_frame(self, link: Connection, acks: str, batches: list[Batch]) -> None:
+        number = next(self._cluster.numbers)
+        sections = [wire.Section(batch.partition, batch.producer, batch.sequence, batch.count) for batch in batches]
+        pending = dict(enumerate(batches))
+
+        def answer(message: Any, _blobs: list[bytes]) -> None:
+            self._answered(link, number, pending, len(batches), message)
+
+        if not link.ask(number, wire.Publish(number, acks, sections), [batch.body for batch in batches], answer):
+            answer(Lost("closed", "the session is over"), [])
+
+    # --------------------------------------------------------------------------------------- answering
+
+    def _answered(self, link: Connection, number: int, pending: dict[int, Batch], count: int, message: Any) -> None:
+        now = time.monotonic_ns()
+        if isinstance(message, Lost):
+            for batch in pending.values():
+                self._lanes[batch.partition].lost(batch, link)
+            pending.clear()
+        elif isinstance(message, wire.Published):
+            for place, outcome in message.outcomes.items():
+                batch = pending.get(place)
+                if not 0 <= place < count or (batch is not None and outcome.partition != batch.partition):
+                    raise ProtocolError(
+                        f"an outcome for section {place} of partition {outcome.partition} fits no request"
+                    )
+                if batch is not None:
+                    del pending[place]
+                    self._tell(self._lanes[batch.partition].answered(batch, outcome, link, now))
+        elif isinstance(message, wire.Fault):
+            for place, batch in list(pending.items()):
+                del pending[place]
+                outcome = wire.Outcome(batch.partition, 0, 0, 0, message.code, message.message)
+                self._tell(self._lanes[batch.partition].answered(batch, outcome, link, now))
+        else:
+            raise ProtocolError(f"{type(message).__name__} answers no Publish")
+        if not pending:
+            link.forget(number)
+        self.wake()
+
+    def _tell(self, settled: list[tuple[Batch, Result]]) -> None:
+        for batch, result in settled:
+            self._held_bytes -= len(batch.body)
+            batch.owner.settled(result, batch.acks)
+        if settled:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        wanted, self._room_wanted = self._room_wanted, []
+        for future in wanted:
+            if not future.done():
+                future.set_result(None)
+
+    def close(self) -> None:
+        """Fail whatever is not answered; callers that still wait hear of it."""
+        self._closed = True
+        self._cluster.observers.discard(self._changed)
+        if self._wake is not None:
+            self._wake.cancel()
+        for lane in self._lanes.values():
+            self._tell(lane.abandon("the fleet was closed"))
+        for shared in self._open.values():
+            shared.settled(BrokerUnavailable("the fleet was closed before it was sent"), "quorum")
+        self._open.clear()
+        self._make_room()
