@@ -22,3 +22,7 @@ TIMERS_FIRED_MAX = 2_000
 """Deadlines that fire at one input; the rest fires at the next one."""
 QUARANTINE_ERROR_CHARS_MAX = 300
 """Of a fold's error, as journaled."""
+REPLAY_STEPS_MAX = 2_000
+"""Steps fetched from the journal at once while it is replayed."""
+JOURNAL_MEMORY_MB = 2_048
+"""Memory that DuckDB may take before it spills to disk."""
