@@ -1,0 +1,124 @@
+"""The ROUTER that every peer talks to: frames in, numbered frames out, and the end of sessions that cannot keep up.
+
+Nothing here ever blocks. A peer that does not take what is sent (its queue of `PEER_SEND_FRAMES_MAX` is full), or is
+not there any more, has its session ended; whoever held something for it hears of it through `ended`.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import zmq
+
+from bus import limits, wire
+from bus.errors import FleetError
+from bus.session import Greeted, Heard, Refused, Session, Sessions
+
+log = logging.getLogger("bus.broker")
+
+
+class Peers:
+    """All sessions of one broker. `malformed` counts frames that were none, or came against the rules."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", fleet: str) -> None:
+        self.sessions = Sessions(fleet)
+        self.malformed = 0
+        self.ended: list[Session] = []
+        self.now = 0
+        self._socket = context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.SNDHWM, limits.PEER_SEND_FRAMES_MAX)
+        self._socket.setsockopt(zmq.RCVHWM, limits.PEER_RECEIVE_FRAMES_MAX)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, limits.FRAME_BYTES_MAX)
+        self._socket.setsockopt(zmq.LINGER, limits.FAREWELL_MS)
+
+    @property
+    def socket(self) -> "zmq.Socket[bytes]":
+        """For the loop's poller."""
+        return self._socket
+
+    def bind(self, ports: list[int]) -> str:
+        """Listen on the first of `ports` that is free, on the loopback only; 0 means any. Returns the URL."""
+        for port in ports:
+            try:
+                self._socket.bind(f"tcp://127.0.0.1:{port or '*'}")
+            except zmq.ZMQError as error:
+                if error.errno != zmq.EADDRINUSE:
+                    raise FleetError(f"127.0.0.1:{port} cannot be listened on: {error}") from error
+                continue
+            return self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        raise FleetError(f"port {ports[0]} on 127.0.0.1 is in use; give another one, or --port 0 for any")
+
+    def receive(self, now: int) -> Iterator[Greeted | Heard]:
+        """What came in, at most `TURN_FRAMES_MAX` and about `TURN_BYTES_MAX`; refusals are answered here."""
+        self.now = now
+        room = limits.TURN_BYTES_MAX
+        for _ in range(limits.TURN_FRAMES_MAX):
+            try:
+                identity, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            arrival = self.sessions.receive(identity, parts, now)
+            if isinstance(arrival, Refused):
+                self._refuse(identity, arrival)
+            else:
+                if isinstance(arrival, Greeted) and arrival.replaced is not None:
+                    self.ended.append(arrival.replaced)
+                yield arrival
+            room -= sum(map(len, parts))
+            if room < 0:
+                return
+
+    def send(self, session: Session, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...] = ()) -> bool:
+        """Say something in a session. False when it is over, before or because of this."""
+        if not session.is_open and not isinstance(message, wire.Welcome):
+            return False
+        if self._write(session.identity, session.send(message, blobs, self.now)):
+            return True
+        self.drop(session)
+        return False
+
+    def fault(self, session: Session, request: int, code: str, message: str, detail: str = "") -> None:
+        """Answer a request that failed."""
+        self.send(session, wire.Fault(request, code, message, detail))
+
+    def end(self, session: Session, code: str, reason: str) -> None:
+        """Say Bye and forget the session."""
+        self._write(session.identity, self.sessions.end(session, code, reason))
+        self.ended.append(session)
+
+    def drop(self, session: Session) -> None:
+        """Forget a session whose peer cannot be told."""
+        log.warning("session of %s %s ended: the peer does not take its frames", session.name or "?", session.principal)
+        self.sessions.end(session, "closing", "the peer does not take its frames")
+        self.ended.append(session)
+
+    def end_silent(self, now: int) -> None:
+        """End the sessions that have said nothing for too long."""
+        for session in self.sessions.silent(now):
+            self.end(session, "closing", f"nothing was heard for {limits.SESSION_SILENT_MS_MAX} ms")
+
+    def close(self, reason: str) -> None:
+        """Say Bye to all and close the socket."""
+        for session in self.sessions:
+            self.end(session, "closing", reason)
+        self._socket.close()
+
+    def _refuse(self, identity: bytes, refused: Refused) -> None:
+        if refused.malformed:
+            self.malformed += 1
+            log.warning("refused a frame: %s", refused.why)
+        if refused.frames:
+            self._write(identity, refused.frames)
+        if refused.ended is not None:
+            self.ended.append(refused.ended)
+
+    def _write(self, identity: bytes, frames: list[bytes]) -> bool:
+        try:
+            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return False
+        return True
