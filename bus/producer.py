@@ -109,7 +109,7 @@ class Windows:
                 del self._overlay[producer]
 
     def relay(self, originals: Iterable[Original]) -> None:
-        """Start the overlay anew: what lies above the high watermark when leadership is won, nothing when it is lost."""
+        """Start the overlay anew: what lies above the high watermark if leadership was won, nothing if it was lost."""
         self._overlay = {}
         for original in originals:
             self.append(original)

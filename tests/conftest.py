@@ -1,0 +1,29 @@
+"""Flags of the whole suite: `--long` for the full form of long proofs, `--rewrite` to record transcripts anew."""
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the full form of long proofs too")
+    parser.addoption("--rewrite", action="store_true", help="write what the machines answer into tests/transcripts")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--long"):
+        return
+    skip = pytest.mark.skip(reason="the full form of a proof; run it with --long")
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def long(request: pytest.FixtureRequest) -> bool:
+    """Whether proofs run in their full form."""
+    return bool(request.config.getoption("--long"))
+
+
+@pytest.fixture(scope="session")
+def rewrite(request: pytest.FixtureRequest) -> bool:
+    """Whether transcripts are recorded anew instead of compared."""
+    return bool(request.config.getoption("--rewrite"))
