@@ -40,7 +40,6 @@ Slots = tuple[str, str, str, str | None, int | None, str | None, str | None, str
 """What `bus.event.make` takes: type, source, id, subject, time, correlation, cause, trace, extras, kind, payload."""
 
 _EXTENSIONS = ("importof", "sequence", "redriveto", "redriveof")
-_RARE = ("partitionkey", "datacontenttype", "dataschema", "tracestate", "deps", "priority", "requires", "expirytime")
 
 
 class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -77,7 +76,7 @@ _read_line = msgspec.json.Decoder(_Line).decode
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
-_RAREST = _Line.__struct_fields__[_COMMON_FIELDS:]
+_NONE_RARE = (None,) * (len(_Line.__struct_fields__) - _COMMON_FIELDS)
 
 
 def read(data: bytes | str, importof: str = "") -> Slots:
@@ -101,6 +100,12 @@ def read(data: bytes | str, importof: str = "") -> Slots:
         time = instant("time", line.time)
         if not is_canonical(line.time):
             time_text = line.time
+    if line.correlationid is not None:
+        check_text("correlationid", line.correlationid)
+    if line.causationid is not None:
+        check_text("causationid", line.causationid)
+    if line.traceparent is not None:
+        check_text("traceparent", line.traceparent)
     extras = _extras(line, others, time_text, importof)
     kind, payload = _payload(line)
     names = (line.type, line.source, line.id, line.subject, time)
@@ -176,11 +181,7 @@ def _only_importof(importof: str) -> Extras:
 
 def _extras(line: _Line, others: dict[str, Extension], time_text: str | None, importof: str) -> Extras | None:
     """The rare attributes, checked; None when there are none."""
-    for name in ("correlationid", "causationid", "traceparent"):
-        value = getattr(line, name)
-        if value is not None:
-            check_text(name, value)
-    if not others and time_text is None and not any(getattr(line, name) is not None for name in _RAREST):
+    if not others and time_text is None and msgspec.structs.astuple(line)[_COMMON_FIELDS:] == _NONE_RARE:
         return _only_importof(importof) if importof else None
     extensions: dict[str, Extension] = {}
     for name in _EXTENSIONS:

@@ -18,7 +18,7 @@ exactly, and whoever only passes an event on never pays for its data. Pure.
 """
 
 from base64 import b64encode
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -97,6 +97,17 @@ class Event:
     extras: Extras | None
     kind: int
     payload: bytes
+    # These are read from `extras`, by `__getattr__`.
+    partitionkey: str | None
+    datacontenttype: str | None
+    dataschema: str | None
+    tracestate: str | None
+    deps: dict[int, int] | None
+    priority: str | None
+    requires: list[str] | None
+    expirytime: int | None
+    extensions: dict[str, Extension]
+    time_text: str | None
 
     def __init__(
         self,
@@ -158,11 +169,13 @@ class Event:
         """The saga it belongs to, or ""."""
         return self.correlationid or self.subject or ""
 
-    def __getattr__(self, name: str) -> Any:
-        # Reached for the rare attributes only: the others are slots.
-        if name in _EXTRAS:
-            return getattr(self.extras or NO_EXTRAS, name)
-        raise AttributeError(f"an event has no attribute {name!r}; other attributes stand in its `extensions`")
+    if not TYPE_CHECKING:  # so that a mistyped name is still found before it runs
+
+        def __getattr__(self, name: str) -> Any:
+            # Reached for the rare attributes only: the others are slots.
+            if name in _EXTRAS:
+                return getattr(self.extras or NO_EXTRAS, name)
+            raise AttributeError(f"an event has no attribute {name!r}; other attributes stand in its `extensions`")
 
     def replace(self, **changes: Any) -> "Event":
         """A copy with some attributes changed; takes what the constructor takes."""

@@ -10,7 +10,8 @@ import time
 
 from bus.uuid7 import LOW_BITS, uuid7
 
-_HALF = 1 << (LOW_BITS - 1)
+_TAIL_MASK = (1 << 62) - 1
+_VARIANT = 2 << 62
 
 
 def _random(bits: int) -> int:
@@ -18,25 +19,33 @@ def _random(bits: int) -> int:
 
 
 class _Sequence:
-    """The greatest (millisecond, low bits) given out. Low bits start in their lower half, so that counting has room."""
+    """The last id given out: its millisecond, its text up to there, and its last 62 bits, which count on.
+
+    They start in their lower half, so that counting has room.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.ms = 0
-        self.low = 0
+        self.tail = _TAIL_MASK
+        self.prefix = ""
 
     def next(self) -> str:
         with self.lock:
             now = time.time_ns() // 1_000_000
             if now > self.ms:
-                self.ms = now
-                self.low = _random(LOW_BITS - 1)
+                self._begin(now)
+            elif self.tail == _TAIL_MASK:
+                self._begin(self.ms + 1)
             else:
-                self.low += 1
-                if self.low >= 2 * _HALF:
-                    self.ms += 1
-                    self.low = _random(LOW_BITS - 1)
-            return uuid7(self.ms, self.low)
+                self.tail += 1
+            digits = f"{_VARIANT | self.tail:016x}"
+            return f"{self.prefix}{digits[:4]}-{digits[4:]}"
+
+    def _begin(self, ms: int) -> None:
+        low = _random(LOW_BITS)
+        self.ms, self.tail = ms, low & (_TAIL_MASK >> 1)
+        self.prefix = uuid7(ms, low)[:19]
 
 
 _sequence = _Sequence()

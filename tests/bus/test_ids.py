@@ -1,0 +1,63 @@
+"""Ids: their shape, their order, and that threads and forks never share one."""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus import ids
+from bus.uuid7 import LOW_BITS, uuid7
+
+
+@given(st.integers(0, 2**48 - 1), st.integers(0, 2**LOW_BITS - 1))
+def test_uuid7_is_a_uuid_of_version_seven(ms: int, low: int) -> None:
+    text = uuid7(ms, low)
+    parsed = UUID(text)
+    assert str(parsed) == text
+    assert parsed.version == 7
+    assert parsed.variant == "specified in RFC 4122"
+    assert parsed.int >> 80 == ms
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**48 - 1), st.integers(0, 2**LOW_BITS - 1)), max_size=20))
+def test_texts_sort_as_their_numbers(pairs: list[tuple[int, int]]) -> None:
+    assert [uuid7(*pair) for pair in sorted(pairs)] == sorted(uuid7(*pair) for pair in pairs)
+
+
+def test_ids_only_grow_also_when_the_clock_goes_back(monkeypatch) -> None:
+    clock = iter([5_000_000, 5_000_000, 3_000_000, 9_000_000, 1_000_000])
+    sequence = ids._Sequence()
+    monkeypatch.setattr(ids.time, "time_ns", lambda: next(clock))
+    made = [sequence.next() for _ in range(5)]
+    assert made == sorted(set(made))
+
+
+def test_a_full_counter_takes_the_next_millisecond(monkeypatch) -> None:
+    sequence = ids._Sequence()
+    monkeypatch.setattr(ids.time, "time_ns", lambda: 5_000_000)
+    first = sequence.next()
+    sequence.tail = ids._TAIL_MASK
+    assert sequence.next() > first
+
+
+def test_threads_never_share_an_id() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        made = [id for part in threads.map(lambda _: [ids.new_id() for _ in range(2000)], range(4)) for id in part]
+    assert len(set(made)) == 8000
+    assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", id) for id in made)
+
+
+def test_a_forked_child_starts_from_its_own_dice() -> None:
+    ids.new_id()
+    before = ids._sequence
+    try:
+        ids._start_again()
+        assert ids._sequence is not before
+    finally:
+        ids._sequence = before
+    assert os.fork  # registered for children of this process
+    assert len(ids.new_producer()) == 16
+    assert 0 < ids.new_session() < 2**63
