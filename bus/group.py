@@ -54,7 +54,7 @@ class Group:
         self._ready_count = 0
         self._timers: list[tuple[int, int]] = []
         self._dead: dict[int, str] = {}
-        self._recent: OrderedDict[int, tuple[int, str]] = OrderedDict()
+        self._recent: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
         self._served = 0
         self._figures = Figures()
         self._log = Unlogged(state.name, state.settings, state.upto, fresh)
@@ -210,7 +210,8 @@ class Group:
         for offset in offsets:
             if self._dead.pop(offset, None) is not None:
                 self._figures.dead += 1
-                self._close(self._works[offset])
+                work = self._works[offset]
+                self._close(work, work.entry.history[-1].how if work.entry.history else "expired")
 
     # ------------------------------------------------------------------------------------------ the durable side
 
@@ -318,13 +319,13 @@ class Group:
         else:
             self._wait(work, now)
 
-    def _close(self, work: Work) -> None:
+    def _close(self, work: Work, how: str) -> None:
         """Settled for good."""
         self._move(work, "")
         offset = work.offset
         del self._works[offset]
         self._log.settled(offset)
-        self._recent[offset] = (work.attempt, work.member)
+        self._recent[offset] = (how, work.attempt, work.member)
         if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
             self._recent.popitem(last=False)
 
@@ -344,7 +345,7 @@ class Group:
             return work.why_stale(member, item)
         if item.verdict == "ack":
             self._figures.ack(now - work.entry.appended)
-            self._close(work)
+            self._close(work, item.verdict)
         else:
             due = now + item.delay_ms * _MS if item.verdict == NACKED and item.delay_ms else 0
             self._over(work, item.verdict, item.error, now, due)
@@ -352,10 +353,11 @@ class Group:
 
     def _settled_already(self, member: str, item: Settlement) -> str:
         known = self._recent.get(item.offset)
-        if known == (item.attempt, member):
+        if known == (item.verdict, item.attempt, member):
             return ""
         if known is not None:
-            return f"event {item.offset} was settled by attempt {known[0]} of {known[1] or 'nobody'}"
+            how, attempt, by = known
+            return f"event {item.offset} is settled: {how}, attempt {attempt} of {by or 'nobody'}"
         if item.offset >= self.cursor or item.offset < 0:
             return f"event {item.offset} was not delivered by this leader; it will come again"
         # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.

@@ -49,8 +49,10 @@ class Work:
         ended = next((one for one in self.entry.history if one.attempt == item.attempt), None)
         if ended is not None:
             over += f" ({ended.how})"
-        if self.phase == HELD:
+        if self.phase == HELD and item.attempt < self.attempt:
             return f"{over}: {self.member} has attempt {self.attempt}"
+        if self.phase == HELD:
+            return f"attempt {self.attempt} of event {self.offset} is with {self.member}, not with {member}"
         if self.phase == DEAD:
             return f"{over}: the event goes to the dead letters"
         return f"{over}: attempt {self.attempt + 1} is due"

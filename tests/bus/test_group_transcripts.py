@@ -1,0 +1,162 @@
+"""Groups by transcript: each `> command` drives the machine, the lines under it are what it says.
+
+The format is told at the head of `group_deliver.txt`. `SIGNALBOX_REWRITE=1` writes what the machine says now into the
+files; read the diff before keeping it.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bus.group import Group
+from bus.groupstate import Companion, Delta, GroupState, decode_deltas, encode_deltas
+from bus.wire import GroupSettings, Settlement
+
+FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("group_*.txt"))
+SECOND = 1_000_000_000
+
+
+class Stage:
+    """A group, its committed state, and a clock that only `wait` moves. Times are in seconds."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.index = 0
+        self.companion = Companion()
+        self.group = self.define("5", "3")
+        self.lost_answers = 0
+
+    def define(self, ack_wait: str, max_deliver: str) -> Group:
+        settings = GroupSettings("order.>", -1, int(float(ack_wait) * 1_000), int(max_deliver))
+        return Group(GroupState("g", settings, 0), self.now, fresh=True)
+
+    def run(self, line: str) -> list[str]:
+        verb, *words = line.split()
+        options = dict(word.split("=", 1) for word in words if "=" in word)
+        command: Callable[..., list[str]] = getattr(self, f"do_{verb}")
+        return command(*[word for word in words if "=" not in word], **options) + self.said()
+
+    def do_define(self, ack_wait: str = "5", max_deliver: str = "3") -> list[str]:
+        self.group = self.define(ack_wait, max_deliver)
+        return []
+
+    def do_join(self, member: str, credit: str = "10", holds: str = "") -> list[str]:
+        held = {int(offset): int(attempt) for offset, attempt in (one.split("#") for one in holds.split(",") if one)}
+        self.group.join(member, int(credit), self.now, held)
+        return []
+
+    def do_leave(self, member: str) -> list[str]:
+        self.group.leave(member, self.now)
+        return []
+
+    def do_lose(self, member: str) -> list[str]:
+        self.group.leave(member, self.now, lost=True)
+        return []
+
+    def do_credit(self, member: str, more: str) -> list[str]:
+        self.group.credit(member, int(more))
+        return []
+
+    def do_feed(self, base: str, count: str, rows: str = "all", expires: str = "") -> list[str]:
+        meant = list(range(int(count))) if rows == "all" else [int(row) for row in rows.split(",") if row]
+        until = {row: int(float(expires) * SECOND) for row in meant} if expires else {}
+        return [f"cursor {self.group.feed(int(base), int(count), meant, self.now, self.now, until)}"]
+
+    def do_wait(self, seconds: str) -> list[str]:
+        self.now += int(float(seconds) * SECOND)
+        self.group.tick(self.now)
+        return []
+
+    def settle(self, member: str, verdict: str, deliveries: str, delay: str = "0", error: str = "") -> list[str]:
+        items = []
+        for one in deliveries.split(","):
+            offset, attempt = one.split("#")
+            items.append(Settlement(int(offset), int(attempt), verdict, int(float(delay) * 1_000), error))
+        stale = self.group.settle(member, items, self.now)
+        return [f"stale {offset}: {why}" for offset, why in stale.items()]
+
+    def do_ack(self, member: str, deliveries: str) -> list[str]:
+        return self.settle(member, "ack", deliveries)
+
+    def do_nack(self, member: str, deliveries: str, delay: str = "0", error: str = "") -> list[str]:
+        return self.settle(member, "nack", deliveries, delay, error)
+
+    def do_terminate(self, member: str, deliveries: str, error: str = "") -> list[str]:
+        return self.settle(member, "terminate", deliveries, error=error)
+
+    def do_bury(self) -> list[str]:
+        """What a leader does with each dead letter: one record that holds the letter and the group's advance."""
+        said = []
+        for dead in self.group.dead(10):
+            self.group.bury([dead.offset])
+            said.append(f"letter {dead.offset} {dead.reason}")
+            said += [
+                f"  attempt {one.attempt} {one.how} by {one.member} after {one.took_ms} ms: {one.error}"
+                for one in dead.attempts
+            ]
+        return said
+
+    def do_log(self) -> list[str]:
+        """Append what there is to log, and commit it."""
+        delta = self.group.delta()
+        if delta is None:
+            return ["nothing to log"]
+        self.companion.apply(self.index, encode_deltas([delta]))
+        self.index += 1
+        self.group.logged()
+        return [self.show(decode_deltas(encode_deltas([delta]))[0])]
+
+    def do_failover(self) -> list[str]:
+        """The leader dies with all that it had not committed; a new one starts from the committed state."""
+        self.group = Group(self.companion.groups["g"], self.now)
+        return []
+
+    def do_sample(self, high: str) -> list[str]:
+        sample = self.group.sample(0, int(high))
+        fields = ("members", "floor", "waiting", "in_flight", "delivered", "acked", "failed", "dead", "latency")
+        return [" ".join(f"{field}={getattr(sample, field)}" for field in fields)]
+
+    def show(self, delta: Delta) -> str:
+        parts = [f"log upto={delta.upto}"]
+        if delta.settings is not None:
+            parts.append("defined")
+        parts += [f"opened={','.join(map(str, part.runs))}" for part in delta.opened]
+        if delta.closed:
+            parts.append(f"closed={','.join(map(str, delta.closed))}")
+        parts += [f"failed={one.offset}#{one.ended.attempt}" for one in delta.failed]
+        return " ".join(parts)
+
+    def said(self) -> list[str]:
+        by_member: dict[str, list[str]] = {}
+        for member, offset, attempt in self.group.deliveries(self.now):
+            by_member.setdefault(member, []).append(f"{offset}#{attempt}")
+        said = [f"{member} <- {' '.join(sent)}" for member, sent in by_member.items()]
+        return said + [f"dead {dead.offset} {dead.reason}" for dead in self.group.dead(10)]
+
+
+def replay(text: str) -> str:
+    """The same script with the machine's own words."""
+    stage = Stage()
+    told: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("> "):
+            told += [line, *stage.run(line[2:])]
+        elif not line or line.startswith("#"):
+            told.append(line)
+    return "\n".join(told) + "\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_machine_says_what_the_transcript_says(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    said = replay(text)
+    if os.environ.get("SIGNALBOX_REWRITE"):
+        path.write_text(said, encoding="utf-8")
+    else:
+        assert said == text
+
+
+def test_there_are_transcripts() -> None:
+    assert len(FILES) >= 6
