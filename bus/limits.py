@@ -167,3 +167,5 @@ SEAT_REPLICAS_MAX = 16
 """Replicas of one partition."""
 FAREWELL_MS = 500
 """How long a closing broker lets its last frames leave."""
+PRODUCER_BYTES_MAX = 16
+"""A producer id: 128 bits."""
