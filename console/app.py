@@ -1,0 +1,223 @@
+"""The console on Textual: one model, one beat, a screen for each tab.
+
+Answers land in `model` by a thread that never waits for the screens; a beat asks the standing questions of the screen
+that is seen; when answers came, that screen repaints what differs. Keys act on the screens alone, and paint at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, cast
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from console.actions import of_screen
+from console.canvas import printable
+from console.follow import Asks, Follower
+from console.goto import Place, place_of, suggestions
+from console.model import Landed, Model
+from console.palette import MONO, THEME_NAMES
+from console.pictures import frame
+from console.pictures.frame import Scene
+from console.screens.board import BoardScreen
+from console.screens.box import SLOW_BARS, Box
+from console.screens.flows import FlowsScreen
+from console.screens.prompt import Prompt
+from console.screens.saga import SagaScreen
+from console.screens.sagas import SagasScreen
+from console.themes import textual_theme
+from controlplane.questions import AskBoard, Question
+
+BEAT_S = 1.0
+BEAT_S_MIN, BEAT_S_MAX = 0.5, 10.0
+
+
+class Rung(Message):
+    """Answers wait to be taken over; many of these are as good as one."""
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Rung)
+
+
+class Console(App[None]):
+    """The console of one fleet."""
+
+    ENABLE_COMMAND_PALETTE = True
+    TITLE = "signalbox"
+    CSS = "Screen { layers: base; } Grid { scrollbar-size: 0 0; overflow: hidden; }"
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "board": BoardScreen,
+        "flows": FlowsScreen,
+        "sagas": SagasScreen,
+    }
+    DEFAULT_MODE = "board"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(str(i), f"go('{name.lower()}')", show=False) for i, name in enumerate(frame.TABS, start=1)
+    ]
+
+    def __init__(
+        self, link: Asks, context: str = "local", palette: str = "dark", ascii_only: bool = False, beat: bool = True
+    ) -> None:
+        super().__init__(ansi_color=palette == MONO)
+        self.context, self.palette, self.ascii_only, self._beats = printable(context), palette, ascii_only, beat
+        self.animation_level = "none"
+        self.every_s = BEAT_S
+        self.model = Model(time.monotonic())
+        self.follower = Follower(link, self._ring)
+        self._errands: dict[str, Callable[[Landed], None]] = {}
+        self._errand_number = 0
+
+    # ------------------------------------------------------------------ life
+
+    def _ring(self) -> None:
+        """Called in the link's thread."""
+        self.post_message(Rung())
+
+    def on_mount(self) -> None:
+        for name in THEME_NAMES:
+            self.register_theme(textual_theme(name))
+        self.theme = f"signalbox-{self.palette}"
+        self.follower.start()
+        self._timer = self.set_interval(self.every_s, self.pulse, pause=not self._beats)
+        self.ask_now()
+
+    def on_unmount(self) -> None:
+        self.follower.stop()
+
+    def leave(self) -> None:
+        """End the console."""
+        self.exit()
+
+    @property
+    def box(self) -> Box | None:
+        """The topmost screen with a frame, under whatever dialogue is open."""
+        return next((screen for screen in reversed(self.screen_stack) if isinstance(screen, Box)), None)
+
+    # ------------------------------------------------------------------ beat
+
+    def pulse(self) -> None:
+        """Once a beat: a round is due, and the silence has grown."""
+        self._want()
+        self.follower.beat()
+        if self.box is not None and self.model.silent_s(time.monotonic()) is not None:
+            self.box.repaint()
+
+    def _want(self) -> None:
+        bars = -(-frame.bars_of(self.size.width) // SLOW_BARS) * SLOW_BARS
+        self.follower.want({"board": AskBoard(bars), **(self.box.questions() if self.box is not None else {})})
+
+    def ask_now(self) -> None:
+        """Ask the standing questions without waiting for the beat."""
+        if self.is_running:
+            self._want()
+            self.follower.beat(now=True)
+
+    def on_rung(self) -> None:
+        for landed in self.follower.take():
+            errand = self._errands.pop(landed.slot, None)
+            if errand is not None:
+                errand(landed)
+            else:
+                self.model.land(landed)
+        if self.box is not None:
+            before = self.box.questions()
+            self.box.repaint()
+            if self.box.questions() != before:
+                self.ask_now()
+
+    def errand(self, question: Question, landed: Callable[[Landed], None]) -> None:
+        """Ask once; `landed` is called here."""
+        self._errand_number += 1
+        slot = f"errand {self._errand_number}"
+        if self.follower.errand(slot, question):
+            self._errands[slot] = landed
+        else:
+            self.say("too much is being asked already; wait for an answer")
+
+    # ------------------------------------------------------------------ looks
+
+    @property
+    def faded(self) -> bool:
+        """Is what is shown old?"""
+        return self.model.heard is not None and self.model.silent_s(time.monotonic()) is not None
+
+    def scene(self) -> Scene:
+        """What the frame is drawn from."""
+        clock, model = time.monotonic(), self.model
+        return Scene(
+            self.context, model.board, model.position, model.now, model.silent_s(clock), model.tries,
+            model.retry_in_s(clock), printable(model.why), model.frozen, self.every_s,
+        )  # fmt: skip
+
+    def wear(self, palette: str) -> None:
+        """Change the theme: colours are looked up when sent, so nothing is painted anew."""
+        self.palette = palette
+        self.theme = f"signalbox-{palette}"
+        for screen in self.screen_stack:
+            for widget in screen.walk_children():
+                widget.refresh()
+
+    def say(self, notice: str) -> None:
+        """One line in place of the keys, until the next key."""
+        if self.box is not None:
+            self.box.notice = printable(notice)
+            self.box.repaint()
+
+    def push(self, screen: Screen[None]) -> None:
+        """Open a screen over this one."""
+        self.push_screen(screen)
+
+    # ------------------------------------------------------------------ going places
+
+    async def action_go(self, name: str) -> None:
+        """A digit was pressed."""
+        self.go(name)
+
+    def go(self, target: str) -> None:
+        """Go to a place by name or id; with an empty one, ask which."""
+        if not target:
+            names = suggestions(self.model)
+            self.push_screen(Prompt(":", suggestions=names), lambda typed: self.go(typed) if typed else None)
+            return
+        place = place_of(target, self.model)
+        if place.kind == "tab":
+            self.switch_mode(place.key)
+        elif place.kind == "say":
+            self.say(place.key)
+        elif place.kind == "theme":
+            self.wear(place.key)
+        elif place.kind == "every":
+            self._every(float(place.key))
+        elif place.kind == "quit":
+            self.leave()
+        else:
+            self._open(place)
+
+    def _open(self, place: Place) -> None:
+        if place.kind == "saga":
+            self.switch_mode("sagas")
+            self.push(SagaScreen(place.key))
+
+    def _every(self, seconds: float) -> None:
+        self.every_s = min(max(seconds, BEAT_S_MIN), BEAT_S_MAX)
+        self._timer.stop()
+        self._timer = self.set_interval(self.every_s, self.pulse)
+        self.say(f"asks every {self.every_s:g} s")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette, fed by the registry."""
+        for name in frame.TABS:
+            if name in frame.BUILT:
+                yield SystemCommand(name, f"go to {name}", lambda name=name: self.go(name.lower()))
+        box = self.box
+        if box is not None:
+            for action in of_screen(box.KIND):
+                if action.keys and action.name != "palette":
+                    act = cast(Callable[[], None], lambda name=action.name: box.action_do(name))
+                    yield SystemCommand(action.label.capitalize(), f"{action.help}  [{action.shown}]", act)
+        for theme in THEME_NAMES:
+            yield SystemCommand(f"Theme {theme}", "colours", lambda theme=theme: self.wear(theme))

@@ -1,0 +1,22 @@
+"""Every bound of the console, unit last."""
+
+ERRANDS_MAX = 16
+"""Levers and look-ups that may wait for the link at once."""
+ROWS_ASKED_MAX = 2_000
+"""Rows of one table that are held; beyond, the crumb says so and a filter narrows."""
+ROWS_PAGE = 200
+"""Rows asked at first, and more at a time when the cursor nears the end."""
+TAIL_ROWS = 200
+"""Events that the tail holds."""
+STEPS_PREVIEWED = 40
+"""Newest steps of the saga under the cursor."""
+STEPS_SHOWN_MAX = 500
+"""Steps of one saga on its own screen."""
+LETTERS_SHOWN_MAX = 50
+"""Newest dead letters of one group."""
+READER_LINES_MAX = 5_000
+"""Lines that the reader shows; what is longer is cut, and says so."""
+TYPED_CHARS_MAX = 256
+"""What may be typed into a prompt."""
+NUMBER_TYPED_FROM = 1_000
+"""From so many on, a lever asks for the number itself instead of `enter`."""

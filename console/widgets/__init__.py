@@ -1,0 +1,1 @@
+"""Textual widgets that send a `Canvas` to the terminal: `Paint` for a picture, `Grid` for a table."""

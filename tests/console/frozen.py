@@ -1,0 +1,120 @@
+"""Frozen answers: what a control plane could say, without one.
+
+`Frozen` answers every question the console asks from one story. The stories: `trouble` (at 03:12:44 broker b5 is dead,
+b4 lags, so p07 has one in-sync replica of two and refuses), `calm` (three brokers, real agents' messages), `empty` (a
+fleet without an event) and `silent` (nothing answers at all).
+"""
+
+from collections.abc import Callable
+
+from controlplane.questions import (
+    AskBoard,
+    AskDeadGroups,
+    AskDeadLetters,
+    AskEvent,
+    AskEvents,
+    AskFlows,
+    AskHealth,
+    AskSaga,
+    AskSagas,
+    Body,
+    DeadGroups,
+    Flows,
+    Health,
+    Progress,
+    Question,
+    Redrive,
+    Redriven,
+    Refusal,
+    Sagas,
+    Told,
+)
+from tests.console import story_calm, story_trouble
+from tests.console.story import Story
+
+
+class Frozen:
+    """A link whose answers never change, unless a test changes `story` or sets `silent`."""
+
+    def __init__(self, story: Story, silent: str = "") -> None:
+        self.story, self.silent = story, silent
+        self.asked: list[Question] = []
+
+    def ask(
+        self, question: Question, timeout: float = 5.0, on_progress: Callable[[Progress], None] | None = None
+    ) -> Told:
+        self.asked.append(question)
+        if self.silent:
+            raise ConnectionError(self.silent)
+        return Told(self.story.position, self.story.now, self.body(question))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def body(self, question: Question) -> Body:
+        """The answer to one question."""
+        story = self.story
+        match question:
+            case AskBoard():
+                return story.board
+            case AskFlows(match=match):
+                rows = [
+                    row for row in story.flows if match.casefold() in f"{row.source} {row.type} {row.group}".casefold()
+                ]
+                return Flows(len(story.flows), len(rows), rows[: question.limit])
+            case AskSagas(match=match):
+                sagas = [row for row in story.sagas if match.casefold() in f"{row.saga} {row.step}".casefold()]
+                return Sagas(story.board.status.counts, len(sagas), sagas[: question.limit])
+            case AskSaga(saga=saga):
+                found = story.saga(saga)
+                return found or Refusal("not_found", f"there is no saga {saga}", "signalbox saga list")
+            case AskDeadGroups(match=match):
+                dead = [row for row in story.dead if match.casefold() in f"{row.id} {row.what} {row.group}".casefold()]
+                return DeadGroups(
+                    sum(row.count for row in story.dead), sum(row.waiting for row in story.dead), len(dead), dead
+                )
+            case AskDeadLetters(target=target):
+                return story.letters(target) or Refusal(
+                    "not_found", f"there is no dead letter {target}", "signalbox dlq list"
+                )
+            case Redrive():
+                return self.redrive(question)
+            case AskHealth():
+                counts = story.board.status.counts
+                return Health(
+                    counts.score, counts.health, story.board.since_score, story.board.score_recent, story.board.needs
+                )
+            case AskEvents():
+                return story.tail(question)
+            case AskEvent(id=id_):
+                return story.event(id_) or Refusal("not_found", f"there is no event {id_}", "signalbox event search")
+            case _:
+                return Refusal("usage", f"the console does not ask {type(question).__name__}")
+
+    def redrive(self, question: Redrive) -> Body:
+        """A dry run names the set; then the set must be the same."""
+        ids = [f"{target}-{i:03d}" for target in question.targets for i in range(5)]
+        if question.expected is not None and question.expected != ids:
+            return Refusal("changed", "the set has changed since the dry run", "look at it again")
+        position = 0 if question.dry_run else self.story.position + 1
+        return Redriven(ids, ["coder"], question.dry_run, position)
+
+
+def trouble() -> Frozen:
+    """03:12:44: b5 is dead, b4 lags, p07 refuses."""
+    return Frozen(story_trouble.story())
+
+
+def calm() -> Frozen:
+    """Three brokers and the messages of real agents."""
+    return Frozen(story_calm.story())
+
+
+def empty() -> Frozen:
+    """A fleet that has no event yet."""
+    return Frozen(story_calm.empty())
+
+
+def silent() -> Frozen:
+    """Nothing answers."""
+    return Frozen(story_calm.empty(), silent="nobody listens at tcp://127.0.0.1:7070; start it with: signalbox up")
