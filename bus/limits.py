@@ -169,3 +169,5 @@ FAREWELL_MS = 500
 """How long a closing broker lets its last frames leave."""
 PRODUCER_BYTES_MAX = 16
 """A producer id: 128 bits."""
+READ_OVERHEAD_BYTES = 4 * 1024
+"""What passing through one watch counts in a turn, beside the bytes that it sends."""
