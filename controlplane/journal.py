@@ -256,7 +256,7 @@ class Journal:
         return sum(path.stat().st_size for path in found if path.exists())
 
     def close(self) -> None:
-        """Fold the write-ahead log in and let go of the file; without room for that the log stays for the next start."""
+        """Fold the write-ahead log in and let go of the file; without room for that the log stays as it is."""
         try:
             self._db.close()
         except duckdb.Error as error:
