@@ -104,6 +104,12 @@ class Arrival(msgspec.Struct, gc=False):
         for name in _LISTS:
             getattr(self, name).extend(getattr(other, name))
 
+    def after(self, offset: int) -> "Arrival":
+        """The events from `offset` on."""
+        cut = offset - self.first_offset
+        lists = {name: getattr(self, name)[cut:] for name in _LISTS}
+        return Arrival(partition=self.partition, first_offset=offset, **lists)
+
     def event(self, row: int) -> Event:
         """One row as the event that was published."""
         return make(

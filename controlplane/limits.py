@@ -26,3 +26,21 @@ REPLAY_STEPS_MAX = 2_000
 """Steps fetched from the journal at once while it is replayed."""
 JOURNAL_MEMORY_MB = 2_048
 """Memory that DuckDB may take before it spills to disk."""
+SAGAS_MAX = 500_000
+"""Sagas remembered; beyond it the ones silent for longest are forgotten, finished ones first, and counted."""
+SAGAS_FORGOTTEN_AT_ONCE = 8_192
+"""Sagas that are forgotten together when there are too many."""
+SAGA_SAMPLES_MIN = 20
+"""Gaps after a step that must have been seen before anything is called stuck there."""
+SAGA_FLOOR_MS = 5_000
+"""A live saga is not called stuck before it has waited this long, unless a threshold is set."""
+SAGA_REVIEW_MS = 60_000
+"""How often a waiting saga is judged again, as what is usual changes."""
+SAGA_STEPS_LEARNED_MAX = 20_000
+"""Kinds of step whose gaps are learned; further ones are not judged."""
+FLOWS_MAX = 20_000
+"""Flows told apart; what comes after is counted as one flow, `others`."""
+FLOW_SECONDS_MAX = 300
+"""How long per-second samples of flows and groups are kept."""
+RECORDER_EVENTS_MAX = 40_000
+"""Events that wait for the journal; with more the recorder takes nothing from the brokers."""
