@@ -4,8 +4,9 @@ The loop owns sockets, replicas and the store; a `Consumers` owns groups. One tu
 
 1. `on_message(session, message, now)` for each Join, Settle, Leave and Credit (of a subscription it `knows`) that came
    in; `on_session_end(session)` for each session that is over.
-2. `apply(partition, index, entry)` for each record that has become committed here, on leaders and followers alike, in
-   index order, exactly once since the last `restore`: GROUP records and companions take effect here and only here.
+2. `apply(partition, index, entry)` for each GROUP record and each record with a companion that has become committed
+   here, on leaders and followers alike, in index order, exactly once since the last `restore`: they take effect here
+   and only here.
 3. `on_lead(partition, now)` once a leader's epoch start is committed (everything before it has been applied), and
    `on_lost(partition, why)` as soon as leadership is gone: forget members, answer nothing more for it.
 4. `pump(now)`, once, before the turn's commit: deadlines, reading, what to append (`Ground.append_*`). Messages that

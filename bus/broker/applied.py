@@ -1,0 +1,82 @@
+"""What follows from committed records, on every replica, in order: producer windows and the state of groups.
+
+Both are folds over the log below the high watermark. Every `APPLIED_RECORDS_MAX` records of a partition they are
+written down with the index they hold at, so that a restart reads headers from there on and no more.
+"""
+
+from collections.abc import Iterator
+
+from bus import limits
+from bus.broker.kept import AppliedNote, keep, kept
+from bus.broker.ports import Consumers
+from bus.producer import Original, Windows
+from bus.record import GROUP, Header
+from bus.replica import Replica
+from bus.store import Store
+
+
+class Applied:
+    """The folds of every partition of one broker."""
+
+    def __init__(self, store: Store, partitions: int, consumers: Consumers) -> None:
+        self._store = store
+        self._consumers = consumers
+        self._upto = [0] * partitions
+        self._noted = [0] * partitions
+        self.windows = [Windows() for _ in range(partitions)]
+        for partition in range(partitions):
+            self._restore(partition)
+
+    def upto(self, partition: int) -> int:
+        """Records below this index are applied."""
+        return self._upto[partition]
+
+    def advance(self, partition: int, high: int) -> None:
+        """Apply the records that have become committed."""
+        windows, consumers, store = self.windows[partition], self._consumers, self._store
+        for index in range(self._upto[partition], high):
+            header = store.header(partition, index)
+            windows.commit(_original(index, header))
+            if header.kind == GROUP or header.companion:
+                consumers.apply(partition, index, store.entry(partition, index))
+        self._upto[partition] = max(high, self._upto[partition])
+        if self._upto[partition] - self._noted[partition] >= limits.APPLIED_RECORDS_MAX:
+            self.note(partition, lazy=True)
+
+    def lead(self, replica: Replica) -> None:
+        """Leadership is won: what lies above the high watermark may be repeated by its producers, too."""
+        self.windows[replica.partition].relay(self._uncommitted(replica))
+
+    def lost(self, partition: int) -> None:
+        """Leadership is gone, and with it what was not committed."""
+        self.windows[partition].relay(())
+
+    def note(self, partition: int, *, lazy: bool) -> None:
+        """Write the folds of a partition down with the next commit."""
+        upto = self._upto[partition]
+        if upto > self._noted[partition]:
+            note = AppliedNote(upto, self.windows[partition].snapshot(), self._consumers.snapshot(partition))
+            keep(self._store, f"applied/{partition}", note, lazy=lazy)
+            self._noted[partition] = upto
+
+    def note_all(self) -> None:
+        """Write everything down with the next commit."""
+        for partition in range(len(self.windows)):
+            self.note(partition, lazy=False)
+
+    def _restore(self, partition: int) -> None:
+        note = kept(self._store, f"applied/{partition}", AppliedNote)
+        if note is None:
+            self._consumers.restore(partition, b"")
+            return
+        self._upto[partition] = self._noted[partition] = note.upto
+        self.windows[partition].restore(note.windows)
+        self._consumers.restore(partition, note.groups)
+
+    def _uncommitted(self, replica: Replica) -> Iterator[Original]:
+        for index in range(self._upto[replica.partition], replica.end):
+            yield _original(index, self._store.header(replica.partition, index))
+
+
+def _original(index: int, header: Header) -> Original:
+    return Original(header.producer, header.sequence, index, header.base_offset, header.count, header.appended)

@@ -1,0 +1,257 @@
+"""All replicas of one broker: what their machines ask for is done here, with the store's bytes and the peers' sockets.
+
+A turn stages Promise, SetSeat, Append, Store and Truncate in the store; Ships leave at `pump`, before the commit; after
+it `synced` lets the machines count what is durable, and `highs` says how far each watermark moved. What a store that is
+full could not keep is forgotten by `reset`: every replica is then what the disk says it is, and leads nothing.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from bus import limits, outputs, wire
+from bus.broker.kept import keep_replica, restored
+from bus.broker.links import Links
+from bus.broker.peers import Peers
+from bus.errors import CorruptRecord, NotLeader, StorageFull
+from bus.outputs import High, Output
+from bus.record import EPOCH_START, Header, seal, unseal
+from bus.replica import Replica
+from bus.session import Session
+from bus.store import Entry, Store
+
+log = logging.getLogger("bus.broker")
+
+
+class Replication:
+    """The replicas, by partition. `on_lost(partition, why)` is called as soon as a leadership ends."""
+
+    def __init__(
+        self,
+        broker: str,
+        partitions: int,
+        store: Store,
+        peers: Peers,
+        links: Links,
+        on_lost: Callable[[int, str], None],
+    ) -> None:
+        self.broker = broker
+        self.full = ""
+        self.now = 0
+        self._store = store
+        self._peers = peers
+        self._links = links
+        self._on_lost = on_lost
+        self._followed: dict[str, Session] = {}
+        self._touched: dict[int, bool] = {}
+        self._unsynced: set[int] = set()
+        self._highs: set[int] = set()
+        self.replicas = [self._restored(partition) for partition in range(partitions)]
+
+    # ------------------------------------------------------------------------------------------ appending
+
+    def leads(self, partition: int) -> bool:
+        """Whether this broker leads the partition and its epoch start is committed."""
+        return 0 <= partition < len(self.replicas) and self.replicas[partition].readable
+
+    def append(
+        self,
+        kind: int,
+        partition: int,
+        body: bytes,
+        count: int,
+        producer: bytes = b"",
+        sequence: int = 0,
+        principal: str = "",
+        companion: bytes = b"",
+    ) -> tuple[int, Header]:
+        """Stage a record of a partition led here; its index and header.
+
+        Raises NotLeader, InsufficientReplicas or StorageFull: then nothing was staged.
+        """
+        if self.full:
+            raise StorageFull(self.full)
+        placed = self.replicas[partition].append(count, self.now)
+        header = Header(
+            kind=kind,
+            partition=partition,
+            epoch=placed.epoch,
+            base_offset=placed.base_offset,
+            count=count,
+            appended=self._stamp(partition),
+            producer=producer,
+            sequence=sequence,
+            principal=principal or f"signalbox/{self.broker}",
+            companion=companion,
+        )
+        self._store.append(partition, header, seal(header, body))
+        self._touched[partition] = True
+        return placed.index, header
+
+    def not_leader(self, partition: int) -> NotLeader:
+        """The error for a request about a partition that is led elsewhere."""
+        seat = self.replicas[partition].seat
+        leader = seat.leader if seat is not None and seat.leader != self.broker else ""
+        return NotLeader(
+            f"{self.broker} does not lead partition {partition}; "
+            + (f"{leader} may, ask the topology" if leader else "nobody may yet, wait for a topology")
+        )
+
+    # ------------------------------------------------------------------------------------------ the plane
+
+    def offer(self, partition: int, epoch: int) -> None:
+        """Promise an epoch. Raises StaleEpoch. Answer after the commit."""
+        self._carry(partition, self.replicas[partition].offer(epoch))
+
+    def place(self, seat: wire.Seat) -> None:
+        """Take a seat. Raises StaleEpoch. Answer after the commit."""
+        self._carry(seat.partition, self.replicas[seat.partition].place(seat, self.now))
+
+    # ------------------------------------------------------------------------------------------ other brokers
+
+    def on_ship(self, session: Session, ship: wire.Ship, blobs: list[bytes]) -> None:
+        """Records of a leader. Raises CorruptRecord when they are damaged."""
+        if self.full:
+            return
+        self._followed[ship.leader] = session
+        entries = [Entry(header, blob) for blob, (header, _) in ((blob, unseal(blob)) for blob in blobs)]
+        if any(entry.header.partition != ship.partition for entry in entries):
+            raise CorruptRecord(f"{ship.leader} shipped records of other partitions than {ship.partition}")
+        heads = [(entry.header.epoch, entry.header.base_offset, entry.header.count) for entry in entries]
+        self._carry(ship.partition, self.replicas[ship.partition].on_ship(ship, heads, self.now), entries)
+
+    def on_epoch_end(self, message: wire.EpochEnd) -> None:
+        """A leader says where our logs part."""
+        if not self.full:
+            self._carry(message.partition, self.replicas[message.partition].on_epoch_end(message, self.now))
+
+    def on_link(self, broker: str, message: object) -> None:
+        """What a follower says on the link to it; anything out of place is left alone and counted by its replica."""
+        if isinstance(message, wire.Shipped) and self._fits(broker, message.broker, message.partition):
+            self._carry(message.partition, self.replicas[message.partition].on_shipped(message, self.now))
+        elif isinstance(message, wire.AskEpochEnd) and self._fits(broker, message.broker, message.partition):
+            self._carry(message.partition, self.replicas[message.partition].on_ask_epoch_end(message))
+        elif isinstance(message, wire.Fault):
+            log.warning("%s refused what was shipped: %s: %s", broker, message.code, message.message)
+
+    def on_session_end(self, session: Session) -> None:
+        """A leader's session is over."""
+        if self._followed.get(session.name) is session:
+            del self._followed[session.name]
+
+    # ------------------------------------------------------------------------------------------ the turn
+
+    def pump(self) -> None:
+        """Ship what is new, and say that we live where that is due; then stage what the turn changed."""
+        for replica in self.replicas:
+            if replica.leads:
+                self._carry(replica.partition, replica.pump(self.now))
+        for partition, urgent in self._touched.items():
+            keep_replica(self._store, self.replicas[partition], lazy=not urgent)
+            if urgent:
+                self._unsynced.add(partition)
+        self._touched.clear()
+
+    def synced(self) -> None:
+        """The turn is durable."""
+        unsynced, self._unsynced = self._unsynced, set()
+        for partition in sorted(unsynced):
+            replica = self.replicas[partition]
+            self._carry(partition, replica.synced(replica.end, self.now))
+
+    def highs(self) -> list[int]:
+        """The partitions whose high watermark moved since the last call, ascending."""
+        moved = sorted(self._highs)
+        self._highs.clear()
+        return moved
+
+    def reset(self, why: str) -> None:
+        """The store could not keep the turn: forget it, lead nothing, refuse with `why` until `full` is "" again."""
+        self.full = why
+        self._store.rollback()
+        self._touched.clear()
+        self._unsynced.clear()
+        self._highs.clear()
+        for partition, replica in enumerate(self.replicas):
+            self.replicas[partition] = self._restored(partition)
+            if replica.leads:
+                self._on_lost(partition, why)
+
+    def keep_all(self) -> None:
+        """Stage every replica's note, so that a restart knows the high watermarks."""
+        for replica in self.replicas:
+            keep_replica(self._store, replica, lazy=False)
+
+    # ------------------------------------------------------------------------------------------ private
+
+    def _restored(self, partition: int) -> Replica:
+        return Replica(partition, self.broker, restored(self._store, partition), self._store.id)
+
+    def _fits(self, broker: str, named: str, partition: int) -> bool:
+        return broker == named and 0 <= partition < len(self.replicas)
+
+    def _stamp(self, partition: int) -> int:
+        return max(time.time_ns(), self._store.mark(partition).appended)
+
+    def _carry(self, partition: int, asked: list[Output], entries: list[Entry] | None = None) -> None:
+        for output in asked:
+            match output:
+                case outputs.ShipTo():
+                    self._ship(partition, output)
+                case outputs.Send(broker=broker, message=message):
+                    self._say(broker, partition, message)
+                case High():
+                    self._highs.add(partition)
+                    self._touched.setdefault(partition, False)
+                case outputs.Store(skip=skip):
+                    for entry in (entries or [])[skip:]:
+                        self._store.append(partition, entry.header, entry.record)
+                    self._touched[partition] = True
+                case outputs.Truncate(end=end):
+                    log.warning("partition %d: dropping records from %d on, its leader has others", partition, end)
+                    self._store.truncate(partition, end)
+                    self._touched[partition] = True
+                case outputs.Append():
+                    self._start_epoch(partition, output)
+                case outputs.Promise() | outputs.SetSeat():
+                    self._touched[partition] = True
+                case outputs.Lost(why=why):
+                    log.info("leadership lost: %s", why)
+                    self._on_lost(partition, why)
+                case outputs.Diverged(end=end, high=high):
+                    log.error(
+                        "partition %d: its leader lacks records %d to %d, which are committed here; not following it. "
+                        "An operator has to choose a log (signalbox partition recover)",
+                        *(partition, end, high),
+                    )
+
+    def _start_epoch(self, partition: int, output: outputs.Append) -> None:
+        header = Header(
+            kind=EPOCH_START,
+            partition=partition,
+            epoch=output.epoch,
+            base_offset=output.base_offset,
+            count=0,
+            appended=self._stamp(partition),
+            principal=f"signalbox/{self.broker}",
+        )
+        self._store.append(partition, header, seal(header, b""))
+        self._touched[partition] = True
+        log.info("partition %d: leading epoch %d from record %d on", partition, output.epoch, output.index)
+
+    def _ship(self, partition: int, wanted: outputs.ShipTo) -> None:
+        blobs: list[bytes] = []
+        if wanted.upto > wanted.first:
+            entries = self._store.span(partition, wanted.first, wanted.upto, limits.SHIP_BYTES_MAX)
+            blobs = [entry.record for entry in entries]
+        self.replicas[partition].shipped_upto(wanted.broker, wanted.first + len(blobs), sum(map(len, blobs)))
+        ship = wire.Ship(partition, wanted.epoch, self.broker, wanted.prev, wanted.prev_epoch, wanted.high)
+        self._links.send(wanted.broker, partition, ship, blobs, self.now)
+
+    def _say(self, broker: str, partition: int, message: wire.Message) -> None:
+        if isinstance(message, wire.EpochEnd):
+            self._links.send(broker, partition, message, [], self.now)
+            return
+        session = self._followed.get(broker)
+        if session is not None:
+            self._peers.send(session, message)
