@@ -44,3 +44,15 @@ FLOW_SECONDS_MAX = 300
 """How long per-second samples of flows and groups are kept."""
 RECORDER_EVENTS_MAX = 40_000
 """Events that wait for the journal; with more the recorder takes nothing from the brokers."""
+LISTED_EVENTS_MAX = 5_000
+"""Events in one answer to a list of events."""
+EXPORT_PAGE_EVENTS_MAX = 5_000
+"""Events in one page of an export."""
+EXPORT_PAGE_BYTES_MAX = 8 * 1024 * 1024
+"""Characters in one page of an export; an event that is longer gets a page of its own."""
+CAUSES_MAX = 40
+"""Events of the same saga that are shown around one event."""
+BARS_MAX = 1_000
+"""Bars of one volume picture."""
+POSITION_CHARS_MAX = 20
+"""Digits of a journal position in a question."""

@@ -3,7 +3,7 @@
 The digest is the sum, modulo 2^128, of one hash per key: BLAKE2b over the canonical MessagePack of (fold, table, key,
 value). A sum does not depend on order, so a state has one digest however it came about, and a step pays for the keys
 it touched and no more. Values are plain data or frozen structs without floats; they are *replaced*, never changed in
-place: the old value of each touched key is kept until the step ends, so that a fold that raises can be undone.
+place (a dict counts by its sorted items): the old value of each touched key is kept until the step ends, so that a fold that raises can be undone.
 """
 
 from collections.abc import ItemsView, Mapping
@@ -82,7 +82,7 @@ class KeyedState:
                 continue
             total -= hashes.pop(place, 0)
             if value is not ABSENT:
-                data = encode((fold, table, key, value))
+                data = encode((fold, table, key, sorted(value.items()) if type(value) is dict else value))
                 hashed = int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
                 hashes[place] = hashed
                 total += hashed
@@ -103,7 +103,8 @@ class KeyedState:
         total = 0
         for table, rows in self._tables.items():
             for key, value in rows.items():
-                data = _encoder.encode((self.fold, table, key, value))
+                canonical = sorted(value.items()) if type(value) is dict else value
+                data = _encoder.encode((self.fold, table, key, canonical))
                 total += int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
         return total & _MASK
 
