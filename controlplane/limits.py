@@ -56,3 +56,21 @@ BARS_MAX = 1_000
 """Bars of one volume picture."""
 POSITION_CHARS_MAX = 20
 """Digits of a journal position in a question."""
+BROKER_START_MS_MAX = 15_000
+"""A broker that has not answered this long after it was to start is lost."""
+BROKER_SILENT_MS_MAX = 8_000
+"""A broker without a sample for longer than this leads nothing until it is heard again."""
+RESTART_BACKOFF_MS_MIN = 200
+"""Before the first restart of a lost broker; it doubles with each attempt."""
+RESTART_BACKOFF_MS_MAX = 30_000
+"""The longest wait before a restart."""
+RESTART_STABLE_MS = 60_000
+"""A broker that was up for this long begins at the first attempt again."""
+OFFER_MS_MAX = 200
+"""How long answers to an offer are awaited when a leader was lost."""
+OFFER_FIRST_MS_MAX = 2_000
+"""The same when nobody led before: then balance is worth the wait."""
+ELECTION_GRACE_MS = 3_000
+"""How long a partition waits for replicas that are starting before it goes on without them."""
+ELECTION_RETRY_MS_MAX = 30_000
+"""The longest wait before an offer that too few answered is made again; it doubles from one second."""

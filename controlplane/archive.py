@@ -1,0 +1,230 @@
+"""The archive as questions see it: SQL over the journal's events. Reading only, each question on its own connection.
+
+Numbers that are shown as state come from folds; what is here finds and lists events. A type or source is looked up
+among the names first, so SQL compares small ids; a subject or saga is found by its narrow hash and confirmed by its
+text. Everything may run in a thread of its own beside commits.
+"""
+
+from collections.abc import Iterable
+from contextlib import closing
+from typing import Any
+
+from bus.event import to_json
+from bus.topic import Filter
+from controlplane import limits
+from controlplane.arrivals import STORED, name_hash, of_archive
+from controlplane.journal import Journal, fetch
+from controlplane.questions import (
+    AskEvent,
+    AskEvents,
+    AskExport,
+    Bar,
+    EventDetail,
+    EventRow,
+    Events,
+    Exported,
+    Refusal,
+    SagaStep,
+)
+
+_ROW = 'position, id, type, source, subject, time, appended, recorded, partition, "offset", size'
+_WHOLE = ", ".join(f'"{name}"' for name in STORED)
+_SAGA = "coalesce(nullif(correlation, ''), subject)"
+VOLUME_NS = 15 * 60 * 1_000_000_000
+"""How far back the bars of volume reach."""
+RATE_NS = 10 * 1_000_000_000
+"""What the rate of events is measured over."""
+
+
+class Where:
+    """Conditions that all hold, with their parameters."""
+
+    def __init__(self, *conditions: str) -> None:
+        self._conditions = list(conditions)
+        self.parameters: dict[str, Any] = {}
+
+    def add(self, condition: str, **parameters: Any) -> None:
+        self._conditions.append(condition)
+        self.parameters |= parameters
+
+    def __str__(self) -> str:
+        return " and ".join(self._conditions) or "true"
+
+
+class Archive:
+    """Questions to the events of one journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    # ----------------------------------------------------------------------------------------- lists
+
+    def events(self, ask: AskEvents, now: int) -> Events:
+        """Newest first. `total` counts what matches, `rate` is over the last ten seconds before `now`."""
+        where = self._matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
+        if ask.text:
+            self._add_text(where, ask.text)
+        if ask.subject:
+            where.add("subject_hash = $hash and subject = $subject", hash=name_hash(ask.subject), subject=ask.subject)
+        for bound, condition in (
+            (ask.after or None, "position > $after"),
+            (ask.before, "position < $before"),
+            (ask.since, "recorded >= $since"),
+            (ask.until, "recorded <= $until"),
+        ):
+            if bound is not None:
+                where.add(condition, **{condition.rpartition("$")[2]: bound})
+        limit = max(1, min(ask.limit, limits.LISTED_EVENTS_MAX))
+        with closing(self._journal.cursor()) as db:
+            rows = self._rows(db, f"{where} order by position desc limit {limit}", where.parameters)
+            lately = f"count(*) filter (recorded > {now - RATE_NS})"
+            totals = f"select count(*) as total, {lately} as lately from events where {where}"  # noqa: S608
+            counted = fetch(db, totals, where.parameters)
+            volume = self._volume(db, where, now, min(ask.bars, limits.BARS_MAX)) if ask.bars > 0 else []
+        rate = counted["lately"][0] * 1_000_000_000 / RATE_NS
+        return Events(rows=rows, volume=volume, total=counted["total"][0], rate=rate)
+
+    def _volume(self, db: Any, where: Where, now: int, bars: int) -> list[Bar]:
+        width = VOLUME_NS // bars
+        start = now - width * bars
+        found = fetch(
+            db,
+            f"select (recorded - {start}) // {width} as bar, count(*) as events from events "  # noqa: S608
+            f"where {where} and recorded >= {start} and recorded < {now} group by bar",
+            where.parameters,
+        )
+        counts = dict(zip(found["bar"], found["events"], strict=True))
+        return [Bar(at=start + bar * width, events=counts.get(bar, 0)) for bar in range(bars)]
+
+    def saga_steps(self, saga: str, limit: int, now: int) -> list[SagaStep]:
+        """The newest `limit` events of a saga in journal order; the last one has taken until `now`."""
+        with closing(self._journal.cursor()) as db:
+            rows = self._rows(
+                db,
+                f"saga_hash = $hash and {_SAGA} = $saga order by position desc limit {max(1, limit)}",
+                {"hash": name_hash(saga), "saga": saga},
+            )[::-1]
+        ends = [row.time for row in rows[1:]] + [now]
+        return [
+            SagaStep(
+                position=row.position,
+                id=row.id,
+                type=row.type,
+                source=row.source,
+                time=row.time,
+                took_ns=max(0, end - row.time),
+                partition=row.partition,
+                offset=row.offset,
+            )
+            for row, end in zip(rows, ends, strict=True)
+        ]
+
+    # ------------------------------------------------------------------------------------------- one
+
+    def event(self, ask: AskEvent) -> EventDetail | Refusal:
+        """One event by its id or `@position`; of several with that id the newest."""
+        where = Where()
+        if ask.id.startswith("@") and ask.id[1:].isdigit() and len(ask.id) < limits.POSITION_CHARS_MAX:
+            where.add("position = $position", position=int(ask.id[1:]))
+        else:
+            where.add("id = $id", id=ask.id)
+        with closing(self._journal.cursor()) as db:
+            found = self._rows(db, f"{where} order by position desc limit 1", where.parameters)
+            if not found:
+                hint = "See `signalbox event search`; an event just published may take a moment to be archived."
+                return Refusal("not_found", f"no archived event {ask.id}", hint)
+            row = found[0]
+            line = self._lines(db, f"position = {row.position}", {})[1][0]
+            saga = fetch(db, f"select {_SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
+            causes = self._around(db, saga, row.position) if saga else []
+        return EventDetail(row=row, event=line, causes=causes)
+
+    def _around(self, db: Any, saga: str, position: int) -> list[EventRow]:
+        same = f"saga_hash = $hash and {_SAGA} = $saga and position"
+        parameters = {"hash": name_hash(saga), "saga": saga}
+        half = limits.CAUSES_MAX // 2
+        before = self._rows(db, f"{same} <= {position} order by position desc limit {half}", parameters)
+        later = self._rows(db, f"{same} > {position} order by position limit {half}", parameters)
+        return before[::-1] + later
+
+    # ---------------------------------------------------------------------------------------- export
+
+    def page(self, ask: AskExport, up_to: int) -> Exported:
+        """The next page of CloudEvents JSON lines after `ask.after`, in journal order, none beyond `up_to`."""
+        where = self._matching(ask.pattern, ask.internal)
+        where.add("position <= $up_to", up_to=up_to)
+        limit = max(1, min(ask.limit, limits.EXPORT_PAGE_EVENTS_MAX))
+        with closing(self._journal.cursor()) as db:
+            total = fetch(db, f"select count(*) as total from events where {where}", where.parameters)["total"][0]  # noqa: S608
+            where.add("position > $after", after=ask.after)
+            positions, lines = self._lines(db, f"{where} order by position limit {limit}", where.parameters)
+        lines, taken = _fitting(lines)
+        after = positions[taken - 1] if taken else ask.after
+        done = len(positions) < limit and taken == len(positions)
+        return Exported(lines=lines, after=after, up_to=up_to, total=total, done=done)
+
+    # -------------------------------------------------------------------------------------- building
+
+    def _matching(self, pattern: str, internal: bool) -> Where:
+        """Raises InvalidPattern."""
+        where = Where()
+        wanted = Filter(pattern, internal=internal)
+        if not internal:
+            where.add("not internal")
+        if pattern != ">":
+            numbers = [n for n, name in enumerate(self._journal.names) if wanted.accepts(name)]
+            where.add(_among("type", numbers))
+        return where
+
+    def _add_text(self, where: Where, text: str) -> None:
+        sources = [n for n, name in enumerate(self._journal.names) if text in name]
+        texts = " or ".join(f"contains({column}, $text)" for column in ("id", "subject", "data"))
+        where.add(f"({texts} or {_among('source', sources)})", text=text)
+
+    def _rows(self, db: Any, tail: str, parameters: dict[str, Any]) -> list[EventRow]:
+        columns = fetch(db, f"select {_ROW} from events where {tail}", parameters)  # noqa: S608
+        name = self._journal.name
+        return [
+            EventRow(
+                position=position,
+                id=id,
+                type=name(type),
+                source=name(source),
+                subject=subject or "",
+                time=appended if time is None else time,
+                appended=appended,
+                recorded=recorded,
+                partition=partition,
+                offset=offset,
+                size=size,
+            )
+            for position, id, type, source, subject, time, appended, recorded, partition, offset, size in _zipped(
+                columns
+            )
+        ]
+
+    def _lines(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[str]]:
+        columns = fetch(db, f"select position, {_WHOLE} from events where {tail}", parameters)  # noqa: S608
+        positions = columns.pop("position")
+        if not positions:
+            return [], []
+        arrival = of_archive(columns, self._journal.names)
+        return positions, [to_json(arrival.event(row)).decode() for row in range(len(arrival))]
+
+
+def _among(column: str, numbers: list[int]) -> str:
+    return f"{column} in ({', '.join(map(str, numbers))})" if numbers else "false"
+
+
+def _zipped(columns: dict[str, list[Any]]) -> Iterable[tuple[Any, ...]]:
+    return zip(*columns.values(), strict=True)
+
+
+def _fitting(lines: list[str]) -> tuple[list[str], int]:
+    """As many lines as one answer may hold, one at least."""
+    size = 0
+    for count, line in enumerate(lines):
+        size += len(line)
+        if size > limits.EXPORT_PAGE_BYTES_MAX and count:
+            return lines[:count], count
+    return lines, len(lines)
