@@ -1,0 +1,132 @@
+"""The event bus of a Signalbox fleet: publish, read and subscribe from asyncio.
+
+    async with bus.connect() as fleet:
+        receipt = await fleet.publish(bus.Event(type="order.created", source="agent/shop", data={"order": 42}))
+
+`__all__` is the whole surface. Names are loaded when they are first used, so that importing `bus` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bus.client.deliveries import Delivery as Delivery
+    from bus.client.discovery import Whereabouts as Whereabouts
+    from bus.client.discovery import default_data_dir as default_data_dir
+    from bus.client.fleet import Fleet as Fleet
+    from bus.client.fleet import connect as connect
+    from bus.client.packing import Receipt as Receipt
+    from bus.client.reading import Positioned as Positioned
+    from bus.client.subscribing import Subscription as Subscription
+    from bus.errors import AccessDenied as AccessDenied
+    from bus.errors import BrokerUnavailable as BrokerUnavailable
+    from bus.errors import BusError as BusError
+    from bus.errors import ClientError as ClientError
+    from bus.errors import CorruptRecord as CorruptRecord
+    from bus.errors import EventTooLarge as EventTooLarge
+    from bus.errors import FleetError as FleetError
+    from bus.errors import GroupConflict as GroupConflict
+    from bus.errors import InsufficientReplicas as InsufficientReplicas
+    from bus.errors import InvalidEvent as InvalidEvent
+    from bus.errors import InvalidPattern as InvalidPattern
+    from bus.errors import NoFleet as NoFleet
+    from bus.errors import NotLeader as NotLeader
+    from bus.errors import OutcomeUnknown as OutcomeUnknown
+    from bus.errors import OutOfSequence as OutOfSequence
+    from bus.errors import ProtocolError as ProtocolError
+    from bus.errors import PublishError as PublishError
+    from bus.errors import StaleDelivery as StaleDelivery
+    from bus.errors import StaleEpoch as StaleEpoch
+    from bus.errors import StorageFull as StorageFull
+    from bus.errors import UnknownPartition as UnknownPartition
+    from bus.errors import UnknownProducer as UnknownProducer
+    from bus.event import Event as Event
+    from bus.event import format_time as format_time
+    from bus.event import from_json as from_json
+    from bus.event import from_object as from_object
+    from bus.event import is_internal as is_internal
+    from bus.event import parse_time as parse_time
+    from bus.event import to_json as to_json
+    from bus.event import to_object as to_object
+    from bus.topic import is_pattern as is_pattern
+    from bus.topic import is_type as is_type
+    from bus.topic import matches as matches
+    from bus.wire import Extent as Extent
+    from bus.wire import Topology as Topology
+
+_HOMES = {
+    "bus.client.deliveries": "Delivery",
+    "bus.client.discovery": "Whereabouts default_data_dir",
+    "bus.client.fleet": "Fleet connect",
+    "bus.client.packing": "Receipt",
+    "bus.client.reading": "Positioned",
+    "bus.client.subscribing": "Subscription",
+    "bus.errors": (
+        "AccessDenied BrokerUnavailable BusError ClientError CorruptRecord EventTooLarge FleetError GroupConflict "
+        "InsufficientReplicas InvalidEvent InvalidPattern NoFleet NotLeader OutOfSequence OutcomeUnknown ProtocolError "
+        "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
+    ),
+    "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
+    "bus.topic": "is_pattern is_type matches",
+    "bus.wire": "Extent Topology",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "AccessDenied",
+    "BrokerUnavailable",
+    "BusError",
+    "ClientError",
+    "CorruptRecord",
+    "Delivery",
+    "Event",
+    "EventTooLarge",
+    "Extent",
+    "Fleet",
+    "FleetError",
+    "GroupConflict",
+    "InsufficientReplicas",
+    "InvalidEvent",
+    "InvalidPattern",
+    "NoFleet",
+    "NotLeader",
+    "OutOfSequence",
+    "OutcomeUnknown",
+    "Positioned",
+    "ProtocolError",
+    "PublishError",
+    "Receipt",
+    "StaleDelivery",
+    "StaleEpoch",
+    "StorageFull",
+    "Subscription",
+    "Topology",
+    "UnknownPartition",
+    "UnknownProducer",
+    "Whereabouts",
+    "connect",
+    "default_data_dir",
+    "format_time",
+    "from_json",
+    "from_object",
+    "is_internal",
+    "is_pattern",
+    "is_type",
+    "matches",
+    "parse_time",
+    "to_json",
+    "to_object",
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'bus' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """A fleet as one client sees it: the topology, one connection per broker, and who leads what.
 
-Brokers push each new topology to every session; the greatest version wins. Sessions are opened when somebody needs their
-broker, and again with growing waits when they are lost. While a partition has no leader that answers, every known
+Brokers push each new topology to every session; the greatest version wins. Sessions are opened when somebody needs
+their broker, and again with growing waits when they are lost. While a partition has no leader that answers, every known
 address is greeted now and then, since each Welcome carries the topology its broker knows (`REFRESH_MS`).
 
 Nobody polls: whoever waits for a leader registers in `observers` and is called when anything changed.
@@ -226,9 +226,9 @@ class Cluster:
 
     # -------------------------------------------------------------------------------------------- asking
 
-    async def ready(self, timeout: float) -> None:
+    async def ready(self, within: float) -> None:
         """Wait until the topology is known: dial one address after the other. Raises NoFleet, BrokerUnavailable."""
-        deadline = self._loop.time() + timeout
+        deadline = self._loop.time() + within
         urls = self.addresses()
         random.shuffle(urls)
         while not self.seats:
@@ -242,15 +242,17 @@ class Cluster:
     def _nobody(self, urls: list[str]) -> BusError:
         if any(connection.is_open for connection in self._connections.values()):
             return BrokerUnavailable(
-                "a broker answers, but no partition has a leader yet: is the control plane running? `signalbox status` tells"
+                "a broker answers, but no partition has a leader yet: is the control plane running? "
+                "`signalbox status` tells"
             )
         whys = [self._dials[url].why for url in urls if url in self._dials and self._dials[url].why]
         return NoFleet(
-            f"no broker answers: {'; '.join(whys) or 'no address is known'}; is it running? start it with `signalbox up`"
+            f"no broker answers: {'; '.join(whys) or 'no address is known'}; "
+            "is it running? start it with `signalbox up`"
         )
 
     async def ask(self, connection: Connection, message: wire.Message, number: int) -> Any:
-        """Send a request and wait for its one answer. Raises the Fault's error, or BrokerUnavailable if the session ends."""
+        """Send a request, wait for its one answer. Raises the Fault's error; BrokerUnavailable if the session ends."""
         future: asyncio.Future[Any] = self._loop.create_future()
 
         def answered(answer: Any, _blobs: list[bytes]) -> None:
@@ -269,9 +271,9 @@ class Cluster:
             raise fault_error(answer)
         return answer
 
-    async def describe(self, partitions: Iterable[int], timeout: float) -> dict[int, wire.Extent]:
-        """The extents of partitions, each as its leader says. Raises BrokerUnavailable naming those that did not answer."""
-        deadline = self._loop.time() + timeout
+    async def describe(self, partitions: Iterable[int], within: float) -> dict[int, wire.Extent]:
+        """The extents of partitions, as their leaders say. Raises BrokerUnavailable naming one that did not answer."""
+        deadline = self._loop.time() + within
         missing = set(partitions)
         found: dict[int, wire.Extent] = {}
         while missing:
@@ -290,17 +292,20 @@ class Cluster:
                 by_leader.setdefault(connection, []).append(partition)
         if not by_leader:
             return {}
-        found: dict[int, wire.Extent] = {}
-        for connection, wanted in by_leader.items():
-            number = next(self.numbers)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    answer = await self.ask(connection, wire.Describe(number, wanted), number)
-            except (FleetError, TimeoutError):
-                continue
-            if isinstance(answer, wire.Described):
-                found |= {extent.partition: extent for extent in answer.extents if extent.partition in missing}
-        return found
+        answers = await asyncio.gather(
+            *(self._describe_at(connection, wanted, deadline) for connection, wanted in by_leader.items())
+        )
+        return {extent.partition: extent for extents in answers for extent in extents if extent.partition in missing}
+
+    async def _describe_at(self, connection: Connection, wanted: list[int], deadline: float) -> list[wire.Extent]:
+        """What one leader says of its partitions; nothing if it did not answer: the caller asks again."""
+        number = next(self.numbers)
+        try:
+            async with asyncio.timeout_at(deadline):
+                answer = await self.ask(connection, wire.Describe(number, wanted), number)
+        except (FleetError, TimeoutError):
+            return []
+        return answer.extents if isinstance(answer, wire.Described) else []
 
     async def _pause(self, deadline: float) -> bool:
         """Until something changes, at most a refresh long; False when the deadline has passed."""

@@ -2,8 +2,8 @@
 
 Three traps of the socket are kept in here. ZeroMQ's file descriptor is edge-triggered and also fires for frames that a
 *send* has already noticed, so both directions end in the same "is there more?". A flood of frames would starve every
-other task, so after `LINK_FRAMES_PER_TURN_MAX` frames the loop gets a turn. And a socket that reconnects by itself would
-hide a broker's death, so it never does: the socket's monitor says when the peer is gone, and the owner opens a new one.
+other task, so after `LINK_FRAMES_PER_TURN_MAX` frames the loop gets a turn. And a socket that reconnects by itself
+would hide a broker's death, so it never does: the socket's monitor tells it, and the owner opens a new one.
 
 Whatever ends a session (Bye, disconnect, silence, a broken frame, a full queue) is told once, as `Lost`, to every route
 that still waits for an answer and then to the owner.
@@ -12,7 +12,7 @@ that still waits for an answer and then to the owner.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, cast
 
 import zmq
 from zmq.utils.monitor import parse_monitor_message
@@ -154,9 +154,12 @@ class Connection:
             except zmq.Again:
                 self.session.state = State.CLOSED
 
+    def _readable(self) -> bool:
+        return bool(cast(int, self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+
     def _look(self) -> None:
         """A send may have consumed the descriptor's edge for frames that came in: read them in the next turn."""
-        if not self._reading and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+        if not self._reading and self._readable():
             self._reading = True
             self._loop.call_soon(self._read_on)
 
@@ -225,7 +228,7 @@ class Connection:
             event = parse_monitor_message(self._monitor.recv_multipart(zmq.NOBLOCK))
         except zmq.Again:
             return
-        while self.lost is None and self._socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:  # type: ignore[operator]
+        while self.lost is None and self._readable():
             self._read()
         if event["event"] == zmq.EVENT_CLOSED:
             self._lose("refused", f"nothing answers at {self.url}")

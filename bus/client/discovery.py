@@ -1,5 +1,6 @@
-"""Where a fleet may be: an argument, `SIGNALBOX_URL`, or a data directory's `fleet.json`. Read anew at each look, because
-brokers that come back may have moved, and a fleet may start after its agents.
+"""Where a fleet may be: an argument, `SIGNALBOX_URL`, or a data directory's `fleet.json`.
+
+Read anew at each look, because brokers that come back may have moved, and a fleet may start after its agents.
 """
 
 import os
@@ -39,7 +40,7 @@ def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 class Whereabouts:
-    """Where one `connect()` looks: `url` (one, several by comma, or a list), else `SIGNALBOX_URL`, else a data directory.
+    """Where one `connect()` looks: `url` (one, several by comma, or a list), else `SIGNALBOX_URL`, else a directory.
 
     An argument beats the environment. `urls()` reads the file at each call.
     """

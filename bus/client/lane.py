@@ -6,7 +6,7 @@ so it is appended once. What an answer means:
 | answer | the batch |
 |---|---|
 | appended | is settled with its place |
-| NotLeader, InsufficientReplicas, BrokerUnavailable, StaleEpoch, ProtocolError | was not appended; sent again, until its deadline |
+| NotLeader, InsufficientReplicas, others in `RETRIED` | was not appended; sent again, until its deadline |
 | OutcomeUnknown, or the session ended first | may have been appended; the same sequence is sent to whoever leads |
 | OutOfSequence, UnknownProducer behind an unsettled batch | waits for that one and is sent again |
 | the same for the oldest batch | if it cannot have been appended: sent under a fresh producer; else OutcomeUnknown |

@@ -64,7 +64,7 @@ def prepare(event: Event, source: str, new_id: str, reserved: bool) -> Event:
 
 
 def pack(events: Sequence[Event], start: int = 0) -> list[Packed]:
-    """Bodies of at most BATCH_EVENTS_MAX events and BATCH_BYTES_MAX bytes, in order; events that cannot be sent by name."""
+    """Bodies of at most BATCH_EVENTS_MAX events and BATCH_BYTES_MAX bytes, in order; single events that do not fit."""
     count = len(events)
     if count > limits.BATCH_EVENTS_MAX:
         step = limits.BATCH_EVENTS_MAX

@@ -1,9 +1,9 @@
 """Publishing: events -> batches -> lanes -> Publish frames -> receipts.
 
 Concurrent `publish` calls share batches: whatever was asked for in one turn of the loop leaves together, one frame per
-broker with the sections of all its partitions. A partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends no
-more; what comes meanwhile gathers into fuller ones. What is held is bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`) and in
-events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, callers wait.
+broker with the sections of all its partitions. A partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends
+no more; what comes meanwhile gathers into fuller ones. What is held is bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`)
+and in events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, callers wait.
 """
 
 import asyncio
@@ -15,7 +15,8 @@ from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
 from bus.client.lane import Batch, Lane, Result
-from bus.client.packing import GUARANTEES, Receipt, pack, prepare, receipts
+from bus.client.owners import Call, Part, Shared
+from bus.client.packing import GUARANTEES, Receipt, pack, prepare
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
@@ -23,81 +24,6 @@ from bus.partitioner import partition_of
 
 _MS = 1_000_000
 _SWEEP_SECONDS = 0.1
-
-
-class _Open:
-    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
-
-    __slots__ = ("events", "futures")
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.futures: list[asyncio.Future[Receipt]] = []
-
-    def settled(self, result: Result, acks: str) -> None:
-        if isinstance(result, BusError):
-            for future in self.futures:
-                if not future.done():
-                    future.set_exception(result)
-            return
-        for future, receipt in zip(
-            self.futures, receipts(result, [event.id for event in self.events], acks), strict=True
-        ):
-            if not future.done():
-                future.set_result(receipt)
-
-
-class _Call:
-    """One `publish_many`: results by the events' places, and how many are still due."""
-
-    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
-        self.results: list[Receipt | BusError | None] = []
-        self.done = 0
-        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.complete = False
-        self._on_progress = on_progress
-
-    def advance(self, count: int) -> None:
-        self.done += count
-        if self._on_progress is not None and not self.whole.done():
-            try:
-                self._on_progress(self.done, len(self.results))
-            except Exception as error:
-                self.whole.set_exception(error)
-        self.check()
-
-    def check(self) -> None:
-        if self.complete and self.done == len(self.results) and not self.whole.done():
-            self.whole.set_result(None)
-
-
-class _Part:
-    """The events of one call that share a batch; owner of that batch."""
-
-    __slots__ = ("call", "events", "places")
-
-    def __init__(self, call: _Call) -> None:
-        self.call = call
-        self.events: list[Event] = []
-        self.places: list[int] = []
-
-    def cut(self, start: int, stop: int) -> "_Part":
-        if start == 0 and stop == len(self.events):
-            return self
-        part = _Part(self.call)
-        part.events, part.places = self.events[start:stop], self.places[start:stop]
-        return part
-
-    def settled(self, result: Result, acks: str) -> None:
-        results = self.call.results
-        if isinstance(result, BusError):
-            for place in self.places:
-                results[place] = result
-        else:
-            made = receipts(result, [event.id for event in self.events], acks)
-            for place, receipt in zip(self.places, made, strict=True):
-                results[place] = receipt
-        self.call.advance(len(self.places))
 
 
 class Publisher:
@@ -111,7 +37,7 @@ class Publisher:
         self._lanes: dict[int, Lane] = {}
         self._busy: set[int] = set()
         self._seen: dict[int, tuple[str, int]] = {}
-        self._open: dict[tuple[int, str, float], _Open] = {}
+        self._open: dict[tuple[int, str, float], Shared] = {}
         self._open_events = 0
         self._held_bytes = 0
         self._room_wanted: list[asyncio.Future[None]] = []
@@ -123,17 +49,17 @@ class Publisher:
 
     # ------------------------------------------------------------------------------------------- calls
 
-    async def publish(self, event: Event, acks: str, timeout: float) -> Receipt:
+    async def publish(self, event: Event, acks: str, within: float) -> Receipt:
         """One event; shares batches with all other calls of this turn."""
         self._check(acks)
         ready = prepare(event, self._source, "" if event.id else new_id(), self._reserved)
         while self._open_events >= limits.PUBLISH_WAITING_EVENTS_MAX or not self._cluster.seats:
-            await self._room(timeout)
+            await self._room(within)
         partition = partition_of(ready.key, self._cluster.partitions)
-        key = (partition, acks, timeout)
+        key = (partition, acks, within)
         shared = self._open.get(key)
         if shared is None:
-            shared = self._open[key] = _Open()
+            shared = self._open[key] = Shared()
         future: asyncio.Future[Receipt] = self._loop.create_future()
         shared.events.append(ready)
         shared.futures.append(future)
@@ -143,15 +69,15 @@ class Publisher:
         return await future
 
     async def publish_many(
-        self, events: Iterable[Event], acks: str, timeout: float, on_progress: Callable[[int, int], None] | None
+        self, events: Iterable[Event], acks: str, within: float, on_progress: Callable[[int, int], None] | None
     ) -> list[Receipt]:
         """All of them, batched; raises PublishError when any failed."""
         self._check(acks)
         if not self._cluster.seats:
-            await self._cluster.ready(timeout)
-        call = _Call(on_progress)
+            await self._cluster.ready(within)
+        call = Call(on_progress)
         try:
-            await self._feed(call, events, acks, timeout)
+            await self._feed(call, events, acks, within)
             call.complete = True
             call.check()
             await call.whole
@@ -166,9 +92,9 @@ class Publisher:
             )
         return [result for result in call.results if isinstance(result, Receipt)]
 
-    async def _feed(self, call: _Call, events: Iterable[Event], acks: str, timeout: float) -> None:
+    async def _feed(self, call: Call, events: Iterable[Event], acks: str, within: float) -> None:
         partitions, source, reserved = self._cluster.partitions, self._source, self._reserved
-        parts = [_Part(call) for _ in range(partitions)]
+        parts = [Part(call) for _ in range(partitions)]
         results, batch_events = call.results, limits.BATCH_EVENTS_MAX
         for place, event in enumerate(events):
             results.append(None)
@@ -183,17 +109,17 @@ class Publisher:
             part.events.append(ready)
             part.places.append(place)
             if len(part.places) == batch_events:
-                parts[partition] = _Part(call)
-                self._seal(partition, part, acks, timeout)
+                parts[partition] = Part(call)
+                self._seal(partition, part, acks, within)
                 while self._held_bytes >= limits.PUBLISH_BUFFER_BYTES_MAX and not call.whole.done():
-                    await self._room(timeout)
+                    await self._room(within)
             if place % limits.PUBLISH_SLICE_EVENTS_MAX == limits.PUBLISH_SLICE_EVENTS_MAX - 1:
                 await asyncio.sleep(0)
                 if call.whole.done():
                     return
         for partition, part in enumerate(parts):
             if part.places:
-                self._seal(partition, part, acks, timeout)
+                self._seal(partition, part, acks, within)
 
     def _check(self, acks: str) -> None:
         if acks not in GUARANTEES:
@@ -203,18 +129,18 @@ class Publisher:
         if self._cluster.fatal is not None:
             raise self._cluster.fatal
 
-    async def _room(self, timeout: float) -> None:
+    async def _room(self, within: float) -> None:
         """Wait until something was settled or the topology came."""
         self.wake()
         if not self._cluster.seats:
-            await self._cluster.ready(timeout)
+            await self._cluster.ready(within)
             return
         future: asyncio.Future[None] = self._loop.create_future()
         self._room_wanted.append(future)
         await future
         self._check("quorum")
 
-    def _withdraw(self, call: _Call) -> None:
+    def _withdraw(self, call: Call) -> None:
         """A cancelled call takes back what was not sent; what was sent goes its way, and nobody waits for it."""
         call.whole.cancel()
         for partition in list(self._busy):
@@ -225,37 +151,37 @@ class Publisher:
 
     # ---------------------------------------------------------------------------------------- batching
 
-    def _seal(self, partition: int, part: "_Part", acks: str, timeout: float) -> None:
+    def _seal(self, partition: int, part: "Part", acks: str, within: float) -> None:
         for packed in pack(part.events):
             owner = part.cut(packed.start, packed.stop)
             if packed.error is not None:
                 owner.settled(packed.error, acks)
             else:
-                self._offer(partition, packed.body, packed.stop - packed.start, acks, timeout, owner)
+                self._offer(partition, packed.body, packed.stop - packed.start, acks, within, owner)
 
     def _seal_open(self) -> None:
         """Encode what `publish` calls gathered, for each partition that may send."""
         for key in list(self._open):
-            partition, acks, timeout = key
+            partition, acks, within = key
             lane = self._lanes.get(partition)
             if lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
                 continue
             shared = self._open.pop(key)
             self._open_events -= len(shared.events)
             for packed in pack(shared.events):
-                owner = _Open()
+                owner = Shared()
                 owner.events = shared.events[packed.start : packed.stop]
                 owner.futures = shared.futures[packed.start : packed.stop]
                 if packed.error is not None:
                     owner.settled(packed.error, acks)
                 else:
-                    self._offer(partition, packed.body, packed.stop - packed.start, acks, timeout, owner)
+                    self._offer(partition, packed.body, packed.stop - packed.start, acks, within, owner)
 
-    def _offer(self, partition: int, body: bytes, count: int, acks: str, timeout: float, owner: Any) -> None:
+    def _offer(self, partition: int, body: bytes, count: int, acks: str, within: float, owner: Any) -> None:
         lane = self._lanes.get(partition)
         if lane is None:
             lane = self._lanes[partition] = Lane(partition, new_producer)
-        deadline = time.monotonic_ns() + int(timeout * 1e9)
+        deadline = time.monotonic_ns() + int(within * 1e9)
         lane.offer(Batch(partition, body, count, acks, deadline, owner))
         self._held_bytes += len(body)
         self._busy.add(partition)
@@ -347,14 +273,14 @@ class Publisher:
             pending.clear()
         elif isinstance(message, wire.Published):
             for place, outcome in message.outcomes.items():
-                batch = pending.get(place)
-                if not 0 <= place < count or (batch is not None and outcome.partition != batch.partition):
+                sent = pending.get(place)
+                if not 0 <= place < count or (sent is not None and outcome.partition != sent.partition):
                     raise ProtocolError(
                         f"an outcome for section {place} of partition {outcome.partition} fits no request"
                     )
-                if batch is not None:
+                if sent is not None:
                     del pending[place]
-                    self._tell(self._lanes[batch.partition].answered(batch, outcome, link, now))
+                    self._tell(self._lanes[sent.partition].answered(sent, outcome, link, now))
         elif isinstance(message, wire.Fault):
             for place, batch in list(pending.items()):
                 del pending[place]

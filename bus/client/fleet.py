@@ -1,0 +1,224 @@
+"""`connect` and `Fleet`: what users of the bus hold."""
+
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, overload
+
+from bus import limits, wire
+from bus.attributes import check_text
+from bus.client.cluster import Cluster
+from bus.client.connection import Greeting
+from bus.client.discovery import Whereabouts
+from bus.client.packing import Receipt
+from bus.client.publishing import Publisher
+from bus.client.reading import Positioned, read
+from bus.client.starting import Start, group_start, parse_start
+from bus.client.subscribing import Subscription
+from bus.errors import ClientError, InvalidPattern
+from bus.event import Event
+from bus.topic import is_pattern
+
+PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
+CONNECT_SECONDS = limits.CONNECT_MS_MAX / 1000
+
+
+def connect(
+    url: str | list[str] | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    deadline: float = CONNECT_SECONDS,
+) -> "Fleet":
+    """A fleet to use in `async with`. `url`: tcp://HOST:PORT of a broker or the control plane, several by comma.
+
+    Without `url` and `data_dir`: the environment's `SIGNALBOX_URL`, else the data directory's fleet. `name` is what the
+    client calls itself, and the `source` of events that have none; `deadline` bounds the search for a broker, in
+    seconds. Entering raises NoFleet, which says where was looked and what to do.
+    """
+    return Fleet(Whereabouts(url, data_dir).urls, name=name, deadline=deadline)
+
+
+def _default_name() -> str:
+    return f"{Path(sys.argv[0] or 'python').stem or 'python'}/{os.getpid()}"
+
+
+class Fleet:
+    """A connected fleet: publish, read, subscribe. One session per broker, opened when needed; for one event loop."""
+
+    def __init__(
+        self,
+        addresses: Callable[[], list[str]],
+        *,
+        name: str | None = None,
+        deadline: float = CONNECT_SECONDS,
+        claim: tuple[int, str] | None = None,
+        topology: wire.Topology | None = None,
+        fleet: str = "",
+    ) -> None:
+        self.name = name or _default_name()
+        self._addresses = addresses
+        self._deadline = deadline
+        self._greeting = Greeting("plane" if claim else "client", self.name[: limits.PEER_NAME_CHARS_MAX], fleet)
+        self._claim = claim
+        self._first = topology
+        self._cluster: Cluster | None = None
+        self._publisher: Publisher | None = None
+
+    async def __aenter__(self) -> "Fleet":
+        if self._cluster is not None:
+            raise ClientError("this fleet is in use already: call connect() again")
+        cluster = Cluster(self._addresses, self._greeting, self._claim)
+        try:
+            if self._first is not None:
+                cluster.on_topology(self._first)
+            else:
+                await cluster.ready(self._deadline)
+        except BaseException:
+            await cluster.close()
+            raise
+        self._cluster = cluster
+        self._publisher = Publisher(cluster, self.name)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        publisher, cluster = self._publisher, self._cluster
+        if publisher is not None:
+            publisher.close()
+        if cluster is not None:
+            await cluster.close()
+
+    @property
+    def cluster(self) -> Cluster:
+        """The connections behind it, for the rest of this package. Raises ClientError outside `async with`."""
+        if self._cluster is None:
+            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
+        return self._cluster
+
+    @property
+    def topology(self) -> wire.Topology:
+        """Who leads what, as last heard."""
+        topology = self.cluster.topology
+        if topology is None:
+            raise ClientError("the topology is not known yet: wait for the first broker to answer")
+        return topology
+
+    def learn(self, topology: wire.Topology) -> None:
+        """Take a topology that was decided here; older ones than known are ignored."""
+        self.cluster.on_topology(topology)
+
+    # ------------------------------------------------------------------------------------------ publishing
+
+    async def publish(self, event: Event, acks: str = "quorum", deadline: float = PUBLISH_SECONDS) -> Receipt:
+        """Append one event. Concurrent calls share batches.
+
+        `acks`: quorum (durable on a majority of replicas), leader (on its disk), none. It is retried by its producer's
+        sequence for `deadline` seconds, so it is appended at most once; raises OutcomeUnknown only when nobody can say
+        whether it was, else the error that kept it out. InvalidEvent and other ClientErrors are raised at once.
+        """
+        return await self._publishing().publish(event, acks, deadline)
+
+    async def publish_many(
+        self,
+        events: Iterable[Event],
+        acks: str = "quorum",
+        on_progress: Callable[[int, int], None] | None = None,
+        deadline: float = PUBLISH_SECONDS,
+    ) -> list[Receipt]:
+        """Append many; one receipt each, in order. Events of one key keep their order.
+
+        `on_progress(done, taken)` is called as batches are answered. `deadline` holds for each batch from when it is
+        ready to be sent. Raises PublishError if any failed: its `results` has each event's receipt or error.
+        """
+        return await self._publishing().publish_many(events, acks, deadline, on_progress)
+
+    def _publishing(self) -> Publisher:
+        if self._publisher is None:
+            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
+        return self._publisher
+
+    # --------------------------------------------------------------------------------------------- reading
+
+    @overload
+    def read(
+        self,
+        pattern: str = ...,
+        start: Start = ...,
+        follow: bool = ...,
+        internal: bool = ...,
+        positions: Literal[False] = ...,
+    ) -> AsyncIterator[Event]: ...
+
+    @overload
+    def read(
+        self,
+        pattern: str = ...,
+        start: Start = ...,
+        follow: bool = ...,
+        internal: bool = ...,
+        *,
+        positions: Literal[True],
+    ) -> AsyncIterator[Positioned]: ...
+
+    def read(
+        self,
+        pattern: str = ">",
+        start: Start = "earliest",
+        follow: bool = False,
+        internal: bool = False,
+        positions: bool = False,
+    ) -> AsyncIterator[Any]:
+        """Events that match, of all partitions in order of arrival, in order of offset within each.
+
+        `start`: earliest, now, a duration back (`-5m`), RFC 3339, or a cursor {partition: next offset}. Without
+        `follow` it ends at what is committed when it begins. `internal`: reserved types too. `positions`: gives
+        (event, partition, offset, appended) instead. Raises InvalidPattern, ClientError, BrokerUnavailable.
+        """
+        _check_pattern(pattern)
+        origin = parse_start(start, time.time_ns())
+        return read(self.cluster, pattern, origin, follow, internal, PUBLISH_SECONDS, positions)
+
+    async def describe(self, deadline: float = PUBLISH_SECONDS) -> dict[int, wire.Extent]:
+        """Partition -> its readable offsets `first` <= o < `high`, asked of every leader now."""
+        return await self.cluster.describe(range(self.cluster.partitions), deadline)
+
+    def subscribe(
+        self,
+        pattern: str,
+        *,
+        group: str,
+        order: str = "none",
+        ack_wait: float = 30.0,
+        max_deliver: int = 5,
+        start: Start = "now",
+        in_flight: int = 256,
+    ) -> Subscription:
+        """A member of a durable group, to use in `async with`; iterate over it for `Delivery`s.
+
+        Members of one group share the work. An event comes again `ack_wait` seconds after it was delivered unless it
+        was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
+        most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
+        settings.
+        """
+        _check_pattern(pattern)
+        check_text("group", group)
+        if order != "none":
+            raise ClientError(f"order={order!r} is not supported; order='none' is")
+        if not ack_wait > 0 or max_deliver < 1 or not 0 < in_flight <= limits.IN_FLIGHT_EVENTS_MAX:
+            raise ClientError(
+                f"ack_wait={ack_wait} (seconds, above 0), max_deliver={max_deliver} (from 1), in_flight={in_flight} "
+                f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
+            )
+        settings = wire.GroupSettings(
+            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order
+        )
+        return Subscription(self.cluster, group, settings, in_flight, self.name)
+
+
+def _check_pattern(pattern: str) -> None:
+    if not is_pattern(pattern):
+        raise InvalidPattern(f"{pattern!r} is not a pattern: tokens between dots, `*` for one, `>` last for the rest")

@@ -1,0 +1,213 @@
+"""One member of a group at one partition's leader: joining there, taking deliveries, settling them.
+
+Settlements of one turn of the loop leave in one frame. When the leader is lost they are kept, and said again to the
+next one after joining there: a new leader takes its members' word for what they hold.
+"""
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from bus import limits, wire
+from bus.batch import decode, unseal
+from bus.client.cluster import Cluster, fault_error
+from bus.client.connection import Connection, Lost
+from bus.client.deliveries import Delivery
+from bus.errors import ClientError, CorruptRecord, OutcomeUnknown, ProtocolError, StaleDelivery
+
+if TYPE_CHECKING:
+    from bus.client.subscribing import Subscription
+
+_Pending = tuple[wire.Settlement, "asyncio.Future[None]", float]
+
+
+class Membership:
+    """This member at one partition."""
+
+    def __init__(self, subscription: "Subscription", partition: int, credit: int) -> None:
+        self.subscription = subscription
+        self.group = subscription.group
+        self.partition = partition
+        self.credit = credit
+        self.link: Connection | None = None
+        self.joined = False
+        self.number = 0
+        self.out = 0
+        self.owed = 0
+        self.retry_at = 0.0
+        self.failures = 0
+        self.pending: deque[_Pending] = deque()
+        self.asked: dict[int, list[_Pending]] = {}
+
+    @property
+    def settling(self) -> bool:
+        """Whether settlements are still unanswered."""
+        return bool(self.pending or self.asked)
+
+    # ------------------------------------------------------------------------------------------- joining
+
+    def attend(self, cluster: Cluster, now: float) -> None:
+        """See that the partition's leader knows this member."""
+        link = cluster.leader(self.partition)
+        if link is None or link is self.link or self.retry_at > now:
+            return
+        if self.link is not None:
+            self.link.send(wire.Leave(self.number))
+            self.lose()
+        number = self.number = next(cluster.numbers)
+        one = self.subscription
+
+        def heard(message: Any, blobs: list[bytes]) -> None:
+            if self.number == number:
+                self._heard(message, blobs)
+
+        join = wire.Join(number, one.group, self.partition, one.member, one.settings, max(0, self.credit - self.out))
+        self.owed = 0
+        if link.ask(number, join, (), heard):
+            self.link = link
+
+    def lose(self) -> None:
+        """The session with the leader is over: what was asked there will be said again elsewhere."""
+        if self.link is not None:
+            self.link.forget(self.number)
+            for number in self.asked:
+                self.link.forget(number)
+        self.link = None
+        self.joined = False
+        self.number = 0
+        for asked in reversed(self.asked.values()):
+            self.pending.extendleft(reversed(asked))
+        self.asked.clear()
+        self.subscription.forget(self)
+
+    def _heard(self, message: Any, blobs: list[bytes]) -> None:
+        if isinstance(message, wire.Deliver):
+            self._deliver(message, blobs)
+        elif isinstance(message, wire.Joined):
+            self.joined = True
+            self.failures = 0
+            self.subscription.progressed()
+            self.flush()
+        elif isinstance(message, Lost):
+            self.lose()
+        elif isinstance(message, wire.Fault):
+            self.lose()
+            error = fault_error(message)
+            if isinstance(error, ClientError):
+                self.subscription.fail(error)
+            else:
+                self.failures += 1
+                wait = limits.REDIAL_MS_MIN / 1000 * 2 ** min(self.failures, 5)
+                self.retry_at = self.subscription.again_in(wait)
+        else:
+            raise ProtocolError(f"{type(message).__name__} answers no Join")
+
+    def _deliver(self, deliver: wire.Deliver, blobs: list[bytes]) -> None:
+        if deliver.partition != self.partition or len(blobs) != 1 or len(deliver.rows) != len(deliver.attempts):
+            raise ProtocolError(f"Deliver of partition {deliver.partition} does not fit partition {self.partition}")
+        header, body = unseal(blobs[0])
+        if header.partition != self.partition or any(not 0 <= row < header.count for row in deliver.rows):
+            raise ProtocolError(f"Deliver of partition {self.partition} names rows that its record does not have")
+        columns = decode(body)
+        if columns.count != header.count:
+            raise CorruptRecord(f"partition {self.partition}: a record of {header.count} events holds {columns.count}")
+        events = columns.events(deliver.rows)
+        self.out += len(events)
+        for event, row, attempt in zip(events, deliver.rows, deliver.attempts, strict=True):
+            offset = header.base_offset + row
+            self.subscription.take(Delivery(event, attempt, offset, header.appended, self))
+
+    # ------------------------------------------------------------------------------------------ settling
+
+    def ended(self, delivery: Delivery) -> None:
+        """A delivery is over, one way or another: its credit may be used again."""
+        if not delivery.ended:
+            delivery.ended = True
+            self.out -= 1
+            self.owed += 1
+            self.subscription.flush_soon(self)
+
+    def settle(self, delivery: Delivery, settlement: wire.Settlement) -> "asyncio.Future[None]":
+        """Queue a settlement for the end of this turn; the future is done when it is durable."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        future.add_done_callback(_seen)
+        if self.subscription.closed:
+            future.set_exception(ClientError("the subscription is closed: settle inside its `async with`"))
+            return future
+        self.pending.append((settlement, future, loop.time() + limits.SETTLE_MS_MAX / 1000))
+        self.ended(delivery)
+        self.subscription.flush_soon(self)
+        return future
+
+    def flush(self) -> None:
+        """Send what is queued: settlements first, then the credit they free."""
+        link = self.link
+        if link is None or not self.joined:
+            return
+        while self.pending:
+            items = [self.pending.popleft() for _ in range(min(len(self.pending), limits.SETTLE_ITEMS_MAX))]
+            self._send(link, items)
+        if self.owed:
+            link.send(wire.Credit(self.number, self.owed))
+            self.owed = 0
+
+    def _send(self, link: Connection, items: list[_Pending]) -> None:
+        request = next(self.subscription.cluster.numbers)
+        self.asked[request] = items
+
+        def answered(message: Any, _blobs: list[bytes]) -> None:
+            link.forget(request)
+            self._settled(request, message)
+
+        settle = wire.Settle(request, self.number, self.partition, [item for item, _, _ in items])
+        if not link.ask(request, settle, (), answered):
+            self._settled(request, Lost("closed", "the session is over"))
+
+    def _settled(self, request: int, message: Any) -> None:
+        items = self.asked.pop(request, [])
+        if isinstance(message, wire.Settled):
+            for item, future, _ in items:
+                why = message.stale.get(item.offset)
+                if future.done():
+                    continue
+                if why is None:
+                    future.set_result(None)
+                else:
+                    future.set_exception(
+                        StaleDelivery(
+                            f"partition {self.partition}, offset {item.offset}, attempt {item.attempt}: {why}"
+                        )
+                    )
+        elif isinstance(message, wire.Fault) and isinstance(fault_error(message), ClientError):
+            for _, future, _ in items:
+                if not future.done():
+                    future.set_exception(fault_error(message))
+        else:
+            self.pending.extendleft(reversed(items))
+            if isinstance(message, wire.Fault):
+                self.lose()
+                self.retry_at = self.subscription.again_in(limits.REDIAL_MS_MIN / 1000)
+        self.subscription.progressed()
+
+    def expire(self, now: float) -> None:
+        """Give up settlements that no leader has answered in time."""
+        late: list[_Pending] = []
+        while self.pending and self.pending[0][2] <= now:
+            late.append(self.pending.popleft())
+        for request in [request for request, items in self.asked.items() if items[0][2] <= now]:
+            late += self.asked.pop(request)
+        for item, future, _ in late:
+            if not future.done():
+                future.set_exception(
+                    OutcomeUnknown(
+                        f"partition {self.partition}, offset {item.offset}: nobody answered the {item.verdict}; "
+                        "unless it took effect, the event comes again"
+                    )
+                )
+
+
+def _seen(future: "asyncio.Future[None]") -> None:
+    """Who does not await a settlement has chosen not to hear of it: no warning about an exception nobody took."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,199 @@
+"""Control of brokers, for a control plane: one session per broker, and a fleet that publishes as the plane.
+
+A `Controls` is a session with one broker from `Welcome` to `closed`. It is not dialled again by itself: whether a broker
+is back, moved or another one is the plane's to find out. Answers that do not come in time raise BrokerUnavailable.
+"""
+
+import asyncio
+from itertools import count
+from types import TracebackType
+from typing import Any, TypeVar
+
+import zmq
+
+from bus import wire
+from bus.client.cluster import fault_error
+from bus.client.connection import Connection, Greeting, Lost
+from bus.client.fleet import Fleet
+from bus.client.following import Record, RecordFollower, behind, reached
+from bus.errors import BrokerUnavailable, ProtocolError
+from bus.ids import new_session
+
+__all__ = ["Controls", "Lost", "Operator", "Record", "RecordFollower", "behind", "plane_fleet", "reached"]
+
+CONTROL_SECONDS = 5.0
+Answer = TypeVar("Answer", bound=wire.Message)
+
+
+def plane_fleet(
+    urls: list[str], plane_epoch: int, uuid: str, *, name: str = "plane", topology: wire.Topology | None = None
+) -> Fleet:
+    """A fleet whose sessions claim (plane epoch, uuid) first, so that it may publish reserved names.
+
+    With `topology` it enters at once; newer ones are learned from brokers, or by `Fleet.learn`.
+    """
+    return Fleet(lambda: urls, name=name, claim=(plane_epoch, uuid), topology=topology)
+
+
+class Controls:
+    """A session of control with one broker. Made by `Operator.open`.
+
+    `closed` is done, with why, once the session is over. `topology` is the last one the broker told.
+    """
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", url: str, greeting: Greeting) -> None:
+        loop = asyncio.get_running_loop()
+        self.url = url
+        self.closed: asyncio.Future[Lost] = loop.create_future()
+        self.topology: wire.Topology | None = None
+        self._welcomed: asyncio.Future[wire.Welcome | Lost] = loop.create_future()
+        self._numbers = count(1)
+        self._connection = Connection(context, url, greeting, self, new_session())
+
+    @property
+    def welcome(self) -> wire.Welcome:
+        """What the broker said of itself: fleet, id, store, the plane epoch it obeys. Raises BrokerUnavailable."""
+        welcome = self._connection.welcome
+        if welcome is None:
+            raise BrokerUnavailable(f"{self.url} has not answered yet")
+        return welcome
+
+    @property
+    def id(self) -> str:
+        """The broker's id."""
+        return self.welcome.broker
+
+    @property
+    def store(self) -> str:
+        """The uuid of its store."""
+        return self.welcome.store
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._connection.is_open
+
+    # ---------------------------------------------------------------------------------------------- verbs
+
+    async def claim(self, plane_epoch: int, uuid: str, within: float = CONTROL_SECONDS) -> wire.Claimed:
+        """Take control. `accepted` False: the broker obeys the pair in the answer instead."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.Claim(number, plane_epoch, uuid), wire.Claimed, within)
+
+    async def offer(
+        self, plane_epoch: int, uuid: str, partition: int, epoch: int, within: float = CONTROL_SECONDS
+    ) -> wire.Answered:
+        """Have it promise an epoch for a partition, and say what it holds."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.Offer(number, plane_epoch, uuid, partition, epoch), wire.Answered, within)
+
+    async def place(self, plane_epoch: int, uuid: str, seat: wire.Seat, within: float = CONTROL_SECONDS) -> wire.Placed:
+        """Tell it a decided seat."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.Place(number, plane_epoch, uuid, seat), wire.Placed, within)
+
+    async def sample(self, within: float = CONTROL_SECONDS) -> wire.Sampled:
+        """Its figures since the last sample."""
+        number = next(self._numbers)
+        return await self._ask(number, wire.Sample(number), wire.Sampled, within)
+
+    def spread(self, plane_epoch: int, uuid: str, topology: wire.Topology) -> bool:
+        """Have it pass a topology on to its sessions; False if the session is over."""
+        return self._connection.send(wire.Spread(plane_epoch, uuid, topology))
+
+    def halt(self, plane_epoch: int, uuid: str, reason: str) -> bool:
+        """Have it commit, say Bye to all, and exit; `closed` follows. False if the session is over."""
+        return self._connection.send(wire.Halt(plane_epoch, uuid, reason))
+
+    def close(self) -> None:
+        """Say Bye."""
+        self._connection.close()
+        self._over(Lost("closed", "closed here"))
+
+    async def _ask(self, number: int, message: wire.Message, kind: type[Answer], within: float) -> Answer:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answered(answer: Any, _blobs: list[bytes]) -> None:
+            if not future.done():
+                future.set_result(answer)
+
+        if not self._connection.ask(number, message, (), answered):
+            raise BrokerUnavailable(f"{self.url}: {self._connection.lost.why if self._connection.lost else 'jammed'}")
+        try:
+            async with asyncio.timeout(within):
+                answer = await future
+        except TimeoutError:
+            raise BrokerUnavailable(f"{self.url} did not answer {type(message).__name__} in {within:g} s") from None
+        finally:
+            self._connection.forget(number)
+        if isinstance(answer, Lost):
+            raise BrokerUnavailable(answer.why)
+        if isinstance(answer, wire.Fault):
+            raise fault_error(answer)
+        if not isinstance(answer, kind):
+            raise ProtocolError(f"{self.url} answered {type(message).__name__} with {type(answer).__name__}")
+        return answer
+
+    # ----------------------------------------------------------------------------- what the session tells
+
+    async def welcomed(self, within: float) -> wire.Welcome:
+        """Wait for its Welcome. Raises BrokerUnavailable; the session is closed then."""
+        try:
+            async with asyncio.timeout(within):
+                welcome = await asyncio.shield(self._welcomed)
+        except TimeoutError:
+            self.close()
+            raise BrokerUnavailable(f"{self.url} did not answer Hello in {within:g} s") from None
+        if isinstance(welcome, Lost):
+            raise BrokerUnavailable(welcome.why)
+        return welcome
+
+    def on_welcome(self, connection: Connection, welcome: wire.Welcome) -> None:
+        """The session is open."""
+        self.topology = welcome.topology
+        if not self._welcomed.done():
+            self._welcomed.set_result(welcome)
+
+    def on_topology(self, topology: wire.Topology) -> None:
+        """The broker passed a topology on."""
+        self.topology = topology
+
+    def on_lost(self, connection: Connection, lost: Lost) -> None:
+        """The session is over."""
+        self._over(lost)
+
+    def _over(self, lost: Lost) -> None:
+        for future in (self._welcomed, self.closed):
+            if not future.done():
+                future.set_result(lost)
+
+
+class Operator:
+    """Opens sessions of control; use in `async with`, which closes them all at its end."""
+
+    def __init__(self, name: str = "plane", fleet: str = "") -> None:
+        self._greeting = Greeting("plane", name, fleet)
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._sessions: set[Controls] = set()
+
+    async def __aenter__(self) -> "Operator":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for session in list(self._sessions):
+            session.close()
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._context.term))
+
+    async def open(self, url: str, within: float = CONTROL_SECONDS) -> Controls:
+        """Greet a broker and wait for its Welcome. Raises BrokerUnavailable that says what happened."""
+        session = Controls(self._context, url, self._greeting)
+        self._sessions.add(session)
+        session.closed.add_done_callback(lambda _: self._sessions.discard(session))
+        try:
+            await session.welcomed(within)
+        except BaseException:
+            session.close()
+            raise
+        return session

@@ -1,0 +1,87 @@
+"""Who waits for a batch: calls of `publish` that share one, and parts of a `publish_many`.
+
+Each owner is told once what became of its batch (`settled`) and passes it on, event by event.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from bus.client.lane import Result
+from bus.client.packing import Receipt, receipts
+from bus.errors import BusError
+from bus.event import Event
+
+
+class Shared:
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+
+    __slots__ = ("events", "futures")
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.futures: list[asyncio.Future[Receipt]] = []
+
+    def settled(self, result: Result, acks: str) -> None:
+        if isinstance(result, BusError):
+            for future in self.futures:
+                if not future.done():
+                    future.set_exception(result)
+            return
+        for future, receipt in zip(
+            self.futures, receipts(result, [event.id for event in self.events], acks), strict=True
+        ):
+            if not future.done():
+                future.set_result(receipt)
+
+
+class Call:
+    """One `publish_many`: results by the events' places, and how many are still due."""
+
+    def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
+        self.results: list[Receipt | BusError | None] = []
+        self.done = 0
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.complete = False
+        self._on_progress = on_progress
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        if self._on_progress is not None and not self.whole.done():
+            try:
+                self._on_progress(self.done, len(self.results))
+            except Exception as error:
+                self.whole.set_exception(error)
+        self.check()
+
+    def check(self) -> None:
+        if self.complete and self.done == len(self.results) and not self.whole.done():
+            self.whole.set_result(None)
+
+
+class Part:
+    """The events of one call that share a batch; owner of that batch."""
+
+    __slots__ = ("call", "events", "places")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.events: list[Event] = []
+        self.places: list[int] = []
+
+    def cut(self, start: int, stop: int) -> "Part":
+        if start == 0 and stop == len(self.events):
+            return self
+        part = Part(self.call)
+        part.events, part.places = self.events[start:stop], self.places[start:stop]
+        return part
+
+    def settled(self, result: Result, acks: str) -> None:
+        results = self.call.results
+        if isinstance(result, BusError):
+            for place in self.places:
+                results[place] = result
+        else:
+            made = receipts(result, [event.id for event in self.events], acks)
+            for place, receipt in zip(self.places, made, strict=True):
+                results[place] = receipt
+        self.call.advance(len(self.places))

@@ -1,0 +1,183 @@
+"""`Fleet.subscribe`: a member of a group, at the leader of every partition.
+
+Each partition has a `Membership` with an even share of `in_flight` as credit: so many deliveries may be out. One that
+ends (settled, or its `ack_wait` is over) gives its credit back. What a lost leader had delivered and nobody has taken
+out of here yet is forgotten: it will come again.
+"""
+
+import asyncio
+from collections import deque
+from secrets import token_hex
+from types import TracebackType
+
+from bus import limits, wire
+from bus.client.cluster import Cluster
+from bus.client.deliveries import Delivery
+from bus.client.membership import Membership
+from bus.errors import BrokerUnavailable, BusError
+
+
+class Subscription:
+    """An async context manager and iterator of `Delivery`. Made by `Fleet.subscribe`."""
+
+    def __init__(self, cluster: Cluster, group: str, settings: wire.GroupSettings, in_flight: int, name: str) -> None:
+        self.cluster = cluster
+        self.group = group
+        self.settings = settings
+        self.member = f"{name}/{token_hex(4)}"
+        self.closed = False
+        self._in_flight = in_flight
+        self._loop = asyncio.get_running_loop()
+        self._memberships: list[Membership] = []
+        self._inbox: deque[Delivery] = deque()
+        self._arrived = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._error: BusError | None = None
+        self._out: deque[tuple[float, Delivery]] = deque()
+        self._to_flush: set[Membership] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> "Subscription":
+        share = max(1, self._in_flight // max(1, self.cluster.partitions))
+        self._memberships = [Membership(self, partition, share) for partition in range(self.cluster.partitions)]
+        self.cluster.observers.add(self._attend)
+        self._attend()
+        self._tick()
+        try:
+            await self._all_joined()
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    async def _all_joined(self) -> None:
+        """Until every partition's leader has said Joined; partitions without one join later, if any has joined."""
+        deadline = self._loop.time() + limits.CONNECT_MS_MAX / 1000
+        while self._error is None and not all(one.joined for one in self._memberships):
+            self._moved.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._moved.wait()
+            except TimeoutError:
+                if any(one.joined for one in self._memberships):
+                    return
+                raise self.cluster.unavailable(0) from None
+        if self._error is not None:
+            raise self._error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        deadline = self._loop.time() + limits.LEAVE_MS_MAX / 1000
+        try:
+            while any(one.settling for one in self._memberships) and not self.cluster.closed:
+                self._moved.clear()
+                async with asyncio.timeout_at(deadline):
+                    await self._moved.wait()
+        except TimeoutError:
+            self._abandon()
+        finally:
+            self._let_go()
+
+    def _abandon(self) -> None:
+        for one in self._memberships:
+            one.lose()
+            one.expire(float("inf"))
+
+    def _let_go(self) -> None:
+        self.closed = True
+        self.cluster.observers.discard(self._attend)
+        if self._timer is not None:
+            self._timer.cancel()
+        for one in self._memberships:
+            if one.link is not None:
+                one.link.send(wire.Leave(one.number))
+        self._abandon()
+        self._inbox.clear()
+        self._out.clear()
+        self._arrived.set()
+
+    # ----------------------------------------------------------------------------------------- iterating
+
+    def __aiter__(self) -> "Subscription":
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while True:
+            while self._inbox:
+                delivery = self._inbox.popleft()
+                if not delivery.ended:
+                    return delivery
+            if self._error is not None:
+                raise self._error
+            if self.closed or self.cluster.closed:
+                raise StopAsyncIteration
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def take(self, delivery: Delivery) -> None:
+        """A delivery came; it waits here until it is iterated over."""
+        self._inbox.append(delivery)
+        if len(self._out) > 2 * self._in_flight + limits.BATCH_EVENTS_MAX:
+            self._out = deque(entry for entry in self._out if not entry[1].ended)
+        self._out.append((self._loop.time() + self.settings.ack_wait_ms / 1000, delivery))
+        self._arrived.set()
+
+    def forget(self, membership: Membership) -> None:
+        """Its leader is lost: what was not handed out yet will be delivered again by the next one."""
+        kept: deque[Delivery] = deque()
+        for delivery in self._inbox:
+            if delivery.partition != membership.partition:
+                kept.append(delivery)
+            elif not delivery.ended:
+                delivery.ended = True
+                membership.out -= 1
+        self._inbox = kept
+
+    def fail(self, error: BusError) -> None:
+        """The group refused this member for good."""
+        self._error = error
+        self._arrived.set()
+        self._moved.set()
+
+    def progressed(self) -> None:
+        """Somebody joined, or was answered."""
+        self._moved.set()
+
+    def flush_soon(self, membership: Membership) -> None:
+        """Send its settlements at the end of this turn."""
+        if not self._to_flush:
+            self._loop.call_soon(self._flush)
+        self._to_flush.add(membership)
+
+    def _flush(self) -> None:
+        flushing, self._to_flush = self._to_flush, set()
+        for membership in flushing:
+            membership.flush()
+
+    # ------------------------------------------------------------------------------------------ timing
+
+    def again_in(self, seconds: float) -> float:
+        """Try to join again then; gives that moment on the loop's clock."""
+        self._loop.call_later(seconds, self._attend)
+        return self._loop.time() + seconds
+
+    def _attend(self) -> None:
+        if self.closed:
+            return
+        if self.cluster.closed:
+            self.fail(BrokerUnavailable("the fleet was closed"))
+            return
+        now = self._loop.time()
+        for membership in self._memberships:
+            membership.attend(self.cluster, now)
+
+    def _tick(self) -> None:
+        """Once in a while: deliveries whose `ack_wait` is over give back their credit, old settlements are given up."""
+        now = self._loop.time()
+        while self._out and (self._out[0][0] <= now or self._out[0][1].ended):
+            _, delivery = self._out.popleft()
+            delivery.over()
+        for membership in self._memberships:
+            membership.expire(now)
+        self._timer = self._loop.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)
