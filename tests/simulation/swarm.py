@@ -1,0 +1,248 @@
+"""One run of one seed: which faults there are, how often, and what is checked when they have passed.
+
+Swarm testing: each seed leaves out some kinds of faults and exaggerates others, so that runs differ in kind.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import NamedTuple
+
+from bus import limits
+
+from .broker import Broker, Parts
+from .checkers import Ledger
+from .clients import Publisher, Reader
+from .disk import Disk
+from .plane import Plane
+from .world import MS, Network, Violation, World
+
+SETTLE_NS = 30_000 * MS
+
+
+class Weather(NamedTuple):
+    """What a seed has in store."""
+
+    brokers: int
+    write_quorum: int
+    publishers: int
+    batches: int
+    depth: int
+    drop: float
+    duplicate: float
+    delay_ms: float
+    commit_ms: float
+    faults: tuple[str, ...]
+    every_ms: float
+    chaos_ms: float
+    ship_records: int
+    window_records: int
+    suspect_ms: int
+
+
+class Verdict(NamedTuple):
+    """What a run showed; `violation` is None if all held."""
+
+    seed: int
+    violation: Violation | None
+    figures: Counter[str]
+
+
+def weather(seed: int) -> Weather:
+    dice = Random(f"weather {seed}")
+    brokers, write_quorum = dice.choice([(3, 2)] * 12 + [(1, 1), (2, 2), (5, 3), (5, 3)])
+    kinds = ["crash", "crash leader", "isolate leader", "isolate", "one way", "split", "plane", "stall", "wipe"]
+    faults = tuple(kind for kind in kinds if dice.random() < 0.6) or ("crash leader",)
+    return Weather(
+        brokers=brokers,
+        write_quorum=write_quorum,
+        publishers=dice.choice([1, 2, 4]),
+        batches=dice.choice([20, 50, 100]),
+        depth=dice.choice([1, 3, 6]),
+        drop=dice.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
+        duplicate=dice.choice([0.0, 0.05, 0.3]),
+        delay_ms=dice.choice([1.0, 5.0, 50.0]),
+        commit_ms=dice.choice([0.5, 4.0, 40.0]),
+        faults=faults,
+        every_ms=dice.choice([150.0, 400.0, 1_000.0]),
+        chaos_ms=8_000.0,
+        ship_records=dice.choice([1, 4, 128]),
+        window_records=dice.choice([4, 16, 1024]),
+        suspect_ms=dice.choice([300, 600, 1_200]),
+    )
+
+
+@contextmanager
+def small_windows(sky: Weather) -> Iterator[None]:
+    """The bounds of shipping, made small enough to be met."""
+    before = limits.SHIP_RECORDS_MAX, limits.SHIP_WINDOW_RECORDS_MAX
+    limits.SHIP_RECORDS_MAX, limits.SHIP_WINDOW_RECORDS_MAX = sky.ship_records, sky.window_records
+    try:
+        yield
+    finally:
+        limits.SHIP_RECORDS_MAX, limits.SHIP_WINDOW_RECORDS_MAX = before
+
+
+class Run:
+    """The parts of one run, and its storm."""
+
+    def __init__(self, seed: int, parts: type[Parts], plane: type[Plane], verbose: bool) -> None:
+        self.sky = weather(seed)
+        self.world = World(seed, verbose)
+        self.network = Network(self.world, self.sky.drop, self.sky.duplicate, self.sky.delay_ms)
+        self.ledger = Ledger()
+        names = [f"b{number}" for number in range(1, self.sky.brokers + 1)]
+        self.brokers = {
+            name: Broker(name, self.world, self.network, self.ledger, parts(), self.sky.commit_ms) for name in names
+        }
+        self.disks = {name: Disk(f"{name}-s1") for name in names}
+        self.plane = plane(self.world, self.network, names, self.sky.write_quorum, self.sky.suspect_ms)
+        self.reader = Reader(self.world, self.network, self.plane, self.ledger)
+        self.publishers = [
+            Publisher(f"p{n}", self.world, self.network, self.plane, self.sky.batches, self.sky.depth)
+            for n in range(self.sky.publishers)
+        ]
+        self.figures: Counter[str] = Counter()
+        self.calm = False
+
+    def play(self) -> None:
+        for name, broker in self.brokers.items():
+            broker.start(self.disks[name])
+        self.plane.start()
+        self.reader.tick()
+        for publisher in self.publishers:
+            publisher.ledger = self.ledger
+            publisher.tick()
+        self.world.after(1_000 * MS, self._strike)
+        self.world.run(int(self.sky.chaos_ms * MS))
+        self._heal()
+        if not self.world.run(self.world.now + SETTLE_NS, self._settled):
+            self.ledger.fail("liveness", self._unsettled())
+        logs = {name: broker.log for name, broker in self.brokers.items()}
+        acked = [publisher.value(sequence) for publisher in self.publishers for sequence in publisher.acked]
+        self.ledger.finish(logs, acked)
+        if len({broker.windows.snapshot() for broker in self.brokers.values()}) != 1:
+            self.ledger.fail("windows", "replicas that applied the same records remember different producers")
+
+    # ------------------------------------------------------------------------------------------------ the storm
+
+    def _strike(self) -> None:
+        if self.calm:
+            return
+        dice = self.world.dice
+        fault = dice.choice(self.sky.faults)
+        self.figures[fault] += 1
+        names = [*self.brokers, "plane", *(publisher.name for publisher in self.publishers)]
+        seat = self.plane.seat
+        leader = seat.leader if seat is not None else dice.choice(list(self.brokers))
+        victim = leader if fault.endswith("leader") else dice.choice(list(self.brokers))
+        lasts = int(dice.choice([200, 1_200, 3_000]) * dice.random() * MS)
+        self.world.say("storm", fault, victim, f"{lasts / MS:.0f} ms")
+        match fault:
+            case "crash" | "crash leader":
+                self._crash(victim, lasts)
+            case "isolate":
+                self.network.isolate(victim, True, True, names)
+            case "isolate leader":  # from the other brokers only: it still hears publishers, and perhaps the plane
+                self.network.isolate(victim, True, True, [*self.brokers, *(["plane"] if dice.random() < 0.5 else [])])
+            case "one way":
+                inbound = dice.random() < 0.5
+                self.network.isolate(victim, inbound, not inbound, [*self.brokers])
+            case "split":
+                for name in names:
+                    if dice.random() < 0.5:
+                        self.network.isolate(victim, dice.random() < 0.7, True, [name])
+            case "plane" if self.plane.up:
+                self.plane.crash()
+                self.world.after(lasts, self._start_plane)
+            case "stall":
+                self.brokers[victim].stall_ns = lasts
+            case "wipe":
+                self._wipe(victim, lasts)
+        if fault in ("isolate", "isolate leader", "one way", "split"):
+            self.world.after(lasts, self.network.heal)
+        self.world.after(int(2 * self.sky.every_ms * dice.random() * MS), self._strike)
+
+    def _crash(self, name: str, lasts: int) -> None:
+        if self.brokers[name].up:
+            self.brokers[name].crash()
+            self.world.after(lasts, self._start, name)
+
+    def _start(self, name: str) -> None:
+        if not self.brokers[name].up:
+            self.brokers[name].start(self.disks[name])
+
+    def _start_plane(self) -> None:
+        if not self.plane.up:
+            self.plane.start()
+
+    def _wipe(self, name: str, lasts: int) -> None:
+        """A disk is lost for good: one at a time, and only where RF - W replicas may be missing."""
+        seat = self.plane.seat
+        if seat is None or self.sky.brokers < 3 or not self._whole():
+            return
+        self.figures["wiped"] += 1
+        self.brokers[name].crash()
+        number = int(self.disks[name].store.partition("-s")[2]) + 1
+        self.disks[name] = Disk(f"{name}-s{number}")
+        self.world.say("storm", "replaces the disk by", self.disks[name].store)
+        self.world.after(lasts, self._start, name)
+
+    def _whole(self) -> bool:
+        """Every replica votes, and the epoch that says so has begun."""
+        seat = self.plane.seat
+        if seat is None or any(not seat.votes(name, disk.store) for name, disk in self.disks.items()):
+            return False
+        return any(record.epoch >= seat.epoch for record in self.ledger.committed[-1:])
+
+    # --------------------------------------------------------------------------------------------- and after it
+
+    def _heal(self) -> None:
+        self.world.say("storm", "is over")
+        self.calm = True
+        self.network.perfect()
+        for name in self.brokers:
+            self._start(name)
+        self._start_plane()
+
+    def _settled(self) -> bool:
+        if not all(publisher.done for publisher in self.publishers) or not self._whole():
+            return False
+        end = len(self.ledger.committed)
+        return self.reader.offset == self.ledger.committed[-1].base_offset + self.ledger.committed[-1].count and all(
+            broker.up and broker.replica.high == broker.replica.end == end == broker.replica._synced
+            for broker in self.brokers.values()
+        )
+
+    def _unsettled(self) -> str:
+        brokers = ", ".join(
+            f"{name} {broker.replica.role} in {broker.replica.epoch}, promised {broker.replica.promised}, "
+            f"end {broker.replica.end}, high {broker.replica.high}"
+            for name, broker in self.brokers.items()
+        )
+        open_ = sum(not publisher.done for publisher in self.publishers)
+        return f"{open_} publishers still wait, {self.plane.seat}, proposed {self.plane.proposed}; {brokers}"
+
+
+def run(seed: int, parts: type[Parts] = Parts, plane: type[Plane] = Plane, verbose: bool = False) -> Verdict:
+    """One seed from start to end."""
+    play = Run(seed, parts, plane, verbose)
+    violation: Violation | None = None
+    with small_windows(play.sky):
+        try:
+            play.play()
+        except Violation as found:
+            violation = found
+    figures = play.figures
+    figures["happened"] = play.world.happened
+    figures["messages"], figures["messages lost"] = play.network.sent, play.network.lost
+    figures["elections"], figures["replaced"] = play.plane.elections, play.plane.replaced
+    figures["records"], figures["acked"] = len(play.ledger.committed), len(play.ledger.acks)
+    figures["epochs"] = len(play.ledger.leaders)
+    for broker in play.brokers.values():
+        figures.update(broker.counts)
+        figures["lives"] += broker.life
+    for publisher in play.publishers:
+        figures.update({f"reply {code or 'acked'}": count for code, count in publisher.codes.items()})
+    return Verdict(seed, violation, figures)
