@@ -7,7 +7,6 @@ claim in force, and name it. What a verb promises is durable before its answer l
 
 import logging
 import os
-import time
 from collections.abc import Callable
 
 from bus import limits, wire
@@ -194,8 +193,3 @@ class Control:
     def _room(self) -> None:
         if self._replication.full:
             raise StorageFull(self._replication.full)
-
-
-def wall_ns() -> int:
-    """Wall clock, ns since 1970."""
-    return time.time_ns()

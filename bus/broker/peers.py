@@ -97,6 +97,11 @@ class Peers:
         for session in self.sessions.silent(now):
             self.end(session, "closing", f"nothing was heard for {limits.SESSION_SILENT_MS_MAX} ms")
 
+    def take_malformed(self) -> int:
+        """The malformed frames since the last call."""
+        count, self.malformed = self.malformed, 0
+        return count
+
     def close(self, reason: str) -> None:
         """Say Bye to all and close the socket."""
         for session in self.sessions:

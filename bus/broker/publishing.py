@@ -26,6 +26,7 @@ from bus.errors import (
     EventTooLarge,
     InvalidEvent,
     ProtocolError,
+    StorageFull,
     UnknownPartition,
     code_of,
 )
@@ -115,6 +116,8 @@ class Publishing:
         partition = section.partition
         if not 0 <= partition < len(self._quorum):
             raise UnknownPartition(f"partition {partition} does not exist; this fleet has {len(self._quorum)}")
+        if self._replication.full:
+            raise StorageFull(self._replication.full)
         if not self._replication.replicas[partition].leads:
             raise self._replication.not_leader(partition)
         windows = self._applied.windows[partition]
@@ -124,6 +127,8 @@ class Publishing:
             )
         original = windows.judge(section.producer, section.sequence)
         if original is None:
+            if self.short_of_room:
+                raise StorageFull(self.short_of_room)
             check_body(session.principal, section, body)
             original = self._append(session, section, body)
             windows.append(original)

@@ -24,7 +24,11 @@ log = logging.getLogger("bus.broker")
 
 
 class Replication:
-    """The replicas, by partition. `on_lost(partition, why)` is called as soon as a leadership ends."""
+    """The replicas, by partition.
+
+    `on_lead(partition)` is called when an epoch start is staged here, `on_lost(partition, why)` as soon as a leadership
+    ends. `full` is "" or says why nothing can be kept at the moment.
+    """
 
     def __init__(
         self,
@@ -33,6 +37,7 @@ class Replication:
         store: Store,
         peers: Peers,
         links: Links,
+        on_lead: Callable[[int], None],
         on_lost: Callable[[int, str], None],
     ) -> None:
         self.broker = broker
@@ -41,6 +46,7 @@ class Replication:
         self._store = store
         self._peers = peers
         self._links = links
+        self._on_lead = on_lead
         self._on_lost = on_lost
         self._followed: dict[str, Session] = {}
         self._touched: dict[int, bool] = {}
@@ -237,6 +243,7 @@ class Replication:
         )
         self._store.append(partition, header, seal(header, b""))
         self._touched[partition] = True
+        self._on_lead(partition)
         log.info("partition %d: leading epoch %d from record %d on", partition, output.epoch, output.index)
 
     def _ship(self, partition: int, wanted: outputs.ShipTo) -> None:

@@ -1,0 +1,332 @@
+"""The broker's loop: one thread, one poller, one turn after another.
+
+A turn, in this order, and why:
+
+1. Drain the sockets, bounded. Sessions number and refuse; what is left is dispatched. Publishes are appended, ships
+   stored, promises made: all of it staged, nothing durable yet.
+2. `_settle`: watermarks that followers' acks have moved take effect; publishers are answered before the fsync below.
+3. Groups append what they have to (`consumers.pump`).
+4. Ships leave to the followers (`replication.pump`), so that their fsyncs run beside ours.
+5. One transaction, one fsync, for all partitions. While it runs, frames queue up: that is the group commit, and the
+   reason why nothing lingers when the broker is idle.
+6. What is durable now is counted and answered (`synced`, `Answered`, `Shipped`, acks); watermarks take effect again.
+7. Deliveries to groups and records to watches, as credit allows.
+
+Nothing a peer sends ends the loop: what is wrong with a message is answered with a Fault or a Bye, and counted.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+
+from bus import limits, wire
+from bus.broker.applied import Applied
+from bus.broker.control import Control
+from bus.broker.delivering import Delivering
+from bus.broker.figures import Figures
+from bus.broker.ground import BrokerGround
+from bus.broker.links import Links
+from bus.broker.peers import Peers
+from bus.broker.ports import Consumers
+from bus.broker.publishing import Publishing
+from bus.broker.reading import Reading
+from bus.broker.replication import Replication
+from bus.config import BrokerConfig
+from bus.errors import AccessDenied, BusError, ProtocolError, StorageFull, UnknownPartition, code_of
+from bus.session import Greeted, Heard, Session
+from bus.store import Store
+
+log = logging.getLogger("bus.broker")
+_MS = 1_000_000
+Dispatch = dict[type[wire.Message], Callable[[Session, Any, list[bytes]], None]]
+
+
+class Broker:
+    """One broker: its sockets, its parts and the turn. `started` is this process's creation time, ns since 1970."""
+
+    def __init__(self, config: BrokerConfig, store: Store, started: int = 0) -> None:
+        self.config = config
+        self.store = store
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.peers = Peers(self._context, config.fleet)
+        self.links = Links(self._context, config.id, config.fleet, store.id)
+        self.figures = Figures()
+        self.replication = Replication(
+            config.id, config.partitions, store, self.peers, self.links, self._on_lead, self._on_lost
+        )
+        self.consumers: Consumers = Delivering(BrokerGround(self.peers, self.replication, store, self.figures))
+        self.applied = Applied(store, config.partitions, self.consumers)
+        self.publishing = Publishing(self.peers, self.replication, self.applied, self.figures)
+        self.reading = Reading(self.peers, self.replication, store, self.figures)
+        self.control = Control(self.peers, self.replication, self.links, store, self._sample, started)
+        self._led: set[int] = set()
+        self._looked_at_room = 0
+        self._poller = zmq.Poller()
+        self._polled: set[Any] = {self.peers.socket}
+        self._poller.register(self.peers.socket, zmq.POLLIN)
+        self._dispatch = self._table()
+        for replica in self.replication.replicas:
+            self.applied.advance(replica.partition, replica.high)
+
+    def listen(self, ports: list[int]) -> str:
+        """Listen on the first free one of `ports` (0: any); the URL."""
+        return self.peers.bind(ports)
+
+    def wake_on(self, descriptor: int) -> None:
+        """End the poll early when a file descriptor can be read; for what halts the loop, as nothing drains it."""
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def halt(self, why: str) -> None:
+        """End after this turn."""
+        self.control.halted = self.control.halted or why
+
+    def run(self) -> str:
+        """Turn until halted; then write everything down, say Bye to all, and return why."""
+        while not self.control.halted:
+            self.turn()
+        self.close(self.control.halted)
+        return self.control.halted
+
+    def close(self, why: str) -> None:
+        """Commit, say Bye to all and let go of everything."""
+        self.applied.note_all()
+        self.replication.keep_all()
+        try:
+            self.store.commit()
+        except StorageFull as error:
+            log.error("%s; what was acked is safe, the rest of this turn is not", error)
+        self.peers.close(why)
+        self.links.close(why)
+        self.store.close()
+        self._context.term()
+
+    def turn(self) -> None:
+        """One turn; waits for something to do, `TURN_WAIT_MS_MAX` at most."""
+        self._poll()
+        now = time.monotonic_ns()
+        self.replication.now = self.publishing.now = now
+        for arrival in self.peers.receive(now):
+            self._arrive(arrival, now)
+        for broker, message in self.links.receive(now):
+            self.replication.on_link(broker, message)
+        self.links.keep(now)
+        self._look_around(now)
+        self._settle(now)
+        self.consumers.pump(now)
+        self.replication.pump()
+        self._commit()
+        self._settle(now)
+        self.publishing.flush()
+        self.consumers.deliver(now)
+        self.reading.pump()
+        self._sweep()
+
+    # ------------------------------------------------------------------------------------------ parts of a turn
+
+    def _poll(self) -> None:
+        sockets = set(self.links.sockets())
+        sockets.add(self.peers.socket)
+        if sockets != self._polled:
+            for gone in self._polled - sockets:
+                self._poller.unregister(gone)
+            for new in sockets - self._polled:
+                self._poller.register(new, zmq.POLLIN)
+            self._polled = sockets
+        wait = 0 if self.reading.busy else limits.TURN_WAIT_MS_MAX
+        now = time.monotonic_ns()
+        due = self.consumers.next_due(now)
+        if due is not None:
+            wait = min(wait, max(0, -(-(due - now) // _MS)))
+        self._poller.poll(wait)
+
+    def _arrive(self, arrival: Greeted | Heard, now: int) -> None:
+        session = arrival.session
+        if isinstance(arrival, Greeted):
+            self._welcome(arrival)
+            return
+        message = arrival.message
+        try:
+            take = self._dispatch.get(type(message))
+            if take is None:
+                raise ProtocolError(f"{type(message).__name__} is nothing that a broker is told")
+            take(session, message, arrival.blobs)
+        except BusError as error:
+            if isinstance(error, ProtocolError):
+                self.peers.malformed += 1
+            detail = str(getattr(error, "field", ""))
+            self.peers.fault(session, _request_of(message), code_of(error), str(error), detail)
+        except Exception:  # whatever a peer sent, the others are served on; the trace says where to mend it
+            self.peers.malformed += 1
+            log.exception("%s of %s could not be taken", type(message).__name__, session.name or "a peer")
+            self.peers.end(session, "protocol", f"this broker failed over a {type(message).__name__}")
+
+    def _welcome(self, greeted: Greeted) -> None:
+        session, hello = greeted.session, greeted.hello
+        if hello.role == "broker":
+            session.principal = f"broker/{hello.name}"
+        self.peers.send(
+            session,
+            wire.Welcome(
+                fleet=self.config.fleet,
+                broker=self.config.id,
+                store=self.store.id,
+                protocol=greeted.protocol,
+                features=[],
+                principal=session.principal,
+                plane_epoch=self.control.claim.plane_epoch,
+                topology=self.control.topology,
+            ),
+        )
+
+    def _settle(self, now: int) -> None:
+        """High watermarks that moved take effect: windows and groups, publishers' answers, readers."""
+        for partition in self.replication.highs():
+            replica = self.replication.replicas[partition]
+            self.applied.advance(partition, replica.high)
+            if not replica.readable:
+                continue
+            self.publishing.on_high(partition, replica.high)
+            self.reading.on_high(partition)
+            if partition not in self._led:
+                self._led.add(partition)
+                self.consumers.on_lead(partition, now)
+        self.publishing.flush()
+
+    def _commit(self) -> None:
+        if not self.store.dirty:
+            return
+        began = time.monotonic_ns()
+        try:
+            self.store.commit()
+        except StorageFull as error:
+            self._fill_up(str(error))
+            return
+        ended = time.monotonic_ns()
+        self.figures.committed(ended - began)
+        self.replication.now = self.publishing.now = ended
+        self.replication.synced()
+        self.control.on_commit()
+        self.publishing.on_commit()
+
+    def _fill_up(self, why: str) -> None:
+        """Lead nothing and refuse everything until there is room again: what was acked is on the disk of W brokers."""
+        log.error("%s: stepping down from every partition; %s", self.config.id, why)
+        self.replication.reset(why)
+        self.control.on_full(why)
+
+    def _look_around(self, now: int) -> None:
+        if now - self._looked_at_room < limits.STORAGE_RETRY_MS * _MS:
+            return
+        self._looked_at_room = now
+        self.peers.end_silent(now)
+        reserve = min(self.config.disk_reserve_bytes, self.config.store_bytes_max // 8)
+        free = self.store.bytes_free()
+        if free < reserve:
+            if not self.publishing.short_of_room:
+                log.error("%s: %d bytes are left for the store, the reserve is %d", self.config.id, free, reserve)
+            self.publishing.short_of_room = (
+                f"broker {self.config.id} has {free} bytes left, under its reserve of {reserve}; "
+                "make room on its disk, then it goes on by itself"
+            )
+            return
+        self.publishing.short_of_room = ""
+        if self.replication.full:
+            log.info("%s: there is room again, %d bytes", self.config.id, free)
+            self.replication.full = ""
+
+    def _sweep(self) -> None:
+        """Tell everyone which sessions are over."""
+        while self.peers.ended:
+            session = self.peers.ended.pop()
+            self.reading.on_session_end(session)
+            self.replication.on_session_end(session)
+            self.consumers.on_session_end(session)
+
+    def _on_lead(self, partition: int) -> None:
+        self.applied.lead(self.replication.replicas[partition])
+
+    def _on_lost(self, partition: int, why: str) -> None:
+        self.applied.lost(partition)
+        self.publishing.on_lost(partition, why)
+        self.reading.on_lost(partition, why)
+        if partition in self._led:
+            self._led.discard(partition)
+            self.consumers.on_lost(partition, why)
+
+    def _sample(self, request: int) -> wire.Sampled:
+        return self.figures.take(
+            request,
+            replication=self.replication,
+            consumers=self.consumers,
+            store=self.store,
+            at=time.time_ns(),
+            now=time.monotonic_ns(),
+            sessions=len(self.peers.sessions),
+            malformed=self.peers.take_malformed(),
+        )
+
+    # ------------------------------------------------------------------------------------------ verbs
+
+    def _table(self) -> Dispatch:
+        control, reading = self.control, self.reading
+        return {
+            wire.Ping: lambda session, ping, _: self._pong(session, ping),
+            wire.Pong: lambda session, pong, _: None,
+            wire.Fault: lambda session, fault, _: log.warning("%s says: %s", session.name, fault.message[:200]),
+            wire.Publish: self.publishing.on_publish,
+            wire.Describe: lambda session, asked, _: self._describe(session, asked),
+            wire.Watch: lambda session, watch, _: reading.on_watch(session, watch),
+            wire.Unwatch: lambda session, unwatch, _: reading.on_unwatch(session, unwatch.subscription),
+            wire.Credit: lambda session, credit, _: self._credit(session, credit),
+            wire.Join: lambda session, join, _: self._consume(session, join),
+            wire.Settle: lambda session, settle, _: self._consume(session, settle),
+            wire.Leave: lambda session, leave, _: self._consume(session, leave),
+            wire.Claim: lambda session, claim, _: control.on_claim(session, claim),
+            wire.Offer: lambda session, offer, _: control.on_offer(session, offer),
+            wire.Place: lambda session, place, _: control.on_place(session, place),
+            wire.Spread: lambda session, spread, _: control.on_spread(session, spread),
+            wire.Sample: lambda session, sample, _: control.on_sample(session, sample),
+            wire.Halt: lambda session, halt, _: control.on_halt(session, halt),
+            wire.Ship: self._ship,
+            wire.EpochEnd: lambda session, told, _: self._epoch_end(session, told),
+        }
+
+    def _pong(self, session: Session, ping: wire.Ping) -> None:
+        self.peers.send(session, wire.Pong(ping.token))
+
+    def _describe(self, session: Session, asked: wire.Describe) -> None:
+        if len(asked.partitions) > limits.PARTITIONS_MAX:
+            raise ProtocolError(f"a Describe of {len(asked.partitions)} partitions; {limits.PARTITIONS_MAX} are legal")
+        self.peers.send(session, wire.Described(asked.request, self.reading.extents(asked.partitions)))
+
+    def _credit(self, session: Session, credit: wire.Credit) -> None:
+        if self.consumers.knows(session, credit.subscription):
+            self._consume(session, credit)
+        else:
+            self.reading.on_credit(session, credit)
+
+    def _consume(self, session: Session, message: wire.Message) -> None:
+        self.consumers.on_message(session, message, self.replication.now)
+
+    def _ship(self, session: Session, ship: wire.Ship, blobs: list[bytes]) -> None:
+        self._from_leader(session, ship.partition)
+        if ship.leader != session.name:
+            raise AccessDenied(f"{session.name} may not ship as {ship.leader}")
+        self.replication.on_ship(session, ship, blobs)
+
+    def _epoch_end(self, session: Session, told: wire.EpochEnd) -> None:
+        self._from_leader(session, told.partition)
+        self.replication.on_epoch_end(told)
+
+    def _from_leader(self, session: Session, partition: int) -> None:
+        if not session.principal.startswith("broker/"):
+            raise AccessDenied("only brokers replicate")
+        if not 0 <= partition < self.config.partitions:
+            raise UnknownPartition(f"partition {partition} does not exist; this fleet has {self.config.partitions}")
+
+
+def _request_of(message: Any) -> int:
+    return int(getattr(message, "request", getattr(message, "subscription", 0)))
