@@ -25,7 +25,10 @@ from console.pictures import frame
 from console.pictures.frame import Scene
 from console.screens.board import BoardScreen
 from console.screens.box import SLOW_BARS, Box
+from console.screens.dead import DeadScreen, LettersScreen
+from console.screens.events import EventScreen, EventsScreen
 from console.screens.flows import FlowsScreen
+from console.screens.health import HealthScreen
 from console.screens.prompt import Prompt
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -53,6 +56,9 @@ class Console(App[None]):
         "board": BoardScreen,
         "flows": FlowsScreen,
         "sagas": SagasScreen,
+        "dead": DeadScreen,
+        "health": HealthScreen,
+        "events": EventsScreen,
     }
     DEFAULT_MODE = "board"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -198,9 +204,24 @@ class Console(App[None]):
             self._open(place)
 
     def _open(self, place: Place) -> None:
+        """A screen over its tab's, or a row of it."""
         if place.kind == "saga":
             self.switch_mode("sagas")
             self.push(SagaScreen(place.key))
+        elif place.kind in ("dead", "letter"):
+            self.switch_mode("dead")
+            self.push(LettersScreen(place.key))
+        elif place.kind == "event":
+            self.push(EventScreen(place.key))
+        elif place.kind in ("events", "flow"):
+            self.switch_mode("events" if place.kind == "events" else "flows")
+            self.call_after_refresh(self._narrow, place)
+
+    def _narrow(self, place: Place) -> None:
+        if isinstance(self.box, EventsScreen):
+            self.box.apply_filter(place.key)
+        elif isinstance(self.box, FlowsScreen):
+            self.box.want(place.key)
 
     def _every(self, seconds: float) -> None:
         self.every_s = min(max(seconds, BEAT_S_MIN), BEAT_S_MAX)
@@ -218,6 +239,6 @@ class Console(App[None]):
             for action in of_screen(box.KIND):
                 if action.keys and action.name != "palette":
                     act = cast(Callable[[], None], lambda name=action.name: box.action_do(name))
-                    yield SystemCommand(action.label.capitalize(), f"{action.help}  [{action.shown}]", act)
+                    yield SystemCommand(action.label.capitalize(), f"{action.help} ({action.shown})", act)
         for theme in THEME_NAMES:
             yield SystemCommand(f"Theme {theme}", "colours", lambda theme=theme: self.wear(theme))

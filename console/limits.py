@@ -20,3 +20,5 @@ TYPED_CHARS_MAX = 256
 """What may be typed into a prompt."""
 NUMBER_TYPED_FROM = 1_000
 """From so many on, a lever asks for the number itself instead of `enter`."""
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+"""One answer of the control plane on the socket."""

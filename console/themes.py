@@ -1,6 +1,8 @@
 """Textual's own widgets (the input line, the palette) in the colours of ours."""
 
-from textual.theme import Theme
+from dataclasses import replace
+
+from textual.theme import BUILTIN_THEMES, Theme
 
 from console.palette import MONO, THEMES
 
@@ -8,10 +10,7 @@ from console.palette import MONO, THEMES
 def textual_theme(name: str) -> Theme:
     """A Textual theme named `signalbox-NAME`; without colour it is the terminal's own."""
     if name == MONO:
-        return Theme(
-            f"signalbox-{name}", primary="ansi_default", foreground="ansi_default", background="ansi_default",
-            surface="ansi_default", panel="ansi_default", accent="ansi_default", ansi=True,
-        )  # fmt: skip
+        return replace(BUILTIN_THEMES["ansi-dark"], name=f"signalbox-{name}")
     roles = THEMES[name]
     return Theme(
         f"signalbox-{name}", primary=roles["acc"], secondary=roles["mut"], accent=roles["acc"], warning=roles["warn"],

@@ -132,7 +132,7 @@ def _need(c: Canvas, x: int, y: int, width: int, need: Need, now: int, selected:
     if selected:
         cursor(c, x, y, width)
     c.put(x, y, glyph, ink)
-    what, mend = 24, min(38, max(30, width // 3))
+    what, mend = 21, min(44, max(31, width // 3))
     why = width - 2 - what - mend - 11
     c.put(x + 2, y, need.what, "hi b" if need.severity == "bad" else "hi", what)
     c.put(x + 3 + what, y, need.why, "mut", why)
@@ -151,7 +151,7 @@ def vitals(board: Board, width: int) -> Canvas:
         ink = "fnt" if vital.value is None else "hi b" if calm else f"{light(vital.severity)[1]} b"
         c.line(x, 1, [(value, ink), (f" {unit}" if unit else "", "mut")])
         if vital.value is not None and any(vital.recent):
-            c.put(x + 10, 1, measure.spark(vital.recent[-8:]), "fnt" if calm else light(vital.severity)[1], 8)
+            c.put(x + 9, 1, measure.spark(vital.recent[-8:]), "fnt" if calm else light(vital.severity)[1], 8)
     x = 2 + 5 * pitch
     c.put(x, 0, "ledger", "mut")
     c.line(x, 1, ledger(board))
@@ -233,7 +233,7 @@ def flows(board: Board, view: BoardView, width: int, height: int) -> Canvas:
         name = f"{middle(flow.source, half)} ▸ {middle(flow.group or 'nobody', max(half + 1, 9))}"
         c.line(2, y, [(glyph, ink), (f" {name}", "txt")], width - 22)
         c.line(width - 20, y, [(measure.short_rate(flow.rate), "txt"), ("/s", "mut")], 8, "r")
-        late = "orphan" if not flow.group else measure.lag(flow.behind_ns) if flow.behind_ns is not None else "level"
+        late = "orphan" if not flow.group else measure.lag(flow.behind_ns)
         trend = TREND[flow.trend] if flow.behind_ns is not None else " "
         c.put(width - 11, y, f"{late} {trend}", loud(flow.severity), 11, "r")
         c.hit(2, y, width - 2, key)
@@ -255,7 +255,7 @@ def sagas(board: Board, view: BoardView, width: int, height: int) -> Canvas:
             cursor(c, 1, y, width - 1)
         glyph, ink = light(saga.severity)
         c.line(1, y, [(glyph, ink), (f" {middle(saga.saga, 13)}", "txt")], 15)
-        c.put(17, y, f"after {middle(saga.step.rsplit('.', 1)[-1], 12)}", "mut", width - 24)
+        c.put(17, y, ".".join(saga.step.split(".")[-2:]), "mut", width - 24)
         c.put(width - 6, y, measure.age(saga.waiting_ns), loud(saga.severity), 6, "r")
         c.hit(1, y, width - 1, f"saga:{saga.saga}")
     if not shown and height > 1:
@@ -273,7 +273,9 @@ def dead(board: Board, view: BoardView, width: int, height: int) -> Canvas:
         if f"dead:{group.id}" == view.selected:
             cursor(c, 1, y, width - 1)
         glyph, ink = light(group.severity)
-        c.line(1, y, [(glyph, ink), (f" {group.what} in {group.group}", "txt")], width - 8)
+        where = f" in {middle(group.group, 12)}"
+        end = c.line(1, y, [(glyph, ink), (f" {group.what}", "txt")], width - 8 - len(where))
+        c.put(end, y, where, "mut")
         c.put(width - 6, y, measure.count(group.waiting), loud(group.severity), 6, "r")
         c.hit(1, y, width - 1, f"dead:{group.id}")
     if not board.dead and height > 1:

@@ -1,6 +1,6 @@
 """What surrounds every screen: tabs and score above, the time bar and the keys below, the banner when all is silent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from console import measure
@@ -127,9 +127,11 @@ def timebar(scene: Scene, width: int) -> Canvas:
     x0, room = 20, bars_of(width)
     _volume(c, x0, room, bars)
     if c.height > 1 and bars:
-        _ticks(c, x0, room, bars)
+        flags = _flags(room, bars)
+        _ticks(c, x0, room, bars, flags)
         c.right(x0 + room - 6, 1, (f"{measure.clock(scene.now)[:5]} UTC", "mut"))
-        _flags(c, x0, room, bars)
+        for i, (glyph, ink) in flags.items():
+            c.put(x0 + i, 1, glyph, ink)
     return c.sealed()
 
 
@@ -150,23 +152,25 @@ def _volume(c: Canvas, x0: int, room: int, bars: Sequence[Bar]) -> None:
         c.put(x0 + i, 0, measure.EIGHTHS[level], "fnt" if bar.severity in ("ok", "unknown") else light(bar.severity)[1])
 
 
-def _ticks(c: Canvas, x0: int, room: int, bars: Sequence[Bar]) -> None:
+def _ticks(c: Canvas, x0: int, room: int, bars: Sequence[Bar], flags: Collection[int]) -> None:
     """Clock times under the bars; seconds are shown where a tick is less than two minutes from the next."""
     step = 18
     span = _bar_at(min(step, room - 1), room, bars).at - bars[0].at
     for i in range(2, room - 24, step):
         text = measure.clock(_bar_at(i, room, bars).at)
-        c.put(x0 + i, 1, f"╵{text if span < 2 * measure.MINUTE else text[:5]}", "mut")
+        text = f"╵{text if span < 2 * measure.MINUTE else text[:5]}"
+        c.put(x0 + i, 1, "╵" if any(i <= flag <= i + len(text) for flag in flags) else text, "mut")
 
 
-def _flags(c: Canvas, x0: int, room: int, bars: Sequence[Bar]) -> None:
-    before = ""
+def _flags(room: int, bars: Sequence[Bar]) -> dict[int, tuple[str, str]]:
+    """Where an incident begins: glyph and ink by column."""
+    before, flags = "", {}
     for i in range(room):
         bar = _bar_at(i, room, bars)
         if bar.incident and bar.incident != before:
-            glyph, ink = light(bar.severity if bar.severity != "ok" else "warn")
-            c.put(x0 + i, 1, glyph, ink)
+            flags[i] = light(bar.severity if bar.severity != "ok" else "warn")
         before = bar.incident
+    return flags
 
 
 def footer(scene: Scene, keys: Sequence[tuple[str, str, bool]], width: int, notice: str = "") -> Canvas:

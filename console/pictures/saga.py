@@ -35,7 +35,7 @@ def picture(saga: Saga, now: int, selected: int, top: int, width: int, height: i
     y = 5 + shown
     if width >= 100:
         left = (width - 4) * 9 // 16
-        c.paste(why(saga, now, left, height - y), 2, y)
+        c.paste(why(saga, now, left, height - y, mends=False), 2, y)
         c.paste(_step(saga, now, selected, width - 7 - left, height - y), left + 5, y)
     else:
         c.paste(why(saga, now, width - 4, height - y), 2, y)
@@ -102,7 +102,7 @@ def _axis(c: Canvas, x0: int, room: int, first: int, end: int, is_open: bool) ->
     c.right(x0 + room, 3, ("now╷" if is_open else "end╷", "mut"))
 
 
-def why(saga: Saga, now: int, width: int, height: int) -> Canvas:
+def why(saga: Saga, now: int, width: int, height: int, mends: bool = True) -> Canvas:
     """The chain of facts with their positions, what is usual here, and what was ruled out."""
     c = Canvas(width, height)
     row = saga.row
@@ -116,7 +116,7 @@ def why(saga: Saga, now: int, width: int, height: int) -> Canvas:
         c.line(0, y + 1 if y + 1 < height else y, spans, width)
         y += 2
     y = ruled_out(c, 0, y, width, saga.why)
-    if width < 76:
+    if mends:
         commands(c, 0, min(y, height - 1), width, saga.mend, height - y)
     return c
 

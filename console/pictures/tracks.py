@@ -106,14 +106,14 @@ def _heads(c: Canvas, at: Places, columns: Mapping[str, int], status: Status) ->
     c.right(c.width - (4 if at.wide else 3), 1, ("behind", "mut"))
     hidden = len(status.brokers) - len(columns)
     for broker in status.brokers[: len(columns)]:
-        _broker_head(c, columns[broker.id], at, broker)
+        last = broker is status.brokers[len(columns) - 1]
+        _broker_head(c, columns[broker.id], at, broker, at.pitch + (2 if last else -1))
     if hidden > 0:
         c.right(2 + at.group - 1, 0, (f"+{hidden} more", "warn"))
 
 
-def _broker_head(c: Canvas, x: int, at: Places, broker: BrokerStatus) -> None:
+def _broker_head(c: Canvas, x: int, at: Places, broker: BrokerStatus, room: int) -> None:
     glyph, ink = BROKER_STATE.get(broker.state, BROKER_STATE["silent"])
-    room = at.pitch - 1
     word = f" {broker.state}" if broker.state != "up" else ""
     if at.wide:
         c.line(x, 0, [(glyph, f"{ink} b"), (f" {broker.id}", "hi b"), (word, ink)], room)

@@ -122,7 +122,7 @@ class BoardScreen(Box):
             self.shell.say(f"{self._mark()}: 7 Fleet, which opens it, is not built yet; its replicas stand below")
         elif kind == "need":
             need = self._need()
-            self.shell.go(_noun_of(need) if need is not None else "health")
+            self.shell.go(noun_of(need) if need is not None else "health")
         elif kind:
             self.shell.go(f"{kind}:{key}")
 
@@ -154,7 +154,7 @@ class BoardScreen(Box):
         return ""
 
 
-def _noun_of(need: Need) -> str:
+def noun_of(need: Need) -> str:
     """Where a need is looked at: the screen that its mend is about, else the score's parts."""
     noun = need.mend.split(" ")
     if noun[0] == "dlq":

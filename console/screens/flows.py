@@ -70,4 +70,4 @@ class FlowsScreen(TableScreen):
         """The flow's events."""
         flow = self.flow()
         if flow is not None:
-            self.shell.go(f"events:{flow.type}\x1f{flow.source}")
+            self.shell.go(f"events:{flow.source or flow.type}")

@@ -3,6 +3,8 @@
 Writes an SVG for each screen, size and theme, and a PNG beside it when `rsvg-convert` is at hand.
 """
 
+# ruff: noqa: E501 - a row of a table stays a line here
+
 import asyncio
 import shutil
 import subprocess
@@ -46,6 +48,14 @@ JOBS: Jobs = {
     "sagas-80x24": ("trouble", "3", (80, 24), "dark"),
     "saga": ("trouble", "3,enter", (120, 36), "dark"),
     "saga-80x24": ("trouble", "3,enter", (80, 24), "dark"),
+    "dead-letters": ("trouble", "4", (120, 36), "dark"),
+    "dead-letters-80x24": ("trouble", "4", (80, 24), "dark"),
+    "letters": ("trouble", "4,enter,j", (120, 36), "dark"),
+    "redrive": ("trouble", "4,r", (120, 36), "dark"),
+    "health": ("trouble", "5", (120, 36), "dark"),
+    "events": ("trouble", "6,j,j,j,j", (120, 36), "dark"),
+    "events-80x24": ("trouble", "6", (80, 24), "dark"),
+    "event": ("trouble", "6,j,j,j,j,enter", (120, 36), "dark"),
     "help": ("trouble", "question_mark", (120, 36), "dark"),
     "palette": ("trouble", "ctrl+p", (120, 36), "dark"),
     "prompt": ("trouble", "colon,r", (120, 36), "dark"),
@@ -111,7 +121,7 @@ def to_svg(strips: Sequence[Strip], theme: str) -> str:
             bg = style.bgcolor.get_truecolor().hex if style.bgcolor and style.bgcolor.triplet else page
             cells = cell_len(segment.text)
             if bg != page:
-                out.append(f'<rect x="{x * CELL_W}" y="{y * CELL_H}" width="{cells * CELL_W}" height="{CELL_H}" fill="{bg}" shape-rendering="crispEdges"/>')  # fmt: skip  # noqa: E501
+                out.append(f'<rect x="{x * CELL_W}" y="{y * CELL_H}" width="{cells * CELL_W}" height="{CELL_H}" fill="{bg}" shape-rendering="crispEdges"/>')  # fmt: skip
             for char in segment.text:
                 texts.append(_glyph(char, x, y, fg, style))
                 x += cell_len(char)

@@ -1,5 +1,7 @@
 """A calm fleet of three brokers with the messages of real agents, and the same fleet before its first event."""
 
+# ruff: noqa: E501 - a row of a table stays a line here
+
 import json
 
 from controlplane.questions import (

@@ -1,5 +1,7 @@
 """The story of trouble: what all the pictures of the console tell."""
 
+# ruff: noqa: E501 - a row of a table stays a line here
+
 import json
 
 from controlplane.questions import (
