@@ -74,3 +74,11 @@ ELECTION_GRACE_MS = 3_000
 """How long a partition waits for replicas that are starting before it goes on without them."""
 ELECTION_RETRY_MS_MAX = 30_000
 """The longest wait before an offer that too few answered is made again; it doubles from one second."""
+TURN_FACTS_MAX = 500
+"""Facts that one turn takes."""
+STALL_MS_MAX = 2_000
+"""The plane's loop asleep for longer than this beyond its time is journaled as PlaneResumed."""
+FULL_RETRY_MS = 500
+"""How often a commit is tried again while the disk is full."""
+SEAT_SETTLE_MS = 3_000
+"""After an election, how long a broker's sample may still tell of the time before it."""

@@ -1,0 +1,228 @@
+"""Who leads a partition: the plane's half of an election. Pure; the fleet fold keeps the records and does the talking.
+
+    waiting ──enough voters──▶ electing (epoch e offered) ──enough answers──▶ led ──leader lost──▶ waiting
+                                   │ too few, or someone promised more: a greater epoch is offered
+
+RF replicas, W of them make a write. A record that was committed is on W replicas; RF - W + 1 answers therefore meet
+it, and the answer with the greatest (last epoch, end) holds it. A vote is a replica's: a broker *and* the store that
+was there when the replica was admitted. A broker that comes back with another store has forgotten what it said; its
+answer is no vote. It follows, and once it holds everything below the high watermark a new epoch admits it.
+
+At a birth, and when a fleet starts again, a partition waits for replicas that are still starting (ELECTION_GRACE_MS),
+so that ties go to the preferred leaders and the load is spread. When a leader is lost among others that live it does
+not wait.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from bus.wire import Seat
+from controlplane.brokers import MS, STARTING, UP, Broker
+from controlplane.facts import OfferAnswered
+from controlplane.limits import ELECTION_GRACE_MS, ELECTION_RETRY_MS_MAX, OFFER_FIRST_MS_MAX, OFFER_MS_MAX
+
+WAITING, ELECTING, LED = "waiting", "electing", "led"
+_RETRY_MS_MIN = 1_000
+
+
+class Partition(msgspec.Struct, frozen=True, array_like=True):
+    """A partition's leadership. `replicas`: preferred leader first; `stores`: the voting replicas' stores.
+
+    `answers` are those to `epoch`. `patient`: it may wait for replicas that are starting. `promised` is the greatest
+    epoch that anyone named. `high` counts the records known to be committed. `led_before`: somebody led under this
+    plane. `since`, `position`: when and where it came into its phase.
+    """
+
+    partition: int
+    replicas: list[str]
+    write_quorum: int
+    epoch: int = 0
+    leader: str = ""
+    phase: str = WAITING
+    stores: dict[str, str] = {}
+    asked: list[str] = []
+    answers: list[OfferAnswered] = []
+    closed: bool = False
+    patient: bool = True
+    promised: int = 0
+    high: int = 0
+    tries: int = 0
+    led_before: bool = False
+    since: int = 0
+    position: int = 0
+    due: int = 0
+    why: str = ""
+
+    @property
+    def needed(self) -> int:
+        """Answers that make an election: RF - W + 1."""
+        return len(self.replicas) - self.write_quorum + 1
+
+    @property
+    def seat(self) -> Seat:
+        """As the bus knows it."""
+        return Seat(self.partition, self.epoch, self.leader, self.replicas, self.write_quorum)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """The outcome of an election: the leader, and the stores that vote from here on."""
+
+    leader: str
+    stores: dict[str, str]
+
+
+def spread(partition: int, brokers: list[str], replication: int) -> list[str]:
+    """Where a new partition's replicas stand, preferred leader first.
+
+    Leaders go round; of the others each comes first in turn, so that the partitions of a lost leader fall to all.
+    """
+    start = partition % len(brokers)
+    others = brokers[start + 1 :] + brokers[:start]
+    turn = (partition // len(brokers)) % max(1, len(others))
+    return [brokers[start], *(others[turn:] + others[:turn])[: replication - 1]]
+
+
+def found(partition: int, brokers: list[str], replication: int, now: int) -> Partition:
+    """A partition at its birth."""
+    due = now + ELECTION_GRACE_MS * MS
+    replicas = spread(partition, brokers, replication)
+    return Partition(partition, replicas, replication // 2 + 1, since=now, due=due)
+
+
+def patience(p: Partition, now: int) -> Partition:
+    """It may wait for replicas that are starting, from now on."""
+    return msgspec.structs.replace(p, due=now + ELECTION_GRACE_MS * MS)
+
+
+def unled(p: Partition, now: int, position: int) -> Partition:
+    """Nobody leads it any more."""
+    due = now + ELECTION_GRACE_MS * MS
+    return msgspec.structs.replace(
+        p, leader="", phase=WAITING, asked=[], answers=[], closed=False, patient=True, tries=0, since=now,
+        position=position, due=due, why="",
+    )  # fmt: skip
+
+
+def proposed(p: Partition, epoch: int, asked: list[str], now: int, position: int) -> Partition:
+    """A new epoch is offered."""
+    window = OFFER_MS_MAX if p.led_before else OFFER_FIRST_MS_MAX
+    return msgspec.structs.replace(
+        p, epoch=epoch, leader="", phase=ELECTING, asked=asked, answers=[], closed=False,
+        since=p.since if p.phase == WAITING else now, position=position, due=now + window * MS,
+    )  # fmt: skip
+
+
+def answered(p: Partition, answer: OfferAnswered) -> Partition:
+    """An answer to an offer; one of an older epoch only tells what was promised."""
+    promised = max(p.promised, answer.promised)
+    if p.phase == LED or answer.epoch != p.epoch or answer.broker not in p.replicas:
+        return msgspec.structs.replace(p, promised=promised)
+    others = [other for other in p.answers if other.broker != answer.broker]
+    return msgspec.structs.replace(p, promised=promised, answers=[*others, answer])
+
+
+def closed(p: Partition) -> Partition:
+    """Its waiting is over: for answers, or for replicas that are starting."""
+    if p.phase == ELECTING:
+        return msgspec.structs.replace(p, closed=True, due=0)
+    return msgspec.structs.replace(p, patient=False, due=0)
+
+
+def waits(p: Partition, why: str, retry: bool, now: int, position: int) -> Partition:
+    """It cannot be led now. Answers stay, for a late one may make it; `retry`: a greater epoch is due later."""
+    wait_ms = min(_RETRY_MS_MIN << min(p.tries, 10), ELECTION_RETRY_MS_MAX)
+    return msgspec.structs.replace(
+        p, phase=WAITING, closed=True, patient=False, tries=p.tries + 1 if retry else p.tries, position=position,
+        due=now + wait_ms * MS if retry else 0, why=why,
+    )  # fmt: skip
+
+
+def elected(p: Partition, epoch: int, choice: Choice, now: int, position: int) -> Partition:
+    """Somebody leads."""
+    return msgspec.structs.replace(
+        p, epoch=epoch, leader=choice.leader, stores=choice.stores, phase=LED, asked=[], answers=[], closed=False,
+        patient=False, tries=0, led_before=True, since=now, position=position, due=0, why="",
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------- questions about it
+
+
+def live(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
+    """Its replicas' brokers that are up, in its order."""
+    return [id for id in p.replicas if id in brokers and brokers[id].state == UP]
+
+
+def voters(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
+    """Of those the ones whose answer would be a vote."""
+    return [id for id in live(p, brokers) if not p.stores or p.stores.get(id) == brokers[id].store]
+
+
+def may_propose(p: Partition, brokers: Mapping[str, Broker]) -> bool:
+    """Whether a waiting partition should be offered now."""
+    if len(voters(p, brokers)) < p.needed:
+        return False
+    starting = any(id in brokers and brokers[id].state == STARTING for id in p.replicas)
+    return not (starting and p.patient)
+
+
+def may_be_patient(p: Partition, brokers: Mapping[str, Broker]) -> bool:
+    """Whether a waiting partition's time should begin anew: it is too early to go on, and more replicas may come."""
+    starting = any(id in brokers and brokers[id].state == STARTING for id in p.replicas)
+    return p.phase == WAITING and p.patient and starting and len(voters(p, brokers)) < p.needed
+
+
+def next_epoch(p: Partition) -> int:
+    """Greater than anything that anyone has promised."""
+    return max(p.epoch, p.promised) + 1
+
+
+def is_refused(p: Partition) -> bool:
+    """Somebody has promised a greater epoch than the one that is offered."""
+    return any(not answer.accepted and answer.promised > p.epoch for answer in p.answers)
+
+
+def is_complete(p: Partition, brokers: Mapping[str, Broker]) -> bool:
+    """Nobody is left whose answer could still come soon."""
+    if p.closed:
+        return True
+    heard = {answer.broker for answer in p.answers}
+    return all(id in heard for id in p.asked if brokers[id].state == UP)
+
+
+def choose(p: Partition) -> Choice | None:
+    """The winner by the answers so far; None while too few of them are votes. Ties go by the order of `replicas`."""
+    accepted = [answer for answer in p.answers if answer.accepted]
+    votes = [answer for answer in accepted if not p.stores or p.stores.get(answer.broker) == answer.store]
+    if len(votes) < p.needed:
+        return None
+    votes.sort(key=lambda answer: p.replicas.index(answer.broker))
+    best = max(votes, key=lambda answer: (answer.last_epoch, answer.end))
+    return Choice(best.broker, _stores_after(p, best, votes, accepted))
+
+
+def _stores_after(
+    p: Partition, best: OfferAnswered, votes: Iterable[OfferAnswered], accepted: Iterable[OfferAnswered]
+) -> dict[str, str]:
+    if not p.stores:
+        return {answer.broker: answer.store for answer in votes}
+    # A newcomer whose log shares the winner's last epoch is a prefix of the same log; when it reaches the high
+    # watermark, every committed record is on W of the replicas that vote from here on. One at a time.
+    for answer in accepted:
+        is_new = p.stores.get(answer.broker) != answer.store
+        if is_new and answer.last_epoch == best.last_epoch and answer.end >= p.high > 0:
+            return p.stores | {answer.broker: answer.store}
+    return p.stores
+
+
+def who_is_missing(p: Partition, brokers: Mapping[str, Broker]) -> str:
+    """Why it cannot be led, in words."""
+    there = voters(p, brokers)
+    missing = []
+    for id in p.replicas:
+        broker = brokers.get(id)
+        if id in there or broker is None:
+            continue
+        missing.append(f"{id} lost its store" if broker.state == UP else f"{id} {broker.state}")
+    return f"{len(there)} of {len(p.replicas)} replicas can vote, needs {p.needed}: {', '.join(missing) or 'no answer'}"

@@ -1,0 +1,232 @@
+"""The fleet: brokers and their restarts, partitions and their leaders, and the newest figures of both.
+
+A broker's life stands in `brokers`, a partition's elections in `elections`, what follows from either in `leadership`,
+and the tables of the state in `roster`. Nothing is done here: effects carry the intents out, and what came of them is
+journaled and comes back as facts.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bus.limits import REPLICATION_FACTOR_MAX
+from controlplane import brokers as lives
+from controlplane import elections, leadership
+from controlplane.brokers import Broker
+from controlplane.elections import LED, WAITING, Partition
+from controlplane.facts import (
+    BrokerAdded,
+    BrokerHeard,
+    BrokerLost,
+    BrokerSampled,
+    BrokerSilent,
+    BrokerStarted,
+    BrokerStopped,
+    Fact,
+    FleetFounded,
+    Intent,
+    LeaderElected,
+    LeadershipProposed,
+    OfferAnswered,
+    OfferClosed,
+    PartitionWaits,
+    PlaneResumed,
+    PlaneStarted,
+    PlaneStopped,
+    RestartScheduled,
+    StartBroker,
+)
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import BROKER_START_MS_MAX
+from controlplane.roster import Figures, Replica, brokers_of, partitions_of, plane_of, sorted_ids
+from controlplane.state import Key
+
+
+class Fleet(Fold):
+    """The fold. See the module."""
+
+    name = "fleet"
+    version = 1
+    follows = (
+        PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped,
+        BrokerSilent, BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
+        LeaderElected, PartitionWaits,
+    )  # fmt: skip
+    timed = ("broker", "partition")
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Brokers and partitions go from state to state; samples are kept as they came."""
+        fact = entry.fact
+        if isinstance(fact, BrokerSampled):
+            _sampled(state, entry, fact)
+        elif isinstance(fact, PlaneStarted | PlaneResumed | PlaneStopped | FleetFounded | BrokerAdded):
+            _plane(state, entry, fact)
+        elif isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected | PartitionWaits):
+            _leadership(state, entry, fact)
+        else:
+            _broker(state, entry, fact)
+
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """What is to be done about it: starts, offers, elections, seats, the topology."""
+        fact = entry.fact
+        if isinstance(fact, PlaneStarted | FleetFounded):
+            return [StartBroker(id, 0) for id in sorted_ids(state)] if plane_of(state).epoch else []
+        if isinstance(fact, BrokerAdded):
+            return [StartBroker(fact.id, 0)]
+        if isinstance(fact, BrokerSampled):
+            return list(leadership.on_sample(state, entry, fact))
+        if isinstance(fact, BrokerStarted | BrokerHeard | BrokerLost | BrokerSilent | BrokerStopped):
+            return list(leadership.on_broker(state, entry, fact))
+        if isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected):
+            return list(leadership.on_partition(state, entry, fact))
+        return []
+
+    def due(self, table: str, value: Broker | Partition) -> int:
+        """A broker's start, silence or restart; a partition's offer or patience."""
+        return value.due
+
+    def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """A start took too long, a broker fell silent, a restart is due; or a partition has waited long enough."""
+        value = state.get(table, key)
+        if table == "partition" and elections.may_be_patient(value, brokers_of(state)):
+            state.put(table, key, elections.patience(value, entry.recorded))
+            return []
+        state.put(table, key, msgspec.structs.replace(value, due=0))
+        if table == "partition":
+            return [OfferClosed(value.partition, value.epoch)]
+        if value.state == lives.DOWN:
+            begun = lives.begin(value, value.id, entry.recorded, entry.position)
+            state.put(table, key, msgspec.structs.replace(begun, restarts=begun.restarts + 1))
+            return [StartBroker(value.id, value.attempt)]
+        if value.state == lives.UP:
+            return [BrokerSilent(value.id, entry.recorded - max(value.sampled, value.since))]
+        if isinstance(entry.fact, BrokerStarted) and entry.fact.id == value.id:
+            return []
+        return [BrokerLost(value.id, f"it did not answer within {BROKER_START_MS_MAX // 1000} s of its start")]
+
+
+def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
+    now, plane = entry.recorded, plane_of(state)
+    if isinstance(fact, PlaneStarted):
+        changed = msgspec.structs.replace(
+            plane, epoch=fact.epoch, uuid=fact.uuid, url=fact.plane_url, stopping=False, started=now
+        )
+        state.put("plane", "plane", changed)
+        for broker in brokers_of(state).values():
+            state.put("broker", broker.id, lives.begin(broker, broker.id, now, entry.position))
+        for p in partitions_of(state):
+            # Offers of an older plane are void: they are made anew. Leaders that live on go on.
+            p = p if p.phase == LED else elections.unled(p, now, entry.position)
+            state.put("partition", p.partition, msgspec.structs.replace(p, led_before=False))
+    elif isinstance(fact, PlaneResumed):
+        for broker in brokers_of(state).values():
+            state.put("broker", broker.id, lives.rested(broker, now))
+    elif isinstance(fact, PlaneStopped):
+        state.put("plane", "plane", msgspec.structs.replace(plane, stopping=True))
+    elif isinstance(fact, BrokerAdded):
+        state.put("broker", fact.id, lives.begin(state.get("broker", fact.id), fact.id, now, entry.position))
+    elif isinstance(fact, FleetFounded):
+        state.put("plane", "plane", msgspec.structs.replace(plane, fleet=fact.fleet, slots=fact.slots))
+        for id in fact.brokers:
+            state.put("broker", id, lives.begin(None, id, now, entry.position))
+        replication = min(REPLICATION_FACTOR_MAX, len(fact.brokers))
+        for number in range(fact.partitions if fact.brokers else 0):
+            state.put("partition", number, elections.found(number, fact.brokers, replication, now))
+
+
+def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
+    broker: Broker | None = state.get("broker", fact.id)
+    now, position = entry.recorded, entry.position
+    if isinstance(fact, BrokerStarted):
+        known = broker or lives.begin(None, fact.id, now, position)
+        state.put("broker", fact.id, lives.started(known, now, position, fact.pid, fact.store, fact.url))
+        _believe_seats(state, entry, fact)
+        for p in partitions_of(state):
+            if p.phase == WAITING and p.patient and fact.id in p.replicas:
+                state.put("partition", p.partition, elections.patience(p, now))
+        return
+    if broker is None:
+        return
+    if isinstance(fact, RestartScheduled):
+        if broker.state == lives.DOWN:
+            state.put("broker", fact.id, msgspec.structs.replace(broker, retry_at=fact.at, due=fact.at))
+        return
+    if isinstance(fact, BrokerHeard):
+        if broker.state == lives.SILENT:
+            state.put("broker", fact.id, lives.heard(broker, now, position))
+        return
+    if isinstance(fact, BrokerSilent):
+        if broker.state != lives.UP or broker.due:
+            return
+        changed = lives.silent(broker, now, position, f"no answer for {fact.silent_ns // 1_000_000_000} s")
+    elif isinstance(fact, BrokerStopped):
+        changed = lives.stopped(broker, now, position)
+    elif broker.state in (lives.DOWN, lives.STOPPED):
+        return
+    else:
+        changed = lives.lost(broker, now, position, fact.why)
+    state.put("broker", fact.id, changed)
+    _unseat(state, entry, fact.id)
+
+
+def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None:
+    if not fact.adopted:
+        # A process that has just started leads nothing, and its figures begin anew.
+        _unseat(state, entry, fact.id)
+    for p in partitions_of(state):
+        state.delete("replica", f"{p.partition}/{fact.id}")
+    for seat in fact.seats:
+        p = state.get("partition", seat.partition)
+        if p is not None and seat.epoch > p.epoch:
+            p = msgspec.structs.replace(elections.unled(p, entry.recorded, entry.position), promised=seat.epoch)
+            state.put("partition", seat.partition, p)
+
+
+def _unseat(state: KeyedState, entry: Entry, broker: str) -> None:
+    for p in partitions_of(state):
+        if p.leader == broker:
+            state.put("partition", p.partition, elections.unled(p, entry.recorded, entry.position))
+
+
+def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
+    p: Partition | None = state.get("partition", fact.partition)
+    if p is None:
+        return
+    now, position = entry.recorded, entry.position
+    if isinstance(fact, LeadershipProposed):
+        if fact.epoch > p.epoch:
+            asked = elections.live(p, brokers_of(state))
+            state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position))
+    elif isinstance(fact, OfferAnswered):
+        state.put("partition", p.partition, elections.answered(p, fact))
+    elif isinstance(fact, OfferClosed):
+        if fact.epoch == p.epoch and p.phase != LED:
+            state.put("partition", p.partition, elections.closed(p))
+    elif isinstance(fact, LeaderElected):
+        if fact.epoch == p.epoch and p.phase != LED:
+            choice = elections.Choice(fact.leader, fact.stores)
+            state.put("partition", p.partition, elections.elected(p, fact.epoch, choice, now, position))
+    elif p.phase != LED:
+        retry = len(elections.voters(p, brokers_of(state))) >= p.needed
+        state.put("partition", p.partition, elections.waits(p, fact.why, retry, now, position))
+
+
+def _sampled(state: KeyedState, entry: Entry, fact: BrokerSampled) -> None:
+    s, now = fact.sampled, entry.recorded
+    broker: Broker | None = state.get("broker", s.broker)
+    if broker is None or broker.state not in (lives.UP, lives.SILENT):
+        return
+    state.put("broker", s.broker, lives.sampled(broker, now))
+    before: Figures | None = state.get("figures", s.broker)
+    span = now - (before.at if before is not None else broker.since)
+    figures = Figures(
+        now, span, s.events_in, s.events_out, s.fsync_p99_ns, s.ack_p99_ns, s.memory_bytes, s.store_bytes, s.sessions,
+        s.malformed, s.refused,
+    )  # fmt: skip
+    state.put("figures", s.broker, figures)
+    for sample in s.replicas:
+        state.put("replica", f"{sample.partition}/{s.broker}", Replica(now, span, sample))
+        p: Partition | None = state.get("partition", sample.partition)
+        if p is not None and p.leader == s.broker and sample.epoch == p.epoch and sample.high > p.high:
+            state.put("partition", sample.partition, msgspec.structs.replace(p, high=sample.high))

@@ -1,0 +1,138 @@
+"""What follows from the fleet's facts: offers, elections, seats, restarts, admissions. Pure; says, never does.
+
+Every partition that nobody leads is decided on again whenever something that matters to it happened: a broker came
+or went, an answer came, its time was over. What a broker's sample shows to be otherwise than decided is mended: a
+leader that does not lead gets a new epoch, a follower of an older epoch its seat once more.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from controlplane import brokers as lives
+from controlplane import elections
+from controlplane.brokers import MS, Broker
+from controlplane.elections import ELECTING, LED, WAITING, Partition
+from controlplane.facts import (
+    BrokerHeard,
+    BrokerLost,
+    BrokerSampled,
+    BrokerStarted,
+    Fact,
+    Intent,
+    LeaderElected,
+    LeadershipProposed,
+    OfferAnswered,
+    OfferClosed,
+    OfferEpoch,
+    PartitionWaits,
+    PlaceSeat,
+    RestartScheduled,
+    SpreadTopology,
+)
+from controlplane.fold import Entry
+from controlplane.limits import SEAT_SETTLE_MS
+from controlplane.roster import brokers_of, partitions_of, plane_of, replica_of, topology_of
+from controlplane.state import KeyedState
+
+
+def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[Fact | Intent]:
+    """A silent broker is heard again; seats that were lost are placed again; newcomers that caught up are admitted."""
+    id = fact.sampled.broker
+    broker: Broker | None = state.get("broker", id)
+    plane = plane_of(state)
+    if broker is None or plane.stopping:
+        return
+    if broker.state == lives.SILENT:
+        yield BrokerHeard(id)
+    if broker.state != lives.UP:
+        return
+    for p in partitions_of(state):
+        if p.phase != LED or id not in p.replicas:
+            continue
+        own = replica_of(state, p.partition, id)
+        settled = entry.recorded - max(p.since, broker.since) > SEAT_SETTLE_MS * MS
+        if p.leader == id and own is not None and settled and not (own.sample.leads and own.sample.epoch == p.epoch):
+            why = f"{id} was elected and does not lead"
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+        elif own is not None and settled and own.sample.epoch < p.epoch:
+            yield PlaceSeat(p.seat, [id], plane.epoch)
+        elif _has_caught_up(state, p, broker):
+            why = f"{id} has caught up with its new store"
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+
+
+def _has_caught_up(state: KeyedState, p: Partition, broker: Broker) -> bool:
+    if p.stores.get(broker.id) == broker.store or p.high == 0:
+        return False
+    own, led = replica_of(state, p.partition, broker.id), replica_of(state, p.partition, p.leader)
+    if own is None or led is None or not (own.sample.epoch == led.sample.epoch == p.epoch):
+        return False
+    return own.sample.end >= p.high and led.sample.follower_end.get(broker.id, -1) >= p.high
+
+
+def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:
+    """A broker came or went: restart it, give it its seats, decide on what nobody leads, tell everyone."""
+    broker: Broker | None = state.get("broker", fact.id)
+    plane = plane_of(state)
+    if broker is None or broker.position != entry.position or plane.stopping or not plane.epoch:
+        return
+    if isinstance(fact, BrokerLost):
+        at = entry.recorded + lives.backoff_ns(broker.attempt)
+        yield RestartScheduled(broker.id, at, broker.attempt, fact.why)
+    if isinstance(fact, BrokerStarted | BrokerHeard):
+        held = {seat.partition: seat for seat in fact.seats} if isinstance(fact, BrokerStarted) else {}
+        for p in partitions_of(state):
+            if p.phase == LED and broker.id in p.replicas and held.get(p.partition) != p.seat:
+                yield PlaceSeat(p.seat, [broker.id], plane.epoch)
+    for p in partitions_of(state):
+        yield from _decide(state, p, eager=isinstance(fact, BrokerStarted | BrokerHeard))
+    yield SpreadTopology(topology_of(state, entry.position), plane.epoch)
+
+
+def on_partition(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:
+    """An election went a step further."""
+    p: Partition | None = state.get("partition", fact.partition)
+    plane = plane_of(state)
+    if p is None or plane.stopping:
+        return
+    if isinstance(fact, OfferAnswered | OfferClosed):
+        yield from _decide(state, p)
+    elif p.position == entry.position and isinstance(fact, LeadershipProposed):
+        yield OfferEpoch(p.partition, p.epoch, p.asked, plane.epoch)
+    elif p.position == entry.position:
+        yield PlaceSeat(p.seat, elections.live(p, brokers_of(state)), plane.epoch)
+        yield SpreadTopology(topology_of(state, entry.position), plane.epoch)
+
+
+def _decide(state: KeyedState, p: Partition, eager: bool = False) -> Iterator[Fact]:
+    if p.phase == ELECTING:
+        yield from _decide_offered(p, brokers_of(state))
+    elif p.phase == WAITING:
+        yield from _decide_waiting(p, brokers_of(state), eager)
+
+
+def _decide_offered(p: Partition, brokers: dict[str, Broker]) -> Iterator[Fact]:
+    choice = elections.choose(p)
+    if elections.is_refused(p):
+        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, "a greater epoch was promised")
+    elif not elections.is_complete(p, brokers):
+        return
+    elif choice is not None:
+        yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
+    else:
+        votes = sum(answer.accepted for answer in p.answers)
+        yield PartitionWaits(p.partition, f"{votes} of {len(p.asked)} replicas accepted the offer, needs {p.needed}")
+
+
+def _decide_waiting(p: Partition, brokers: dict[str, Broker], eager: bool) -> Iterator[Fact]:
+    """`closed`: it was offered, and too few answered; a late answer may make it, else it is offered again when due."""
+    choice = elections.choose(p) if p.closed else None
+    if choice is not None:
+        yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
+    elif elections.may_propose(p, brokers):
+        if eager or p.due == 0 or not p.closed:
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, p.why)
+    elif not p.patient and len(elections.voters(p, brokers)) < p.needed:
+        why = elections.who_is_missing(p, brokers)
+        if why != p.why:
+            yield PartitionWaits(p.partition, why)

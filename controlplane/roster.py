@@ -1,0 +1,95 @@
+"""What the fleet's state holds beside brokers and partitions, and how it is read.
+
+| table | key | value |
+|---|---|---|
+| plane | "plane" | Plane |
+| broker | id | brokers.Broker |
+| partition | number | elections.Partition |
+| figures | broker | Figures, from its newest sample |
+| replica | partition/broker | Replica, from that broker's newest sample |
+"""
+
+from typing import Any
+
+import msgspec
+
+from bus.wire import Node, ReplicaSample, Topology
+from controlplane.brokers import UP, Broker
+from controlplane.elections import Partition
+from controlplane.state import KeyedState
+
+
+class Plane(msgspec.Struct, frozen=True, array_like=True):
+    """Who runs the fleet. `epoch` 0: nobody yet."""
+
+    epoch: int = 0
+    uuid: str = ""
+    url: str = ""
+    stopping: bool = False
+    fleet: str = ""
+    slots: int = 0
+    started: int = 0
+
+
+class Figures(msgspec.Struct, frozen=True, array_like=True):
+    """A broker's newest sample; counters are of the `span_ns` before `at`."""
+
+    at: int
+    span_ns: int
+    events_in: int
+    events_out: int
+    fsync_p99_ns: int
+    ack_p99_ns: int
+    memory_bytes: int
+    store_bytes: int
+    sessions: int
+    malformed: int
+    refused: int
+
+
+class Replica(msgspec.Struct, frozen=True, array_like=True):
+    """A partition as one of its brokers saw it at `at`; the follower maps are the leader's."""
+
+    at: int
+    span_ns: int
+    sample: ReplicaSample
+
+
+def plane_of(state: KeyedState) -> Plane:
+    """The plane's own record; an empty one before any started."""
+    found: Plane = state.get("plane", "plane") or Plane()
+    return found
+
+
+def sorted_ids(state: KeyedState) -> list[str]:
+    """Broker ids, b2 before b10."""
+    return sorted((str(id) for id in state.table("broker")), key=lambda id: (len(id), id))
+
+
+def partitions_of(state: KeyedState) -> list[Partition]:
+    """All partitions by number."""
+    table: Any = state.table("partition")
+    return [table[number] for number in sorted(table)]
+
+
+def brokers_of(state: KeyedState) -> dict[str, Broker]:
+    """All brokers by id, in the order of `sorted_ids`."""
+    return {id: state.get("broker", id) for id in sorted_ids(state)}
+
+
+def replica_of(state: KeyedState, partition: int, broker: str) -> Replica | None:
+    """A partition as this broker last said."""
+    found: Replica | None = state.get("replica", f"{partition}/{broker}")
+    return found
+
+
+def topology_of(state: KeyedState, version: int) -> Topology:
+    """Who leads what, as the bus is told."""
+    plane = plane_of(state)
+    nodes = [
+        Node(broker.id, broker.url, broker.store, broker.state == UP)
+        for broker in brokers_of(state).values()
+        if broker.url
+    ]
+    seats = [p.seat for p in partitions_of(state)]
+    return Topology(version, plane.fleet, plane.slots, nodes, seats, plane.url)
