@@ -6,8 +6,8 @@ so it is appended once. What an answer means:
 | answer | the batch |
 |---|---|
 | appended | is settled with its place |
-| NotLeader, InsufficientReplicas, others in `RETRIED` | was not appended; sent again, until its deadline |
-| OutcomeUnknown, or the session ended first | may have been appended; the same sequence is sent to whoever leads |
+| InsufficientReplicas and others in `REFUSED` | was not appended; sent again, until its deadline |
+| OutcomeUnknown, NotLeader, or the session ended | may have been appended; the same sequence is sent to the leader |
 | OutOfSequence, UnknownProducer behind an unsettled batch | waits for that one and is sent again |
 | the same for the oldest batch | if it cannot have been appended: sent under a fresh producer; else OutcomeUnknown |
 | anything else | is settled with that error: sending it again would not help |
@@ -24,7 +24,9 @@ from typing import Any
 from bus import limits, wire
 from bus.errors import BrokerUnavailable, BusError, OutcomeUnknown, from_code
 
-RETRIED = frozenset({"NotLeader", "InsufficientReplicas", "BrokerUnavailable", "StaleEpoch", "ProtocolError"})
+REFUSED = frozenset({"InsufficientReplicas", "BrokerUnavailable", "StaleEpoch"})
+UNSURE = frozenset({"OutcomeUnknown", "NotLeader"})
+"""A leader that is deposed answers NotLeader for what it had appended and not committed."""
 SKIPPED = frozenset({"OutOfSequence", "UnknownProducer"})
 RENEWALS_MAX = 3
 _MS = 1_000_000
@@ -157,9 +159,9 @@ class Lane:
         if outcome.code in SKIPPED:
             return self._skipped(batch, error, now)
         batch.refusal = self._refusal = error
-        if outcome.code == "OutcomeUnknown":
+        if outcome.code in UNSURE:
             batch.doubts += 1
-        elif outcome.code not in RETRIED:
+        elif outcome.code not in REFUSED:
             return self._give_up([(batch, error)])
         elif batch.producer != self._producer:
             self._unnumber(batch)

@@ -1,7 +1,8 @@
 """Control of brokers, for a control plane: one session per broker, and a fleet that publishes as the plane.
 
-A `Controls` is a session with one broker from `Welcome` to `closed`. It is not dialled again by itself: whether a broker
-is back, moved or another one is the plane's to find out. Answers that do not come in time raise BrokerUnavailable.
+A `Controls` is a session with one broker from `Welcome` to `closed`. It is not dialled again by itself: whether a
+broker is back, moved or another one is the plane's to find out. Answers that do not come in time raise
+BrokerUnavailable.
 """
 
 import asyncio
