@@ -87,7 +87,7 @@ def found(partition: int, brokers: list[str], replication: int, now: int) -> Par
     """A partition at its birth."""
     due = now + ELECTION_GRACE_MS * MS
     replicas = spread(partition, brokers, replication)
-    return Partition(partition, replicas, replication // 2 + 1, since=now, due=due)
+    return Partition(partition, replicas, replication // 2 + 1, since=now, due=due, why="nobody has led it yet")
 
 
 def patience(p: Partition, now: int) -> Partition:
@@ -95,12 +95,12 @@ def patience(p: Partition, now: int) -> Partition:
     return msgspec.structs.replace(p, due=now + ELECTION_GRACE_MS * MS)
 
 
-def unled(p: Partition, now: int, position: int) -> Partition:
-    """Nobody leads it any more."""
-    due = now + ELECTION_GRACE_MS * MS
+def unled(p: Partition, why: str, now: int, position: int) -> Partition:
+    """Nobody leads it any more. It waits for replicas that are starting only if nobody led under this plane."""
+    due = 0 if p.led_before else now + ELECTION_GRACE_MS * MS
     return msgspec.structs.replace(
-        p, leader="", phase=WAITING, asked=[], answers=[], closed=False, patient=True, tries=0, since=now,
-        position=position, due=due, why="",
+        p, leader="", phase=WAITING, asked=[], answers=[], closed=False, patient=not p.led_before, tries=0, since=now,
+        position=position, due=due, why=why,
     )  # fmt: skip
 
 

@@ -117,8 +117,10 @@ def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
             state.put("broker", broker.id, lives.begin(broker, broker.id, now, entry.position))
         for p in partitions_of(state):
             # Offers of an older plane are void: they are made anew. Leaders that live on go on.
-            p = p if p.phase == LED else elections.unled(p, now, entry.position)
-            state.put("partition", p.partition, msgspec.structs.replace(p, led_before=False))
+            fresh = msgspec.structs.replace(p, led_before=False)
+            if p.phase != LED:
+                fresh = elections.unled(fresh, p.why, now, entry.position)
+            state.put("partition", p.partition, fresh)
     elif isinstance(fact, PlaneResumed):
         for broker in brokers_of(state).values():
             state.put("broker", broker.id, lives.rested(broker, now))
@@ -167,26 +169,27 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
     else:
         changed = lives.lost(broker, now, position, fact.why)
     state.put("broker", fact.id, changed)
-    _unseat(state, entry, fact.id)
+    _unseat(state, entry, fact.id, f"{fact.id} is {changed.state}")
 
 
 def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None:
     if not fact.adopted:
         # A process that has just started leads nothing, and its figures begin anew.
-        _unseat(state, entry, fact.id)
+        _unseat(state, entry, fact.id, f"{fact.id} started anew")
     for p in partitions_of(state):
         state.delete("replica", f"{p.partition}/{fact.id}")
     for seat in fact.seats:
         p = state.get("partition", seat.partition)
         if p is not None and seat.epoch > p.epoch:
-            p = msgspec.structs.replace(elections.unled(p, entry.recorded, entry.position), promised=seat.epoch)
+            p = elections.unled(p, f"{fact.id} knows a newer epoch", entry.recorded, entry.position)
+            p = msgspec.structs.replace(p, promised=max(p.promised, seat.epoch))
             state.put("partition", seat.partition, p)
 
 
-def _unseat(state: KeyedState, entry: Entry, broker: str) -> None:
+def _unseat(state: KeyedState, entry: Entry, broker: str, why: str) -> None:
     for p in partitions_of(state):
         if p.leader == broker:
-            state.put("partition", p.partition, elections.unled(p, entry.recorded, entry.position))
+            state.put("partition", p.partition, elections.unled(p, why, entry.recorded, entry.position))
 
 
 def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:

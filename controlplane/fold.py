@@ -196,9 +196,10 @@ class Heart:
         if pause:
             self._evolve(entry)
         said: list[tuple[str, int, Fact | Intent]] = []
-        for _, name, table, key in fired:
+        for due, name, table, key in fired:
             fold = self.folds[name]
-            if name in self.quarantined:
+            value = self.states[name].get(table, key, ABSENT)
+            if name in self.quarantined or value is ABSENT or fold.due(table, value) != due:
                 continue
             try:
                 for each in fold.fire(self.states[name], table, key, entry, self.states):

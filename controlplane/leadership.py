@@ -119,6 +119,8 @@ def _decide_offered(p: Partition, brokers: dict[str, Broker]) -> Iterator[Fact]:
         return
     elif choice is not None:
         yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
+    elif len(elections.voters(p, brokers)) < p.needed:
+        yield PartitionWaits(p.partition, elections.who_is_missing(p, brokers))
     else:
         votes = sum(answer.accepted for answer in p.answers)
         yield PartitionWaits(p.partition, f"{votes} of {len(p.asked)} replicas accepted the offer, needs {p.needed}")
@@ -130,8 +132,9 @@ def _decide_waiting(p: Partition, brokers: dict[str, Broker], eager: bool) -> It
     if choice is not None:
         yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
     elif elections.may_propose(p, brokers):
+        why = "enough replicas are here" if eager else p.why
         if eager or p.due == 0 or not p.closed:
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, p.why)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
     elif not p.patient and len(elections.voters(p, brokers)) < p.needed:
         why = elections.who_is_missing(p, brokers)
         if why != p.why:

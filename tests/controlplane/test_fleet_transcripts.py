@@ -1,0 +1,200 @@
+"""The fleet by transcript: each `> command` is a fact, the lines under it are what follows, facts then intents.
+
+The commands are told at the head of `fleet_birth.txt`. Run with `--rewrite` to write what the fold says now into the
+files; read the diff before keeping it. Every step is also replayed by a second heart, which must agree.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bus.wire import ReplicaSample, Sampled, Seat
+from controlplane import facts
+from controlplane.facts import Fact, Intent
+from controlplane.fleet import Fleet
+from controlplane.fold import Heart
+from controlplane.roster import brokers_of, partitions_of
+
+FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("fleet_*.txt"))
+MS = 1_000_000
+
+
+class Stage:
+    """A heart with the fleet alone, brokers that hold what the script says, and a clock that only `wait` moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000 * MS
+        self.heart = Heart([Fleet()])
+        self.twin = Heart([Fleet()])
+        self.stores: dict[str, str] = {}
+        self.offers: dict[int, facts.OfferEpoch] = {}
+        self.epoch = 0
+
+    def run(self, line: str) -> list[str]:
+        verb, *words = line.split()
+        options = dict(word.split("=", 1) for word in words if "=" in word)
+        command: Callable[..., list[str]] = getattr(self, f"do_{verb}")
+        return command(*[word for word in words if "=" not in word], **options)
+
+    def take(self, fact: Fact) -> list[str]:
+        step = self.heart.step(fact, self.now)
+        self.twin.replay(step)
+        assert self.twin.digest() == step.digest
+        assert self.twin.next_deadline() == self.heart.next_deadline()
+        said = [tell(entry.fact) for entry in step.derived if isinstance(entry.fact, Fact)]
+        for _, _, intent in step.intents:
+            if isinstance(intent, facts.OfferEpoch):
+                self.offers[intent.partition] = intent
+            said.append(tell(intent))
+        return said
+
+    def do_found(self, *brokers: str, partitions: str = "3") -> list[str]:
+        return self.take(facts.FleetFounded("f", int(partitions), 4096, list(brokers)))
+
+    def do_plane(self, gap: str = "0") -> list[str]:
+        self.epoch += 1
+        return self.take(facts.PlaneStarted(self.epoch, "u", gap_ns=int(float(gap) * 1000) * MS))
+
+    def do_stopping(self) -> list[str]:
+        return self.take(facts.PlaneStopped("down"))
+
+    def do_add(self, broker: str) -> list[str]:
+        return self.take(facts.BrokerAdded(broker))
+
+    def do_started(self, broker: str, store: str = "", adopted: str = "", seats: str = "") -> list[str]:
+        self.stores[broker] = store or self.stores.get(broker, f"store-{broker}")
+        held: list[Seat] = []
+        for one in seats.split(",") if seats else []:
+            partition, epoch, leader = one.split(":")
+            replicas = self.heart.states["fleet"].get("partition", int(partition)).replicas
+            held.append(Seat(int(partition), int(epoch), leader, replicas, 2))
+        return self.take(facts.BrokerStarted(broker, 1, self.stores[broker], "tcp://x", bool(adopted), held))
+
+    def do_lost(self, broker: str) -> list[str]:
+        return self.take(facts.BrokerLost(broker, "killed: 9"))
+
+    def do_stopped(self, broker: str) -> list[str]:
+        return self.take(facts.BrokerStopped(broker))
+
+    def do_answer(self, broker: str, *partitions: str, last: str = "0", end: str = "0", refused: str = "") -> list[str]:
+        """The broker answers what was last offered to it; all partitions unless some are named."""
+        said = []
+        for number, offer in sorted(self.offers.items()):
+            if broker in offer.brokers and (not partitions or str(number) in partitions):
+                fact = facts.OfferAnswered(
+                    number, offer.epoch, broker, self.stores[broker], not refused, int(refused or offer.epoch),
+                    int(last), int(end), 0,
+                )  # fmt: skip
+                said += self.take(fact)
+        return said
+
+    def do_sample(
+        self, broker: str, end: str = "1", high: str = "1", followers: str = "", stale: str = ""
+    ) -> list[str]:
+        replicas = []
+        for p in partitions_of(self.heart.states["fleet"]):
+            if broker in p.replicas:
+                leads = p.leader == broker and not stale
+                ends = {x.split(":")[0]: int(x.split(":")[1]) for x in followers.split(",") if x} if leads else {}
+                epoch = p.epoch - 1 if stale else p.epoch
+                replicas.append(ReplicaSample(p.partition, epoch, leads, int(end), int(high), 0, 0, ends, {}))
+        return self.take(facts.BrokerSampled(Sampled(1, broker, 0, replicas, [], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+
+    def do_tick(self) -> list[str]:
+        return self.take(facts.Tick())
+
+    def do_wait(self, seconds: str) -> list[str]:
+        """Time passes; a tick is journaled at each deadline, as the plane does it."""
+        until = self.now + int(float(seconds) * 1000) * MS
+        said = []
+        while (due := self.heart.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            said += self.take(facts.Tick())
+        self.now = until
+        return said
+
+    def do_resumed(self, gap: str) -> list[str]:
+        self.now += int(float(gap) * 1000) * MS
+        return self.take(facts.PlaneResumed(int(float(gap) * 1000) * MS))
+
+    def do_show(self) -> list[str]:
+        state = self.heart.states["fleet"]
+        said = [f"{b.id} {b.state} attempt={b.attempt} restarts={b.restarts}" for b in brokers_of(state).values()]
+        for p in partitions_of(state):
+            said.append(f"p{p.partition} {p.phase} epoch={p.epoch} leader={p.leader or '-'} {p.why}".rstrip())
+        return said
+
+    def do_deadline(self) -> list[str]:
+        due = self.heart.next_deadline()
+        return ["none" if due is None else f"in {(due - self.now) // MS} ms"]
+
+
+def tell(said: Fact | Intent) -> str:
+    """One line for a fact or an intent."""
+    if isinstance(said, facts.OfferEpoch):
+        return f"  offer p{said.partition} epoch {said.epoch} to {' '.join(said.brokers)}"
+    if isinstance(said, facts.PlaceSeat):
+        return f"  place p{said.seat.partition} epoch {said.seat.epoch} leader {said.seat.leader} at {' '.join(said.brokers)}"
+    if isinstance(said, facts.SpreadTopology):
+        leads = " ".join(f"p{seat.partition}:{seat.leader or '-'}" for seat in said.topology.seats)
+        up = " ".join(node.id for node in said.topology.nodes if node.up)
+        return f"  spread {leads}; up {up or 'none'}"
+    if isinstance(said, facts.StartBroker):
+        return f"  start {said.id} attempt {said.attempt}"
+    if isinstance(said, facts.LeadershipProposed):
+        return f"proposed p{said.partition} epoch {said.epoch} {said.why}".rstrip()
+    if isinstance(said, facts.LeaderElected):
+        return f"elected p{said.partition} epoch {said.epoch} {said.leader}, votes {' '.join(sorted(said.stores.values()))}"
+    if isinstance(said, facts.PartitionWaits):
+        return f"waits p{said.partition} {said.why}"
+    if isinstance(said, facts.RestartScheduled):
+        return f"restart {said.id} attempt {said.attempt}"
+    if isinstance(said, facts.OfferClosed):
+        return f"closed p{said.partition} epoch {said.epoch}"
+    return f"{type(said).__name__} {getattr(said, 'id', '')} {getattr(said, 'why', '')}".strip()
+
+
+def replayed(text: str) -> str:
+    """The same script with the fold's own words."""
+    stage = Stage()
+    told: list[str] = []
+    for line in text.splitlines():
+        if line.startswith("> "):
+            told += [line, *stage.run(line[2:])]
+        elif not line or line.startswith("#"):
+            told.append(line)
+    return "\n".join(told) + "\n"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_fleet_says_what_the_transcript_says(path: Path, rewrite: bool) -> None:
+    text = path.read_text(encoding="utf-8")
+    said = replayed(text)
+    if rewrite:
+        path.write_text(said, encoding="utf-8")
+    else:
+        assert said == text
+
+
+def test_there_are_transcripts() -> None:
+    assert len(FILES) >= 6
+
+
+def test_twelve_partitions_on_three_brokers_are_led_by_four_each_and_a_loss_is_shared() -> None:
+    stage = Stage()
+    for line in ("plane", "found b1 b2 b3 partitions=12", "started b1", "started b2", "started b3"):
+        stage.run(line)
+    for broker in ("b3", "b1", "b2"):
+        stage.run(f"answer {broker}")
+    assert leaders(stage) == {"b1": 4, "b2": 4, "b3": 4}
+    stage.run("lost b1")
+    for broker in ("b2", "b3"):
+        stage.run(f"answer {broker} last=1 end=9")
+    assert leaders(stage) == {"b2": 6, "b3": 6}
+
+
+def leaders(stage: Stage) -> dict[str, int]:
+    """How many partitions each broker leads."""
+    led = [p.leader for p in partitions_of(stage.heart.states["fleet"])]
+    return {broker: led.count(broker) for broker in sorted(set(led))}
