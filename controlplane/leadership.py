@@ -31,7 +31,7 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry
 from controlplane.limits import SEAT_SETTLE_MS
-from controlplane.roster import brokers_of, partitions_of, plane_of, replica_of, topology_of
+from controlplane.roster import Replica, brokers_of, partitions_of, plane_of, replica_of, topology_of
 from controlplane.state import KeyedState
 
 
@@ -56,18 +56,16 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
             yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
-        elif _has_caught_up(state, p, broker):
+        elif _has_caught_up(p, broker, own):
             why = f"{id} has caught up with its new store"
             yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
 
 
-def _has_caught_up(state: KeyedState, p: Partition, broker: Broker) -> bool:
-    if p.stores.get(broker.id) == broker.store or p.high == 0:
+def _has_caught_up(p: Partition, broker: Broker, own: Replica | None) -> bool:
+    """Whether a replica without a vote holds, by its own word in this epoch, all that was committed a sample ago."""
+    if own is None or p.high == 0 or p.stores.get(broker.id) == broker.store:
         return False
-    own, led = replica_of(state, p.partition, broker.id), replica_of(state, p.partition, p.leader)
-    if own is None or led is None or not (own.sample.epoch == led.sample.epoch == p.epoch):
-        return False
-    return own.sample.end >= p.high and led.sample.follower_end.get(broker.id, -1) >= p.high
+    return own.sample.epoch == p.epoch and min(own.sample.end, own.sample.high) >= p.high
 
 
 def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:

@@ -96,9 +96,8 @@ class Stage:
         for p in partitions_of(self.heart.states["fleet"]):
             if broker in p.replicas:
                 leads = p.leader == broker and not stale
-                ends = {x.split(":")[0]: int(x.split(":")[1]) for x in followers.split(",") if x} if leads else {}
                 epoch = p.epoch - 1 if stale else p.epoch
-                replicas.append(ReplicaSample(p.partition, epoch, leads, int(end), int(high), 0, 0, ends, {}))
+                replicas.append(ReplicaSample(p.partition, epoch, leads, int(end), int(high), 0, 0, {}, {}))
         return self.take(facts.BrokerSampled(Sampled(1, broker, 0, replicas, [], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
 
     def do_tick(self) -> list[str]:
@@ -135,7 +134,8 @@ def tell(said: Fact | Intent) -> str:
     if isinstance(said, facts.OfferEpoch):
         return f"  offer p{said.partition} epoch {said.epoch} to {' '.join(said.brokers)}"
     if isinstance(said, facts.PlaceSeat):
-        return f"  place p{said.seat.partition} epoch {said.seat.epoch} leader {said.seat.leader} at {' '.join(said.brokers)}"
+        seat = said.seat
+        return f"  place p{seat.partition} epoch {seat.epoch} leader {seat.leader} at {' '.join(said.brokers)}"
     if isinstance(said, facts.SpreadTopology):
         leads = " ".join(f"p{seat.partition}:{seat.leader or '-'}" for seat in said.topology.seats)
         up = " ".join(node.id for node in said.topology.nodes if node.up)
@@ -145,7 +145,8 @@ def tell(said: Fact | Intent) -> str:
     if isinstance(said, facts.LeadershipProposed):
         return f"proposed p{said.partition} epoch {said.epoch} {said.why}".rstrip()
     if isinstance(said, facts.LeaderElected):
-        return f"elected p{said.partition} epoch {said.epoch} {said.leader}, votes {' '.join(sorted(said.stores.values()))}"
+        votes = " ".join(sorted(said.stores.values()))
+        return f"elected p{said.partition} epoch {said.epoch} {said.leader}, votes {votes}"
     if isinstance(said, facts.PartitionWaits):
         return f"waits p{said.partition} {said.why}"
     if isinstance(said, facts.RestartScheduled):
