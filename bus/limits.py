@@ -171,3 +171,19 @@ PRODUCER_BYTES_MAX = 16
 """A producer id: 128 bits."""
 READ_OVERHEAD_BYTES = 4 * 1024
 """What passing through one watch counts in a turn, beside the bytes that it sends."""
+GROUP_READ_BYTES = 256 * 1024
+"""Records that a group is read at once."""
+GROUP_TURN_READ_BYTES_MAX = 4 * 1024 * 1024
+"""Records that all groups of a broker are read in one turn; the rest waits for the next."""
+GROUP_TURN_DEAD_MAX = 200
+"""Dead letters that a broker appends in one turn."""
+GROUP_RECORD_BYTES_MAX = 1024 * 1024
+"""Deltas of a partition's groups in one record, unless one alone is larger."""
+GROUP_RETRY_MS = 50
+"""After a refused append of groups' changes, the next try."""
+GROUP_CUT_GAP_ROWS_MAX = 8
+"""Rows of a record that lie closer than this go to a member in one piece."""
+GROUP_CUT_RECORDS_MAX = 16
+"""Decoded records that are kept at hand for cutting."""
+GROUP_MEMBERSHIPS_PER_SESSION_MAX = 65_536
+"""Groups times partitions that one session may be a member of."""

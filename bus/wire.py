@@ -253,7 +253,11 @@ class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Join(Message, frozen=True):
-    """Become a member of a group at one partition's leader. `start` of the settings counts only for the first member."""
+    """Become a member of a group at one partition's leader. `start` of the settings counts only for the first member.
+
+    `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new takes
+    its word for it, and does not deliver it to others.
+    """
 
     subscription: int
     group: str
@@ -261,6 +265,7 @@ class Join(Message, frozen=True):
     member: str
     settings: GroupSettings
     credit: int
+    holds: dict[int, int] = {}
 
 
 class Joined(Message, frozen=True):

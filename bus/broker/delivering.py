@@ -1,0 +1,298 @@
+"""Groups at a broker: members' messages to the machines, the machines' changes to the log, events to the members.
+
+| when | what |
+|---|---|
+| Join | a new group's definition is logged, and its members come in when that is committed; others come in at once |
+| Settle | the machine decides; answered when the record that holds the change is committed |
+| a turn, before its commit | deadlines; each dead letter with its companion; one GROUP record per partition |
+| a record commits, anywhere | `apply`: the committed state moves, on every replica; here, answers become due |
+| a turn, after its commit | read on as far as credit reaches; deliver |
+| leadership won, lost | machines are made from the committed state; forgotten, and every member told |
+
+The machines' clock is the wall's, made to never go back: delays of nacks outlive a leader.
+"""
+
+import logging
+from typing import Any
+
+from bus import limits, wire
+from bus.batch import unseal
+from bus.broker.access import authorise
+from bus.broker.cutting import Cutter
+from bus.broker.ledgroup import LedGroup, Membership
+from bus.broker.ports import Ground
+from bus.errors import (
+    ClientError,
+    CorruptRecord,
+    FleetError,
+    NotLeader,
+    ProtocolError,
+    UnknownPartition,
+    code_of,
+)
+from bus.group import Group
+from bus.groupstate import Companion, GroupState, check_same, check_settings, encode_deltas
+from bus.record import GROUP
+from bus.session import Session
+from bus.store import Entry
+
+log = logging.getLogger("bus.broker")
+_MS = 1_000_000
+_INSTANT_MAX = (1 << 63) - 1
+
+
+class Delivering:
+    """All groups of one broker; see `bus.broker.ports.Consumers` for when the loop calls what."""
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._clock = 0
+        self._cutter = Cutter()
+        self._companions = [Companion() for _ in range(ground.partitions)]
+        self._led: dict[int, dict[str, LedGroup]] = {}
+        self._sessions: dict[Session, dict[int, Membership]] = {}
+        self._retry_at: dict[int, int] = {}
+        self._busy = False
+        self._turn = 0
+
+    # ------------------------------------------------------------------------------------------ peers
+
+    def on_message(self, session: Session, message: Any, now: int) -> None:
+        """A member's message. Raises what is wrong with it, for a Fault."""
+        at = self._now()
+        match message:
+            case wire.Join():
+                self._join(session, message, at)
+            case wire.Settle():
+                self._settle(session, message, at)
+            case wire.Credit(subscription=subscription, more=more):
+                membership = self._sessions.get(session, {}).get(subscription)
+                group = self._group(membership)
+                if membership is not None and group is not None:
+                    group.group.credit(membership.member, more)
+            case wire.Leave(subscription=subscription):
+                self._exit(session, subscription, at, lost=False)
+            case _:
+                raise ProtocolError(f"{type(message).__name__} is not for groups")
+
+    def knows(self, session: Session, subscription: int) -> bool:
+        """Whether it is a member's."""
+        return subscription in self._sessions.get(session, {})
+
+    def on_session_end(self, session: Session) -> None:
+        """What its members held is ready for others."""
+        at = self._now()
+        for subscription in list(self._sessions.get(session, {})):
+            self._exit(session, subscription, at, lost=True)
+        self._sessions.pop(session, None)
+
+    def members(self) -> int:
+        """Members of all groups, each counted at each partition."""
+        return sum(len(own) for own in self._sessions.values())
+
+    # ------------------------------------------------------------------------------------------ the log
+
+    def restore(self, partition: int, blob: bytes) -> None:
+        """Back to a snapshot. Raises CorruptRecord."""
+        self._companions[partition] = Companion.restore(blob)
+
+    def snapshot(self, partition: int) -> bytes:
+        """The groups of a partition as committed."""
+        return self._companions[partition].snapshot()
+
+    def apply(self, partition: int, index: int, entry: Entry) -> None:
+        """A record is committed. Raises CorruptRecord when its deltas do not fit: this log is not what was appended."""
+        payload = unseal(entry.record)[1] if entry.header.kind == GROUP else entry.header.companion
+        self._companions[partition].apply(index, payload)
+        at = self._now()
+        for name, group in self._led.get(partition, {}).items():
+            if not group.defined and name in self._companions[partition].groups:
+                group.defined = True
+                joining, group.joining = group.joining, []
+                for membership, join in joining:
+                    group.enter(membership, join, at)
+            group.answer(index + 1)
+
+    def on_lead(self, partition: int, now: int) -> None:
+        """Go on from what is committed."""
+        at = self._now()
+        self._led[partition] = {
+            name: LedGroup(self._ground, self._cutter, partition, Group(state, at), defined=True)
+            for name, state in self._companions[partition].groups.items()
+        }
+
+    def on_lost(self, partition: int, why: str) -> None:
+        """Members have to look for the next leader; what they settled and was not answered they say again there."""
+        self._led.pop(partition, None)
+        self._retry_at.pop(partition, None)
+        for session, own in self._sessions.items():
+            for membership in [one for one in own.values() if one.partition == partition]:
+                del own[membership.subscription]
+                self._ground.fault(session, membership.subscription, "NotLeader", why)
+
+    # ------------------------------------------------------------------------------------------ the turn
+
+    def pump(self, now: int) -> None:
+        """Deadlines pass; what changed is appended."""
+        at = self._now()
+        dead = limits.GROUP_TURN_DEAD_MAX
+        for partition, groups in self._led.items():
+            for group in self._whole(groups):
+                group.group.tick(at)
+            if at < self._retry_at.get(partition, 0):
+                continue
+            try:
+                for group in self._whole(groups):
+                    dead -= self._bury(group, dead, at)
+                self._log(partition, groups)
+            except FleetError as error:
+                # Nothing is lost: it stays in the machines, and their members are not answered before it is logged.
+                log.info("changes of groups of partition %d wait: %s", partition, error)
+                self._retry_at[partition] = at + limits.GROUP_RETRY_MS * _MS
+            for group in groups.values():
+                group.attach()
+                group.answer(self._companions[partition].applied)
+
+    def deliver(self, now: int) -> None:
+        """Read on, and send what is due."""
+        at = self._now()
+        room = limits.GROUP_TURN_READ_BYTES_MAX
+        groups = [group for led in self._led.values() for group in self._whole(led)]
+        self._turn += 1
+        first = self._turn % len(groups) if groups else 0
+        for group in (*groups[first:], *groups[:first]):
+            try:
+                room -= group.read(room, at)
+                group.deliver(at)
+            except CorruptRecord as error:
+                self._break(group, error)
+        self._busy = room <= 0
+
+    def next_due(self, now: int) -> int | None:
+        """When the loop must turn, on its own clock."""
+        if self._busy:
+            return now
+        at = self._now()
+        dues = []
+        for partition, groups in self._led.items():
+            for group in self._whole(groups):
+                if group.group.unlogged:
+                    dues.append(max(at, self._retry_at.get(partition, 0)))
+                due = group.group.next_deadline(at)
+                if due is not None:
+                    dues.append(due)
+        return now + max(0, min(dues) - at) if dues else None
+
+    def samples(self, now: int) -> list[wire.GroupSample]:
+        """Figures of every group led here since the last call."""
+        return [group.sample() for groups in self._led.values() for group in groups.values()]
+
+    # ------------------------------------------------------------------------------------------ private
+
+    def _now(self) -> int:
+        self._clock = max(self._clock, self._ground.clock_ns())
+        return self._clock
+
+    def _group(self, membership: Membership | None) -> LedGroup | None:
+        if membership is None:
+            return None
+        return self._led.get(membership.partition, {}).get(membership.group)
+
+    def _whole(self, groups: dict[str, LedGroup]) -> list[LedGroup]:
+        return [group for group in groups.values() if not group.broken]
+
+    def _join(self, session: Session, join: wire.Join, at: int) -> None:
+        partition, settings = join.partition, join.settings
+        if not 0 <= partition < self._ground.partitions:
+            raise UnknownPartition(f"partition {partition} does not exist; this fleet has {self._ground.partitions}")
+        check_settings(join.group, settings)
+        if not 0 < len(join.member) <= limits.GROUP_NAME_CHARS_MAX:
+            raise ClientError(f"member: a name of {len(join.member)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX}")
+        if not -1 <= settings.start <= _INSTANT_MAX:
+            raise ClientError(f"start: {settings.start} is no instant; ns since 1970, or -1 for the earliest event")
+        authorise(session.principal, "subscribe", settings.pattern)
+        if partition not in self._led or not self._ground.leads(partition):
+            raise NotLeader(f"{self._ground.broker} does not lead partition {partition}; ask the topology")
+        own = self._sessions.setdefault(session, {})
+        if len(own) >= limits.GROUP_MEMBERSHIPS_PER_SESSION_MAX:
+            raise ClientError(f"{len(own)} memberships in one session; leave some")
+        group = self._found(partition, join, at)
+        self._exit(session, join.subscription, at, lost=False)
+        self._oust(group, join.member)
+        membership = Membership(session, join.subscription, partition, join.group, join.member)
+        own[join.subscription] = membership
+        if group.defined:
+            group.enter(membership, join, at)
+        else:
+            group.joining.append((membership, join))
+
+    def _found(self, partition: int, join: wire.Join, at: int) -> LedGroup:
+        groups, settings = self._led[partition], join.settings
+        group = groups.get(join.group)
+        if group is None:
+            if len(groups) >= limits.GROUPS_PER_PARTITION_MAX:
+                raise ClientError(f"group {join.group}: {len(groups)} groups are defined already; remove some")
+            start = 0 if settings.start < 0 else self._ground.offset_since(partition, settings.start)
+            machine = Group(GroupState(join.group, settings, start), at, fresh=True)
+            group = groups[join.group] = LedGroup(self._ground, self._cutter, partition, machine, defined=False)
+            return group
+        check_same(join.group, group.group.settings, settings)
+        if group.broken:
+            raise CorruptRecord(group.broken)
+        if len(group.members) + len(group.joining) >= limits.GROUP_MEMBERS_MAX:
+            raise ClientError(f"group {join.group} has {limits.GROUP_MEMBERS_MAX} members at partition {partition}")
+        return group
+
+    def _oust(self, group: LedGroup, member: str) -> None:
+        """The same member on another session, which may not have ended yet: what it holds it keeps."""
+        known = [group.members.get(member), *(one for one, _ in group.joining if one.member == member)]
+        group.joining = [(one, join) for one, join in group.joining if one.member != member]
+        for one in known:
+            if one is not None:
+                self._sessions.get(one.session, {}).pop(one.subscription, None)
+
+    def _exit(self, session: Session, subscription: int, at: int, lost: bool) -> None:
+        membership = self._sessions.get(session, {}).pop(subscription, None)
+        group = self._group(membership)
+        if membership is not None and group is not None:
+            group.exit(membership, at, lost)
+
+    def _settle(self, session: Session, settle: wire.Settle, at: int) -> None:
+        if len(settle.items) > limits.SETTLE_ITEMS_MAX:
+            raise ProtocolError(f"a Settle of {len(settle.items)} items; {limits.SETTLE_ITEMS_MAX} are legal")
+        membership = self._sessions.get(session, {}).get(settle.subscription)
+        group = self._group(membership)
+        if membership is None or group is None or membership.partition != settle.partition:
+            raise NotLeader(f"partition {settle.partition}: no member here under {settle.subscription}; join again")
+        group.settle(membership, settle, at)
+
+    def _bury(self, group: LedGroup, most: int, at: int) -> int:
+        try:
+            return group.bury(most, at)
+        except CorruptRecord as error:
+            self._break(group, error)
+            return 0
+
+    def _log(self, partition: int, groups: dict[str, LedGroup]) -> None:
+        """Append what changed, all groups of a partition in one record where it is not too large."""
+        ready = [group for group in self._whole(groups) if not group.burying]
+        found = [(group, delta) for group in ready if (delta := group.group.delta()) is not None]
+        if not found:
+            return
+        payload = encode_deltas([delta for _, delta in found])
+        if len(payload) > limits.GROUP_RECORD_BYTES_MAX:
+            for group, delta in found:
+                group.logged(self._ground.append_group(partition, encode_deltas([delta])))
+            return
+        index = self._ground.append_group(partition, payload)
+        for group, _ in found:
+            group.logged(index)
+
+    def _break(self, group: LedGroup, error: CorruptRecord) -> None:
+        """The group cannot go on here; its members hear why, and so does the log."""
+        group.broken = f"group {group.group.name} stands still at partition {group.partition}: {error}"
+        log.error("%s", group.broken)
+        for membership in list(group.members.values()):
+            self._sessions.get(membership.session, {}).pop(membership.subscription, None)
+            self._ground.fault(membership.session, membership.subscription, code_of(error), group.broken)
+        group.members.clear()

@@ -1,0 +1,240 @@
+"""One group at one partition that is led here: its machine, its members' sessions, and the log between them.
+
+What a settlement changed goes into the log with the turn's delta, and is answered when that record is committed. A
+dead letter is appended with the delta that buries its event as its companion; until that has worked nothing else of the
+group is appended.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from bus import limits, wire
+from bus.batch import body_of, decode, type_view
+from bus.broker.cutting import Cutter
+from bus.broker.deadletter import TYPE as DEAD_LETTER
+from bus.broker.deadletter import dead_letter, made_by
+from bus.broker.ports import Ground
+from bus.errors import CorruptRecord
+from bus.event import Event
+from bus.group import Group
+from bus.groupstate import encode_deltas
+from bus.record import EVENTS
+from bus.rfc3339 import NANOSECONDS_MAX
+from bus.session import Session
+from bus.store import Entry
+from bus.topic import Filter
+
+_RARE = (b"redriveto", b"expirytime")
+
+
+class Membership(NamedTuple):
+    """A member of a group at a partition, as its session knows it."""
+
+    session: Session
+    subscription: int
+    partition: int
+    group: str
+    member: str
+
+
+class Answer(NamedTuple):
+    """A Settled that is due when record `index` is committed."""
+
+    index: int
+    session: Session
+    settled: wire.Settled
+
+
+class LedGroup:
+    """See the module. `logged_at`: the index of the last record with something of it, -1 for none under this leader.
+
+    `defined`: its definition is committed. `broken`: why it cannot go on here; "" while it can.
+    """
+
+    def __init__(self, ground: Ground, cutter: Cutter, partition: int, group: Group, defined: bool) -> None:
+        self.group = group
+        self.partition = partition
+        self.members: dict[str, Membership] = {}
+        self.joining: list[tuple[Membership, wire.Join]] = []
+        self.defined = defined
+        self.broken = ""
+        self.logged_at = -1
+        self._ground = ground
+        self._cutter = cutter
+        self._filter = Filter(group.settings.pattern)
+        self._unlogged: list[tuple[Session, wire.Settled]] = []
+        self._answers: deque[Answer] = deque()
+        self._letter: Event | None = None
+
+    # ------------------------------------------------------------------------------------------ members
+
+    def enter(self, membership: Membership, join: wire.Join, now: int) -> None:
+        """A member joins, and is told so; one of the same name has it from now on."""
+        if join.holds and self.group.reporting(now):
+            self._read_past(max(join.holds), now)
+        self.members[membership.member] = membership
+        self.group.join(membership.member, join.credit, now, join.holds)
+        joined = wire.Joined(membership.subscription, self.group.name, self.partition, self.group.floor)
+        self._ground.send(membership.session, joined)
+
+    def exit(self, membership: Membership, now: int, lost: bool) -> None:
+        """A member goes, unless another one has its name by now."""
+        self.joining = [(other, join) for other, join in self.joining if other is not membership]
+        if self.members.get(membership.member) is membership:
+            del self.members[membership.member]
+            self.group.leave(membership.member, now, lost)
+
+    def settle(self, membership: Membership, settle: wire.Settle, now: int) -> None:
+        """Take settlements; the answer waits for the record that holds them."""
+        if self.group.reporting(now) and settle.items:
+            self._read_past(max(item.offset for item in settle.items), now)
+        stale = self.group.settle(membership.member, settle.items, now)
+        self._unlogged.append((membership.session, wire.Settled(settle.request, stale)))
+
+    # ------------------------------------------------------------------------------------------ the log
+
+    def bury(self, most: int, at: int) -> int:
+        """Append at most `most` dead letters, each with what it changes here; gives how many. Raises FleetError."""
+        done = 0
+        while done < most:
+            if self._letter is None:
+                dead = next(iter(self.group.dead(1)), None)
+                if dead is None:
+                    break
+                entry = self._entry(dead.offset)
+                self._letter = dead_letter(self._ground.broker, self.group.name, dead, entry, at)
+                self.group.bury([dead.offset])
+            delta = self.group.delta()
+            companion = encode_deltas([delta] if delta is not None else [])
+            index = self._ground.append_event(self.partition, self._letter, companion)
+            self._letter = None
+            self.logged(index)
+            done += 1
+        return done
+
+    @property
+    def burying(self) -> bool:
+        """Whether a dead letter holds up what else there is to log."""
+        return self._letter is not None
+
+    def logged(self, index: int) -> None:
+        """The group's delta is in record `index`."""
+        self.group.logged()
+        self.logged_at = index
+
+    def attach(self) -> None:
+        """Settlements that are all in the log wait for its commit from now on."""
+        if self._unlogged and not self.group.unlogged:
+            self._answers.extend(Answer(self.logged_at, session, settled) for session, settled in self._unlogged)
+            self._unlogged.clear()
+
+    def answer(self, applied: int) -> None:
+        """Records below `applied` are committed: tell who waits for them."""
+        while self._answers and self._answers[0].index < applied:
+            _, session, settled = self._answers.popleft()
+            self._ground.send(session, settled)
+
+    # ------------------------------------------------------------------------------------------ events
+
+    def read(self, room: int, now: int) -> int:
+        """Read on as far as the members' credit reaches and `room` bytes go; gives the bytes. Raises CorruptRecord."""
+        taken = 0
+        high = self._ground.high_offset(self.partition)
+        while taken < room and self.group.cursor < high and self.group.wants() is not None:
+            bytes_max = min(room - taken, limits.GROUP_READ_BYTES)
+            for entry in self._ground.read(self.partition, self.group.cursor, bytes_max):
+                taken += len(entry.record)
+                self._feed(entry, now)
+                if self.group.wants() is None:
+                    break
+        return taken
+
+    def deliver(self, now: int) -> None:
+        """Send what is ready to who has credit. Raises CorruptRecord."""
+        entry: Entry | None = None
+        rows: list[int] = []
+        attempts: list[int] = []
+        to = ""
+        for member, offset, attempt in self.group.deliveries(now):
+            row = offset - entry.header.base_offset if entry is not None else -1
+            if entry is None or member != to or not 0 <= row < entry.header.count:
+                self._send(to, entry, rows, attempts)
+                if entry is None or not 0 <= row < entry.header.count:
+                    entry = self._entry(offset)
+                to, rows, attempts = member, [], []
+                row = offset - entry.header.base_offset
+            rows.append(row)
+            attempts.append(attempt)
+        self._send(to, entry, rows, attempts)
+
+    def sample(self) -> wire.GroupSample:
+        """Figures since the last one; the oldest event may be one that nobody has read."""
+        sample = self.group.sample(self.partition, self._ground.high_offset(self.partition))
+        if sample.oldest or not sample.waiting:
+            return sample
+        unread = self._ground.read(self.partition, self.group.cursor, 1)
+        return replace(sample, oldest=unread[0].header.appended if unread else 0)
+
+    # ------------------------------------------------------------------------------------------ private
+
+    def _read_past(self, offset: int, now: int) -> None:
+        """A member speaks of what an earlier leader gave it: read so far, if there is room, and a turn's worth at most."""
+        high = self._ground.high_offset(self.partition)
+        taken = 0
+        while (
+            self.group.cursor <= min(offset, high - 1) and self.group.room and taken < limits.GROUP_TURN_READ_BYTES_MAX
+        ):
+            for entry in self._ground.read(self.partition, self.group.cursor, limits.GROUP_READ_BYTES):
+                taken += len(entry.record)
+                self._feed(entry, now)
+
+    def _feed(self, entry: Entry, now: int) -> None:
+        header = entry.header
+        if header.kind != EVENTS or header.base_offset + header.count <= self.group.cursor:
+            return
+        types, index = type_view(body_of(entry.record))
+        rows = self._filter.rows(types, index)
+        expires: dict[int, int] = {}
+        if rows and any(name in entry.record for name in _RARE):
+            rows, expires = self._screened(entry, rows)
+        if rows and DEAD_LETTER in types:
+            columns = decode(body_of(entry.record))
+            rows = [
+                row
+                for row in rows
+                if types[index[row]] != DEAD_LETTER or made_by(columns.event(row)) != self.group.name
+            ]
+        self.group.feed(header.base_offset, header.count, rows, header.appended, now, expires)
+
+    def _screened(self, entry: Entry, rows: list[int]) -> tuple[list[int], dict[int, int]]:
+        """Without events that are redriven to another group; and when those that are left expire, by row."""
+        columns = decode(body_of(entry.record))
+        redriven = columns.extension("redriveto")
+        kept = [row for row in rows if redriven[row] in (None, self.group.name)]
+        expires: dict[int, int] = {}
+        for row in kept:
+            extras = columns.extras_of(row)
+            if extras is not None and extras.expirytime is not None:
+                expires[row] = min(max(1, extras.expirytime), NANOSECONDS_MAX)
+        return kept, expires
+
+    def _entry(self, offset: int) -> Entry:
+        for entry in self._ground.read(self.partition, offset, 1):
+            header = entry.header
+            if header.kind == EVENTS and header.base_offset <= offset < header.base_offset + header.count:
+                return entry
+        raise CorruptRecord(f"partition {self.partition}: event {offset} of group {self.group.name} is not in the log")
+
+    def _send(self, to: str, entry: Entry | None, rows: list[int], attempts: list[int]) -> None:
+        if entry is None or not rows:
+            return
+        membership = self.members[to]
+        at = 0
+        for record, piece in self._cutter.cut(entry, rows):
+            part = attempts[at : at + len(piece)]
+            at += len(piece)
+            told = wire.Deliver(membership.subscription, self.partition, list(piece), part)
+            if not self._ground.send(membership.session, told, [record]):
+                return
