@@ -82,3 +82,23 @@ FULL_RETRY_MS = 500
 """How often a commit is tried again while the disk is full."""
 SEAT_SETTLE_MS = 3_000
 """After an election, how long a broker's sample may still tell of the time before it."""
+GREETING_MS_MAX = 3_000
+"""How long a broker's Welcome is awaited."""
+ADOPT_MS_MAX = 5_000
+"""How long a live broker's broker.json is awaited before it counts as lost."""
+ANNOUNCED_POLL_MS = 10
+"""How often the broker.json of a broker that is starting is looked for."""
+REGREET_MS = 200
+"""How long after the end of a session a live broker is greeted again."""
+HALT_MS_MAX = 5_000
+"""How long a broker that was told to end may take before it is told with more force."""
+PUBLISHING_AT_ONCE_MAX = 256
+"""Events of intents that are published at once; the others wait their turn."""
+PLACE_RETRY_MS = 200
+"""After a seat was not taken it is told again."""
+PUBLISH_RETRY_MS = 500
+"""After an intent's event was not acked it is published again."""
+SAMPLE_MS = 1_000
+"""How often brokers are asked for their figures."""
+SAMPLE_IDLE_MS = 4_000
+"""How often an unchanged broker's sample is journaled, as a sign of life; well below BROKER_SILENT_MS_MAX."""

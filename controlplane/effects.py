@@ -1,0 +1,177 @@
+"""Intents, carried out after the step that said so is committed; their answers come back as facts.
+
+| intent | what is done | answer |
+|---|---|---|
+| StartBroker | `Supervisor.ensure` | BrokerStarted, BrokerLost |
+| OfferEpoch | each broker is offered the epoch | OfferAnswered; silence is none |
+| PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | none |
+| SpreadTopology | the newest one is sent to all | none |
+| PublishEvent | published as the plane, again until it is acked | its echo through the recorder |
+
+An intent is carried out at least once. All but PublishEvent name the plane's epoch they were decided in, and receivers
+refuse older ones; a plane that starts decides them anew. Publishing is what `outstanding` brings back after a restart.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from bus.client.fleet import Fleet
+from bus.errors import BusError, ClientError
+from bus.event import from_json
+from bus.wire import Seat, Topology
+from controlplane import limits
+from controlplane.facts import (
+    Carried,
+    Fact,
+    Intent,
+    OfferAnswered,
+    OfferEpoch,
+    PlaceSeat,
+    PublishEvent,
+    SpreadTopology,
+    StartBroker,
+)
+from controlplane.fold import Step
+from controlplane.supervisor import Supervisor
+
+log = logging.getLogger("signalbox.effects")
+
+Said = tuple[int, int, Intent]
+
+
+class Outstanding:
+    """Publishing intents that no Carried answers yet, by `position:index`; fed with the steps of a replay."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[int, int], PublishEvent] = {}
+
+    def add(self, step: Step) -> None:
+        """The next step."""
+        for cause, index, intent in step.intents:
+            if isinstance(intent, PublishEvent):
+                self._waiting[cause, index] = intent
+        for entry in step.derived:
+            if isinstance(entry.fact, Carried):
+                self._waiting.pop((entry.fact.cause, entry.fact.index), None)
+
+    def intents(self) -> list[Said]:
+        """What is to be carried again."""
+        return [(cause, index, intent) for (cause, index), intent in self._waiting.items()]
+
+
+class Effects:
+    """Carries intents out. `carry` never blocks; each intent is a task of its own. `fleet` publishes as the plane."""
+
+    def __init__(self, supervisor: Supervisor, claim: tuple[int, str], report: Callable[[Fact], None]) -> None:
+        self._supervisor = supervisor
+        self._claim = claim
+        self._report = report
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seats: dict[int, Seat] = {}
+        self._publishing = asyncio.Semaphore(limits.PUBLISHING_AT_ONCE_MAX)
+        self._fleet: asyncio.Future[Fleet] = asyncio.get_running_loop().create_future()
+        self.topology: Topology | None = None
+
+    def publish_through(self, fleet: Fleet) -> None:
+        """The plane's own fleet is there: publishing begins."""
+        self._fleet.set_result(fleet)
+
+    def carry(self, said: Sequence[Said]) -> None:
+        """Carry out a committed turn's intents."""
+        spread: SpreadTopology | None = None
+        for cause, index, intent in said:
+            if isinstance(intent, StartBroker):
+                self._supervisor.ensure(intent.id)
+            elif isinstance(intent, OfferEpoch):
+                self._begin(self._offer(intent, broker) for broker in intent.brokers)
+            elif isinstance(intent, PlaceSeat):
+                self._seats[intent.seat.partition] = intent.seat
+                self._begin(self._place(intent.seat, broker) for broker in intent.brokers)
+            elif isinstance(intent, SpreadTopology):
+                spread = intent
+            elif isinstance(intent, PublishEvent):
+                self._begin([self._publish(cause, index, intent)])
+        if spread is not None:
+            self._spread(spread.topology)
+
+    def _begin(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
+        for work in works:
+            task = asyncio.create_task(work)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _offer(self, intent: OfferEpoch, broker: str) -> None:
+        controls = self._supervisor.controls(broker)
+        if controls is None:
+            return
+        try:
+            answer = await controls.offer(*self._claim, intent.partition, intent.epoch)
+        except BusError as error:
+            log.warning(
+                "broker %s gave no answer to epoch %d of partition %d: %s",
+                broker,
+                intent.epoch,
+                intent.partition,
+                error,
+            )
+            return
+        self._report(
+            OfferAnswered(
+                partition=answer.partition,
+                epoch=answer.epoch,
+                broker=broker,
+                store=controls.store,
+                accepted=answer.accepted,
+                promised=answer.promised,
+                last_epoch=answer.last_epoch,
+                end=answer.end,
+                end_offset=answer.end_offset,
+            )
+        )
+
+    async def _place(self, seat: Seat, broker: str) -> None:
+        while self._seats.get(seat.partition) is seat:
+            controls = self._supervisor.controls(broker)
+            if controls is None:
+                # When it comes back the fold places it again.
+                return
+            try:
+                placed = await controls.place(*self._claim, seat)
+            except BusError as error:
+                log.warning("broker %s did not take its seat of partition %d: %s", broker, seat.partition, error)
+                await asyncio.sleep(limits.PLACE_RETRY_MS / 1000)
+                continue
+            if not placed.accepted:
+                log.warning("broker %s refused its seat of partition %d: %s", broker, seat.partition, placed.why)
+            return
+
+    def _spread(self, topology: Topology) -> None:
+        self.topology = topology
+        if self._fleet.done():
+            self._fleet.result().learn(topology)
+        for controls in self._supervisor.sessions().values():
+            controls.spread(*self._claim, topology)
+
+    async def _publish(self, cause: int, index: int, intent: PublishEvent) -> None:
+        event = from_json(intent.event)
+        fleet = await self._fleet
+        while True:
+            try:
+                async with self._publishing:
+                    await fleet.publish(event)
+                return
+            except ClientError as error:
+                log.error("intent %d:%d cannot be published: %s", cause, index, error)
+                return
+            except BusError as error:
+                log.warning("intent %d:%d is published again: %s", cause, index, error)
+                await asyncio.sleep(limits.PUBLISH_RETRY_MS / 1000)
+
+    async def close(self) -> None:
+        """Give up what is under way; what was not carried is carried again after the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._fleet.cancel()

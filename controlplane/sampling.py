@@ -1,0 +1,98 @@
+"""Brokers' samples, thinned: an idle fleet hardly grows the journal, and nothing that changed is missed.
+
+Each broker is asked every `SAMPLE_MS`. Of an answer only those partitions and groups are reported that differ from what
+was last reported; an answer in which nothing happened is reported only every `SAMPLE_IDLE_MS`, as a sign of life.
+How long ago a follower acked always differs: it counts as the same while it stays on one side of being in sync.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from bus.client.operator import Controls
+from bus.errors import BusError
+from bus.limits import REPLICA_LAG_MS_MAX
+from bus.wire import GroupSample, ReplicaSample, Sampled
+from controlplane import limits
+from controlplane.facts import BrokerSampled, Fact
+from controlplane.supervisor import Supervisor
+
+log = logging.getLogger("signalbox.sampling")
+
+_LAG_NS = REPLICA_LAG_MS_MAX * 1_000_000
+_IDLE_NS = limits.SAMPLE_IDLE_MS * 1_000_000
+
+
+class Thinned:
+    """What was last reported of one broker."""
+
+    def __init__(self) -> None:
+        self._replicas: dict[int, ReplicaSample] = {}
+        self._groups: dict[tuple[str, int], GroupSample] = {}
+        self._reported = 0
+
+    def thin(self, sampled: Sampled, now: int) -> Sampled | None:
+        """The part worth a fact, or None. `now` in ns, of any clock that never goes back."""
+        replicas = [
+            each for each in sampled.replicas if each.refused or _replica(each) != self._replicas.get(each.partition)
+        ]
+        groups = [
+            each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
+        ]
+        happened = bool(replicas or groups or sampled.events_in or sampled.events_out or sampled.refused)
+        if not happened and self._reported and now - self._reported < _IDLE_NS:
+            return None
+        self._reported = now
+        self._replicas |= {each.partition: _replica(each) for each in replicas}
+        self._groups |= {(each.group, each.partition): each for each in groups}
+        return msgspec.structs.replace(sampled, replicas=replicas, groups=groups)
+
+
+def _replica(sample: ReplicaSample) -> ReplicaSample:
+    """As it is compared: a follower's lag counts as in sync or not."""
+    lags = {broker: int(lag > _LAG_NS) for broker, lag in sample.follower_lag_ns.items()}
+    return msgspec.structs.replace(sample, follower_lag_ns=lags)
+
+
+def _is_busy(sample: GroupSample) -> bool:
+    return bool(sample.delivered or sample.acked or sample.failed or sample.dead or sample.latency)
+
+
+class Sampling:
+    """Asks every broker with a session, again and again, until cancelled."""
+
+    def __init__(self, supervisor: Supervisor, report: Callable[[Fact], None], now: Callable[[], int]) -> None:
+        self._supervisor = supervisor
+        self._report = report
+        self._now = now
+        self._of: dict[Controls, Thinned] = {}
+
+    async def run(self) -> None:
+        """One round each `SAMPLE_MS`; a broker that does not answer holds nobody up."""
+        loop = asyncio.get_running_loop()
+        asked: dict[Controls, asyncio.Task[None]] = {}
+        try:
+            while True:
+                begun = loop.time()
+                sessions = self._supervisor.sessions()
+                self._of = {controls: self._of.get(controls, Thinned()) for controls in sessions.values()}
+                for controls in sessions.values():
+                    if controls not in asked or asked[controls].done():
+                        asked[controls] = asyncio.create_task(self._ask(controls))
+                asked = {controls: task for controls, task in asked.items() if not task.done()}
+                await asyncio.sleep(max(0.0, begun + limits.SAMPLE_MS / 1000 - loop.time()))
+        finally:
+            for task in asked.values():
+                task.cancel()
+
+    async def _ask(self, controls: Controls) -> None:
+        try:
+            sampled = await controls.sample()
+        except BusError as error:
+            log.debug("no sample: %s", error)
+            return
+        worth = self._of[controls].thin(sampled, self._now()) if controls in self._of else None
+        if worth is not None:
+            self._report(BrokerSampled(worth))

@@ -1,0 +1,166 @@
+"""The plane's turn: inputs -> steps -> one commit -> effects. The only place where the heart beats.
+
+    facts reported ─┐
+    events arrived ─┼▶ heart.step, one input after the other ─▶ journal.commit ─▶ carry(intents)
+    a Tick when due ┘          (on the loop)                    (in a thread)      (on the loop)
+
+While a commit is under way the heart is ahead of the journal, so whoever reads its state waits for `settled`; nothing
+is told that a crash could take back. When the disk is full the turn's steps wait as they are, and are tried again until
+there is room: nothing new is taken meanwhile, and questions are still answered.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from controlplane import limits
+from controlplane.arrivals import Arrival, Follows
+from controlplane.clock import Clock
+from controlplane.errors import DiskFull
+from controlplane.facts import Fact, Intent, PlaneResumed, Tick
+from controlplane.fold import Heart
+from controlplane.journal import Journal, Kept
+from controlplane.recorder import Recorder
+
+log = logging.getLogger("signalbox.plane")
+
+_SECOND = 1_000_000_000
+Carry = Callable[[Sequence[tuple[int, int, Intent]]], None]
+"""Takes (cause, index, intent) of a committed turn; must not block."""
+
+
+class Turns:
+    """The one stream of steps. `report` may be called from anywhere on the loop; `run` takes turns until cancelled."""
+
+    def __init__(self, heart: Heart, journal: Journal, clock: Clock, follows: Follows, carry: Carry) -> None:
+        self.heart = heart
+        self.journal = journal
+        self.clock = clock
+        self.recorder = Recorder(journal.offsets, self._call)
+        self.full = ""
+        """Why the journal stands still, or empty."""
+        self._follows = follows
+        self._carry = carry
+        self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
+        self._called = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self._committed = asyncio.Condition()
+        self._thread = ThreadPoolExecutor(1, "journal")
+        self._ticked = 0
+
+    def report(self, fact: Fact) -> None:
+        """Something happened: it enters the journal with the next turn."""
+        self._facts.append((fact, None))
+        self._call()
+
+    async def decide(self, fact: Fact) -> int:
+        """Report a fact and wait until it is committed; its position."""
+        committed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._facts.append((fact, committed))
+        self._call()
+        return await committed
+
+    async def settled(self) -> None:
+        """Wait until the heart's state is what the journal holds."""
+        await self._settled.wait()
+
+    async def reached(self, offsets: dict[int, int]) -> None:
+        """Wait until everything below these offsets (partition -> offset) is archived."""
+        async with self._committed:
+            await self._committed.wait_for(
+                lambda: all(self.journal.offsets.get(partition, 0) >= high for partition, high in offsets.items())
+            )
+
+    async def run(self) -> None:
+        """Turn after turn."""
+        while True:
+            await self._wait()
+            await self.turn()
+
+    def close(self) -> None:
+        """No commit is under way when this returns."""
+        self._thread.shutdown()
+
+    def _call(self) -> None:
+        self._called.set()
+
+    # ------------------------------------------------------------------------------------------ one turn
+
+    async def _wait(self) -> None:
+        """Until there is an input or time has to pass; at once when there is more to take."""
+        if self._facts or self.recorder.events:
+            # Questions that waited for the last commit go first.
+            await asyncio.sleep(0)
+            return
+        self._called.clear()
+        wait = max(0.0, (self._tick_due() - self.clock.now()) / _SECOND)
+        loop = asyncio.get_running_loop()
+        asleep = loop.time()
+        try:
+            async with asyncio.timeout(wait):
+                await self._called.wait()
+        except TimeoutError:
+            overslept = loop.time() - asleep - wait
+            if overslept * 1000 > limits.STALL_MS_MAX:
+                log.warning("the plane stood still for %.1f s", overslept)
+                self._facts.appendleft((PlaneResumed(int(overslept * _SECOND)), None))
+
+    def _tick_due(self) -> int:
+        deadline = self.heart.next_deadline()
+        each_second = self._ticked + _SECOND
+        return each_second if deadline is None else min(deadline, each_second)
+
+    async def turn(self) -> None:
+        """Take what is there, or let time pass; commit it; have its effects carried out."""
+        now = self.clock.now()
+        kept: list[Kept] = []
+        waiting: list[tuple[asyncio.Future[int], int]] = []
+        self._settled.clear()
+        try:
+            for _ in range(min(len(self._facts), limits.TURN_FACTS_MAX)):
+                fact, committed = self._facts.popleft()
+                kept.append(self._step(fact, now))
+                if committed is not None:
+                    waiting.append((committed, kept[-1].step.first))
+            for arrival in self.recorder.take():
+                kept.append(self._step(arrival, now))
+            if self._tick_due() <= now:
+                self._ticked = now
+                kept.append(self._step(Tick(), now))
+            if kept:
+                await self._commit(kept)
+        finally:
+            self._settled.set()
+        async with self._committed:
+            self._committed.notify_all()
+        for committed, position in waiting:
+            if not committed.done():
+                committed.set_result(position)
+        intents = [intent for each in kept for intent in each.step.intents]
+        if intents:
+            self._carry(intents)
+
+    def _step(self, given: Arrival | Fact, now: int) -> Kept:
+        if isinstance(given, Arrival):
+            return Kept(self.heart.step(given.rows(self._follows), now), given)
+        return Kept(self.heart.step(given, now))
+
+    async def _commit(self, kept: list[Kept]) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                await loop.run_in_executor(self._thread, self.journal.commit, kept)
+                break
+            except DiskFull as error:
+                if not self.full:
+                    log.error("%s", error)
+                self.full = str(error)
+                # Questions are answered from the state as it is: it is right, and only its record is late.
+                self._settled.set()
+                await asyncio.sleep(limits.FULL_RETRY_MS / 1000)
+        if self.full:
+            log.warning("there is room again: the journal goes on")
+            self.full = ""
