@@ -51,7 +51,7 @@ class Console(App[None]):
 
     ENABLE_COMMAND_PALETTE = True
     TITLE = "signalbox"
-    CSS = "Screen { layers: base; } Grid { scrollbar-size: 0 0; overflow: hidden; }"
+    CSS = "Screen { layers: base; } Grid { scrollbar-size: 0 0; overflow: hidden; } SearchIcon { display: none; }"
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "board": BoardScreen,
         "flows": FlowsScreen,

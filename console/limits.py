@@ -22,3 +22,9 @@ NUMBER_TYPED_FROM = 1_000
 """From so many on, a lever asks for the number itself instead of `enter`."""
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """One answer of the control plane on the socket."""
+LINE_BYTES_MAX = 1024 * 1024
+"""One line of a log; the bus takes no larger event."""
+REJECTS_SAID_MAX = 20
+"""Bad lines of an import that are named on stderr; all of them are in the rejects file."""
+EXPORT_PAGE = 5_000
+"""Events asked for at once by an export."""

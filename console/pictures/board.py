@@ -133,11 +133,11 @@ def _need(c: Canvas, x: int, y: int, width: int, need: Need, now: int, selected:
         cursor(c, x, y, width)
     c.put(x, y, glyph, ink)
     what, mend = 21, min(44, max(31, width // 3))
-    why = width - 2 - what - mend - 11
+    why = width - what - mend - 13
     c.put(x + 2, y, need.what, "hi b" if need.severity == "bad" else "hi", what)
-    c.put(x + 3 + what, y, need.why, "mut", why)
-    c.put(x + 4 + what + why, y, measure.age(now - need.since), "txt", 6, "r")
-    c.put(x + 12 + what + why, y, need.mend, "acc", width - 12 - what - why)
+    c.put(x + 4 + what, y, need.why, "mut", why)
+    c.put(x + 5 + what + why, y, measure.age(now - need.since), "txt", 6, "r")
+    c.put(x + 13 + what + why, y, need.mend, "acc", width - 13 - what - why)
 
 
 def vitals(board: Board, width: int) -> Canvas:
@@ -233,7 +233,8 @@ def flows(board: Board, view: BoardView, width: int, height: int) -> Canvas:
         name = f"{middle(flow.source, half)} ▸ {middle(flow.group or 'nobody', max(half + 1, 9))}"
         c.line(2, y, [(glyph, ink), (f" {name}", "txt")], width - 22)
         c.line(width - 20, y, [(measure.short_rate(flow.rate), "txt"), ("/s", "mut")], 8, "r")
-        late = "orphan" if not flow.group else measure.lag(flow.behind_ns)
+        calm = flow.behind_ns is None and flow.severity == "ok"
+        late = "orphan" if not flow.group else "level" if calm else measure.lag(flow.behind_ns)
         trend = TREND[flow.trend] if flow.behind_ns is not None else " "
         c.put(width - 11, y, f"{late} {trend}", loud(flow.severity), 11, "r")
         c.hit(2, y, width - 2, key)

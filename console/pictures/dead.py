@@ -4,8 +4,8 @@ import json
 from collections.abc import Sequence
 
 from console import measure
-from console.canvas import Canvas, Span, middle, printable
-from console.pictures.parts import heading, light, loud
+from console.canvas import Canvas, Span, middle, width_of
+from console.pictures.parts import heading, light, loud, wrap
 from console.pictures.sagas import chain, ruled_out
 from console.pictures.table import Column, Row
 from controlplane.questions import DeadGroup, DeadGroups, DeadLetter, DeadLetters
@@ -95,8 +95,8 @@ def detail(answer: DeadLetters, letter: DeadLetter | None, now: int, width: int,
         attempts = min(len(letter.attempts) + 1, max(3, height // 3))
         c.paste(event(answer, letter, left, height - attempts - 1), 2, 0)
         c.paste(tries(letter, left, attempts), 2, height - attempts)
-    c.paste(why(answer, now, width - 7 - left, height - 5), left + 5, 0)
-    c.paste(lever(answer, width - 7 - left, 4), left + 5, height - 4)
+    c.paste(why(answer, now, width - 7 - left, min(height - 5, 11)), left + 5, 0)
+    c.paste(lever(answer, width - 7 - left, 4), left + 5, min(height - 4, 12))
     return c.sealed()
 
 
@@ -121,22 +121,26 @@ def event(answer: DeadLetters, letter: DeadLetter, width: int, height: int) -> C
 def _data(c: Canvas, y: int, original: dict[str, object], raw: str) -> Canvas:
     data = original.get("data", original.get("data_base64", None if original else raw))
     c.put(0, y, f"data, {measure.size(len(raw.encode()))}", "mut")
-    for i, spans in enumerate(data_lines(data, max(c.height - y - 1, 0)), start=y + 1):
+    for i, spans in enumerate(data_lines(data, c.width, c.height - y - 1), start=y + 1):
         c.line(0, i, spans, c.width)
     return c
 
 
-def data_lines(data: object, rows: int) -> list[list[Span]]:
-    """Data as JSON with its keys in the accent, one value a line; a text keeps its own lines."""
-    if isinstance(data, str):
-        return [[(printable(line), "txt")] for line in data.splitlines()[:rows]]
-    if not isinstance(data, dict):
-        return [[(json.dumps(data, ensure_ascii=False), "txt")]][:rows]
-    lines: list[list[Span]] = [[("{", "mut")]]
-    for name, value in list(data.items())[: max(rows - 2, 0)]:
-        lines.append([(f'  "{name}"', "acc"), (": ", "mut"), (json.dumps(value, ensure_ascii=False), "txt")])
-    lines.append([("}" if len(data) <= rows - 2 else f"  and {len(data) - rows + 2} more", "mut")])
-    return lines[:rows]
+def data_lines(data: object, width: int, rows: int) -> list[list[Span]]:
+    """Data as a reader wants it: a key in the accent with its value; a long text below its key, with its own lines."""
+    lines: list[list[Span]] = []
+    for name, value in data.items() if isinstance(data, dict) else [("", data)]:
+        shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        key: list[Span] = [(f"{name} ", "acc")] if name else []
+        texts = [part for line in shown.splitlines() or [""] for part in wrap(line, width - 2, rows) or [""]]
+        if len(texts) == 1 and width_of(name) + 1 + width_of(texts[0]) <= width:
+            lines.append([*key, (texts[0], "txt")])
+        else:
+            lines += [key] if key else []
+            lines += [[("  " if key else "", ""), (text, "txt")] for text in texts]
+    if len(lines) > rows > 0:
+        lines = [*lines[: rows - 1], [(f"{len(lines) - rows + 1:,} more lines; y shows all", "mut")]]
+    return lines[: max(rows, 0)]
 
 
 def tries(letter: DeadLetter, width: int, height: int) -> Canvas:
@@ -146,9 +150,9 @@ def tries(letter: DeadLetter, width: int, height: int) -> Canvas:
     hidden = max(0, len(letter.attempts) - (height - 1))
     for y, attempt in enumerate(letter.attempts[hidden:], start=1):
         c.line(0, y, [("▲", "warn"), (f" {attempt.attempt}  {measure.clock(attempt.at)}  ", "mut")])
-        c.put(15, y, middle(attempt.member, 12), "txt")
-        c.put(27, y, measure.took(attempt.took_ns), "mut", 6, "r")
-        c.put(35, y, attempt.error, "warn", width - 35)
+        c.put(15, y, middle(attempt.member, 10), "txt")
+        c.put(26, y, measure.took(attempt.took_ns), "mut", 5, "r")
+        c.put(32, y, attempt.error, "warn", width - 32)
     return c
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from console import measure
 from console.canvas import Canvas, Span, middle
+from console.pictures.bars import fit
 from console.pictures.dead import data_lines, parsed
 from console.pictures.parts import heading, light, loud
 from console.pictures.table import Column, Row
@@ -49,7 +50,7 @@ def volume(answer: Events | None, width: int) -> Canvas:
     if not bars or every <= 0:
         c.put(9, 2, "–", "mut")
         return c
-    shown = [bars[i * len(bars) // room] for i in range(room)]
+    shown = fit(bars, room)
     peak = max(bar.events for bar in shown) or 1
     c.put(2, 1, measure.short_rate(peak / every), "mut", 6, "r")
     c.put(2, 2, "0", "mut", 6, "r")
@@ -67,7 +68,7 @@ def volume(answer: Events | None, width: int) -> Canvas:
 def _volume_ticks(c: Canvas, shown: Sequence[Bar], room: int) -> None:
     incident = next((i for i, bar in enumerate(shown) if bar.incident), None)
     for i in range(0, room - 12, max(room // 3, 10)):
-        if incident is None or abs(incident - i) > 24:
+        if incident is None or not -30 < incident - i < 7:
             c.put(9 + i, 3, f"╵{measure.clock(shown[i].at)[:5]}", "mut")
     if incident is not None:
         bar = shown[incident]
@@ -122,12 +123,13 @@ def event(answer: EventDetail, width: int, height: int) -> Canvas:
         if y >= height - 2:
             break
         c.put(0, y, name, "mut")
-        c.put(11, y, value, "txt", width - 11)
+        c.put(11, y, middle(value, max(width - 11, 3)), "txt", width - 11)
         y += 1
     original = parsed(answer.event)
-    for spans in data_lines(original.get("data"), max(height - y, 0)):
-        c.line(0, y, spans, width)
-        y += 1
+    if original.get("data") not in (None, "", {}) and y < height - 1:
+        c.put(0, y + 1, "data", "mut")
+        for at, spans in enumerate(data_lines(original["data"], width, height - y - 2), start=y + 2):
+            c.line(0, at, spans, width)
     return c
 
 

@@ -212,7 +212,8 @@ def why(flow: FlowRow, width: int, height: int) -> Canvas:
         facts.append(f"append to ack p50 {measure.took(flow.p50_ns)}, p99 {measure.took(flow.p99_ns)}")
     if flow.eta_ns is not None:
         facts.append("never level at these rates" if flow.eta_ns < 0 else f"level in about {eta(flow)}")
-    c.put(4, y, "; ".join(facts), "mut", room - 2)
+    y = paragraph(c, 4, y, room - 2, 2, "; ".join(facts), "mut")
     if flow.mend:
-        commands(c, 2, y + 2, room, [flow.mend], height - y - 2)
+        y -= 1 if y + 1 >= height else 0
+        commands(c, 2, y + 1, room, [flow.mend], height - y - 1)
     return c

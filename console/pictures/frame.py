@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from console import measure
 from console.canvas import Canvas, Span
 from console.palette import context_role
+from console.pictures.bars import fit
 from console.pictures.parts import HEALTH, LIGHT, light
 from controlplane.questions import Bar, Board
 
@@ -91,7 +92,8 @@ def banner(scene: Scene, width: int) -> Canvas:
     c = Canvas(width, 1)
     c.fill(2, 0, width - 4, "wbg")
     silent = measure.age((scene.silent_s or 0) * measure.SECOND)
-    left: list[Span] = [(f"◌ control plane silent for {silent}", "warn b")]
+    word = f"control plane silent for {silent}" if scene.now else "no answer yet"
+    left: list[Span] = [(f"◌ {word}", "warn b")]
     if scene.now:
         left.append((f"  this is {measure.clock(scene.now)}", "txt"))
         if width >= WIDE:
@@ -101,7 +103,7 @@ def banner(scene: Scene, width: int) -> Canvas:
     due = f"try {scene.tries + 1} in {scene.retry_in_s} s" if scene.retry_in_s > 0 else f"try {scene.tries + 1}"
     right: list[Span] = [(f"  {due}  ", "txt"), ("ctrl+r", "acc b"), (" now", "txt")]
     if width >= WIDE:
-        right.append(("  signalbox doctor", "acc"))
+        right.append(("  doctor", "acc"))
     c.line(3, 0, left, width - 7 - sum(len(text) for text, _ in right))
     c.right(width - 3, 0, *right)
     return c.sealed()
@@ -123,53 +125,49 @@ def timebar(scene: Scene, width: int) -> Canvas:
         word, ink, below = "● LIVE", "hi b", f"at {measure.count(scene.position)}"
     c.line(1, 0, [(word[0], "ok b" if word[0] == "●" else ink), (f"{word[1:]} {measure.clock(scene.now)}", ink)])
     c.put(3, 1, below, "mut")
-    bars = scene.board.timeline if scene.board is not None else []
     x0, room = 20, bars_of(width)
+    bars = fit(scene.board.timeline if scene.board is not None else [], room)
     _volume(c, x0, room, bars)
     if c.height > 1 and bars:
-        flags = _flags(room, bars)
-        _ticks(c, x0, room, bars, flags)
-        c.right(x0 + room - 6, 1, (f"{measure.clock(scene.now)[:5]} UTC", "mut"))
+        flags = _flags(bars)
+        _ticks(c, x0, bars, flags)
+        if not any(room - 16 <= flag < room - 6 for flag in flags):
+            c.right(x0 + room - 6, 1, (f"{measure.clock(scene.now)[:5]} UTC", "mut"))
         for i, (glyph, ink) in flags.items():
             c.put(x0 + i, 1, glyph, ink)
     return c.sealed()
 
 
-def _bar_at(i: int, room: int, bars: Sequence[Bar]) -> Bar:
-    return bars[min(len(bars) - 1, i * len(bars) // room)]
-
-
 def _volume(c: Canvas, x0: int, room: int, bars: Sequence[Bar]) -> None:
-    peak = max((bar.events for bar in bars), default=0)
-    for i in range(room):
-        if not bars or _bar_at(i, room, bars).events == 0:
-            bar = _bar_at(i, room, bars) if bars else None
-            calm = bar is None or bar.severity in ("ok", "unknown")
-            c.put(x0 + i, 0, "·" if calm else "▁", "ln" if calm or bar is None else light(bar.severity)[1])
-            continue
-        bar = _bar_at(i, room, bars)
-        level = max(0, min(5, round(bar.events / peak * 5)))
-        c.put(x0 + i, 0, measure.EIGHTHS[level], "fnt" if bar.severity in ("ok", "unknown") else light(bar.severity)[1])
+    c.repeat(x0, 0, room if not bars else 0, "·", "ln")
+    peak = max((bar.events for bar in bars), default=0) or 1
+    for i, bar in enumerate(bars):
+        calm = bar.severity in ("ok", "unknown")
+        if bar.events == 0:
+            c.put(x0 + i, 0, "·" if calm else "▁", "ln" if calm else light(bar.severity)[1])
+        else:
+            level = max(0, min(5, round(bar.events / peak * 5)))
+            c.put(x0 + i, 0, measure.EIGHTHS[level], "fnt" if calm else light(bar.severity)[1])
 
 
-def _ticks(c: Canvas, x0: int, room: int, bars: Sequence[Bar], flags: Collection[int]) -> None:
+def _ticks(c: Canvas, x0: int, bars: Sequence[Bar], flags: Collection[int]) -> None:
     """Clock times under the bars; seconds are shown where a tick is less than two minutes from the next."""
     step = 18
-    span = _bar_at(min(step, room - 1), room, bars).at - bars[0].at
-    for i in range(2, room - 24, step):
-        text = measure.clock(_bar_at(i, room, bars).at)
+    span = bars[min(step, len(bars) - 1)].at - bars[0].at
+    for i in range(2, len(bars) - 24, step):
+        text = measure.clock(bars[i].at)
         text = f"╵{text if span < 2 * measure.MINUTE else text[:5]}"
-        c.put(x0 + i, 1, "╵" if any(i <= flag <= i + len(text) for flag in flags) else text, "mut")
+        if not any(i <= flag <= i + len(text) for flag in flags):
+            c.put(x0 + i, 1, text, "mut")
 
 
-def _flags(room: int, bars: Sequence[Bar]) -> dict[int, tuple[str, str]]:
+def _flags(bars: Sequence[Bar]) -> dict[int, tuple[str, str]]:
     """Where an incident begins: glyph and ink by column."""
     before, flags = "", {}
-    for i in range(room):
-        bar = _bar_at(i, room, bars)
+    for i, bar in enumerate(bars):
         if bar.incident and bar.incident != before:
             flags[i] = light(bar.severity if bar.severity != "ok" else "warn")
-        before = bar.incident
+        before = bar.incident or before
     return flags
 
 

@@ -23,8 +23,11 @@ def picture(health: Health, now: int, selected: int, width: int, height: int) ->
         c.line(4, y, [("●", "okd"), ("  all well: nothing costs a point", "txt")], left)
     else:
         c.line(4, y, [("●", "okd"), ("   0  ", "mut"), ("all else is well", "mut")], left)
+    below = y + 3
+    if width >= 100 and height - below >= 8 and len(health.recent) > 1:
+        _course(c, health, below, width - 4, height - below)
     if width >= 100:
-        _recommended(c, health, left + 5, width - 7 - left, height)
+        _recommended(c, health, left + 5, width - 7 - left, min(height, below))
     elif 0 <= selected < len(health.penalties):
         need = health.penalties[selected]
         c.put(2, y + 2, need.why, "txt", width - 4)
@@ -40,13 +43,6 @@ def _score(c: Canvas, health: Health, width: int) -> None:
     c.put(x, 1, "of 100", "mut")
     c.put(x, 2, health.state, f"{ink} b")
     c.put(x, 3, "no data" if health.was is None else f"was {health.was} five minutes ago", "mut")
-    recent = health.recent[-min(24, max(width - 34, 1)) :]
-    for i, score in enumerate(recent):
-        step = "bad" if score < 70 else "warn" if score < 90 else "okd"
-        at = 2 + width - len(recent) + i
-        c.put(at, 2, measure.EIGHTHS[max(0, min(6, score * 7 // 100))], step)
-    if recent:
-        c.right(2 + width, 1, ("lately", "mut"))
 
 
 def _penalty(c: Canvas, y: int, need: Need, now: int, most: int, width: int, selected: bool) -> None:
@@ -78,3 +74,28 @@ def _recommended(c: Canvas, health: Health, x: int, width: int, height: int) -> 
         c.line(
             x, y, [("with the first: ", "mut"), (str(best), "ok b"), ("   with all: ", "mut"), ("100", "ok b")], width
         )
+
+
+def _course(c: Canvas, health: Health, top: int, width: int, height: int) -> None:
+    """The score's recent course as one line; OK ends at 90, WARNING at 70."""
+    heading(c, 2, top, width, "COURSE", "the score lately; OK from 90, WARNING from 70")
+    rows, x0, room = height - 2, 8, width - 8
+
+    def row_of(score: int) -> int:
+        return top + 1 + round((rows - 1) * (100 - max(0, min(score, 100))) / 100)
+
+    for mark in (100, 90, 70, 0):
+        c.put(2, row_of(mark), str(mark), "mut", 4, "r")
+        c.repeat(x0, row_of(mark), room, "┈", "ln")
+    before = row_of(health.recent[0])
+    for i in range(room):
+        score = health.recent[i * len(health.recent) // room]
+        y, ink = row_of(score), "bad" if score < 70 else "warn" if score < 90 else "okd"
+        if y == before:
+            c.put(x0 + i, y, "─", ink)
+            continue
+        for between in range(min(y, before) + 1, max(y, before)):
+            c.put(x0 + i, between, "│", ink)
+        c.put(x0 + i, before, "╮" if y > before else "╯", ink)
+        c.put(x0 + i, y, "╰" if y > before else "╭", ink)
+        before = y

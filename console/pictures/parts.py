@@ -62,7 +62,7 @@ def cursor(c: Canvas, x: int, y: int, width: int) -> None:
 def wrap(text: str, width: int, lines: int) -> list[str]:
     """Text broken at spaces into at most `lines` lines; the last one keeps what is left, to be cut where it is put."""
     out: list[str] = []
-    rest = text.strip()
+    rest = text.rstrip()
     while rest and len(out) < lines:
         shown = cells(rest)
         if len(shown) <= width or len(out) == lines - 1:

@@ -9,8 +9,8 @@ from console.pictures.table import Column, Row
 from controlplane.questions import Link, Saga, SagaRow, Sagas, SagaStep
 
 COLUMNS = (
-    Column("", 1), Column("saga", 14), Column("last step", 21), Column("by", 14, "l", 3), Column("step", 4, "r", 4),
-    Column("for", 7, "r"), Column("typical", 7, "r", 2), Column("×p95", 5, "r", 2), Column("why", 0, "l", 2),
+    Column("", 1), Column("saga", 14), Column("last step", 21), Column("by", 14, "l", 4), Column("step", 4, "r", 4),
+    Column("for", 7, "r"), Column("typical", 7, "r", 3), Column("×p95", 5, "r", 2), Column("why", 0),
 )  # fmt: skip
 SORTS = (("worst", None), ("waiting", 5), ("steps", 4), ("saga", 1), ("last step", 2))
 STATES = ("open", "stuck", "finished", "failed", "all")
@@ -76,7 +76,7 @@ def steps(saga: Saga, now: int, width: int, height: int) -> Canvas:
         last = step is saga.steps[-1] and row.state == "open"
         severity = row.severity if last else "warn" if step.failed else "ok"
         glyph, ink = light(severity) if severity != "ok" else ("◐" if last else "●", "acc" if last else "okd")
-        name = max(16, width - 44)
+        name = max(16, width - 38)
         c.line(2, y, [(glyph, ink), (f" {middle(step.type, name)}", "hi b" if last else "txt")], name + 2)
         c.put(5 + name, y, middle(step.source, 12), "mut")
         c.put(18 + name, y, measure.age(step.took_ns), loud(severity) if severity != "ok" else "txt", 6, "r")

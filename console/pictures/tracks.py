@@ -191,7 +191,7 @@ def _behind(c: Canvas, y: int, at: Places, p: PartitionStatus) -> None:
     draining = p.trend == "draining" and bool(p.behind_ns)
     ink = "warn" if growing else "txt" if draining else "mut"
     c.put(2 + at.group, y, middle(p.slowest_group, 9 if at.wide else 8), ink)
-    late = "level" if p.behind_ns is None else measure.lag(p.behind_ns)
+    late = ("level" if p.rate else "idle") if p.behind_ns is None else measure.lag(p.behind_ns)
     trend = TREND[p.trend] if p.behind_ns is not None else " "
     if at.wide:
         c.right(c.width - 2, y, (f"{late} ", f"{ink} b" if growing else ink), (trend, ink))

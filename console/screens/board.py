@@ -11,7 +11,7 @@ from console.canvas import Canvas
 from console.pictures import board as board_picture
 from console.pictures import frame
 from console.pictures.board import BoardView, targets
-from console.pictures.parts import heading
+from console.pictures.parts import heading, paragraph
 from console.screens.box import Box
 from console.widgets.paint import Paint
 from controlplane.questions import Board, Need
@@ -37,7 +37,7 @@ class BoardScreen(Box):
         """The body, from the newest answer."""
         board = self.shell.model.board
         if board is None:
-            return _waiting(width, height)
+            return _waiting(self.shell.scene().why, width, height)
         return board_picture.picture(board, self.shell.model.now, BoardView(self.target, self.trains), width, height)
 
     def refreshed(self) -> None:
@@ -164,13 +164,17 @@ def noun_of(need: Need) -> str:
     return {"flow": "flows", "group": "flows", "event": "events"}.get(noun[0], "health")
 
 
-def _waiting(width: int, height: int) -> Canvas:
+def _waiting(why: str, width: int, height: int) -> Canvas:
     """The headings at once, and no value before there is one."""
     c = Canvas(width, height)
     heading(c, 2, 0, 17, "SCORE")
     c.put(2, 1, "–", "mut")
     heading(c, 22, 0, width - 24, "NEEDS YOU")
-    c.put(22, 1, "–", "mut")
+    if why:
+        c.put(22, 1, "◌", "warn")
+        paragraph(c, 24, 1, width - 26, 4, why)
+    else:
+        c.put(22, 1, "–", "mut")
     heading(c, 2, 10, width - 4, "TRACKS")
     c.put(2, 11, "–", "mut")
     return c

@@ -48,6 +48,7 @@ class Box(Screen[None]):
     Box.-tiny > #tiny { display: block; }
     """
     notice = ""
+    _faded = False
 
     @property
     def shell(self) -> Shell:
@@ -106,6 +107,10 @@ class Box(Screen[None]):
         """Take over what the model holds, then paint what differs."""
         if self.is_mounted and self.size:
             self.refreshed()
+            if self._faded != self.shell.faded:  # every colour changes, though no cell does
+                self._faded = self.shell.faded
+                for widget in self.walk_children():
+                    widget.refresh()
             for paint in self.query(Paint):
                 if paint.display and paint.size:
                     paint.repaint()

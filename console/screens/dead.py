@@ -93,6 +93,7 @@ class LettersScreen(TableScreen):
     COLUMNS: ClassVar[tuple[Column, ...]] = picture.LETTER_COLUMNS
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = (("newest", None),)
     PREVIEW_MIN: ClassVar[int] = 18
+    PREVIEW_SMALL: ClassVar[int] = 11
 
     def __init__(self, target: str) -> None:
         super().__init__()
@@ -114,6 +115,9 @@ class LettersScreen(TableScreen):
     def rows(self) -> list[Row] | None:
         letters = self._letters()
         return None if letters is None else picture.letter_rows(letters, self.shell.model.now)
+
+    def _in_order(self, rows: Sequence[Row]) -> list[Row]:
+        return list(rows)  # newest first, whatever became of them
 
     def letter(self) -> DeadLetter | None:
         """The letter under the cursor."""

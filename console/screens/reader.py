@@ -69,7 +69,7 @@ class Reader(ModalScreen[None]):
         Binding("g,home", "scroll(-1000000)", show=False),
         Binding("G,end", "scroll(1000000)", show=False),
     ]
-    DEFAULT_CSS = "Reader { align: center middle; background: transparent; } Reader Paint { width: 90%; }"
+    DEFAULT_CSS = "Reader { align: center middle; background: $background 60%; } Reader Paint { width: 90%; }"
 
     def __init__(self, title: str, note: str, lines: Sequence[Line]) -> None:
         super().__init__()

@@ -36,7 +36,7 @@ class RedriveDialogue(ModalScreen[None]):
         Binding("pageup,up", "scroll(-1)", show=False),
     ]
     DEFAULT_CSS = """
-    RedriveDialogue { align: center middle; background: transparent; }
+    RedriveDialogue { align: center middle; background: $background 60%; }
     RedriveDialogue Vertical { width: 84%; height: 80%; max-height: 26; background: $surface; }
     RedriveDialogue Input { height: 1; border: none; padding: 0 3; background: $panel; }
     RedriveDialogue Input:focus { border: none; }

@@ -19,6 +19,10 @@ class Shell(Protocol):
     model: Model
     context: str
 
+    @property
+    def faded(self) -> bool:
+        """Is what is shown old?"""
+
     def scene(self) -> Scene:
         """What the frame is drawn from."""
 

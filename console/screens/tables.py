@@ -36,6 +36,8 @@ class TableScreen(Box):
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = (("worst", None),)
     SLOT: ClassVar[str] = ""
     PREVIEW_MIN: ClassVar[int] = 9
+    PREVIEW_SMALL: ClassVar[int] = 9
+    """Where there are few rows a preview may stand below even in a small window, if it has so many."""
     FOLLOW: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -122,7 +124,7 @@ class TableScreen(Box):
         if not self.grid.rows:
             height = 1
         elif room < PREVIEW_HEIGHT_MIN and self.PREVIEW_MIN > 8:
-            height = room
+            height = needed if needed <= room - self.PREVIEW_SMALL else room
         else:
             height = max(2, min(needed, max(room - self.PREVIEW_MIN, room * 9 // 20)))
         self.grid.styles.height = height

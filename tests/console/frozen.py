@@ -5,8 +5,6 @@ b4 lags, so p07 has one in-sync replica of two and refuses), `calm` (three broke
 fleet without an event) and `silent` (nothing answers at all).
 """
 
-
-
 from collections.abc import Callable
 
 from controlplane.questions import (

@@ -41,7 +41,7 @@ JOBS: Jobs = {
     "board-safe": ("trouble", "", (120, 36), "safe"),
     "board-contrast": ("trouble", "", (120, 36), "contrast"),
     "board-mono": ("trouble", "", (120, 36), "mono"),
-    "board-track": ("trouble", "tab,tab,j,j,j,j,j,j,j", (120, 36), "dark"),
+    "board-track": ("trouble", "tab,j,j,j,j,j,j,j", (120, 36), "dark"),
     "flows": ("trouble", "2,j", (120, 36), "dark"),
     "flows-80x24": ("trouble", "2,j", (80, 24), "dark"),
     "sagas": ("trouble", "3,j,space,space,space,g", (120, 36), "dark"),

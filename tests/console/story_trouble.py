@@ -121,7 +121,7 @@ def detail() -> Saga:
     told = [("order.report.requested", "shop", 2), ("task.plan.requested", "planner", 6), ("search.requested", "planner", 9),
             ("search.hit.ranked", "search", 18), ("page.read", "websurfer", 100), ("task.outline.completed", "planner", 9),
             ("approval.granted", "op1", 164), ("task.code.requested", "planner", 401)]  # fmt: skip
-    steps, time = [], at("03:01:02")
+    steps, time = [], at("03:00:55")
     for i, (type_, source, took) in enumerate(told):
         took_ns = took * S if i < len(told) - 1 else NOW - time
         steps.append(SagaStep(1_180_000 + i * 931, f"019a8c1e-77b2-7c21-9a40-5f1e0c3d2b{i:02x}", type_, source, time, took_ns, 7,
@@ -134,7 +134,7 @@ def detail() -> Saga:
         Link("no dead letter", ruled_out=True), Link("request not expired", ruled_out=True),
     ]  # fmt: skip
     row = sagas()[0]
-    row.started, row.steps = at("03:01:02"), len(steps)
+    row.started, row.steps = at("03:00:55"), len(steps)
     return Saga(row, steps, why, [MOVE, "saga show report-4711"])
 
 
@@ -190,6 +190,14 @@ def events() -> list[EventRow]:
         out.append(EventRow(POSITION - i, f"019a8c1e-{i:04x}-7c21-9a40-5f1e0c3d2b11", type_, source, subject, when, when, when, p, offset,
                             size, severity, to))  # type: ignore[arg-type]  # fmt: skip
     return out
+
+
+def request() -> str:
+    """The event that report-4711 waits after."""
+    row = events()[4]
+    return json.dumps({"specversion": "1.0", "id": row.id, "type": row.type, "source": "agent/planner", "subject": row.subject, "priority": "high",
+                       "correlationid": "report-4711", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                       "data": {"language": "python", "code": "def rank(rows):\n    return sorted(rows, key=score)", "budget": {"tokens": 41050}}})  # fmt: skip
 
 
 def causes() -> list[EventRow]:
