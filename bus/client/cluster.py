@@ -191,7 +191,7 @@ class Cluster:
             del self._connections[connection.url]
         dial = self._dials.setdefault(connection.url, _Dial())
         if connection.welcome is not None and lost.code == "closing":
-            dial.wait_ms = limits.REDIAL_MS_MAX
+            dial.wait_ms = limits.REFRESH_MS
         self._back_off(dial, lost.why)
         self._want_refresh()
         self.changed()

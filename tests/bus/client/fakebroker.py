@@ -1,4 +1,4 @@
-"""Brokers that do as they are told: each a ROUTER in a thread, all over one log in memory, to drive clients into faults.
+"""Brokers that do as they are told: each a ROUTER in a thread, all over one log in memory.
 
 `FakeFleet.faults` is a list of one-shot faults; a broker takes the first that fits the verb it has just received:
 

@@ -38,9 +38,9 @@ def stored(fake: FakeFleet) -> dict[tuple[int, int], str]:
 async def move(fake: FakeFleet, fleet: bus.Fleet, *leaders: str) -> None:
     """Give the partitions other leaders, and wait until the client has heard of it."""
     fake.move(list(leaders))
-    async with asyncio.timeout(10):
-        while fleet.topology.version < fake.version:
-            await asyncio.sleep(0.001)
+    deadline = asyncio.get_running_loop().time() + 10
+    while fleet.topology.version < fake.version:
+        assert await fleet.cluster.change(deadline)
 
 
 def check(fake: FakeFleet, receipts: list[bus.Receipt]) -> None:
