@@ -1,0 +1,173 @@
+"""Multipart frames and the one table of verbs. Pure: bytes in, structs out; the verbs stand in the files beside.
+
+A message is one ZeroMQ multipart: `[head, blob, blob, ...]`. The head is `MAGIC` + MessagePack of
+`(session, sequence, message)`; the blobs are records or batch bodies that the message names by order. `session` is a
+random 63-bit number chosen by the opener; `sequence` counts from 0 in each direction.
+
+| who says it | messages |
+|---|---|
+| opener, listener | Hello, Welcome, Bye, Ping, Pong |
+| publisher | Publish -> Published |
+| reader | Watch -> Records ..., Credit, Unwatch; Describe -> Described |
+| group member | Join -> Joined, Deliver ..., Settle -> Settled, Credit, Leave |
+| plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology to all, Sample -> Sampled; Halt |
+| leader, follower | Ship -> Shipped, AskEpochEnd -> EpochEnd |
+| anyone | Fault answers a request that failed |
+"""
+
+from typing import Any
+
+import msgspec
+
+from bus import limits
+from bus.errors import ProtocolError
+from bus.wire.base import Message, Node, Seat, Topology
+from bus.wire.control import (
+    Answered,
+    Claim,
+    Claimed,
+    GroupSample,
+    Halt,
+    Offer,
+    Place,
+    Placed,
+    ReplicaSample,
+    Sample,
+    Sampled,
+    Spread,
+)
+from bus.wire.greeting import Bye, Fault, Hello, Ping, Pong, Welcome
+from bus.wire.groups import Deliver, GroupSettings, Join, Joined, Leave, Settle, Settled, Settlement
+from bus.wire.publishing import Outcome, Publish, Published, Section
+from bus.wire.reading import Credit, Describe, Described, Extent, Records, Unwatch, Watch
+from bus.wire.replication import AskEpochEnd, EpochEnd, Ship, Shipped
+
+__all__ = [
+    "MAGIC",
+    "PROTOCOL_MAX",
+    "PROTOCOL_MIN",
+    "Answered",
+    "AnyMessage",
+    "AskEpochEnd",
+    "Bye",
+    "Claim",
+    "Claimed",
+    "Credit",
+    "Deliver",
+    "Describe",
+    "Described",
+    "EpochEnd",
+    "Extent",
+    "Fault",
+    "Frame",
+    "GroupSample",
+    "GroupSettings",
+    "Halt",
+    "Hello",
+    "Join",
+    "Joined",
+    "Leave",
+    "Message",
+    "Node",
+    "Offer",
+    "Outcome",
+    "Ping",
+    "Place",
+    "Placed",
+    "Pong",
+    "Publish",
+    "Published",
+    "Records",
+    "ReplicaSample",
+    "Sample",
+    "Sampled",
+    "Seat",
+    "Section",
+    "Settle",
+    "Settled",
+    "Settlement",
+    "Ship",
+    "Shipped",
+    "Spread",
+    "Topology",
+    "Unwatch",
+    "Watch",
+    "Welcome",
+    "decode",
+    "encode",
+]
+
+MAGIC = b"SB1"
+PROTOCOL_MIN = 1
+PROTOCOL_MAX = 1
+
+AnyMessage = (
+    Hello
+    | Welcome
+    | Bye
+    | Ping
+    | Pong
+    | Fault
+    | Publish
+    | Published
+    | Describe
+    | Described
+    | Watch
+    | Records
+    | Credit
+    | Unwatch
+    | Join
+    | Joined
+    | Deliver
+    | Settle
+    | Settled
+    | Leave
+    | Claim
+    | Claimed
+    | Offer
+    | Answered
+    | Place
+    | Placed
+    | Spread
+    | Topology
+    | Sample
+    | Sampled
+    | Halt
+    | Ship
+    | Shipped
+    | AskEpochEnd
+    | EpochEnd
+)
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True):
+    """The head of a multipart message."""
+
+    session: int
+    sequence: int
+    message: AnyMessage
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Frame)
+
+
+def encode(session: int, sequence: int, message: Message, blobs: "list[bytes] | tuple[bytes, ...]" = ()) -> list[bytes]:
+    """The multipart frames of one message."""
+    return [MAGIC + _encoder.encode((session, sequence, message)), *blobs]
+
+
+def decode(parts: list[bytes]) -> tuple[Frame, list[bytes]]:
+    """Frame and blobs of a multipart message; raises `ProtocolError` on anything else, whatever it is."""
+    if not parts or len(parts) > limits.FRAME_PARTS_MAX:
+        raise ProtocolError(f"a message of {len(parts)} parts; 1 to {limits.FRAME_PARTS_MAX} are legal")
+    head = parts[0]
+    if head[:3] != MAGIC:
+        raise ProtocolError(f"not a Signalbox frame: it begins with {bytes(head[:3])!r}, not {MAGIC!r}")
+    if sum(map(len, parts)) > limits.FRAME_BYTES_MAX:
+        raise ProtocolError(f"a message of over {limits.FRAME_BYTES_MAX} bytes")
+    try:
+        frame: Any = _decoder.decode(memoryview(head)[3:])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ProtocolError(f"malformed head: {error}") from error
+    return frame, parts[1:]

@@ -1,0 +1,49 @@
+"""What every verb is made of, and the topology: who leads what, where."""
+
+import msgspec
+
+
+class Message(msgspec.Struct, array_like=True, tag=True, frozen=True):
+    """The base of every verb. Structs are arrays on the wire: fields may be added at the end, never moved."""
+
+
+class Node(msgspec.Struct, array_like=True, frozen=True):
+    """A broker as others know it. `store` is the uuid of its store: another store is another replica."""
+
+    id: str
+    url: str
+    store: str
+    up: bool = True
+
+
+class Seat(msgspec.Struct, array_like=True, frozen=True):
+    """One partition's placement. `leader` is "" while nobody leads; `replicas` are broker ids, preferred leader first.
+
+    `stores` has the uuid of each replica's store, in the order of `replicas`: a replica is (broker, store), and a
+    broker that comes with another store is a new replica without a vote. "" or a missing entry accepts any store.
+    """
+
+    partition: int
+    epoch: int
+    leader: str
+    replicas: list[str]
+    write_quorum: int
+    stores: list[str] = []
+
+    def votes(self, broker: str, store: str) -> bool:
+        """Whether this replica counts, in the write quorum as in elections."""
+        if broker not in self.replicas:
+            return False
+        at = self.replicas.index(broker)
+        return at >= len(self.stores) or self.stores[at] in ("", store)
+
+
+class Topology(Message, frozen=True):
+    """Who leads what. `version` only grows (the journal position it was decided at); receivers ignore older ones."""
+
+    version: int
+    fleet: str
+    slots: int
+    nodes: list[Node]
+    seats: list[Seat]
+    plane_url: str = ""

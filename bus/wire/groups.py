@@ -1,0 +1,78 @@
+"""Sharing work in a group: deliveries and what became of them."""
+
+import msgspec
+
+from bus.wire.base import Message
+
+
+class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
+    """What a group is; all members must agree. `start`: ns instant, or -1 for the earliest event kept.
+
+    `order`: none. Durations in milliseconds.
+    """
+
+    pattern: str
+    start: int
+    ack_wait_ms: int
+    max_deliver: int
+    order: str = "none"
+
+
+class Join(Message, frozen=True):
+    """Become a member of a group at one partition's leader. `start` of the settings counts only for the first member.
+
+    `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new
+    takes its word for it, and does not deliver it to others.
+    """
+
+    subscription: int
+    group: str
+    partition: int
+    member: str
+    settings: GroupSettings
+    credit: int
+    holds: dict[int, int] = {}
+
+
+class Joined(Message, frozen=True):
+    subscription: int
+    group: str
+    partition: int
+    floor: int
+
+
+class Deliver(Message, frozen=True):
+    """Events for a member: one record (blob 0), the rows of it that are meant, and the attempt of each."""
+
+    subscription: int
+    partition: int
+    rows: list[int]
+    attempts: list[int]
+
+
+class Settlement(msgspec.Struct, array_like=True, frozen=True):
+    """`verdict`: ack, nack, terminate. `delay_ms` and `error` for nack, `error` for terminate."""
+
+    offset: int
+    attempt: int
+    verdict: str
+    delay_ms: int = 0
+    error: str = ""
+
+
+class Settle(Message, frozen=True):
+    request: int
+    subscription: int
+    partition: int
+    items: list[Settlement]
+
+
+class Settled(Message, frozen=True):
+    """Offsets whose settlement was refused as stale, with why; the others are durable."""
+
+    request: int
+    stale: dict[int, str]
+
+
+class Leave(Message, frozen=True):
+    subscription: int

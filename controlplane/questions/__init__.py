@@ -1,0 +1,208 @@
+"""What a console may ask the control plane, and the answers: the only thing `console/` imports from here.
+
+One question is one struct; its answer is one struct; both are listed in `Question` and `Body` and travel
+as MessagePack. Instants and durations are integer nanoseconds (instants since 1970, UTC); `0` and `None`
+say "not known", as each field's comment has it. Rates are events per second. Every answer holds at one
+journal position, named in the `Told` around it.
+
+On the socket: request `[MAGIC, request id, question]`, reply `[MAGIC, request id, told]`. A long piece of work
+replies any number of `Progress` bodies under the same request id before its answer.
+"""
+
+import msgspec
+
+from controlplane.questions.pages import (
+    Ask,
+    AskAt,
+    AskBoard,
+    AskDeadGroups,
+    AskDeadLetters,
+    AskEvent,
+    AskEvents,
+    AskExport,
+    AskFlows,
+    AskHealth,
+    AskSaga,
+    AskSagas,
+    AskStatus,
+    AskVerify,
+    Board,
+    DeadGroups,
+    DeadLetters,
+    Down,
+    EventDetail,
+    Events,
+    Exported,
+    Flows,
+    Health,
+    Past,
+    Progress,
+    Redrive,
+    Redriven,
+    Refusal,
+    Reply,
+    Saga,
+    Sagas,
+    Status,
+    Stopping,
+    Verified,
+    Vital,
+)
+from controlplane.questions.parts import (
+    Bar,
+    BrokerStatus,
+    Counts,
+    DeadAttempt,
+    DeadGroup,
+    DeadLetter,
+    EventRow,
+    FlowRow,
+    Happening,
+    HealthState,
+    Link,
+    Need,
+    PartitionStatus,
+    PlaneStatus,
+    ReplicaStatus,
+    SagaRow,
+    SagaStep,
+    Severity,
+    Trend,
+)
+
+__all__ = [
+    "MAGIC",
+    "SCHEMA",
+    "Ask",
+    "AskAt",
+    "AskBoard",
+    "AskDeadGroups",
+    "AskDeadLetters",
+    "AskEvent",
+    "AskEvents",
+    "AskExport",
+    "AskFlows",
+    "AskHealth",
+    "AskSaga",
+    "AskSagas",
+    "AskStatus",
+    "AskVerify",
+    "Bar",
+    "Board",
+    "Body",
+    "BrokerStatus",
+    "Counts",
+    "DeadAttempt",
+    "DeadGroup",
+    "DeadGroups",
+    "DeadLetter",
+    "DeadLetters",
+    "Down",
+    "EventDetail",
+    "EventRow",
+    "Events",
+    "Exported",
+    "FlowRow",
+    "Flows",
+    "Happening",
+    "Health",
+    "HealthState",
+    "Link",
+    "Need",
+    "PartitionStatus",
+    "Past",
+    "PlaneStatus",
+    "Progress",
+    "Question",
+    "Redrive",
+    "Redriven",
+    "Refusal",
+    "ReplicaStatus",
+    "Reply",
+    "Saga",
+    "SagaRow",
+    "SagaStep",
+    "Sagas",
+    "Severity",
+    "Status",
+    "Stopping",
+    "Told",
+    "Trend",
+    "Verified",
+    "Vital",
+    "decode_question",
+    "decode_told",
+    "encode",
+]
+
+MAGIC = b"SQ1"
+SCHEMA = 1
+"""Version of every JSON shape, printed by the CLI as `schema`."""
+
+Question = (
+    AskStatus
+    | AskBoard
+    | AskFlows
+    | AskSagas
+    | AskSaga
+    | AskDeadGroups
+    | AskDeadLetters
+    | Redrive
+    | AskHealth
+    | AskEvents
+    | AskEvent
+    | AskExport
+    | AskVerify
+    | AskAt
+    | Down
+)
+Body = (
+    Status
+    | Board
+    | Flows
+    | Sagas
+    | Saga
+    | DeadGroups
+    | DeadLetters
+    | Redriven
+    | Health
+    | Events
+    | EventDetail
+    | Exported
+    | Verified
+    | Past
+    | Stopping
+    | Progress
+    | Refusal
+)
+
+
+class Told(msgspec.Struct):
+    """An answer and where it holds. `recorded` is the plane's clock there: the *now* that ages are counted from."""
+
+    position: int
+    recorded: int
+    body: Body
+    rebuilding: bool = False
+
+
+_encoder = msgspec.msgpack.Encoder()
+_question = msgspec.msgpack.Decoder(Question)
+_told = msgspec.msgpack.Decoder(Told)
+
+
+def encode(message: Question | Told) -> bytes:
+    """A question or an answer as MessagePack."""
+    return _encoder.encode(message)
+
+
+def decode_question(data: bytes) -> Question:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than a question."""
+    question: Question = _question.decode(data)
+    return question
+
+
+def decode_told(data: bytes) -> Told:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than an answer."""
+    told: Told = _told.decode(data)
+    return told
