@@ -353,7 +353,7 @@ AnyIntent = StartBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 UPCASTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Old tag -> old map to the present map (which has the present `type`). Old facts are read through it, forever."""
 
-_encoder = msgspec.msgpack.Encoder(order="deterministic")
+_encoder = msgspec.msgpack.Encoder()
 _fact = msgspec.msgpack.Decoder(AnyFact)
 _intent = msgspec.msgpack.Decoder(AnyIntent)
 
@@ -364,7 +364,7 @@ def kind_of(fact: Fact | Intent) -> str:
 
 
 def encode_fact(fact: Fact) -> bytes:
-    """The one byte form of a fact: equal facts give equal bytes."""
+    """A fact's byte form. What was decoded from it gives the same bytes again, maps in their order included."""
     return _encoder.encode(fact)
 
 

@@ -102,3 +102,31 @@ SAMPLE_MS = 1_000
 """How often brokers are asked for their figures."""
 SAMPLE_IDLE_MS = 4_000
 """How often an unchanged broker's sample is journaled, as a sign of life; well below BROKER_SILENT_MS_MAX."""
+RECORDER_RETRY_MS = 500
+"""After the recorder failed it follows again from where it stands."""
+FINISH_MS_MAX = 10_000
+"""How long the last turn of a plane may take when it ends."""
+SLOT_MS = 15_000
+"""The step of what is kept of the past for pictures: vitals, score, volume."""
+HISTORY_SLOTS_MAX = 1_440
+"""Such steps that are kept: six hours."""
+GROUPS_MAX = 1_000
+"""Consumer groups whose figures are kept."""
+AGENTS_MAX = 10_000
+"""Agents that are known; further ones are counted as unknown."""
+DEAD_LETTERS_MAX = 20_000
+"""Dead letters kept with their events; beyond it redriven ones are forgotten first, then the oldest, and counted."""
+DEAD_LETTER_BYTES_MAX = 64 * 1024 * 1024
+"""Of all their events together."""
+DEAD_KINDS_MAX = 1_000
+"""Kinds of death told apart; what comes after is one kind, `others`."""
+DEAD_WHAT_CHARS_MAX = 100
+"""Of an error's text, in naming what killed."""
+DEAD_ERROR_CHARS_MAX = 4_000
+"""Of an error's text, as kept."""
+DEAD_ATTEMPTS_MAX = 50
+"""Attempts kept of one dead letter, newest."""
+LATELY_MAX = 200
+"""Happenings kept for LATELY."""
+LATELY_MERGE_MS = 10_000
+"""Happenings of one kind within this time are told as one."""

@@ -1,0 +1,128 @@
+"""Consumer groups, as the leaders of their partitions sample them.
+
+The newest sample of each (group, partition), and what happened in each slot of `SLOT_MS`: deliveries, acks, failures,
+and the time from append to ack, as log2 buckets of microseconds.
+
+| table | key | value |
+|---|---|---|
+| at | group NUL partition | GroupAt |
+| slot | slot NUL group | GroupSlot |
+| edge | "slot" | the newest slot |
+"""
+
+import msgspec
+
+from bus.wire import GroupSample
+from controlplane.facts import BrokerSampled
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import FLOW_SECONDS_MAX, GROUPS_MAX, SLOT_MS
+
+SLOT_NS = SLOT_MS * 1_000_000
+SLOTS_KEPT = FLOW_SECONDS_MAX * 1_000 // SLOT_MS
+
+
+class GroupAt(msgspec.Struct, frozen=True, array_like=True):
+    """A group at one partition. `oldest`: when its oldest unsettled event was appended, 0 for none."""
+
+    group: str
+    partition: int
+    pattern: str
+    members: int
+    waiting: int
+    in_flight: int
+    oldest: int
+    at: int
+
+
+class GroupSlot(msgspec.Struct, frozen=True, array_like=True):
+    """A group over all partitions in one slot. `waiting` is of its end; `latency`: sorted (bucket, count)."""
+
+    delivered: int = 0
+    acked: int = 0
+    failed: int = 0
+    dead: int = 0
+    waiting: int = 0
+    latency: list[tuple[int, int]] = []
+
+
+class Groups(Fold):
+    """The fold. See the module."""
+
+    name = "groups"
+    version = 1
+    follows = (BrokerSampled,)
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Take a broker's groups."""
+        fact = entry.fact
+        if not isinstance(fact, BrokerSampled) or not fact.sampled.groups:
+            return
+        slot = entry.recorded // SLOT_NS
+        _forget(state, slot)
+        known = dict.fromkeys(names(state))
+        touched: dict[str, int] = {}
+        for sample in fact.sampled.groups:
+            if sample.group in known or len(known) < GROUPS_MAX:
+                known[sample.group] = None
+                touched[sample.group] = 0
+                _take(state, sample, slot, entry.recorded)
+        for _, at in state.items("at"):
+            if at.group in touched:
+                touched[at.group] += at.waiting + at.in_flight
+        for group, waiting in touched.items():
+            key = f"{slot}\0{group}"
+            state.put("slot", key, msgspec.structs.replace(state.get("slot", key), waiting=waiting))
+
+
+def names(state: KeyedState) -> list[str]:
+    """All groups, sorted."""
+    return sorted({at.group for _, at in state.items("at")})
+
+
+def places(state: KeyedState, group: str) -> list[GroupAt]:
+    """A group's newest samples, by partition."""
+    found = [at for _, at in state.items("at") if at.group == group]
+    return sorted(found, key=lambda at: at.partition)
+
+
+def slots(state: KeyedState, group: str, now: int) -> list[tuple[int, GroupSlot]]:
+    """What is kept of a group, oldest first: (slot's start in ns, figures)."""
+    last = now // SLOT_NS
+    found = [(slot, state.get("slot", f"{slot}\0{group}")) for slot in range(last - SLOTS_KEPT, last + 1)]
+    return [(slot * SLOT_NS, figures) for slot, figures in found if figures is not None]
+
+
+def _take(state: KeyedState, sample: GroupSample, slot: int, now: int) -> None:
+    at = GroupAt(
+        sample.group,
+        sample.partition,
+        sample.pattern,
+        sample.members,
+        sample.waiting,
+        sample.in_flight,
+        sample.oldest,
+        now,
+    )
+    state.put("at", f"{sample.group}\0{sample.partition}", at)
+    key = f"{slot}\0{sample.group}"
+    known: GroupSlot = state.get("slot", key) or GroupSlot()
+    latency = dict(known.latency)
+    for bucket, count in sample.latency.items():
+        latency[bucket] = latency.get(bucket, 0) + count
+    figures = GroupSlot(
+        known.delivered + sample.delivered,
+        known.acked + sample.acked,
+        known.failed + sample.failed,
+        known.dead + sample.dead,
+        known.waiting,
+        sorted(latency.items()),
+    )
+    state.put("slot", key, figures)
+
+
+def _forget(state: KeyedState, slot: int) -> None:
+    if slot == state.get("edge", "slot"):
+        return
+    state.put("edge", "slot", slot)
+    for key in [key for key in state.table("slot") if int(str(key).partition("\0")[0]) < slot - SLOTS_KEPT]:
+        state.delete("slot", key)

@@ -1,0 +1,148 @@
+"""What happened of late, a line each, for the operator: the newest `LATELY_MAX`. Many of one kind are told as one.
+
+| table | key | value |
+|---|---|---|
+| line | number | Line |
+| kind | kind | number of its newest line |
+| next | "line" | the next number |
+"""
+
+import msgspec
+
+from controlplane.deadletters import TYPE as DEAD_LETTER
+from controlplane.facts import (
+    BrokerHeard,
+    BrokerLost,
+    BrokerSilent,
+    BrokerStarted,
+    BrokerStopped,
+    Fact,
+    FleetFounded,
+    FoldQuarantined,
+    LeaderElected,
+    PartitionWaits,
+    PlaneResumed,
+    PlaneStarted,
+    PlaneStopped,
+    RedriveDecided,
+    RestartScheduled,
+    Rows,
+    SagaStuck,
+    SettingSet,
+)
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import LATELY_MAX, LATELY_MERGE_MS
+
+_SECOND = 1_000_000_000
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """`text` tells one, `many` (with its `{}` as the count) more than one; `position` is of the newest."""
+
+    at: int
+    position: int
+    severity: str
+    kind: str
+    text: str
+    many: str
+    count: int
+
+
+class Lately(Fold):
+    """The fold. See the module."""
+
+    name = "lately"
+    version = 1
+    follows = (
+        Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
+        LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
+        SagaStuck, SettingSet,
+    )  # fmt: skip
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Tell an entry, if there is anything to tell."""
+        fact = entry.fact
+        if isinstance(fact, Rows):
+            dead = [row for row in sorted(fact.followed) if fact.types[row] == DEAD_LETTER]
+            if dead:
+                # A line's position is its newest event's, so that it does not show how events came in batches.
+                newest = Entry(entry.position + dead[-1], entry.recorded, None, fact)
+                _tell(state, newest, "warn", "dead", "1 dead letter", "{} dead letters", len(dead))
+            return
+        severity, kind, text, many = tell(fact)
+        if text:
+            _tell(state, entry, severity, kind, text, many, 1)
+
+
+def tell(fact: Fact) -> tuple[str, str, str, str]:
+    """Severity, kind, what one says, what many say ("" where each stands for itself); no text: not worth a line."""
+    if isinstance(fact, BrokerLost):
+        return "bad", f"lost {fact.id}", f"{fact.id} is down: {fact.why}", ""
+    if isinstance(fact, BrokerSilent):
+        return "warn", f"silent {fact.id}", f"{fact.id} is silent", ""
+    if isinstance(fact, BrokerHeard):
+        return "ok", f"heard {fact.id}", f"{fact.id} answers again", ""
+    if isinstance(fact, BrokerStarted):
+        return "ok", "started", f"{fact.id} {'goes on' if fact.adopted else 'is up'}", "{} brokers are up"
+    if isinstance(fact, BrokerStopped):
+        return "ok", "stopped", f"{fact.id} stopped", "{} brokers stopped"
+    if isinstance(fact, RestartScheduled):
+        text = f"{fact.id} restart {fact.attempt} is due" if fact.attempt > 1 else ""
+        return "warn", f"restart {fact.id}", text, ""
+    if isinstance(fact, LeaderElected):
+        text = f"p{fact.partition:02d} is led by {fact.leader}, epoch {fact.epoch}"
+        return "ok", "elected", text, "{} partitions have new leaders"
+    if isinstance(fact, PartitionWaits):
+        return "bad", "waits", f"p{fact.partition:02d} has no leader", "{} times a partition had no leader"
+    if isinstance(fact, SagaStuck):
+        times = "3 × " if fact.severity == "bad" else ""
+        return fact.severity, f"stuck {fact.severity}", f"{fact.saga} past {times}p95", f"{{}} sagas past {times}p95"
+    return _tell_plane(fact)
+
+
+def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
+    if isinstance(fact, PlaneStarted):
+        return "ok", "plane", f"plane started, epoch {fact.epoch}", ""
+    if isinstance(fact, PlaneResumed):
+        return "warn", "resumed", f"the plane stood still for {max(1, fact.gap_ns // _SECOND)} s", ""
+    if isinstance(fact, PlaneStopped):
+        return "ok", "plane", f"plane stopped: {fact.reason}", ""
+    if isinstance(fact, FleetFounded):
+        return "ok", "founded", f"fleet founded: {len(fact.brokers)} brokers, {fact.partitions} partitions", ""
+    if isinstance(fact, RedriveDecided):
+        by = f" by {fact.by}" if fact.by else ""
+        return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{by}", ""
+    if isinstance(fact, FoldQuarantined):
+        return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
+    if isinstance(fact, SettingSet):
+        return "ok", f"setting {fact.name}", f"{fact.name} set to {fact.value}", ""
+    return "ok", "", "", ""
+
+
+def lines_of(state: KeyedState, limit: int) -> list[Line]:
+    """The newest lines, newest first."""
+    found = sorted((line for _, line in state.items("line")), key=lambda line: (-line.position, line.kind))
+    return found[:limit]
+
+
+def text_of(line: Line) -> str:
+    """What a line says."""
+    return line.many.format(line.count) if line.many and line.count > 1 else line.text
+
+
+def _tell(state: KeyedState, entry: Entry, severity: str, kind: str, text: str, many: str, count: int) -> None:
+    number = state.get("kind", kind)
+    known: Line | None = None if number is None else state.get("line", number)
+    if known is not None and many and entry.recorded - known.at <= LATELY_MERGE_MS * 1_000_000:
+        merged = Line(known.at, entry.position, severity, kind, text, many, known.count + count)
+        state.put("line", number, merged)
+        return
+    number = state.get("next", "line", 0)
+    state.put("next", "line", number + 1)
+    state.put("kind", kind, number)
+    state.put("line", number, Line(entry.recorded, entry.position, severity, kind, text, many, count))
+    old: Line | None = state.get("line", number - LATELY_MAX)
+    if old is not None:
+        state.delete("line", number - LATELY_MAX)
+        if state.get("kind", old.kind) == number - LATELY_MAX:
+            state.delete("kind", old.kind)

@@ -1,0 +1,76 @@
+"""The loss ledger: what partitions hold against what the journal holds. A gap in the offsets is a loss, and red.
+
+| table | key | value |
+|---|---|---|
+| partition | number | Archive |
+| high | number | events that its leader said are committed |
+| count | events internal bytes | archived: by agents, by the fleet itself, payload of both |
+| lag | "lag" | (events, age of the oldest) as the recorder said |
+"""
+
+import msgspec
+
+from bus.event import is_internal
+from controlplane.facts import BrokerSampled, RecorderLag, Rows
+from controlplane.fold import Entry, Fold, KeyedState, World
+
+
+class Archive(msgspec.Struct, frozen=True, array_like=True):
+    """One partition in the journal: the next offset due, events skipped, events seen twice."""
+
+    next_offset: int = 0
+    missing: int = 0
+    again: int = 0
+
+
+class Ledger(Fold):
+    """The fold. See the module."""
+
+    name = "ledger"
+    version = 1
+    follows = (Rows, BrokerSampled, RecorderLag)
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Rows must follow on one another; samples say how much there is."""
+        fact = entry.fact
+        if isinstance(fact, Rows):
+            _archived(state, fact)
+        elif isinstance(fact, BrokerSampled):
+            for sample in fact.sampled.replicas:
+                if sample.leads and sample.high_offset > state.get("high", sample.partition, 0):
+                    state.put("high", sample.partition, sample.high_offset)
+        elif isinstance(fact, RecorderLag):
+            state.put("lag", "lag", [fact.events, fact.oldest_ns])
+
+
+def _archived(state: KeyedState, rows: Rows) -> None:
+    known: Archive = state.get("partition", rows.partition) or Archive()
+    end = rows.first_offset + len(rows)
+    missing = max(0, rows.first_offset - known.next_offset)
+    again = max(0, min(end, known.next_offset) - rows.first_offset)
+    archive = Archive(max(end, known.next_offset), known.missing + missing, known.again + again)
+    state.put("partition", rows.partition, archive)
+    inside = {type: is_internal(type, {}) for type in dict.fromkeys(rows.types)}
+    internal = 0
+    if True in rows.redriven or True in inside.values():
+        internal = sum(again or inside[type] for again, type in zip(rows.redriven, rows.types, strict=True))
+    _count(state, "events", len(rows) - internal)
+    _count(state, "internal", internal)
+    _count(state, "bytes", sum(rows.sizes))
+
+
+def _count(state: KeyedState, name: str, more: int) -> None:
+    if more:
+        state.put("count", name, state.get("count", name, 0) + more)
+
+
+def behind(state: KeyedState) -> int:
+    """Events that are committed in partitions and not in the journal yet, as far as samples tell."""
+    return sum(
+        max(0, high - (state.get("partition", number) or Archive()).next_offset) for number, high in state.items("high")
+    )
+
+
+def lost(state: KeyedState) -> int:
+    """Events that should be in the journal and are not."""
+    return sum(archive.missing for _, archive in state.items("partition"))
