@@ -183,7 +183,8 @@ class Health(Reply):
 class AskEvents(Ask, frozen=True):
     """Archived events, newest first. `pattern` on type; `text` in id, source, subject or data.
 
-    `after` and `before` are positions; `since`/`until` bound `recorded`. `internal` includes lifecycle, dead letters, redriven ones and `signalbox.>`.
+    `after` and `before` are positions; `since` and `until` bound `recorded`. `internal` includes lifecycle, dead
+    letters, redriven ones and `signalbox.>`.
     """
 
     pattern: str = ">"
