@@ -121,9 +121,11 @@ class Group:
         """Read one batch of `count` committed events from `base_offset`, appended at `appended` (ns).
 
         `rows`: ascending, those that are meant for the group; all others are passed. `expires`: row -> ns. Gives the
-        new cursor, which stands within the batch when there is no room for more. A batch beyond the cursor says that
-        what lies between is trimmed.
+        new cursor, which stands within the batch when there is no room for more. A batch that begins beyond the cursor
+        would skip what lies between, and is a ValueError.
         """
+        if base_offset > self.cursor:
+            raise ValueError(f"group {self.name} stands at {self.cursor}: a batch from {base_offset} on would skip")
         room = self.room
         for row in rows:
             offset = base_offset + row

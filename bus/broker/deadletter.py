@@ -59,7 +59,7 @@ def dead_letter(broker: str, group: str, dead: Dead, entry: Entry, at: int) -> E
 
 
 def _embedded(event: Event) -> bytes:
-    """The original as CloudEvents JSON, its numbers to the digit; what JSON cannot say goes in as bytes, or not at all."""
+    """The original as CloudEvents JSON, its numbers to the digit; what JSON cannot say goes in as bytes, or not."""
     try:
         if event.kind == JSON:
             decode_data(event.payload)

@@ -6,6 +6,7 @@ group is appended.
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -140,16 +141,9 @@ class LedGroup:
 
     def read(self, room: int, now: int) -> int:
         """Read on as far as the members' credit reaches and `room` bytes go; gives the bytes. Raises CorruptRecord."""
-        taken = 0
-        high = self._ground.high_offset(self.partition)
-        while taken < room and self.group.cursor < high and self.group.wants() is not None:
-            bytes_max = min(room - taken, limits.GROUP_READ_BYTES)
-            for entry in self._ground.read(self.partition, self.group.cursor, bytes_max):
-                taken += len(entry.record)
-                self._feed(entry, now)
-                if self.group.wants() is None:
-                    break
-        return taken
+        return self._read_on(
+            self._ground.high_offset(self.partition), room, lambda: self.group.wants() is not None, now
+        )
 
     def deliver(self, now: int) -> None:
         """Send what is ready to who has credit. Raises CorruptRecord."""
@@ -180,15 +174,23 @@ class LedGroup:
     # ------------------------------------------------------------------------------------------ private
 
     def _read_past(self, offset: int, now: int) -> None:
-        """A member speaks of what an earlier leader gave it: read so far, if there is room, and a turn's worth at most."""
-        high = self._ground.high_offset(self.partition)
+        """A member speaks of what an earlier leader gave it: read so far, if there is room; a turn's worth at most."""
+        upto = min(offset + 1, self._ground.high_offset(self.partition))
+        self._read_on(upto, limits.GROUP_TURN_READ_BYTES_MAX, lambda: self.group.room > 0, now)
+
+    def _read_on(self, upto: int, bytes_max: int, more: Callable[[], bool], now: int) -> int:
+        """Read below `upto` while `more()`; the bytes. Stops after the record that goes beyond `bytes_max`."""
         taken = 0
-        while (
-            self.group.cursor <= min(offset, high - 1) and self.group.room and taken < limits.GROUP_TURN_READ_BYTES_MAX
-        ):
-            for entry in self._ground.read(self.partition, self.group.cursor, limits.GROUP_READ_BYTES):
-                taken += len(entry.record)
-                self._feed(entry, now)
+        while taken < bytes_max and self.group.cursor < upto and more():
+            wanted = min(bytes_max - taken, limits.GROUP_READ_BYTES)
+            entries = self._ground.read(self.partition, self.group.cursor, wanted)
+            if not entries:
+                break
+            for entry in entries:
+                if more():
+                    taken += len(entry.record)
+                    self._feed(entry, now)
+        return taken
 
     def _feed(self, entry: Entry, now: int) -> None:
         header = entry.header

@@ -145,6 +145,16 @@ def test_failures_beyond_one_record_go_into_the_next() -> None:
         assert state.groups["g"] == group.state()
 
 
+def test_nothing_is_skipped_by_a_batch_out_of_order() -> None:
+    group = Group(GroupState("g", SETTINGS, 0), 0, fresh=True)
+    with pytest.raises(ValueError, match="would skip"):
+        group.feed(1, 5, [0], 0, 0)
+    assert group.feed(0, 5, [0], 0, 0) == 5
+    assert group.feed(0, 5, [1], 0, 0) == 5
+    assert group.feed(3, 5, [0, 4], 0, 0) == 8
+    assert list(group.state().open) == [0, 7]
+
+
 def test_events_passed_by_the_filter_are_logged_now_and_then() -> None:
     group = Group(GroupState("g", SETTINGS, 0), 0, fresh=True)
     group.logged()
