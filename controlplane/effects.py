@@ -64,15 +64,24 @@ class Outstanding:
 class Effects:
     """Carries intents out. `carry` never blocks; each intent is a task of its own. `fleet` publishes as the plane."""
 
-    def __init__(self, supervisor: Supervisor, claim: tuple[int, str], report: Callable[[Fact], None]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, report: Callable[[Fact], None], told: Callable[[Topology], None]
+    ) -> None:
+        """`told` hears of each topology that is spread."""
         self._supervisor = supervisor
-        self._claim = claim
+        self._claim = (0, "")
         self._report = report
+        self._told = told
         self._tasks: set[asyncio.Task[None]] = set()
         self._seats: dict[int, Seat] = {}
         self._publishing = asyncio.Semaphore(limits.PUBLISHING_AT_ONCE_MAX)
         self._fleet: asyncio.Future[Fleet] = asyncio.get_running_loop().create_future()
+        self.first_topology: asyncio.Future[Topology] = asyncio.get_running_loop().create_future()
         self.topology: Topology | None = None
+
+    def claim_as(self, plane_epoch: int, uuid: str) -> None:
+        """Under which name brokers are told."""
+        self._claim = (plane_epoch, uuid)
 
     def publish_through(self, fleet: Fleet) -> None:
         """The plane's own fleet is there: publishing begins."""
@@ -149,6 +158,9 @@ class Effects:
 
     def _spread(self, topology: Topology) -> None:
         self.topology = topology
+        self._told(topology)
+        if not self.first_topology.done():
+            self.first_topology.set_result(topology)
         if self._fleet.done():
             self._fleet.result().learn(topology)
         for controls in self._supervisor.sessions().values():

@@ -10,6 +10,7 @@ there is room: nothing new is taken meanwhile, and questions are still answered.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -50,6 +51,8 @@ class Turns:
         self._committed = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, "journal")
         self._ticked = 0
+        self._turned = 0
+        self._finishing = False
 
     def report(self, fact: Fact) -> None:
         """Something happened: it enters the journal with the next turn."""
@@ -75,10 +78,15 @@ class Turns:
             )
 
     async def run(self) -> None:
-        """Turn after turn."""
-        while True:
+        """Turn after turn, until `finish`."""
+        while not self._finishing or self._facts:
             await self._wait()
             await self.turn()
+
+    def finish(self) -> None:
+        """Take the facts that are reported, and no turn after them; events that wait are followed again next time."""
+        self._finishing = True
+        self._call()
 
     def close(self) -> None:
         """No commit is under way when this returns."""
@@ -96,17 +104,10 @@ class Turns:
             await asyncio.sleep(0)
             return
         self._called.clear()
-        wait = max(0.0, (self._tick_due() - self.clock.now()) / _SECOND)
-        loop = asyncio.get_running_loop()
-        asleep = loop.time()
-        try:
-            async with asyncio.timeout(wait):
-                await self._called.wait()
-        except TimeoutError:
-            overslept = loop.time() - asleep - wait
-            if overslept * 1000 > limits.STALL_MS_MAX:
-                log.warning("the plane stood still for %.1f s", overslept)
-                self._facts.appendleft((PlaneResumed(int(overslept * _SECOND)), None))
+        if not self._finishing:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.0, (self._tick_due() - self.clock.now()) / _SECOND)):
+                    await self._called.wait()
 
     def _tick_due(self) -> int:
         deadline = self.heart.next_deadline()
@@ -116,6 +117,7 @@ class Turns:
     async def turn(self) -> None:
         """Take what is there, or let time pass; commit it; have its effects carried out."""
         now = self.clock.now()
+        self._notice_gap(now)
         kept: list[Kept] = []
         waiting: list[tuple[asyncio.Future[int], int]] = []
         self._settled.clear()
@@ -142,6 +144,14 @@ class Turns:
         intents = [intent for each in kept for intent in each.step.intents]
         if intents:
             self._carry(intents)
+
+    def _notice_gap(self, now: int) -> None:
+        """A second at most lies between two turns, unless the plane or its machine stood still."""
+        gap = now - self._turned - _SECOND
+        if self._turned and gap > limits.STALL_MS_MAX * 1_000_000:
+            log.warning("the plane stood still for %.1f s", gap / _SECOND)
+            self._facts.appendleft((PlaneResumed(gap), None))
+        self._turned = now
 
     def _step(self, given: Arrival | Fact, now: int) -> Kept:
         if isinstance(given, Arrival):

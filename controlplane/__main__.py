@@ -1,0 +1,100 @@
+"""One control plane: `python -m controlplane --data-dir DIR`. In the foreground until SIGTERM, SIGINT or SIGHUP.
+
+Each of them ends the fleet: its brokers, then the plane, and then this exits 0. With `--while-stdin` so does the end of
+standard input, so that a parent that was killed leaves nothing behind. Exit 1, and one line that says what to do, when
+the directory is in use or cannot be written, the disk is full, a port is taken, or another plane took over.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from bus import limits as bus_limits
+from controlplane.config import Config
+from controlplane.directory import Directory, explained
+from controlplane.errors import PlaneError
+
+STDIN_BYTES = 4096
+
+
+def parse(arguments: list[str]) -> Config:
+    """The settings of a command line; exits 2 on wrong usage."""
+    parser = argparse.ArgumentParser(prog="python -m controlplane", description="Run a fleet's control plane.")
+    parser.add_argument("--data-dir", required=True, help="the fleet's data directory")
+    parser.add_argument("--brokers", type=int, help="local brokers (default: as many as there are, 3 in a new fleet)")
+    parser.add_argument("--partitions", type=int, default=bus_limits.PARTITIONS_DEFAULT, help="of a new fleet")
+    parser.add_argument("--port", type=int, default=0, help="for questions (default: the last one, else a free one)")
+    parser.add_argument("--while-stdin", action="store_true", help="end the fleet when standard input ends")
+    parser.add_argument("--take-over", action="store_true", help="go on although the brokers know a newer plane")
+    parser.add_argument("--reason", default="", help="why, with --take-over")
+    given = parser.parse_args(arguments)
+    if given.brokers is not None and not 1 <= given.brokers <= bus_limits.TOPOLOGY_NODES_MAX:
+        parser.error(f"--brokers {given.brokers}: 1 to {bus_limits.TOPOLOGY_NODES_MAX}")
+    if not 1 <= given.partitions <= bus_limits.PARTITIONS_MAX:
+        parser.error(f"--partitions {given.partitions}: 1 to {bus_limits.PARTITIONS_MAX}")
+    if not 0 <= given.port <= 65_535:
+        parser.error(f"--port {given.port}: 0 to 65535")
+    if given.take_over and not given.reason:
+        parser.error("--take-over needs a --reason")
+    return Config(**vars(given))
+
+
+def log_to(path: Path) -> None:
+    """Log to the plane's file, and to stderr as well where a person may be looking."""
+    outputs: list[logging.Handler] = [logging.FileHandler(path)]
+    if sys.stderr.isatty():
+        outputs.append(logging.StreamHandler())
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", handlers=outputs, force=True
+    )
+
+
+async def serve(config: Config, directory: Directory) -> None:
+    """Run a plane until a signal, `down` or the end of standard input."""
+    # DuckDB and Arrow take a while to load: not before the command line has been found good.
+    from controlplane.service import Service
+
+    service = Service(config, directory)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, service.stop, f"signal {number.name}")
+    if config.while_stdin:
+
+        def watch() -> None:
+            try:
+                while os.read(0, STDIN_BYTES):
+                    pass
+            except OSError as error:
+                logging.getLogger("signalbox.plane").debug("standard input failed: %s", error)
+            loop.call_soon_threadsafe(service.stop, "standard input ended")
+
+        threading.Thread(target=watch, name="stdin", daemon=True).start()
+    await service.run()
+
+
+def main() -> int:
+    """The exit code of one plane's life."""
+    config = parse(sys.argv[1:])
+    directory = Directory(Path(config.data_dir))
+    try:
+        try:
+            directory.root.mkdir(parents=True, exist_ok=True)
+            log_to(directory.log)
+        except OSError as error:
+            raise explained(error, directory.root) from error
+        asyncio.run(serve(config, directory))
+    except PlaneError as error:
+        logging.getLogger("signalbox.plane").error("%s", error)
+        if not sys.stderr.isatty():
+            sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,290 @@
+"""One plane, from taking the data directory to letting go of it.
+
+    lock ─▶ journal replayed into the heart ─▶ living brokers greeted ─▶ epoch and uuid ─▶ PlaneStarted committed
+         ─▶ brokers adopted or started ─▶ elections ─▶ recorder, samples, questions ─▶ ... ─▶ brokers ended ─▶ PlaneStopped
+
+Everything runs on one loop; commits, and questions to the archive, in threads. What ends a plane is a `Stop`: on
+purpose (a signal, `down`, the end of standard input), and then its brokers end with it; or a failure (fenced by a newer
+plane, a journal that cannot go on), and then they live on for the next plane.
+"""
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Callable
+from typing import NamedTuple
+
+import psutil  # type: ignore[import-untyped]
+
+from bus import limits as bus_limits
+from bus.client.operator import Operator, RecordFollower, plane_fleet
+from bus.errors import BusError
+from bus.wire import PROTOCOL_MAX, Topology, Welcome
+from controlplane import limits
+from controlplane.answering import Answering
+from controlplane.arrivals import Follows
+from controlplane.asking import QuestionSocket
+from controlplane.clock import Clock
+from controlplane.config import BROKERS_DEFAULT, Config
+from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
+from controlplane.effects import Effects, Outstanding
+from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
+from controlplane.facts import BrokerAdded, Fact, FleetFounded, FoldVersions, PlaneStarted, PlaneStopped
+from controlplane.fold import Heart
+from controlplane.journal import Journal
+from controlplane.plane import FOLLOWED_TYPES, folds
+from controlplane.roster import plane_of, sorted_ids
+from controlplane.sampling import Sampling
+from controlplane.supervisor import Supervisor
+from controlplane.turns import Turns
+
+log = logging.getLogger("signalbox.plane")
+
+
+class Stop(NamedTuple):
+    """Why a plane ends. `error` is None when it was meant."""
+
+    reason: str
+    error: Exception | None = None
+
+
+class Service:
+    """`run` is the life of a plane; `stop` ends it and its brokers."""
+
+    def __init__(self, config: Config, directory: Directory) -> None:
+        self._config = config
+        self._directory = directory
+        self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+
+    def stop(self, reason: str) -> None:
+        """End the fleet, on purpose."""
+        self._end(Stop(reason))
+
+    def _end(self, stop: Stop) -> None:
+        if not self._stop.done():
+            self._stop.set_result(stop)
+
+    async def run(self) -> None:
+        """Until it is stopped. Raises PlaneError when it cannot begin or go on; brokers then live on."""
+        self._directory.claim()
+        try:
+            file = self._directory.fleet()
+            heart, journal, outstanding = await asyncio.to_thread(_restore, self._directory)
+            try:
+                await self._run(file or _founded(self._config, heart), heart, journal, outstanding)
+            finally:
+                await asyncio.to_thread(journal.close)
+        finally:
+            self._directory.release()
+
+    async def _run(self, file: FleetFile, heart: Heart, journal: Journal, outstanding: Outstanding) -> None:
+        known = plane_of(heart.states["fleet"])
+        if known.fleet and known.fleet != file.fleet:
+            raise WrongFleet(
+                f"{self._directory.root}: fleet.json is of fleet {file.fleet}, the journal of {known.fleet}. "
+                "One of them was copied here: move it away."
+            )
+        async with Operator(fleet=file.fleet) as operator:
+            await Plane(self._config, self._directory, file, heart, journal, operator, self._stop).live(outstanding)
+
+
+class Plane:
+    """The parts of a running plane, wired together."""
+
+    def __init__(
+        self,
+        config: Config,
+        directory: Directory,
+        file: FleetFile,
+        heart: Heart,
+        journal: Journal,
+        operator: Operator,
+        stop: "asyncio.Future[Stop]",
+    ) -> None:
+        self._config = config
+        self._directory = directory
+        self._file = file
+        self._heart = heart
+        self._stop = stop
+        self._urls: list[str] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._clock = Clock(journal.recorded)
+        self._gap_since = journal.recorded
+        self._supervisor = Supervisor(directory, operator, file.fleet, file.partitions, self._report, self._fail)
+        self._effects = Effects(self._supervisor, self._report, self._told)
+        self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
+        self._answering = Answering(self._turns, self._supervisor, str(directory.root), self._down)
+
+    def _report(self, fact: Fact) -> None:
+        self._turns.report(fact)
+
+    def _fail(self, error: Exception) -> None:
+        if not self._stop.done():
+            self._stop.set_result(Stop(str(error), error))
+
+    def _down(self, reason: str) -> None:
+        if not self._stop.done():
+            self._stop.set_result(Stop(reason))
+
+    # ---------------------------------------------------------------------------------------------- life
+
+    async def live(self, outstanding: Outstanding) -> None:
+        """From the claim to the end."""
+        socket = QuestionSocket(
+            self._answering.answer, self._answering.present, self._config.port, _port_of(self._file.plane_url)
+        )
+        socket.welcome = self._welcome
+        try:
+            epoch, name = await self._take_control(socket.url)
+            await self._begin(socket.url, epoch, name, outstanding)
+            self._start("questions", socket.serve())
+            self._start("turns", self._turns.run())
+            self._start("samples", Sampling(self._supervisor, self._report, self._clock.now).run())
+            self._start("recorder", self._record(epoch, name))
+            stop = await self._stop
+            log.info("ending: %s", stop.reason)
+            await self._finish(stop, socket)
+            if stop.error is not None:
+                raise stop.error
+        finally:
+            await self._let_go()
+            socket.close()
+
+    def _start(self, name: str, work: "Callable[[], None] | object") -> None:
+        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+        task.add_done_callback(self._on_done)
+        self._tasks.append(task)
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            error = task.exception()
+            log.error("the plane's %s failed", task.get_name(), exc_info=error)
+            self._fail(error if isinstance(error, Exception) else PlaneError(str(error)))
+
+    async def _take_control(self, url: str) -> tuple[int, str]:
+        """The plane epoch, greater than any that the journal or a living broker knows, and this plane's name."""
+        mine, theirs = plane_of(self._heart.states["fleet"]).epoch, await self._supervisor.greatest_epoch()
+        if theirs > mine and not self._config.take_over:
+            raise TakeOverNeeded(
+                f"the brokers obeyed a plane of epoch {theirs}, and the journal in {self._directory.journal} knows of "
+                f"{mine} only: a part of it is missing, or it is a copy. "
+                "To go on with this one: signalbox up --take-over --reason WHY"
+            )
+        if theirs > mine:
+            log.warning("taking over from plane epoch %d: %s", theirs, self._config.reason)
+        epoch, name = max(mine, theirs) + 1, str(uuid.uuid4())
+        self._supervisor.claim_as(epoch, name)
+        self._effects.claim_as(epoch, name)
+        started = float(psutil.Process().create_time())
+        self._answering.introduce(epoch, name, url, started)
+        self._directory.write_plane(PlaneFile(os.getpid(), started, url, epoch, name))
+        self._file.plane_url = url
+        self._directory.write_fleet(self._file)
+        return epoch, name
+
+    async def _begin(self, url: str, epoch: int, name: str, outstanding: Outstanding) -> None:
+        """Journal that a plane started; what follows from it starts the brokers."""
+        gap = self._clock.now() - self._gap_since if self._gap_since else 0
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap))
+        self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
+        known = sorted_ids(self._heart.states["fleet"])
+        wanted = [f"b{n}" for n in range(1, (self._config.brokers or len(known) or BROKERS_DEFAULT) + 1)]
+        if not known:
+            here = self._directory.brokers()
+            self._report(FleetFounded(self._file.fleet, self._file.partitions, self._file.slots, here or wanted))
+        for broker in wanted if known else []:
+            if broker not in known:
+                self._report(BrokerAdded(broker))
+        await self._turns.turn()
+        self._effects.carry(outstanding.intents())
+
+    async def _record(self, epoch: int, name: str) -> None:
+        """Follow all partitions, whatever happens to brokers."""
+        topology = await self._effects.first_topology
+        async with plane_fleet(self._urls, epoch, name, topology=topology) as fleet:
+            self._effects.publish_through(fleet)
+            self._answering.look_through(fleet)
+            while True:
+                try:
+                    async with RecordFollower(fleet, self._turns.recorder.cursor) as follower:
+                        await self._turns.recorder.follow(aiter(follower))
+                except BusError as error:
+                    log.error("the recorder begins again where it stands: %s", error)
+                    await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
+
+    def _told(self, topology: Topology) -> None:
+        """A topology was decided: the fleet's file names its brokers."""
+        brokers = [BrokerAddress(node.id, node.url) for node in topology.nodes]
+        self._urls[:] = [broker.url for broker in brokers]
+        if brokers != self._file.brokers:
+            self._file.brokers = brokers
+            try:
+                self._directory.write_fleet(self._file)
+            except PlaneError as error:
+                log.error("fleet.json is out of date: %s", error)
+
+    def _welcome(self) -> Welcome:
+        topology = self._effects.topology
+        return Welcome(self._file.fleet, "plane", "", PROTOCOL_MAX, [], "anonymous", 0, topology)
+
+    # ----------------------------------------------------------------------------------------------- end
+
+    async def _finish(self, stop: Stop, socket: QuestionSocket) -> None:
+        if stop.error is not None:
+            await self._supervisor.leave()
+            return
+        self._answering.stopping = True
+        await self._supervisor.end(stop.reason)
+        self._report(PlaneStopped(stop.reason))
+        self._turns.finish()
+        turning = next(task for task in self._tasks if task.get_name() == "turns")
+        await asyncio.wait((turning,), timeout=limits.FINISH_MS_MAX / 1000)
+        await socket.drain()
+
+    async def _let_go(self) -> None:
+        await self._supervisor.leave()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._effects.close()
+        await asyncio.to_thread(self._turns.close)
+
+
+def _restore(directory: Directory) -> tuple[Heart, Journal, Outstanding]:
+    heart, outstanding = Heart(folds()), Outstanding()
+    journal = Journal(directory.journal, Follows(FOLLOWED_TYPES))
+    try:
+        for step in journal.replay():
+            heart.replay(step)
+            outstanding.add(step)
+    except BaseException:
+        journal.close()
+        raise
+    if journal.step and heart.digest() != journal.digest:
+        log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
+    return heart, journal, outstanding
+
+
+def _founded(config: Config, heart: Heart) -> FleetFile:
+    """A new fleet; or one whose fleet.json went missing, as its journal has it."""
+    fleet = plane_of(heart.states["fleet"])
+    partitions = len(heart.states["fleet"].table("partition")) or config.partitions
+    return FleetFile(fleet.fleet or str(uuid.uuid4()), partitions, fleet.slots or bus_limits.SLOTS, "", [])
+
+
+def _port_of(url: str) -> int:
+    port = url.rpartition(":")[2]
+    return int(port) if port.isdigit() else 0
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("signalbox")
+    except PackageNotFoundError:
+        return ""
+
+
+VERSION = _version()
