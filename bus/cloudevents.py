@@ -150,6 +150,13 @@ def _add_extras(fields: dict[str, Any], extras: Extras) -> None:
     fields.update(extras.extensions)
 
 
+def one_line(payload: bytes) -> bytes:
+    """JSON text without line ends. They stand outside its strings only, as mere space; inside them they are escaped."""
+    if b"\n" in payload or b"\r" in payload:
+        return payload.replace(b"\n", b" ").replace(b"\r", b" ")
+    return payload
+
+
 def _payload(line: _Line) -> tuple[int, bytes]:
     if line.data is not msgspec.UNSET:
         if line.data_base64 is not None:
@@ -160,10 +167,7 @@ def _payload(line: _Line) -> tuple[int, bytes]:
                 payload.decode()
             except UnicodeDecodeError as error:
                 raise InvalidEvent("data", f"is not UTF-8: {error.reason} at its byte {error.start}") from None
-        if b"\n" in payload or b"\r" in payload:
-            # Outside strings only, where it is mere space; inside them JSON escapes it.
-            payload = payload.replace(b"\n", b" ").replace(b"\r", b" ")
-        return JSON, payload
+        return JSON, one_line(payload)
     if line.data_base64 is None:
         return ABSENT, b""
     try:

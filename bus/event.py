@@ -68,8 +68,8 @@ _EXTRAS = frozenset(Extras.__struct_fields__)
 class Event:
     """One event. `payload` is the encoded data of kind `kind`; `data` decodes it; rare attributes stand in `extras`.
 
-    `data=None` means no data; bytes mean binary data; anything else has to be JSON, and is encoded here and now
-    (InvalidEvent when it cannot be). `id` and `source` may be left out: the client fills them in.
+    `data=None` means no data; bytes mean binary data; a `msgspec.Raw` is JSON text already; anything else has to be JSON,
+    and is encoded here and now (InvalidEvent when it cannot be). `id` and `source` may be left out: the client fills them in.
     """
 
     __slots__ = (
@@ -224,6 +224,8 @@ def encode_data(data: Any) -> tuple[int, bytes]:
         return BYTES, data
     if isinstance(data, bytearray | memoryview):
         return BYTES, bytes(data)
+    if isinstance(data, msgspec.Raw):
+        return JSON, cloudevents.one_line(bytes(data))
     try:
         return JSON, _encode(data)
     except (TypeError, ValueError, RecursionError) as error:

@@ -1,0 +1,107 @@
+"""A question from the command line: find the fleet, ask, turn refusals into exit codes, show the page, watch."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from console import output
+from console.failures import BY_REFUSAL, Failure, Unreachable
+from console.fleetdir import Fleet, question_url, resolve
+from console.link import Link, NoAnswer
+from console.output import Format, Page
+from console.progress import Progress
+from controlplane import questions
+
+Body = TypeVar("Body")
+ANSWER_S = 5.0
+LONG_ANSWER_S = 120.0
+WATCH_S = 1.0
+
+
+def told(link: Link, question: questions.Question, timeout: float = ANSWER_S, label: str = "") -> questions.Told:
+    """The answer, progress shown meanwhile when there is a `label`. Raises a Failure for a refusal or no answer."""
+    progress = Progress(label, unit="entries") if label else None
+
+    def step(work: questions.Progress) -> None:
+        if progress is not None:
+            progress.advance(work.done, work.total, work.text)
+
+    try:
+        answer = link.ask(question, timeout, step)
+    except NoAnswer as error:
+        raise Unreachable(str(error), "See `signalbox doctor`; `signalbox up` starts it again.") from error
+    finally:
+        if progress is not None:
+            progress.close()
+    if isinstance(answer.body, questions.Refusal):
+        refusal = answer.body
+        raise BY_REFUSAL.get(refusal.code, Failure)(refusal.message, refusal.hint)
+    return answer
+
+
+def ask(
+    fleet: Fleet, question: questions.Question, kind: type[Body], timeout: float = ANSWER_S, label: str = ""
+) -> tuple[Body, questions.Told]:
+    """One question on a line of its own; `kind` is the answer that is due."""
+    with Link(question_url(fleet)) as link:
+        answer = told(link, question, timeout, label)
+    return body_of(answer, kind), answer
+
+
+def body_of(answer: questions.Told, kind: type[Body]) -> Body:
+    """The body, if it is what was asked for."""
+    if not isinstance(answer.body, kind):
+        raise Failure(f"asked for {kind.__name__}, and the control plane answered {type(answer.body).__name__}")
+    return answer.body
+
+
+def stamp(answer: questions.Told) -> dict[str, int]:
+    """Where an answer holds, as JSON has it."""
+    return {"position": answer.position, "recorded": answer.recorded}
+
+
+def show(
+    data_dir: Path | None,
+    format: str,
+    question: questions.Question,
+    kind: type[Body],
+    view: Callable[[Body, questions.Told], Page],
+    watch: bool = False,
+    timeout: float = ANSWER_S,
+    label: str = "",
+) -> Any:
+    """Ask, show, and with `watch` again each second until Ctrl-C. The last body is returned."""
+    fleet = resolve(data_dir)
+    if not watch:
+        body, answer = ask(fleet, question, kind, timeout, label)
+        page = view(body, answer)
+        page.stamp = stamp(answer)
+        output.show(page, Format(format))
+        return body
+    return _watch(fleet, Format(format), question, kind, view)
+
+
+def _watch(
+    fleet: Fleet,
+    format: Format,
+    question: questions.Question,
+    kind: type[Body],
+    view: Callable[[Body, questions.Told], Page],
+) -> Any:
+    redraw = format is Format.table and sys.stdout.isatty()
+    body = None
+    with Link(question_url(fleet)) as link:
+        try:
+            while True:
+                answer = told(link, question)
+                body = body_of(answer, kind)
+                page = view(body, answer)
+                page.stamp = stamp(answer)
+                if redraw:
+                    output.write("\x1b[H\x1b[2J")
+                output.show(page, format)
+                time.sleep(WATCH_S)
+        except KeyboardInterrupt:
+            return body

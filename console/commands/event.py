@@ -1,0 +1,176 @@
+"""Events: in, out, past and passing by."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.commands.options import DataDir, Internal, Limit, Output, instant
+from console.failures import Failure, Partly, Usage
+
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Events: publish, import, export, tail, search, show."
+)
+Acks = Annotated[str, typer.Option("--acks", metavar="ACKS", help="quorum, leader or none.")]
+
+
+@app.command("publish")
+def publish(
+    type_: Annotated[str, typer.Argument(metavar="TYPE", help="What happened: order.created")] = "",
+    source: Annotated[str, typer.Option("--source", help="Who says it.")] = "cli",
+    subject: Annotated[str | None, typer.Option("--subject", help="What it is about.")] = None,
+    data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="JSON, @FILE, or - for stdin.")] = None,
+    id_: Annotated[str, typer.Option("--id", help="Its id, else a fresh one.")] = "",
+    correlationid: Annotated[str | None, typer.Option("--correlationid", help="The saga it belongs to.")] = None,
+    partitionkey: Annotated[str | None, typer.Option("--partitionkey", help="Its ordering key.")] = None,
+    ext: Annotated[list[str] | None, typer.Option("--ext", metavar="NAME=VALUE", help="Another attribute.")] = None,
+    json: Annotated[str, typer.Option("--json", metavar="FILE", help="A whole CloudEvents object; - for stdin.")] = "",
+    acks: Acks = "quorum",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Publish one event and wait for its ack."""
+    import bus
+    from console.commands.publishing import json_value, publish_one, read_text
+    from console.fleetdir import resolve
+
+    if bool(type_) == bool(json):
+        raise Usage("name the TYPE, or give a whole event with --json FILE", "signalbox event publish order.created")
+    extensions: dict[str, str | int | bool] = {}
+    for pair in ext or []:
+        name, equals, value = pair.partition("=")
+        if not equals:
+            raise Usage(f"--ext {pair}: write NAME=VALUE")
+        extensions[name] = value
+    try:
+        if json:
+            event = bus.from_json(read_text(json))
+        else:
+            event = bus.Event(
+                type=type_,
+                source=source,
+                id=id_,
+                subject=subject,
+                correlationid=correlationid,
+                partitionkey=partitionkey,
+                data=None if data is None else json_value(read_text(data.removeprefix("@"), data[:1] != "@")),
+                extensions=extensions,
+            )
+    except bus.InvalidEvent as error:
+        raise Usage(str(error)) from error
+    publish_one(resolve(data_dir), event, acks, output)
+
+
+@app.command("import")
+def import_(
+    logs: Annotated[list[str], typer.Argument(metavar="LOG", help="CloudEvents JSON lines, .gz too; - for stdin.")],
+    name: Annotated[str, typer.Option("--name", help="What `importof` says, else the file's name.")] = "",
+    rejects: Annotated[
+        Path | None, typer.Option("--rejects", metavar="FILE", help="For bad lines; else beside LOG.")
+    ] = None,
+    acks: Acks = "quorum",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Publish whole logs, and wait until every event is acked. Exit code 6 when some lines were not."""
+    import bus
+    from console import output as out
+    from console.commands.publishing import reaching
+    from console.fleetdir import resolve
+    from console.importing import run
+    from console.measure import rate
+
+    with reaching():
+        try:
+            result = run(resolve(data_dir), logs, name, rejects, acks)
+        except bus.InvalidEvent as error:
+            raise Usage(f"--name {name}: {error}") from error
+    value, unit = rate(result.imported / max(result.seconds, 1e-3))
+    mark = "▲" if result.rejected else "●"
+    said = f"{mark} imported {result.imported:,} events, all acked, in {result.seconds:.1f} s ({value} {unit})"
+    if result.rejected:
+        said += f"\n{result.rejected:,} were not: {', '.join(result.rejects) or 'see above'}"
+    out.show(out.Page(result, [result], above=said), out.Format(output))
+    if result.rejected:
+        message = f"{result.rejected:,} of {result.imported + result.rejected:,} lines were not imported"
+        raise (Partly if result.imported else Failure)(message, "Mend the rejects file and import that.")
+
+
+@app.command("export")
+def export(
+    out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to; - is stdout.")] = "-",
+    internal: Internal = False,
+    pattern: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Only these types.")] = ">",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """All that is archived by now, as CloudEvents JSON lines in journal order. (-o is for the receipt of --out FILE)"""
+    from console.commands.publishing import export_to
+    from console.fleetdir import resolve
+
+    export_to(resolve(data_dir), out, internal, pattern, output)
+
+
+@app.command("tail")
+def tail(
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
+    start: Annotated[str, typer.Option("--start", help="now, earliest, -5m, or an instant.")] = "now",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="End after so many; 0 is never.")] = 0,
+    internal: Internal = False,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Events as they are committed, until Ctrl-C."""
+    from console.commands.publishing import follow
+    from console.fleetdir import resolve
+
+    follow(resolve(data_dir), pattern, start, limit, internal, output)
+
+
+@app.command("search")
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="In id, source, subject or data.")] = "",
+    type_: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
+    subject: Annotated[str, typer.Option("--subject", help="Exactly this subject.")] = "",
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="-5m, or an instant.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="-5m, or an instant.")] = None,
+    limit: Limit = 50,
+    internal: Internal = False,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Archived events, newest first."""
+    import time
+
+    import bus
+    from console.commands.asking import show
+    from console.commands.pages import events_page
+    from controlplane.questions import AskEvents, Events
+
+    if not bus.is_pattern(type_):
+        raise Usage(f"--type {type_!r} is not a pattern", "Tokens between dots, `*` for one, `>` last for the rest.")
+    now = time.time_ns()
+    question = AskEvents(
+        pattern=type_,
+        text=text,
+        subject=subject,
+        since=None if since is None else instant(since, now),
+        until=None if until is None else instant(until, now),
+        internal=internal,
+        limit=limit,
+    )
+    show(data_dir, output, question, Events, events_page)
+
+
+@app.command("show")
+def show_(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="An event's id, or @POSITION.")],
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """One archived event, and what stands around it."""
+    from console.commands.asking import show
+    from console.commands.pages import event_page
+    from controlplane.questions import AskEvent, EventDetail
+
+    show(data_dir, output, AskEvent(id=id_), EventDetail, event_page)

@@ -1,0 +1,70 @@
+"""The options that many commands share, and the shapes of times on the command line."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.failures import Usage
+
+
+def _format(text: str) -> str:
+    if text not in ("table", "json", "ndjson", "csv"):
+        raise typer.BadParameter("one of table, json, ndjson, csv")
+    return text
+
+
+def _data_dir(context: typer.Context, value: Path | None) -> Path | None:
+    """The option may stand before the command too."""
+    found = value or context.find_root().params.get("data_dir")
+    return Path(found) if found else None
+
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="The fleet's data directory.", show_default=False, callback=_data_dir
+    ),
+]
+Output = Annotated[
+    str,
+    typer.Option("--output", "-o", metavar="FORMAT", help="table, json, ndjson or csv.", callback=_format),
+]
+Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second, until Ctrl-C.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many rows.")]
+Match = Annotated[str, typer.Option("--match", metavar="TEXT", help="Only rows that contain this.")]
+Internal = Annotated[
+    bool, typer.Option("--internal", help="Lifecycle, dead letters, redriven and signalbox.> events too.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the exact set; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the journal.")]
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
+
+
+def instant(text: str, now: int) -> int:
+    """Nanoseconds of `now`, a duration back (`-5m`, `-1h30m`) or RFC 3339. Raises Usage."""
+    if text == "now":
+        return now
+    parts = _DURATION.findall(text)
+    if text.startswith("-") and parts and "-" + "".join(number + unit for number, unit in parts) == text:
+        return now - sum(int(float(number) * _UNITS_NS[unit]) for number, unit in parts)
+    import bus
+
+    try:
+        return bus.parse_time(text)
+    except ValueError as error:
+        raise Usage(f"{text!r} is no instant: {error}", "Write -5m, -1h30m, now, or 2026-03-01T12:00:00Z.") from None
+
+
+def operator() -> str:
+    """Who acts, for the journal: the login name."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return "unknown"

@@ -1,0 +1,157 @@
+"""What the `event` commands do with the bus itself: publish, follow, write an export."""
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+import bus
+from console import output as out
+from console.failures import Denied, Failure, NotFound, Unreachable, Usage
+from console.fleetdir import Fleet, question_url
+from console.importing import connect
+from console.link import Link
+from console.measure import clock
+from console.progress import Progress
+
+
+@contextmanager
+def reaching() -> Iterator[None]:
+    """The bus's errors as the exit codes of commands."""
+    try:
+        yield
+    except (bus.NoFleet, bus.BrokerUnavailable) as error:
+        raise Unreachable(str(error)) from error
+    except bus.AccessDenied as error:
+        raise Denied(str(error)) from error
+    except bus.ClientError as error:
+        raise Usage(str(error)) from error
+    except bus.FleetError as error:
+        raise Failure(f"{type(error).__name__}: {error}") from error
+
+
+def read_text(where: str, literal: bool = False) -> bytes:
+    """A file's content, standard input's for `-`, or the text itself."""
+    if where == "-":
+        return sys.stdin.buffer.read()
+    if literal:
+        return where.encode("utf-8", "surrogateescape")
+    try:
+        return Path(where).read_bytes()
+    except FileNotFoundError as error:
+        raise NotFound(f"there is no file {where}") from error
+    except OSError as error:
+        raise Failure(f"{where} cannot be read: {error.strerror}") from error
+
+
+def json_value(text: bytes) -> msgspec.Raw:
+    """A payload that is JSON already. Raises Usage."""
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Usage(f"--data is not JSON: {error}", "A text goes in quotes: --data '\"hello\"'") from error
+    return msgspec.Raw(text)
+
+
+def publish_one(fleet: Fleet, event: bus.Event, acks: str, format: str) -> None:
+    """Publish and show the receipt."""
+
+    async def send() -> bus.Receipt:
+        async with connect(fleet) as client:
+            return await client.publish(event, acks=acks)
+
+    with reaching():
+        receipt = asyncio.run(send())
+    said = f"● {receipt.id}  p{receipt.partition:02d}·{receipt.offset:,}  {receipt.guarantee}"
+    out.show(out.Page(receipt, [receipt], above=said), out.Format(format))
+
+
+def follow(fleet: Fleet, pattern: str, start: str, limit: int, internal: bool, format: str) -> None:
+    """Show events as they come, until `limit` or Ctrl-C."""
+
+    async def run() -> None:
+        seen = 0
+        async with connect(fleet) as client:
+            found = client.read(pattern, start=start, follow=True, internal=internal, positions=True)
+            async for event, partition, offset, appended in found:
+                if not internal and bus.is_internal(event.type, event.extensions):
+                    continue
+                out.write(_line(event, partition, offset, appended, format, first=seen == 0))
+                seen += 1
+                if seen == limit:
+                    return
+
+    try:
+        with reaching():
+            asyncio.run(run())
+    except KeyboardInterrupt:
+        return
+
+
+def _line(event: bus.Event, partition: int, offset: int, appended: int, format: str, first: bool) -> str:
+    if format in ("json", "ndjson"):
+        return bus.to_json(event).decode() + "\n"
+    where = f"p{partition:02d}·{offset:,}"
+    if format == "csv":
+        fields = {
+            "appended": appended,
+            "partition": partition,
+            "offset": offset,
+            "type": event.type,
+            "source": event.source,
+            "subject": event.subject or "",
+            "id": event.id,
+        }
+        text = out.csv_of([fields])
+        return text if first else text.split("\n", 1)[1]
+    said = (
+        f"{clock(appended, 3)}  {where:>12}  {event.type:<28}  {event.source:<24}  {event.subject or '–'}  {event.id}"
+    )
+    return out.clean(said) + "\n"
+
+
+def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: str) -> None:
+    """Write the archive to a file, whole or not at all, or to stdout."""
+    progress = Progress("export")
+    with Link(question_url(fleet)) as link:
+        if where == "-":
+            count = _export(link, None, internal, pattern, progress)
+        else:
+            count = _to_file(link, Path(where), internal, pattern, progress)
+    progress.close()
+    if where == "-":
+        out.say(f"exported {count:,} events")
+        return
+    record = {"exported": count, "out": where}
+    out.show(out.Page(record, [record], above=f"● exported {count:,} events to {where}"), out.Format(format))
+
+
+def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Progress) -> int:
+    fresh = path.with_name(f".{path.name}.part")
+    try:
+        with fresh.open("wb") as file:
+            count = _export(link, file, internal, pattern, progress)
+        fresh.replace(path)
+    except OSError as error:
+        raise Failure(f"{path} cannot be written: {error.strerror}", "Name another with --out.") from error
+    finally:
+        fresh.unlink(missing_ok=True)
+    return count
+
+
+def _export(link: Link, file: IO[bytes] | None, internal: bool, pattern: str, progress: Progress) -> int:
+    from console.exporting import pages
+
+    count = 0
+    for lines in pages(link, internal, pattern, lambda done, total: progress.advance(done, total)):
+        text = "".join(line + "\n" for line in lines)
+        count += len(lines)
+        if file is None:
+            out.write(text)
+        else:
+            file.write(text.encode())
+    return count

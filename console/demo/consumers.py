@@ -1,0 +1,108 @@
+"""Two consumers that do honest work, which sometimes fails; what they raise becomes retries and dead letters.
+
+`code-review` parses the Python in each message's fences and raises on a syntax error. `exec-watch` raises whatever the
+terminal said when a command failed. Neither pretends: a redriven event fails again.
+"""
+
+import ast
+import asyncio
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import bus
+
+MAX_DELIVER = 3
+RETRY_S = 0.25
+_FENCE = re.compile(r"```[Pp]ython[^\n]*\n(.*?)```", re.DOTALL)
+
+
+class ExecutionFailed(Exception):
+    """A command of the log's terminal failed; the message is what it said last."""
+
+
+def text_of(event: bus.Event) -> str:
+    """The text an event carries, or ""."""
+    data: Any = event.data
+    text = data.get("text") if isinstance(data, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def review(event: bus.Event) -> None:
+    """Parse every fenced Python block. Raises SyntaxError (or ValueError for what no parser takes)."""
+    for block in _FENCE.findall(text_of(event)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(block)
+
+
+def watch(event: bus.Event) -> None:
+    """Raise what the terminal said."""
+    lines = [line.strip() for line in text_of(event).splitlines() if line.strip()]
+    raise ExecutionFailed(lines[-1] if lines else "failed without a word")
+
+
+@dataclass
+class Consumer:
+    """One group of one member. `finished` holds (partition, offset) of what is acked or given up for good."""
+
+    group: str
+    pattern: str
+    work: Callable[[bus.Event], None]
+    finished: set[tuple[int, int]] = field(default_factory=set)
+    acked: int = 0
+    retried: int = 0
+    given_up: int = 0
+    joined: asyncio.Event = field(default_factory=asyncio.Event)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, fleet: bus.Fleet) -> None:
+        """Work until cancelled."""
+        async with fleet.subscribe(self.pattern, group=self.group, max_deliver=MAX_DELIVER) as deliveries:
+            self.joined.set()
+            async for delivery in deliveries:
+                self._take(delivery)
+
+    def _take(self, delivery: bus.Delivery) -> None:
+        place = (delivery.partition, delivery.offset)
+        try:
+            self.work(delivery.event)
+        except (ExecutionFailed, SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            delay = RETRY_S * 2 ** (delivery.attempt - 1)
+            _forget_outcome(delivery.nack(delay=delay, error=f"{type(error).__name__}: {error}"))
+            if delivery.attempt < MAX_DELIVER:
+                self.retried += 1
+                return
+            self.given_up += place not in self.finished
+        else:
+            _forget_outcome(delivery.ack())
+            self.acked += 1
+        self.finished.add(place)
+        self.moved.set()
+
+    async def drained(self, wanted: int, patience: float) -> bool:
+        """Wait until `wanted` events are finished; False when nothing moved for `patience` seconds."""
+        while len(self.finished) < wanted:
+            self.moved.clear()
+            try:
+                await asyncio.wait_for(self.moved.wait(), patience)
+            except TimeoutError:
+                return False
+        return True
+
+
+def _forget_outcome(settled: "asyncio.Future[None]") -> None:
+    """A settlement that came too late, or met a leader's end, comes back as another delivery: nothing is to be done."""
+
+    def look(done: "asyncio.Future[None]") -> None:
+        if not done.cancelled() and (error := done.exception()) and not isinstance(error, bus.BusError):
+            raise error
+
+    settled.add_done_callback(look)
+
+
+def consumers() -> list[Consumer]:
+    """The demo's two groups."""
+    return [Consumer("code-review", "agent.message", review), Consumer("exec-watch", "exec.failed", watch)]

@@ -1,0 +1,161 @@
+"""Which fleet a command means, and whether it lives.
+
+A flag beats the environment, which beats `./signalbox.toml`, then the user's `signalbox/config.toml`, then the default:
+
+1. `--data-dir DIR`
+2. `SIGNALBOX_URL` (addresses of brokers or of the control plane), `SIGNALBOX_DATA_DIR`
+3. `data_dir = "…"` in `signalbox.toml` here, then in the user's XDG config directory
+4. `signalbox` in the user's XDG state directory
+
+A directory is read as files only: `fleet.json` says where the control plane answers, `plane.json` whether it lives.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from console.failures import Failure, Unreachable, Usage
+
+START_SLACK_S = 1.0
+"""Two start times of one process, read by different clocks, differ by less."""
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A fleet that is meant: its directory, or `url` when it was named by addresses alone."""
+
+    data_dir: Path
+    url: str = ""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.url or str(self.data_dir)
+
+
+def resolve(data_dir: Path | None = None) -> Fleet:
+    """The fleet that is meant. Raises Usage for a settings file that cannot be read."""
+    if data_dir is not None:
+        return Fleet(data_dir.expanduser().absolute())
+    url = os.environ.get("SIGNALBOX_URL", "")
+    named = os.environ.get("SIGNALBOX_DATA_DIR")
+    if url or named:
+        return Fleet(Path(named).expanduser().absolute() if named else _default(), url)
+    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "signalbox" / "config.toml"
+    for path in (Path("signalbox.toml"), config):
+        setting = _setting(path)
+        if setting is not None:
+            return Fleet((path.parent / setting).expanduser().absolute())
+    return Fleet(_default())
+
+
+def _default() -> Path:
+    state = os.environ.get("XDG_STATE_HOME")
+    return (Path(state) if state else Path.home() / ".local" / "state") / "signalbox"
+
+
+def _setting(path: Path) -> str | None:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Usage(f"{path} cannot be read: {error}") from error
+    import tomllib
+
+    try:
+        value = tomllib.loads(text).get("data_dir")
+    except tomllib.TOMLDecodeError as error:
+        raise Usage(f"{path} is not TOML: {error}") from error
+    if value is not None and not isinstance(value, str):
+        raise Usage(f"{path}: data_dir must be a text, not {value!r}")
+    return value
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """One of a data directory's JSON files, or None where there is none. Raises Failure."""
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise Failure(f"{path} cannot be read: {error.strerror}", "Ask as the user that the fleet runs as.") from error
+    except ValueError as error:
+        raise Failure(f"{path} is damaged: {error}", "`signalbox up` writes it anew.") from error
+    if not isinstance(found, dict):
+        raise Failure(f"{path} is damaged: it is no object", "`signalbox up` writes it anew.")
+    return found
+
+
+def alive(record: dict[str, Any] | None) -> bool:
+    """Whether the very process that wrote `plane.json` or `broker.json` still runs (a zombie does not)."""
+    if not record:
+        return False
+    pid, started = record.get("pid"), record.get("started")
+    if not isinstance(pid, int) or pid <= 0 or not isinstance(started, int | float):
+        return False
+    import psutil  # type: ignore[import-untyped]
+
+    if started > 1e12:
+        started = started / 1e9
+    try:
+        process = psutil.Process(pid)
+        same = abs(process.create_time() - started) < START_SLACK_S
+        return bool(same and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def plane_of(fleet: Fleet) -> dict[str, Any] | None:
+    """`plane.json` of the fleet, if that process still lives."""
+    found = read(fleet.data_dir / "plane.json")
+    return found if alive(found) else None
+
+
+def brokers_of(fleet: Fleet) -> list[dict[str, Any]]:
+    """`broker.json` of every broker in the directory that still lives, by id."""
+    found = [read(path) for path in sorted((fleet.data_dir / "brokers").glob("*/broker.json"))]
+    return [record for record in found if record and alive(record)]
+
+
+def question_url(fleet: Fleet) -> str:
+    """Where the fleet's control plane answers. Raises Unreachable, saying what was found instead."""
+    if fleet.url:
+        return _from_addresses(fleet.url)
+    plane = plane_of(fleet)
+    if plane is not None and isinstance(plane.get("url"), str):
+        return str(plane["url"])
+    if not (fleet.data_dir / "fleet.json").exists():
+        raise Unreachable(
+            f"no fleet in {fleet.data_dir}", "Start one with `signalbox up`, or name one with --data-dir."
+        )
+    left = brokers_of(fleet)
+    if left:
+        raise Unreachable(
+            f"the control plane of {fleet.data_dir} is gone; {len(left)} of its brokers go on without it",
+            "`signalbox up` starts it again and takes them over.",
+        )
+    raise Unreachable(f"the fleet in {fleet.data_dir} is not running", "Start it with `signalbox up`.")
+
+
+def _from_addresses(urls: str) -> str:
+    """Any broker, or the plane itself, knows where the plane answers."""
+    import asyncio
+
+    import bus
+
+    async def look() -> str:
+        async with bus.connect(urls) as fleet:
+            return str(fleet.topology.plane_url)
+
+    try:
+        url = asyncio.run(asyncio.wait_for(look(), 5.0))
+    except (bus.BusError, TimeoutError) as error:
+        raise Unreachable(
+            f"nothing answers at {urls}: {error or 'no answer within 5 s'}", "See SIGNALBOX_URL."
+        ) from error
+    if not url:
+        raise Unreachable(f"{urls} answers, but its control plane is away", "Start it with `signalbox up`.")
+    return url

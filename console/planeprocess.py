@@ -1,0 +1,130 @@
+"""Starting a control plane as a process of its own, and waiting until its fleet is ready."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from console.failures import Failure
+from console.fleetdir import Fleet, plane_of
+from console.link import Link, NoAnswer
+from controlplane.questions import AskStatus, Status
+
+READY_S = 60.0
+ENDING_S = 30.0
+_LOOK_S = 0.05
+
+
+def command(
+    data_dir: Path, brokers: int | None = None, while_stdin: bool = False, take_over: bool = False, reason: str = ""
+) -> list[str]:
+    """The command line of a control plane."""
+    line = [sys.executable, "-m", "controlplane", "--data-dir", str(data_dir)]
+    if brokers is not None:
+        line += ["--brokers", str(brokers)]
+    if while_stdin:
+        line.append("--while-stdin")
+    if take_over:
+        line += ["--take-over", "--reason", reason]
+    return line
+
+
+class PlaneProcess:
+    """A control plane that this process started.
+
+    With `tied`, the fleet ends when this process does, however that happens: the plane holds the other end of a pipe.
+    Without, it goes on in a session of its own.
+    """
+
+    def __init__(self, line: list[str], data_dir: Path, tied: bool) -> None:
+        self.data_dir = data_dir
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self.process = subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE if tied else subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._errors,
+            start_new_session=True,
+        )
+
+    def wait_ready(self, on_progress: Callable[[Status], None] | None = None, timeout: float = READY_S) -> Status:
+        """The first status with every broker up and every partition led. Raises Failure with the plane's own words."""
+        deadline = time.monotonic() + timeout
+        link: Link | None = None
+        seen: Status | None = None
+        try:
+            while time.monotonic() < deadline:
+                self._look()
+                if link is None:
+                    plane = plane_of(Fleet(self.data_dir))
+                    if plane is not None and plane.get("pid") == self.process.pid and plane.get("url"):
+                        link = Link(str(plane["url"]))
+                    continue
+                try:
+                    body = link.ask(AskStatus(), timeout=2.0).body
+                except NoAnswer:
+                    continue
+                if isinstance(body, Status):
+                    seen = body
+                    if on_progress is not None:
+                        on_progress(body)
+                    if is_ready(body):
+                        return body
+        finally:
+            if link is not None:
+                link.close()
+        raise Failure(
+            f"the fleet in {self.data_dir} was not ready within {timeout:g} s: {_missing(seen)}",
+            f"See {self.data_dir / 'plane.log'}, and `signalbox doctor`.",
+        )
+
+    def end(self) -> int:
+        """End a tied fleet and wait for it; the plane's exit code."""
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+        try:
+            return self.process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            self.process.terminate()
+        try:
+            return self.process.wait(ENDING_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+    def _look(self) -> None:
+        """Wait a moment; raises Failure if the process has ended by then."""
+        try:
+            code = self.process.wait(_LOOK_S)
+        except subprocess.TimeoutExpired:
+            return
+        self._errors.seek(0)
+        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise Failure(said[-1] if said else f"the control plane ended with code {code}", _hint(self.data_dir))
+
+
+def is_ready(status: Status) -> bool:
+    """Whether every broker is up and every partition led."""
+    return (
+        status.controlplane.state == "running"
+        and all(broker.state == "up" for broker in status.brokers)
+        and all(partition.leader for partition in status.partitions)
+    )
+
+
+def _missing(status: Status | None) -> str:
+    if status is None:
+        return "its control plane does not answer"
+    down = [broker.id for broker in status.brokers if broker.state != "up"]
+    unled = [partition.partition for partition in status.partitions if not partition.leader]
+    return (
+        f"brokers not up: {', '.join(down) or 'none'}; partitions without a leader: {len(unled)}; "
+        f"the control plane is {status.controlplane.state}"
+    )
+
+
+def _hint(data_dir: Path) -> str:
+    log = data_dir / "plane.log"
+    return f"See {log}." if log.exists() else ""

@@ -1,0 +1,26 @@
+"""Opening the TUI from the command line: always a process of its own, so that no command ever loads it."""
+
+import signal
+import subprocess
+import sys
+
+
+def console_command(url: str, context: str) -> list[str]:
+    """The command line of a console on the control plane at `url`."""
+    line = [sys.executable, "-m", "console", "--url", url]
+    return [*line, "--context", context] if context else line
+
+
+def run_console(url: str, context: str) -> int:
+    """Run a console on this terminal until it ends; its exit code. Ctrl-C is its own affair meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(console_command(url, context))
+        try:
+            return process.wait()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                process.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
