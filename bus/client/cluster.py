@@ -329,6 +329,8 @@ class Cluster:
     async def close(self) -> None:
         """Say Bye everywhere and let go of all sockets; waits at most `CLOSE_LINGER_MS` for the last frames."""
         self.closed = True
+        for observer in list(self.observers):
+            observer()
         for connection in list(self._connections.values()):
             connection.close()
         self._connections.clear()

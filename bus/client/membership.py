@@ -145,7 +145,7 @@ class Membership:
         link = self.link
         if link is None or not self.joined:
             return
-        while self.pending:
+        while self.pending and link.lost is None:
             items = [self.pending.popleft() for _ in range(min(len(self.pending), limits.SETTLE_ITEMS_MAX))]
             self._send(link, items)
         if self.owed:

@@ -14,7 +14,10 @@ from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.deliveries import Delivery
 from bus.client.membership import Membership
-from bus.errors import BrokerUnavailable, BusError
+from bus.errors import BusError, ClientError
+
+_TIMER_SLACK_SECONDS = 0.001
+"""Timers may fire a little before the moment they were set for."""
 
 
 class Subscription:
@@ -54,6 +57,8 @@ class Subscription:
         """Until every partition's leader has said Joined; partitions without one join later, if any has joined."""
         deadline = self._loop.time() + limits.CONNECT_MS_MAX / 1000
         while self._error is None and not all(one.joined for one in self._memberships):
+            if self.cluster.closed:
+                raise ClientError("this fleet is closed: subscribe inside `async with bus.connect()`")
             self._moved.clear()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -159,16 +164,16 @@ class Subscription:
 
     def again_in(self, seconds: float) -> float:
         """Try to join again then; gives that moment on the loop's clock."""
-        self._loop.call_later(seconds, self._attend)
-        return self._loop.time() + seconds
+        when = self._loop.time() + seconds
+        self._loop.call_at(when, self._attend)
+        return when
 
     def _attend(self) -> None:
-        if self.closed:
+        if self.closed or self.cluster.closed:
+            self._arrived.set()
+            self._moved.set()
             return
-        if self.cluster.closed:
-            self.fail(BrokerUnavailable("the fleet was closed"))
-            return
-        now = self._loop.time()
+        now = self._loop.time() + _TIMER_SLACK_SECONDS
         for membership in self._memberships:
             membership.attend(self.cluster, now)
 

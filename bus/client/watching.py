@@ -17,6 +17,9 @@ from bus.client.cluster import Cluster, fault_error
 from bus.client.connection import Connection, Lost
 from bus.errors import BusError, ClientError, CorruptRecord, ProtocolError
 
+_TIMER_SLACK_SECONDS = 0.001
+"""Timers may fire a little before the moment they were set for."""
+
 
 class Piece(NamedTuple):
     """One record as a watch brought it. `rows` is the bitmap of the rows meant, empty for all; events below `start`
@@ -135,7 +138,7 @@ class Watches:
         if self._cluster.closed:
             self._arrived.set()
             return
-        now = self._loop.time()
+        now = self._loop.time() + _TIMER_SLACK_SECONDS
         for tap in self.taps.values():
             if tap.finished:
                 continue

@@ -1,0 +1,165 @@
+"""Groups through the public API: the work is shared, settled once, and comes again when it was not."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+import bus
+from tests.bus.client.fakebroker import FakeFleet
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeFleet]:
+    with FakeFleet() as fleet:
+        yield fleet
+
+
+def events(count: int, start: int = 0) -> list[bus.Event]:
+    return [
+        bus.Event(type="order.created", source="agent/shop", id=f"e{number}", subject=f"s{number % 17}", data=number)
+        for number in range(start, start + count)
+    ]
+
+
+async def test_all_are_delivered_and_acks_are_durable(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(500))
+        ids = set()
+        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
+            async for delivery in deliveries:
+                assert (delivery.attempt, delivery.group) == (1, "billing") and delivery.appended > 0
+                await delivery.ack()
+                ids.add(delivery.event.id)
+                if len(ids) == 500:
+                    break
+        assert len(fake.settled("billing")) == 500
+
+
+async def test_members_share_the_work(fake: FakeFleet) -> None:
+    async def work(fleet: bus.Fleet, done: list[str], enough: asyncio.Event) -> None:
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=8) as deliveries:
+            async for delivery in deliveries:
+                await delivery.ack()
+                done.append(delivery.event.id)
+                if len(done) == 400:
+                    enough.set()
+
+    async with bus.connect(fake.urls) as fleet, asyncio.TaskGroup() as tasks:
+        done: list[str] = []
+        enough = asyncio.Event()
+        members = [tasks.create_task(work(fleet, done, enough)) for _ in range(3)]
+        await fleet.publish_many(events(400))
+        async with asyncio.timeout(20):
+            await enough.wait()
+        for member in members:
+            member.cancel()
+    assert len(done) == len(set(done)) == 400
+
+
+async def test_acks_that_are_not_awaited_are_flushed_on_leaving(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(300))
+        count = 0
+        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
+            async for delivery in deliveries:
+                delivery.ack()
+                count += 1
+                if count == 300:
+                    break
+        assert len(fake.settled("billing")) == 300
+    frames = [one for broker in fake.brokers for one in broker.heard if type(one).__name__ == "Settle"]
+    assert len(frames) < 100, "settlements share frames"
+
+
+async def test_a_nack_comes_again_and_an_old_ack_is_stale(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(events(1)[0])
+        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
+            first = await anext(deliveries)
+            await first.nack(delay=0.0, error="no paper")
+            second = await anext(deliveries)
+            assert (second.event.id, second.attempt) == (first.event.id, 2)
+            with pytest.raises(bus.StaleDelivery, match="attempt 1"):
+                await first.ack()
+            await second.terminate("no use")
+            with pytest.raises(bus.ClientError, match="delay"):
+                second.nack(delay=-1)
+        assert list(fake.settled("billing").values()) == ["terminate"]
+
+
+async def test_other_settings_are_a_conflict_that_names_the_field(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        async with fleet.subscribe("order.>", group="billing"):
+            with pytest.raises(bus.GroupConflict) as conflict:
+                async with fleet.subscribe("order.*", group="billing"):
+                    pass
+        assert conflict.value.field == "pattern"
+
+
+async def test_a_moved_leader_is_joined_and_settled_again(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(200))
+        ids: set[str] = set()
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=16) as deliveries:
+            async with asyncio.timeout(20):
+                async for delivery in deliveries:
+                    if len(ids) == 50:
+                        fake.move(["b3", "b1", "b2", "b2"])
+                    if len(ids) == 120:
+                        fake.kill(0)
+                        fake.move(["b3", "b3", "b2", "b2"])
+                    delivery.ack()
+                    ids.add(delivery.event.id)
+                    if len(ids) == 200:
+                        break
+        assert len(ids) == 200
+
+
+async def test_in_flight_bounds_what_is_out(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(200))
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=8) as deliveries:
+            held = [await anext(deliveries) for _ in range(8)]
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.2):
+                    await anext(deliveries)
+            await held[0].ack()
+            async with asyncio.timeout(5):
+                await anext(deliveries)
+
+
+async def test_a_delivery_past_its_ack_wait_gives_its_credit_back(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(40))
+        async with fleet.subscribe("order.>", group="g", start="earliest", in_flight=4, ack_wait=0.1) as deliveries:
+            async with asyncio.timeout(10):
+                for _ in range(12):
+                    await anext(deliveries)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"order": "strict"}, {"ack_wait": 0}, {"max_deliver": 0}, {"in_flight": 0}, {"start": {0: 5}}, {"start": "soon"}],
+)
+async def test_what_is_not_possible_is_said_at_once(fake: FakeFleet, wrong: dict[str, object]) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        with pytest.raises(bus.ClientError):
+            fleet.subscribe("order.>", group="billing", **wrong)  # type: ignore[arg-type]
+
+
+async def test_iteration_ends_when_the_fleet_closes(fake: FakeFleet) -> None:
+    async def consume(fleet: bus.Fleet, joined: asyncio.Event) -> int:
+        count = 0
+        async with fleet.subscribe("order.>", group="billing") as deliveries:
+            joined.set()
+            async for _ in deliveries:
+                count += 1
+        return count
+
+    async with bus.connect(fake.urls) as fleet:
+        joined = asyncio.Event()
+        task = asyncio.create_task(consume(fleet, joined))
+        await joined.wait()
+    async with asyncio.timeout(5):
+        assert await task == 0
