@@ -11,7 +11,7 @@ from bus.event import Event, to_json
 from bus.record import EVENTS, GROUP
 from bus.session import Session
 from bus.wire import Fault, GroupSettings, Join, Joined, Leave, Settle, Settled, Settlement
-from tests.bus.groundtwin import SECOND, Stage
+from tests.bus.groundtwin import SECOND, Stage, delivered, event, numbers, said, session
 
 SETTINGS = GroupSettings("order.>", -1, 30_000, 3)
 
