@@ -6,7 +6,7 @@ and error text, with its numbers and ids left out) are one kind, named `g-01`, `
     waiting ──RedriveDecided──▶ redriving (an intent publishes it) ──its event is recorded: Carried──▶ redriven
 
 The intent of target i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is
-recognised. A plane that starts publishes again whatever was not carried.
+recognised. What was decided and never carried is published again when a plane starts (by the edge, from the journal).
 
 | table | key | value |
 |---|---|---|
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from controlplane.facts import Carried, Fact, Intent, PlaneStarted, PublishEvent, RedriveDecided, Rows
+from controlplane.facts import Carried, Fact, Intent, PublishEvent, RedriveDecided, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
     DEAD_ATTEMPTS_MAX,
@@ -90,7 +90,7 @@ class DeadLetters(Fold):
 
     name = "deadletters"
     version = 1
-    follows = (Rows, RedriveDecided, Carried, PlaneStarted)
+    follows = (Rows, RedriveDecided, Carried)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Letters come, are decided on, and are carried."""
@@ -112,8 +112,6 @@ class DeadLetters(Fold):
         fact = entry.fact
         if isinstance(fact, RedriveDecided):
             return _publish(state, [f"{entry.position}:{index}" for index in range(len(fact.targets))])
-        if isinstance(fact, PlaneStarted):
-            return _publish(state, sorted(map(str, state.table("carry")), key=order_of))
         if isinstance(fact, Rows) and True in fact.redriven and state.table("carry"):
             return _recognise(state, fact)
         return ()

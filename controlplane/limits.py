@@ -130,3 +130,15 @@ LATELY_MAX = 200
 """Happenings kept for LATELY."""
 LATELY_MERGE_MS = 10_000
 """Happenings of one kind within this time are told as one."""
+BEHIND_WARN_MS = 10_000
+"""A group whose oldest waiting event is older than this is late."""
+BEHIND_BAD_MS = 120_000
+"""A group whose oldest waiting event is older than this is very late."""
+RECORDER_BEHIND_EVENTS = 50_000
+"""Events that the journal may be behind the brokers before it is said."""
+FSYNC_SLOW_MS = 100
+"""A broker whose fsync takes longer at its 99th percentile is slow."""
+NEW_DEATH_MS = 600_000
+"""A dead letter is new for this long."""
+NEEDS_MAX = 100
+"""Lines of NEEDS YOU in one answer; health counts all."""

@@ -1,0 +1,255 @@
+"""The score: 100 less what is wrong. Reads other folds; penalties are whole points and add up exactly.
+
+| what is wrong | severity | points |
+|---|---|---|
+| a fold stands still after an error | bad | 31 each |
+| events are missing in the journal | bad | 31 |
+| partitions that refuse: no leader, or fewer than W replicas in sync | bad | 18, and 4 more for each further one |
+| a broker is down, or stopped while the plane runs | warn | 9 each |
+| a broker is silent | warn | 6 each |
+| a broker lags: replicas on it are not in sync | warn | 4 each |
+| a group's oldest waiting event is older than 10 s; than 2 min | warn; bad | 5; 10 each |
+| live sagas are stuck; some past 3 x | warn; bad | 4; 8 |
+| the journal is far behind the brokers | warn | 3 |
+| dead letters came in the last ten minutes | warn | 2 |
+| dead letters wait, none of them new | warn | 1 |
+| a broker's fsync is slow | warn | 1 each |
+
+OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
+Imported sagas cost nothing: they are history. Each penalty says why, since when, and what mends or explains it.
+
+| table | key | value |
+|---|---|---|
+| since | need's key | when it began |
+| quarantined | fold | its FoldQuarantined, and when |
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from bus.limits import REPLICA_LAG_MS_MAX
+from controlplane import deadletters, ledger
+from controlplane import sagas as saga_fold
+from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
+from controlplane.elections import LED, Partition
+from controlplane.facts import FoldQuarantined, FoldVersions, Tick
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import (
+    BEHIND_BAD_MS,
+    BEHIND_WARN_MS,
+    BROKER_START_MS_MAX,
+    FSYNC_SLOW_MS,
+    NEW_DEATH_MS,
+    RECORDER_BEHIND_EVENTS,
+)
+from controlplane.questions import HealthState, Need
+from controlplane.roster import Figures, brokers_of, partitions_of, plane_of, replica_of
+
+OK_FROM, WARNING_FROM = 90, 70
+_ORDER = {"bad": 0, "warn": 1}
+
+
+class Health(Fold):
+    """The fold: it remembers since when each thing has been wrong. See the module."""
+
+    name = "health"
+    version = 1
+    follows = (Tick, FoldQuarantined, FoldVersions)
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Once a tick, what is new begins and what is mended ends."""
+        fact = entry.fact
+        if isinstance(fact, FoldQuarantined):
+            state.put("quarantined", fact.fold, [fact.version, fact.error, entry.recorded])
+        elif isinstance(fact, FoldVersions):
+            for fold, (version, _, _) in list(state.items("quarantined")):
+                if fact.versions.get(str(fold)) != version:
+                    state.delete("quarantined", fold)
+        else:
+            wrong = {need.key for need in penalties(world, entry.recorded)}
+            for key in sorted(wrong):
+                if state.get("since", key) is None:
+                    state.put("since", key, entry.recorded)
+            for known in [known for known in state.table("since") if known not in wrong]:
+                state.delete("since", known)
+
+
+def penalties(world: World, now: int) -> list[Need]:
+    """All that is wrong, worst first: bad before warn, then by points, then by key."""
+    state = world["health"]
+    found: list[Need] = []
+    for need in _all(world, now):
+        need.since = need.since or state.get("since", need.key, now)
+        found.append(need)
+    return sorted(found, key=lambda need: (_ORDER[need.severity], -need.points, need.key))
+
+
+def score_of(world: World, needs: list[Need]) -> int | None:
+    """100 less the points, at least 0; None before any broker has been sampled."""
+    if not world["fleet"].table("figures"):
+        return None
+    return max(0, 100 - sum(need.points for need in needs))
+
+
+def state_of(score: int | None) -> HealthState:
+    """The word for a score."""
+    if score is None:
+        return "UNKNOWN"
+    return "OK" if score >= OK_FROM else "WARNING" if score >= WARNING_FROM else "CRITICAL"
+
+
+# ------------------------------------------------------------------------------------------- what others read
+
+
+def is_beginning(p: Partition, now: int) -> bool:
+    """Whether nobody leads it because the fleet is just starting."""
+    return p.phase != LED and not p.led_before and now - p.since <= BROKER_START_MS_MAX * MS
+
+
+def lagging(state: KeyedState, p: Partition) -> list[str]:
+    """Replicas of a led partition whose brokers are up and which are not in sync, as its leader last said."""
+    led = replica_of(state, p.partition, p.leader)
+    if led is None:
+        return []
+    late = REPLICA_LAG_MS_MAX * MS
+    lags = led.sample.follower_lag_ns
+    brokers = brokers_of(state)
+    return [id for id in p.replicas if id != p.leader and _is_up(brokers.get(id)) and lags.get(id, 0) > late]
+
+
+def in_sync(state: KeyedState, p: Partition) -> int:
+    """How many replicas are in sync, the leader included; 0 when nobody leads."""
+    if p.phase != LED:
+        return 0
+    brokers = brokers_of(state)
+    late = lagging(state, p)
+    return sum(_is_up(brokers.get(id)) and id not in late for id in p.replicas)
+
+
+def _is_up(broker: Broker | None) -> bool:
+    return broker is not None and broker.state == UP
+
+
+# ------------------------------------------------------------------------------------------- what is wrong
+
+
+def _all(world: World, now: int) -> Iterator[Need]:
+    for fold, (_, error, at) in world["health"].items("quarantined"):
+        why = f"it raised: {error}"
+        yield Need("bad", f"fold {fold} stands still", why, at, "replay verify", 31, f"fold {fold}")
+    missing = ledger.lost(world["ledger"])
+    if missing:
+        yield Need(
+            "bad", f"{missing:,} events missing", "offsets skip in the journal", 0, "replay verify", 31, "ledger"
+        )
+    plane = plane_of(world["fleet"])
+    if world["fleet"].table("figures") and not plane.stopping:
+        yield from _partitions(world["fleet"], now)
+        yield from _brokers(world["fleet"], now)
+    yield from _groups(world["groups"], now)
+    yield from _sagas(world["sagas"])
+    yield from _dead(world["deadletters"], now)
+    behind = ledger.behind(world["ledger"])
+    if behind > RECORDER_BEHIND_EVENTS:
+        why = "the recorder takes less than publishers send"
+        yield Need("warn", f"journal {behind:,} behind", why, 0, "status", 3, "recorder")
+
+
+def _partitions(state: KeyedState, now: int) -> Iterator[Need]:
+    refusing = [(p, in_sync(state, p)) for p in partitions_of(state) if not is_beginning(p, now)]
+    refusing = [(p, count) for p, count in refusing if count < p.write_quorum]
+    if not refusing:
+        return
+    p, count = refusing[0]
+    since = min(p.since for p, _ in refusing if p.phase != LED) if any(p.phase != LED for p, _ in refusing) else 0
+    what = f"p{p.partition:02d} refuses publishes" if len(refusing) == 1 else f"{len(refusing)} partitions refuse"
+    led_why = f"{count} of {len(p.replicas)} in sync, needs {p.write_quorum}"
+    why = led_why if p.phase == LED else f"no leader: {p.why or 'the election is under way'}"
+    yield Need("bad", what, why, since, "doctor", 18 + 4 * (len(refusing) - 1), "partitions")
+
+
+def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
+    late: dict[str, int] = {}
+    for p in partitions_of(state):
+        for id in lagging(state, p):
+            late[id] = late.get(id, 0) + 1
+    for broker in brokers_of(state).values():
+        key = f"broker {broker.id}"
+        if broker.state in (DOWN, STOPPED) or (broker.state == STARTING and broker.attempt):
+            yield Need("warn", f"{broker.id} is down", why_down(broker, now), broker.since, "doctor", 9, key)
+        elif broker.state == SILENT:
+            yield Need("warn", f"{broker.id} is silent", broker.why, broker.since, "doctor", 6, key)
+        elif broker.id in late:
+            why = f"{late[broker.id]} of its replicas are not in sync"
+            yield Need("warn", f"{broker.id} lags", why, 0, "status", 4, key)
+        figures: Figures | None = state.get("figures", broker.id)
+        if broker.state == UP and figures is not None and figures.fsync_p99_ns > FSYNC_SLOW_MS * MS:
+            why = f"p99 {figures.fsync_p99_ns // MS} ms, over {FSYNC_SLOW_MS} ms: its disk is slow or shared"
+            yield Need("warn", f"fsync on {broker.id} is slow", why, 0, "doctor", 1, f"fsync {broker.id}")
+
+
+def why_down(broker: Broker, now: int) -> str:
+    """Why a broker is not up, and when it is tried again; in words."""
+    if broker.state == STOPPED:
+        return "it was stopped"
+    if broker.state == STARTING:
+        return f"restart {broker.attempt} under way after: {broker.why}"
+    seconds = -(-max(0, broker.retry_at - now) // (1_000 * MS))
+    return f"{broker.why}; restart {broker.attempt} in {seconds} s" if broker.retry_at else broker.why
+
+
+def oldest_of(places: list[Any]) -> int:
+    """When the oldest event that a group has not settled was appended; 0 for none."""
+    return min((at.oldest for at in places if at.oldest), default=0)
+
+
+def _groups(state: KeyedState, now: int) -> Iterator[Need]:
+    by_group: dict[str, list[Any]] = {}
+    for _, at in state.items("at"):
+        by_group.setdefault(at.group, []).append(at)
+    for group in sorted(by_group):
+        places = by_group[group]
+        oldest = oldest_of(places)
+        behind = max(0, now - oldest) if oldest else 0
+        if behind <= BEHIND_WARN_MS * MS:
+            continue
+        bad = behind > BEHIND_BAD_MS * MS
+        members = max(at.members for at in places)
+        waiting = sum(at.waiting + at.in_flight for at in places)
+        why = f"{waiting:,} events wait, {members} {'member handles' if members == 1 else 'members handle'} them"
+        if not members:
+            why = f"{waiting:,} events wait and it has no member: start its consumers"
+        what = f"{group} {_age(behind)} behind"
+        yield Need("bad" if bad else "warn", what, why, oldest, "flow list", 10 if bad else 5, f"group {group}")
+
+
+def _sagas(state: KeyedState) -> Iterator[Need]:
+    warn, bad = state.get("count", "warn", 0), state.get("count", "bad", 0)
+    if not warn + bad:
+        return
+    what = f"{warn + bad:,} sagas are stuck" if warn + bad > 1 else "1 saga is stuck"
+    rule = state.get("setting", saga_fold.STUCK_AFTER)
+    usual = f"the {rule} ms that are set" if rule else "the p95 of their step"
+    why = f"{bad:,} past 3 × {usual}" if bad else f"past {usual}"
+    yield Need("bad" if bad else "warn", what, why, 0, "saga list --stuck", 8 if bad else 4, "sagas")
+
+
+def _dead(state: KeyedState, now: int) -> Iterator[Need]:
+    waiting = state.get("count", "waiting", 0)
+    if not waiting:
+        return
+    kinds = [kind for kind in deadletters.kinds_of(state) if kind.waiting]
+    fresh = [kind for kind in kinds if now - kind.newest <= NEW_DEATH_MS * MS]
+    most = max(fresh or kinds, key=lambda kind: (kind.waiting, -kind.number))
+    why = f"{most.what} in {most.group}"
+    what = f"{waiting:,} {'dead letter waits' if waiting == 1 else 'dead letters wait'}"
+    since = min(kind.first for kind in fresh or kinds)
+    yield Need("warn", what, why, since, f"dlq show {most.id}", 2 if fresh else 1, "deadletters")
+
+
+def _age(ns: int) -> str:
+    seconds = ns // (1_000 * MS)
+    if seconds < 60:
+        return f"{seconds}s"
+    minutes = seconds // 60
+    return f"{minutes}m{seconds % 60:02d}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02d}m"

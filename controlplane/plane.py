@@ -1,0 +1,38 @@
+"""The only list of folds. Those that read others come after them."""
+
+from controlplane.deadletters import TYPE as DEAD_LETTER
+from controlplane.deadletters import DeadLetters
+from controlplane.fleet import Fleet
+from controlplane.flows import Flows
+from controlplane.fold import Fold
+from controlplane.groups import Groups
+from controlplane.health import Health
+from controlplane.history import History
+from controlplane.lately import Lately
+from controlplane.ledger import Ledger
+from controlplane.registry import Registry
+from controlplane.sagas import Sagas
+
+FOLLOWED_TYPES = (DEAD_LETTER,)
+"""Patterns of the types whose whole events folds want (`Rows.followed`)."""
+
+
+def folds() -> list[Fold]:
+    """Fresh folds, in order."""
+    return [
+        Fleet(),
+        Flows(),
+        Groups(),
+        Sagas(),
+        DeadLetters(),
+        Registry(),
+        Ledger(),
+        Lately(),
+        Health(),
+        History(),
+    ]
+
+
+def versions() -> dict[str, int]:
+    """The versions of the folds, by name."""
+    return {fold.name: fold.version for fold in folds()}
