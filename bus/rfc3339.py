@@ -8,7 +8,8 @@ number by whoever must give it back unchanged: `is_canonical` tells.
 import re
 from functools import lru_cache
 
-NANOSECONDS_MIN = -(1 << 63)
+NANOSECONDS_MIN = -(1 << 63) + 1
+"""One more than an int64 holds: the least one says "no time" in columns."""
 NANOSECONDS_MAX = (1 << 63) - 1
 _SECOND = 1_000_000_000
 _DAY_SECONDS = 86_400
