@@ -63,7 +63,7 @@ class Broker:
         self.reading = Reading(self.peers, self.replication, store, self.figures)
         self.control = Control(self.peers, self.replication, self.links, store, self._sample, started)
         self._led: set[int] = set()
-        self._looked_at_room = 0
+        self._looked_around = 0
         self._poller = zmq.Poller()
         self._polled: set[Any] = {self.peers.socket}
         self._poller.register(self.peers.socket, zmq.POLLIN)
@@ -196,18 +196,18 @@ class Broker:
         self.publishing.flush()
 
     def _commit(self) -> None:
-        if not self.store.dirty:
-            return
-        began = time.monotonic_ns()
-        try:
-            self.store.commit()
-        except StorageFull as error:
-            self._fill_up(str(error))
-            return
-        ended = time.monotonic_ns()
-        self.figures.committed(ended - began)
-        self.replication.now = self.publishing.now = ended
-        self.replication.synced()
+        if self.store.dirty:
+            began = time.monotonic_ns()
+            try:
+                self.store.commit()
+            except StorageFull as error:
+                self._fill_up(str(error))
+                return
+            ended = time.monotonic_ns()
+            self.figures.committed(ended - began)
+            self.replication.now = self.publishing.now = ended
+            self.replication.synced()
+        # Also when nothing was dirty: what is answered now was durable already.
         self.control.on_commit()
         self.publishing.on_commit()
 
@@ -218,10 +218,14 @@ class Broker:
         self.control.on_full(why)
 
     def _look_around(self, now: int) -> None:
-        if now - self._looked_at_room < limits.STORAGE_RETRY_MS * _MS:
+        if now - self._looked_around < limits.STORAGE_RETRY_MS * _MS:
             return
-        self._looked_at_room = now
+        self._looked_around = now
         self.peers.end_silent(now)
+        self.look_at_room()
+
+    def look_at_room(self) -> None:
+        """Whether the store has room: refuse publishers below the reserve, and take up work again above it."""
         reserve = min(self.config.disk_reserve_bytes, self.config.store_bytes_max // 8)
         free = self.store.bytes_free()
         if free < reserve:
