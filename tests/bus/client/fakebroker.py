@@ -66,8 +66,8 @@ class Watching:
 
 
 class Member:
-    def __init__(self, session: Session, join: wire.Join) -> None:
-        self.session, self.join, self.credit = session, join, join.credit
+    def __init__(self, broker: "FakeBroker", session: Session, join: wire.Join) -> None:
+        self.broker, self.session, self.join, self.credit = broker, session, join, join.credit
 
 
 class GroupAt:
@@ -236,7 +236,7 @@ class FakeBroker(threading.Thread):
             self.send(session, fault)
             return
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
-        group.members[(session.identity, join.subscription)] = Member(session, join)
+        group.members[(session.identity, join.subscription)] = Member(self, session, join)
         self.send(session, wire.Joined(join.subscription, join.group, join.partition, 0))
 
     def on_settle(self, session: Session, settle: wire.Settle, _b: list[bytes]) -> None:
@@ -358,6 +358,10 @@ class FakeFleet:
             for group in self.groups.values():
                 group.ready = deque(sorted([*group.ready, *group.held]))
                 group.held.clear()
+                for member in group.members.values():
+                    member.broker.commands.append(
+                        lambda one=member: one.broker.not_leader(one.session, one.join.subscription)
+                    )
                 group.members.clear()
             for broker in self.brokers if tell else ():
                 broker.commands.append(

@@ -104,9 +104,9 @@ async def test_a_moved_leader_is_joined_and_settled_again(fake: FakeFleet) -> No
         async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=16) as deliveries:
             async with asyncio.timeout(20):
                 async for delivery in deliveries:
-                    if len(ids) == 50:
+                    if len(ids) >= 50 and fake.version == 1:
                         fake.move(["b3", "b1", "b2", "b2"])
-                    if len(ids) == 120:
+                    if len(ids) >= 120 and fake.version == 2:
                         fake.kill(0)
                         fake.move(["b3", "b3", "b2", "b2"])
                     delivery.ack()
