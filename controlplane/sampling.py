@@ -31,7 +31,7 @@ class Thinned:
     def __init__(self) -> None:
         self._replicas: dict[int, ReplicaSample] = {}
         self._groups: dict[tuple[str, int], GroupSample] = {}
-        self._reported = 0
+        self._reported: int | None = None
 
     def thin(self, sampled: Sampled, now: int) -> Sampled | None:
         """The part worth a fact, or None. `now` in ns, of any clock that never goes back."""
@@ -42,7 +42,7 @@ class Thinned:
             each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
         ]
         happened = bool(replicas or groups or sampled.events_in or sampled.events_out or sampled.refused)
-        if not happened and self._reported and now - self._reported < _IDLE_NS:
+        if not happened and self._reported is not None and now - self._reported < _IDLE_NS:
             return None
         self._reported = now
         self._replicas |= {each.partition: _replica(each) for each in replicas}
