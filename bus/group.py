@@ -29,7 +29,7 @@ from itertools import islice
 from bus import limits
 from bus.grouplog import Unlogged
 from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail
-from bus.groupwork import DEAD, DELAYED, HELD, READY, Dead, Figures, Member, Work, deal
+from bus.groupwork import DEAD, DELAYED, HELD, READY, Dead, Figures, Member, Work, deal, takers
 from bus.wire import GroupSample, Settlement
 
 _MS = 1_000_000
@@ -73,6 +73,7 @@ class Group:
         if known is None:
             self._served += 1
             known = self.members[member] = Member(member, self._served)
+        known.lapsed = False
         known.credit = max(0, min(credit, limits.IN_FLIGHT_EVENTS_MAX))
         for offset, attempt in (holds or {}).items():
             work = self._works.get(offset)
@@ -150,11 +151,11 @@ class Group:
     def deliveries(self, now: int) -> list[tuple[str, int, int]]:
         """(member, offset, attempt) of what is to be sent now: each member with credit gets an equal share, ascending.
 
-        Whoever holds least is served first, so that a slow member slows only itself.
+        See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
         if self.reporting(now) or not self._ready_count:
             return []
-        free = sorted((one for one in self.members.values() if one.credit), key=lambda one: (len(one.held), one.served))
+        free = takers(self.members.values())
         offsets = self._next_ready(sum(member.credit for member in free), now)
         dealt = []
         for member, offset in deal(free, offsets):
@@ -177,6 +178,8 @@ class Group:
             if work.phase == DELAYED:
                 self._move(work, READY)
             else:
+                if work.member in self.members:
+                    self.members[work.member].lapsed = True
                 self._over(work, TIMED_OUT, f"no ack within {self.settings.ack_wait_ms} ms", now)
 
     def next_deadline(self, now: int) -> int | None:
@@ -193,6 +196,8 @@ class Group:
     def settle(self, member: str, items: Iterable[Settlement], now: int) -> dict[int, str]:
         """What became of deliveries. Gives the offsets whose settlement is refused, with why; the others hold."""
         stale: dict[int, str] = {}
+        if member in self.members:
+            self.members[member].lapsed = False
         for item in items:
             why = self._settle(member, item, now)
             if why:
@@ -243,20 +248,11 @@ class Group:
     def sample(self, partition: int, high_offset: int) -> GroupSample:
         """The figures since the last sample; `high_offset`: where the partition's committed events end."""
         figures, self._figures = self._figures, Figures()
-        oldest = self._works[self.floor].entry.appended if self._works else 0
         return GroupSample(
-            group=self.name,
-            partition=partition,
-            pattern=self.settings.pattern,
-            members=len(self.members),
-            floor=self.floor,
-            waiting=max(0, high_offset - self.cursor),
-            in_flight=len(self._works),
-            delivered=figures.delivered,
-            acked=figures.acked,
-            failed=figures.failed,
-            dead=figures.dead,
-            oldest=oldest,
+            *(self.name, partition, self.settings.pattern, len(self.members)),
+            *(self.floor, max(0, high_offset - self.cursor), len(self._works)),
+            *(figures.delivered, figures.acked, figures.failed, figures.dead),
+            oldest=self._works[self.floor].entry.appended if self._works else 0,
             latency=figures.latency,
         )
 

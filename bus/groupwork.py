@@ -4,7 +4,7 @@ Dealing: the events that are ready are cut into stretches of neighbours, one for
 their credits allow. Neighbours lie in the same record, and a record is sent to a member whole: this sends least.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bus.groupstate import NACKED, TERMINATED, Attempt, Open
@@ -66,14 +66,18 @@ class Work:
 
 
 class Member:
-    """One member: how many more events it takes, and the offsets it holds. `served`: its turn among equals."""
+    """One member: how many more events it takes, and the offsets it holds. `served`: its turn among equals.
 
-    __slots__ = ("credit", "held", "name", "served")
+    `lapsed`: it let an event's `ack_wait` pass, and has not been heard of since; it may be dead without our knowing.
+    """
+
+    __slots__ = ("credit", "held", "lapsed", "name", "served")
 
     def __init__(self, name: str, served: int) -> None:
         self.name = name
         self.served = served
         self.credit = 0
+        self.lapsed = False
         self.held: dict[int, None] = {}
 
 
@@ -102,15 +106,22 @@ class Figures:
         self.latency[bucket] = self.latency.get(bucket, 0) + 1
 
 
+def takers(members: Iterable[Member]) -> list[Member]:
+    """Who is dealt to, in order: those with credit, who holds least first. Lapsed ones only when there is no other."""
+    free = [member for member in members if member.credit > 0]
+    free = [member for member in free if not member.lapsed] or free
+    return sorted(free, key=lambda member: (len(member.held), member.served))
+
+
 def deal(members: Sequence[Member], offsets: Sequence[int]) -> list[tuple[Member, int]]:
     """Stretches of offsets for members, the first members first; there must be credit for all of them."""
     dealt: list[tuple[Member, int]] = []
     credits = {member.name: member.credit for member in members}
     at = 0
     while at < len(offsets):
-        takers = [member for member in members if credits[member.name] > 0]
-        for place, member in enumerate(takers):
-            share = min(-(-(len(offsets) - at) // (len(takers) - place)), credits[member.name])
+        able = [member for member in members if credits[member.name] > 0]
+        for place, member in enumerate(able):
+            share = min(-(-(len(offsets) - at) // (len(able) - place)), credits[member.name])
             credits[member.name] -= share
             dealt += [(member, offset) for offset in offsets[at : at + share]]
             at += share
