@@ -109,7 +109,11 @@ def csv_of(rows: Iterable[Any]) -> str:
     if not plain:
         return ""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(plain[0]), lineterminator="\n", extrasaction="ignore")
+    # All texts are quoted: left to itself the module leaves a bare carriage return open, which other readers take for
+    # a line's end.
+    writer = csv.DictWriter(
+        out, list(plain[0]), lineterminator="\n", extrasaction="ignore", quoting=csv.QUOTE_NONNUMERIC
+    )
     writer.writeheader()
     for row in plain:
         writer.writerow({name: encode(item) if isinstance(item, dict | list) else item for name, item in row.items()})

@@ -1,0 +1,68 @@
+"""Which fleet is meant, and what is said when it is not there."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from console.failures import Failure, Unreachable, Usage
+from console.fleetdir import alive, question_url, resolve
+from tests.console.cli.responder import plane_file
+
+
+def test_a_flag_beats_the_environment_beats_settings_beats_the_default(monkeypatch, tmp_path: Path) -> None:
+    assert resolve().data_dir == tmp_path / "state" / "signalbox"
+    user = tmp_path / "config" / "signalbox"
+    user.mkdir(parents=True)
+    (user / "config.toml").write_text('data_dir = "/of/user"')
+    assert resolve().data_dir == Path("/of/user")
+    Path("signalbox.toml").write_text('data_dir = "here"')
+    assert resolve().data_dir == tmp_path / "here"
+    monkeypatch.setenv("SIGNALBOX_DATA_DIR", "/of/env")
+    assert resolve().data_dir == Path("/of/env")
+    monkeypatch.setenv("SIGNALBOX_URL", "tcp://127.0.0.1:7")
+    assert resolve().url == "tcp://127.0.0.1:7"
+    named = resolve(Path("flag"))
+    assert (named.data_dir, named.url) == (tmp_path / "flag", "")
+
+
+@pytest.mark.parametrize("text", ["data_dir = 5", "data_dir ="])
+def test_settings_that_make_no_sense_are_named(text: str) -> None:
+    Path("signalbox.toml").write_text(text)
+    with pytest.raises(Usage, match=r"signalbox\.toml"):
+        resolve()
+
+
+def test_what_is_said_of_a_fleet_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(Unreachable, match="no fleet in"):
+        question_url(resolve(tmp_path / "none"))
+    (tmp_path / "fleet.json").write_text("{}")
+    with pytest.raises(Unreachable, match="is not running"):
+        question_url(resolve(tmp_path))
+
+
+def test_a_pid_that_was_used_again_is_not_the_plane(tmp_path: Path) -> None:
+    record = json.loads(plane_file("tcp://127.0.0.1:7"))
+    assert alive(record)
+    assert not alive(record | {"started": record["started"] - 100})
+    assert not alive(record | {"pid": -1})
+    assert not alive({"pid": "x"})
+    (tmp_path / "fleet.json").write_text("{}")
+    (tmp_path / "plane.json").write_text(json.dumps(record | {"started": 5.0}))
+    with pytest.raises(Unreachable, match="is not running"):
+        question_url(resolve(tmp_path))
+
+
+def test_brokers_that_outlived_their_plane_are_mentioned(tmp_path: Path) -> None:
+    (tmp_path / "fleet.json").write_text("{}")
+    (tmp_path / "brokers" / "b1").mkdir(parents=True)
+    (tmp_path / "brokers" / "b1" / "broker.json").write_bytes(plane_file("tcp://127.0.0.1:7"))
+    with pytest.raises(Unreachable, match="1 of its brokers go on") as found:
+        question_url(resolve(tmp_path))
+    assert "signalbox up" in found.value.hint
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "plane.json").write_text("{")
+    with pytest.raises(Failure, match=r"plane\.json is damaged"):
+        question_url(resolve(tmp_path))
