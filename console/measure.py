@@ -112,7 +112,7 @@ def moment(instant: int, now: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _spark(values: tuple[float, ...], top: float) -> str:
-    return "".join(_LEVELS[max(0, min(6, round(value / top * 6)))] for value in values)
+    return "".join(_LEVELS[round(max(0.0, min(value / top, 1.0)) * 6)] for value in values)
 
 
 def spark(values: Sequence[float], top: float | None = None) -> str:

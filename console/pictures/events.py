@@ -51,7 +51,7 @@ def volume(answer: Events | None, width: int) -> Canvas:
         c.put(9, 2, "–", "mut")
         return c
     shown = fit(bars, room)
-    peak = max(bar.events for bar in shown) or 1
+    peak = max((bar.events for bar in shown), default=0) or 1
     c.put(2, 1, measure.short_rate(peak / every), "mut", 6, "r")
     c.put(2, 2, "0", "mut", 6, "r")
     for i, bar in enumerate(shown):

@@ -116,8 +116,10 @@ def why(saga: Saga, now: int, width: int, height: int, mends: bool = True) -> Ca
         c.line(0, y + 1 if y + 1 < height else y, spans, width)
         y += 2
     y = ruled_out(c, 0, y, width, saga.why)
-    if mends:
-        commands(c, 0, min(y, height - 1), width, saga.mend, height - y)
+    if mends and saga.mend:
+        at = max(1, min(y, height - 1))  # what frees it is never what is cut
+        c.repeat(0, at, width, " ", "")
+        commands(c, 0, at, width, saga.mend, max(1, height - y))
     return c
 
 

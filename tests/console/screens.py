@@ -65,7 +65,7 @@ JOBS: Jobs = {
 
 def story_of(name: str) -> Frozen:
     """A story by name; `lost` is trouble after which nothing answers."""
-    return frozen.trouble() if name == "lost" else getattr(frozen, name)()  # type: ignore[no-any-return]
+    return frozen.trouble() if name == "lost" else getattr(frozen, name)()
 
 
 async def settle(pilot: Pilot[None], app: Console) -> None:
@@ -80,6 +80,16 @@ async def settle(pilot: Pilot[None], app: Console) -> None:
             break
         await asyncio.sleep(0.005)
     await pilot.pause()
+
+
+def text_of(app: Console) -> str:
+    """What is on the screen now, as text."""
+    width, _ = app.size
+    strips = [strip.crop(0, width) for strip in app.screen._compositor.render_strips()]
+    below = app.box
+    if below is not None and below is not app.screen:
+        strips += below._compositor.render_strips()
+    return "".join(strip.text.rstrip() + "\n" for strip in strips)
 
 
 async def strips_of(job: tuple[str, str, tuple[int, int], str]) -> list[Strip]:

@@ -57,19 +57,26 @@ def empty() -> Story:
     return Story(now, 42, board, [], [], {}, [], {}, [])
 
 
-def story() -> Story:
-    """Replaying the conversations of agents: no broker is ill, a parser meets code that is none."""
-    flows = []
+def flows() -> list[FlowRow]:
+    """Every agent's messages to two groups, and the results that always fail."""
+    out = []
     for i, agent in enumerate(AGENTS):
         for group, share in (("code-parser", 0.004), ("transcript", 0.0)):
-            flows.append(FlowRow(agent, "agent.message", group, "ok", 41.0 - 6 * i, [3, 4, 5, 4, 4, 5, 4, 4, 5], 311 - 40 * i, share, 2_000_000,
+            out.append(FlowRow(agent, "agent.message", group, "ok", 41.0 - 6 * i, [3, 4, 5, 4, 4, 5, 4, 4, 5], 311 - 40 * i, share, 2_000_000,
                                  9_000_000, 100_000_000, trend="steady", ledger="0 lost"))  # fmt: skip
     failed = FlowRow("Computer_terminal", "exec.failed", "exec-watch", "warn", 4.2, [0, 1, 0, 1, 1, 0, 1, 1, 1], 90, 1.0, 3_000_000, 12_000_000,
                      100_000_000, ledger="0 lost", why="every delivery fails: 90 of 90 died", mend="dlq show g-1a")  # fmt: skip
-    flows.insert(0, failed)
-    sagas, details = [], {}
+    out.insert(0, failed)
+    return out
+
+
+def sagas() -> tuple[list[SagaRow], dict[str, Saga]]:
+    """Fourteen conversations that go on."""
+    rows: list[SagaRow] = []
+    details: dict[str, Saga] = {}
     for i in range(1, 15):
-        name, steps = f"wwa-{i:03d}", []
+        name = f"wwa-{i:03d}"
+        steps: list[SagaStep] = []
         time = NOW - (300 - i) * S
         for k in range(6):
             took = (3 + (i * k) % 7) * S
@@ -79,8 +86,13 @@ def story() -> Story:
         row = SagaRow(
             name, "open", "ok", "agent.message", 6, AGENTS[i % 5], steps[0].time, time, NOW - time, 4 * S, 20 * S, 0.2
         )
-        sagas.append(row)
+        rows.append(row)
         details[name] = Saga(row, steps, [Link("waits after agent.message", 0, time, 1_010)], [])
+    return rows, details
+
+
+def dead() -> tuple[DeadGroup, DeadLetter, str]:
+    """The one group of dead letters, one of them, and its event."""
     group = DeadGroup(
         "g-1a",
         "warn",
@@ -98,6 +110,12 @@ def story() -> Story:
                        "data": {"content": "exitcode: 1 (execution failed)\nCode output:\nTraceback (most recent call last):\n  File \"\", line 4"}})  # fmt: skip
     letter = DeadLetter("019a8c1e-0001-7c21-9a40-5f1e0c3d2b11", "g-1a", "exec-watch", "max_deliver", "ExecutionFailed: exit code 1", "waiting", 3, 88, 1_001,
                         NOW - 3 * S, [DeadAttempt(k, NOW - (9 - k) * S, "ExecutionFailed: exit code 1", "exec-watch-1", 2_000_000) for k in (1, 2, 3)], text)  # fmt: skip
+    return group, letter, text
+
+
+def story() -> Story:
+    """Replaying the conversations of agents: no broker is ill, a parser meets code that is none."""
+    flow_rows, (saga_rows, details), (group, letter, text) = flows(), sagas(), dead()
     rows = [EventRow(1_099 - i, f"wwa-001-{i}", "agent.message" if i % 4 else "exec.failed", AGENTS[i % 5], f"wwa-{1 + i % 9:03d}", NOW - i * 40_000_000,
                      NOW - i * 40_000_000, NOW - i * 40_000_000, i % 12, 90 - i, 900 + i * 31, "ok" if i % 4 else "warn", "code-parser")
             for i in range(40)]  # fmt: skip
@@ -105,7 +123,7 @@ def story() -> Story:
         96,
         "OK",
         1_099,
-        flows=len(flows),
+        flows=len(flow_rows),
         sagas_open=14,
         sagas_finished=112,
         dead_letters=90,
@@ -123,15 +141,15 @@ def story() -> Story:
     ]
     board = Board(status(1_519, NOW, n, brokers, tracks(True)), 96, [100, 100, 98, 96, 96, 96, 96, 96], [need], Vital(182, [3, 4, 5, 5, 5, 5, 5, 5]),
                   Vital(361, [3, 4, 5, 5, 5, 5, 5, 5]), Vital(3.1, [2, 2, 3, 2, 2, 2, 3, 2]), Vital(0.3, [1, 1, 1, 1, 2, 1, 1, 1]),
-                  Vital(14, [4, 4, 3, 3, 3, 3, 2, 2]), 0, flows[:7], sagas[:6], [group], lately,
+                  Vital(14, [4, 4, 3, 3, 3, 3, 2, 2]), 0, flow_rows[:7], saga_rows[:6], [group], lately,
                   bars(NOW, [0] * 80 + [5, 9, 9, 8, 9, 9, 7, 9, 8, 9, 9, 9, 8, 9, 9, 9, 9, 9], 4, {82: ("warn", "dead letters")}))  # fmt: skip
     volume = bars(NOW, [0] * 70 + [12 + i % 5 for i in range(38)], 8, {})
     return Story(
         NOW,
         1_519,
         board,
-        flows,
-        sagas,
+        flow_rows,
+        saga_rows,
         details,
         [group],
         {"g-1a": DeadLetters(group, [letter], [])},

@@ -260,7 +260,7 @@ def story() -> Story:
         dead(),
         {"g-07": letters()},
         events(),
-        {},
+        {events()[4].id: request()},
         causes(),
         picture,
     )
