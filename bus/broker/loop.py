@@ -64,6 +64,8 @@ class Broker:
         self.control = Control(self.peers, self.replication, self.links, store, self._sample, started)
         self._led: set[int] = set()
         self._looked_around = 0
+        self._written_at_look = 0
+        self._reserve = min(config.disk_reserve_bytes, config.store_bytes_max // 8)
         self._poller = zmq.Poller()
         self._polled: set[Any] = {self.peers.socket}
         self._poller.register(self.peers.socket, zmq.POLLIN)
@@ -218,16 +220,17 @@ class Broker:
         self.control.on_full(why)
 
     def _look_around(self, now: int) -> None:
-        if now - self._looked_around < limits.STORAGE_RETRY_MS * _MS:
-            return
-        self._looked_around = now
-        self.peers.end_silent(now)
-        self.look_at_room()
+        if now - self._looked_around >= limits.STORAGE_RETRY_MS * _MS:
+            self._looked_around = now
+            self.peers.end_silent(now)
+            self.look_at_room()
+        elif self.store.bytes_written - self._written_at_look > self._reserve // 4:
+            self.look_at_room()
 
     def look_at_room(self) -> None:
         """Whether the store has room: refuse publishers below the reserve, and take up work again above it."""
-        reserve = min(self.config.disk_reserve_bytes, self.config.store_bytes_max // 8)
-        free = self.store.bytes_free()
+        self._written_at_look = self.store.bytes_written
+        reserve, free = self._reserve, self.store.bytes_free()
         if free < reserve:
             if not self.publishing.short_of_room:
                 log.error("%s: %d bytes are left for the store, the reserve is %d", self.config.id, free, reserve)

@@ -68,6 +68,8 @@ class Store:
         self._tail = Tail(cache_bytes_max)
         self._values: dict[str, bytes] = {}
         self._urgent = False
+        self.bytes_written = 0
+        """Bytes of records committed by this process."""
         kept = medium.value(_STORE_KEY)
         self.id = kept.decode() if kept else fresh_id
         if kept is None:
@@ -130,6 +132,7 @@ class Store:
             log.cut = None
             for entry in log.staged:
                 self._tail.keep(partition, log.floor, entry)
+                self.bytes_written += len(entry.record)
                 log.floor += 1
             log.staged.clear()
         self._values = {}

@@ -98,8 +98,8 @@ class DiskMedium:
         for partition, end in writes.cuts.items():
             with txn.cursor(db=self._records) as cursor:
                 found = cursor.set_range(_KEY.pack(partition, end))
-                while found and _KEY.unpack(cursor.key())[0] == partition:
-                    found = cursor.delete()
+                while found and _partition_of(cursor.key()) == partition:
+                    found = cursor.delete()  # moves on to the next key, which is b"" behind the last one
         if writes.records:
             pack = _KEY.pack
             with txn.cursor(db=self._records) as cursor:
@@ -115,6 +115,10 @@ def _stream(txn: "lmdb.Transaction", partition: int, first: int, upto: int) -> I
             if not found or _KEY.unpack(cursor.key()) != (partition, index):
                 raise missing(partition, index)
             yield bytes(cursor.value())
+
+
+def _partition_of(key: bytes) -> int:
+    return int(_KEY.unpack(key)[0]) if key else -1
 
 
 def _full(path: Path, error: Exception) -> StorageFull | None:

@@ -115,27 +115,28 @@ def test_a_lazy_value_waits_for_the_next_commit(bench: Bench) -> None:
     assert bench.open().value("lazy") == b"1"
 
 
+@pytest.mark.parametrize("partition", [0, 1, 2])
 @pytest.mark.parametrize("end", range(7))
-def test_truncation_below_within_and_above_what_is_durable(bench: Bench, end: int) -> None:
-    store = bench.open()
+def test_truncation_below_within_and_above_what_is_durable(bench: Bench, partition: int, end: int) -> None:
+    store, other = bench.open(), (partition + 1) % PARTITIONS
     names = [b"r%03d" % number for number in range(6)]
     for name in names[:4]:
-        put(store, 0, 2, name, appended=1)
-    put(store, 1, 1, b"else")
+        put(store, partition, 2, name, appended=1)
+    put(store, other, 1, b"else")
     store.commit()
     for name in names[4:]:
-        put(store, 0, 2, name, appended=2)
-    store.truncate(0, end)
-    assert bodies(store, 0) == names[:end]
-    put(store, 0, 1, b"next", appended=3)
+        put(store, partition, 2, name, appended=2)
+    store.truncate(partition, end)
+    assert bodies(store, partition) == names[:end]
+    put(store, partition, 1, b"next", appended=3)
     expected = [*names[:end], b"next"]
-    assert bodies(store, 0) == expected
-    assert store.mark(0) == (min(end, 6) + 1, min(end, 6) * 2 + 1, 3)
+    assert bodies(store, partition) == expected
+    assert store.mark(partition) == (min(end, 6) + 1, min(end, 6) * 2 + 1, 3)
     store.commit()
-    assert bodies(store, 0) == expected
+    assert bodies(store, partition) == expected
     again = bench.open(cache_bytes_max=0)
-    assert bodies(again, 0) == expected
-    assert bodies(again, 1) == [b"else"]
+    assert bodies(again, partition) == expected
+    assert bodies(again, other) == [b"else"]
 
 
 def test_a_rolled_back_truncation_gives_the_records_back(bench: Bench) -> None:
