@@ -187,3 +187,9 @@ GROUP_CUT_RECORDS_MAX = 16
 """Decoded records that are kept at hand for cutting."""
 GROUP_MEMBERSHIPS_PER_SESSION_MAX = 65_536
 """Groups times partitions that one session may be a member of."""
+KEY_HOMES_CACHED_MAX = 65_536
+"""Keys whose partition one `publish_many` remembers; beyond it the memory is emptied and starts again."""
+GROUP_BURIED_EVENTS_MAX = 1_000
+"""Dead letters' events that a group's state remembers, the last ones."""
+STORAGE_PROBE_BYTES = 256 * 1024
+"""What a store that was full must take before its broker works again."""
