@@ -112,6 +112,8 @@ class Heart:
         self.quarantined: dict[str, FoldQuarantined] = {}
         self.reasons: list[str] = []
         """The fold that said each derived fact of the newest step; for telling, not part of the state."""
+        self.scratch: dict[str, Any] = {}
+        """Where answers keep what they worked out of the state; nobody else reads it."""
         self._following: dict[type, list[Fold]] = {}
         self._deadlines: list[Due] = []
         self._due: dict[tuple[str, str, Key], int] = {}

@@ -142,3 +142,13 @@ NEW_DEATH_MS = 600_000
 """A dead letter is new for this long."""
 NEEDS_MAX = 100
 """Lines of NEEDS YOU in one answer; health counts all."""
+STRETCH_STEPS_MAX = 1_000
+"""Steps held back after a plane's start until it is known which folds made them."""
+RATE_SECONDS = 10
+"""Over how long a present rate is taken."""
+REDRIVE_AT_ONCE_MAX = 5_000
+"""Dead letters in one decision to redrive."""
+PAGE_ROWS_MAX = 5_000
+"""Rows of one answer, whatever was asked for."""
+BARS_MAX = 1_000
+"""Bars of one picture, whatever was asked for."""

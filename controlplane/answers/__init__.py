@@ -1,0 +1,104 @@
+"""Answers out of the folds' states, pure: what a console asks, told as of one position.
+
+`answer` takes the question, a heart (the live one, or one that was evolved to a moment of the past), the instant that
+ages are counted from, and what only the edge knows (`Extras`). Questions about archived events, exports, verifying and
+ending are the edge's own; they are refused here.
+
+| question | file |
+|---|---|
+| AskStatus, and the counts of every header | fleet |
+| AskBoard, AskHealth | board |
+| AskFlows | flows (rates and lag beside it) |
+| AskSagas; AskSaga | inbox; saga |
+| AskDeadGroups, AskDeadLetters, Redrive as a dry run | dead |
+"""
+
+import msgspec
+
+from controlplane.answers import board, dead, fleet, flows, inbox
+from controlplane.answers import saga as one_saga
+from controlplane.answers.dead import plan_redrive
+from controlplane.answers.lag import Listening
+from controlplane.answers.rates import Rates
+from controlplane.fold import Heart
+from controlplane.health import penalties
+from controlplane.questions import (
+    AskBoard,
+    AskDeadGroups,
+    AskDeadLetters,
+    AskFlows,
+    AskHealth,
+    AskSaga,
+    AskSagas,
+    AskStatus,
+    Body,
+    Past,
+    PlaneStatus,
+    Question,
+    Redrive,
+    Refusal,
+    SagaStep,
+)
+from controlplane.roster import plane_of
+
+__all__ = ["Extras", "answer", "past", "plan_redrive"]
+
+
+class Extras(msgspec.Struct):
+    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order."""
+
+    pid: int = 0
+    state: str = "running"
+    url: str = ""
+    data_dir: str = ""
+    started: int = 0
+    journal_bytes: int = 0
+    steps: list[SagaStep] = []
+
+
+def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
+    """The answer as of the heart's position; `now` in ns is what ages are counted from, usually `heart.recorded`."""
+    world = heart.states
+    if isinstance(question, AskStatus):
+        listening = Listening(world["groups"], now)
+        return fleet.status(heart, now, _plane(heart, extras), Rates(world["flows"], now), listening)
+    if isinstance(question, AskBoard):
+        return board.board(heart, question, now, _plane(heart, extras))
+    if isinstance(question, AskFlows):
+        return flows.flows(world, question, now)
+    if isinstance(question, AskSagas):
+        return inbox.sagas(heart, question, now, fleet.counts(heart, now))
+    if isinstance(question, AskSaga):
+        return one_saga.saga(heart, question, now, extras.steps, Listening(world["groups"], now))
+    if isinstance(question, AskHealth):
+        return board.health(world, now)
+    if isinstance(question, AskDeadGroups):
+        return dead.dead_groups(world, question, now)
+    if isinstance(question, AskDeadLetters):
+        return dead.dead_letters(world, question, now)
+    if isinstance(question, Redrive) and question.dry_run:
+        return plan_redrive(world, question)[1]
+    return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
+
+
+def past(heart: Heart) -> Past:
+    """The state of a heart that was evolved to a moment."""
+    now, world = heart.recorded, heart.states
+    brokers = fleet.brokers(world, now, Rates(world["flows"], now))
+    counted = fleet.counts(heart, now)
+    return Past(heart.position, now, heart.digest().hex(), counted, brokers, penalties(world, now))
+
+
+def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
+    plane = plane_of(heart.states["fleet"])
+    return PlaneStatus(
+        pid=extras.pid,
+        state=extras.state,
+        position=heart.position,
+        epoch=plane.epoch,
+        uuid=plane.uuid,
+        url=extras.url or plane.url,
+        data_dir=extras.data_dir,
+        started=extras.started or plane.started,
+        journal_bytes=extras.journal_bytes,
+    )

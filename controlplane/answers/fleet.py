@@ -1,0 +1,193 @@
+"""AskStatus: the plane, its brokers and its partitions, and the counts that every header shows."""
+
+from controlplane import ledger, registry
+from controlplane import sagas as saga_fold
+from controlplane.answers.inbox import stuck_imported
+from controlplane.answers.lag import Listening
+from controlplane.answers.rates import TENTHS, Rates
+from controlplane.answers.words import age, many
+from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
+from controlplane.elections import LED, Partition
+from controlplane.fold import Heart, World
+from controlplane.health import in_sync, is_beginning, lagging, penalties, score_of, state_of, why_down
+from controlplane.limits import FSYNC_SLOW_MS, NEW_DEATH_MS, RATE_SECONDS
+from controlplane.questions import (
+    BrokerStatus,
+    Counts,
+    PartitionStatus,
+    PlaneStatus,
+    ReplicaStatus,
+    Severity,
+    Status,
+)
+from controlplane.roster import Figures, brokers_of, partitions_of, replica_of
+
+_SECOND = 1_000_000_000
+
+
+def status(heart: Heart, now: int, plane: PlaneStatus, rates: Rates, listening: Listening) -> Status:
+    """The fleet in one answer. `plane` comes from the edge, but for `behind`, which is known here."""
+    world = heart.states
+    plane.behind = ledger.behind(world["ledger"])
+    return Status(
+        controlplane=plane,
+        brokers=brokers(world, now, rates),
+        partitions=[_partition(world, p, now, rates, listening) for p in partitions_of(world["fleet"])],
+        counts=counts(heart, now),
+    )
+
+
+def counts(heart: Heart, now: int) -> Counts:
+    """What every header needs."""
+    world = heart.states
+    score = score_of(world, penalties(world, now))
+    sagas = world["sagas"]
+    imported = stuck_imported(heart)
+    imported_bad = sum(one.severity == "bad" for one in imported)
+    warn, bad = sagas.get("count", "warn", 0), sagas.get("count", "bad", 0)
+    there = brokers_of(world["fleet"]).values()
+    fresh = now - NEW_DEATH_MS * MS
+    return Counts(
+        score=score,
+        health=state_of(score),
+        events=world["ledger"].get("count", "events", 0),
+        internal=world["ledger"].get("count", "internal", 0),
+        flows=len(world["flows"].table("flow")),
+        sagas_open=sagas.get("count", saga_fold.OPEN, 0),
+        sagas_stuck=warn + bad + len(imported),
+        sagas_stuck_bad=bad + imported_bad,
+        sagas_finished=sagas.get("count", saga_fold.FINISHED, 0),
+        sagas_failed=sagas.get("count", saga_fold.FAILED, 0),
+        dead_letters=world["deadletters"].get("count", "waiting", 0),
+        dead_letters_new=sum(letter.died >= fresh for _, letter in world["deadletters"].items("letter")),
+        agents=registry.present(world["registry"]),
+        brokers_up=sum(broker.state == UP for broker in there),
+        brokers=len(there),
+    )
+
+
+def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
+    """All brokers by id, with what they lead and what is wrong with them."""
+    state = world["fleet"]
+    leads: dict[str, list[int]] = {}
+    late: dict[str, list[int]] = {}
+    for p in partitions_of(state):
+        leads.setdefault(p.leader, []).append(p.partition)
+        for id in lagging(state, p):
+            late.setdefault(id, []).append(p.partition)
+    total = rates.total()
+    found = []
+    for broker in brokers_of(state).values():
+        led = leads.get(broker.id, [])
+        figures: Figures | None = state.get("figures", broker.id)
+        shown, why = _condition(broker, figures, late.get(broker.id, []), now)
+        one = BrokerStatus(
+            id=broker.id,
+            pid=broker.pid,
+            state=shown,
+            leads=led,
+            url=broker.url,
+            store=broker.store,
+            since=broker.since,
+            restarts=broker.restarts,
+            retry_at=broker.retry_at,
+            why=why,
+            mend="doctor" if why else "",
+            share=sum(rates.partition_count(p) for p in led) / total if total else 0.0,
+        )
+        if figures is not None and broker.state == UP:
+            span = max(figures.span_ns, 1) / _SECOND
+            one.in_rate, one.out_rate = figures.events_in / span, figures.events_out / span
+            one.memory_bytes, one.store_bytes = figures.memory_bytes, figures.store_bytes
+            one.fsync_p99_ns = figures.fsync_p99_ns
+        found.append(one)
+    return found
+
+
+def _condition(broker: Broker, figures: Figures | None, late: list[int], now: int) -> tuple[str, str]:
+    if broker.state in (DOWN, STOPPED):
+        return broker.state, why_down(broker, now)
+    if broker.state == STARTING:
+        return broker.state, why_down(broker, now) if broker.attempt else ""
+    if broker.state == SILENT:
+        return broker.state, broker.why
+    if late:
+        return "slow", f"{many(len(late), 'replica is', 'replicas are')} not in sync"
+    if figures is not None and figures.fsync_p99_ns > FSYNC_SLOW_MS * MS:
+        return "slow", f"fsync p99 {figures.fsync_p99_ns // MS} ms"
+    return broker.state, ""
+
+
+def _partition(world: World, p: Partition, now: int, rates: Rates, listening: Listening) -> PartitionStatus:
+    state = world["fleet"]
+    led = replica_of(state, p.partition, p.leader) if p.phase == LED else None
+    severity, why, mend = _standing(world, p, now)
+    archived = world["ledger"].get("partition", p.partition)
+    flows = rates.partition_flows.get(p.partition, {})
+    busiest = max(flows, key=lambda flow: (flows[flow], -flow), default=None)
+    late = [at for lag in listening.groups.values() for at in lag.places if at.partition == p.partition]
+    slowest = min(late, key=lambda at: (at.oldest or now, at.group), default=None)
+    return PartitionStatus(
+        partition=p.partition,
+        severity=severity,
+        leader=p.leader or None,
+        epoch=p.epoch,
+        replicas=_replicas(world, p),
+        high=led.sample.high_offset if led else 0,
+        archived=archived.next_offset if archived else 0,
+        rate=rates.partition_count(p.partition) / RATE_SECONDS,
+        refused_rate=led.sample.refused * _SECOND / max(led.span_ns, 1) if led else 0.0,
+        recent=rates.partition_recent.get(p.partition, [0] * TENTHS),
+        busiest=_flow_name(world, busiest),
+        busiest_share=flows[busiest] / sum(flows.values()) if busiest is not None else 0.0,
+        slowest_group=slowest.group if slowest else "",
+        behind_ns=max(0, now - slowest.oldest) if slowest and slowest.oldest else (0 if slowest else None),
+        trend=listening.groups[slowest.group].trend if slowest else "steady",
+        why=why,
+        mend=mend,
+    )
+
+
+def _flow_name(world: World, number: int | None) -> str:
+    if number is None:
+        return ""
+    key = next((key for key, flow in world["flows"].items("flow") if flow.number == number), "")
+    return str(key).partition("\0")[2]
+
+
+def _standing(world: World, p: Partition, now: int) -> tuple[Severity, str, str]:
+    state = world["fleet"]
+    if p.phase != LED:
+        why = f"no leader for {age(now - p.since)}: {p.why or 'the election is under way'}"
+        return ("unknown" if is_beginning(p, now) else "bad"), why, "doctor"
+    there, late = in_sync(state, p), lagging(state, p)
+    if there == len(p.replicas):
+        return "ok", "", ""
+    known = brokers_of(state)
+    off = [f"{id} is {known[id].state if id in known else 'gone'}" for id in p.replicas if not _up(known.get(id))]
+    why = ", ".join([*off, *(f"{id} lags" for id in late)])
+    if there < p.write_quorum:
+        return "bad", f"refuses: {there} of {len(p.replicas)} in sync, needs {p.write_quorum}; {why}", "doctor"
+    return "warn", why, "status"
+
+
+def _up(broker: Broker | None) -> bool:
+    return broker is not None and broker.state == UP
+
+
+def _replicas(world: World, p: Partition) -> list[ReplicaStatus]:
+    state = world["fleet"]
+    known, late = brokers_of(state), lagging(state, p)
+    led = replica_of(state, p.partition, p.leader) if p.phase == LED else None
+    found = []
+    for id in p.replicas:
+        own = replica_of(state, p.partition, id)
+        end = own.sample.end_offset if own else 0
+        if not _up(known.get(id)):
+            found.append(ReplicaStatus(id, "off", end))
+        elif id == p.leader:
+            found.append(ReplicaStatus(id, "leader", end))
+        else:
+            lag = led.sample.follower_lag_ns.get(id, 0) if led else 0
+            found.append(ReplicaStatus(id, "lagging" if id in late else "in_sync", end, lag if id in late else 0))
+    return found

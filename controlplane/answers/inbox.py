@@ -1,0 +1,138 @@
+"""AskSagas: the inbox, worst first; and how each saga is judged, imported ones at their log's last instant."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from controlplane.answers.words import age
+from controlplane.fold import Heart, KeyedState
+from controlplane.limits import PAGE_ROWS_MAX
+from controlplane.questions import AskSagas, Counts, SagaRow, Sagas, Severity
+from controlplane.sagas import FAILED, FINISHED, OPEN, STUCK_AFTER, Saga, judge, thresholds, usual
+
+_RANK = {"bad": 0, "warn": 1, "ok": 2, "unknown": 3}
+_SCRATCH = "stuck imported"
+
+
+class Stuck(NamedTuple):
+    """An open imported saga that has waited for longer than usual."""
+
+    saga: str
+    severity: Severity
+
+
+def stuck_imported(heart: Heart) -> list[Stuck]:
+    """Imported sagas that stood still when their log ended. Worked out anew when sagas have moved."""
+    state = heart.states["sagas"]
+    if not state.table("log"):
+        return []
+    known = heart.scratch.get(_SCRATCH)
+    if known is None or known[0] != state.digest:
+        known = heart.scratch[_SCRATCH] = (state.digest, _stuck_imported(state))
+    found: list[Stuck] = known[1]
+    return found
+
+
+def _stuck_imported(state: KeyedState) -> list[Stuck]:
+    limits: dict[tuple[str, str], tuple[int | None, int | None]] = {}
+    ends = {str(log): int(at) for log, at in state.items("log")}
+    found = []
+    for key, saga in state.items("saga"):
+        if not saga.importof or saga.state != OPEN:
+            continue
+        kind = (saga.importof, saga.step)
+        limit = limits.get(kind)
+        if limit is None:
+            limit = limits[kind] = thresholds(state, *kind)
+        warn, bad = limit
+        waiting = ends[saga.importof] - saga.last
+        if warn is not None and bad is not None and waiting > warn:
+            found.append(Stuck(str(key), "bad" if waiting > bad else "warn"))
+    return found
+
+
+def standing(state: KeyedState, saga: Saga, now: int) -> Severity:
+    """The severity of a saga: as judged by the fold for live ones, at the log's end for imported ones."""
+    if saga.state == FAILED:
+        return "bad"
+    if saga.state == FINISHED:
+        return "ok"
+    return judge(state, saga, now).severity if saga.importof else _known(saga.severity)
+
+
+def _known(severity: str) -> Severity:
+    return "bad" if severity == "bad" else "warn" if severity == "warn" else "ok"
+
+
+def row_of(state: KeyedState, key: str, saga: Saga, now: int) -> SagaRow:
+    """One saga as a row."""
+    found = judge(state, saga, now)
+    median, p95 = usual(state, saga.importof, saga.step)
+    severity = standing(state, saga, now)
+    limit = found.warn_ns if state.get("setting", STUCK_AFTER) and not saga.importof else p95
+    ratio = found.waiting_ns / limit if limit and saga.state == OPEN else None
+    return SagaRow(
+        saga=key,
+        state=saga.state,
+        severity=severity,
+        step=saga.step,
+        steps=saga.steps,
+        source=saga.source,
+        started=saga.started,
+        last=saga.last,
+        waiting_ns=found.waiting_ns,
+        typical_ns=median,
+        p95_ns=p95,
+        ratio=ratio,
+        importof=saga.importof,
+        why=_why(saga, severity, found.waiting_ns, limit, ratio),
+        position=saga.position,
+    )
+
+
+def _why(saga: Saga, severity: Severity, waiting: int, limit: int | None, ratio: float | None) -> str:
+    if saga.state == FAILED:
+        return f"it ended with {saga.step}"
+    if severity == "ok":
+        return ""
+    until = " at its log's end" if saga.importof else ""
+    usually = f", {ratio:.1f} × the usual {age(limit)}" if limit and ratio else ""
+    return f"nothing for {age(waiting)}{until}{usually}"
+
+
+def sagas(heart: Heart, question: AskSagas, now: int, header: Counts) -> Sagas:
+    """The page that was asked for."""
+    return Sagas(header, *rows(heart, question, now))
+
+
+def rows(heart: Heart, question: AskSagas, now: int) -> tuple[int, list[SagaRow]]:
+    """How many match, and the rows asked for: stuck first, who waits longest first; then who moved last."""
+    state = heart.states["sagas"]
+    wanted = _wanted(heart, question.state, now)
+    match = question.match.casefold()
+    matched = [
+        (str(key), saga)
+        for key, saga in state.items("saga")
+        if wanted(str(key), saga) and (not match or match in f"{key} {saga.step}".casefold())
+    ]
+    severity = {one.saga: one.severity for one in stuck_imported(heart)}
+    ends = {str(log): int(at) for log, at in state.items("log")}
+
+    def worst_first(item: tuple[str, Saga]) -> tuple[int, int, str]:
+        key, saga = item
+        rank = _RANK[severity.get(key, _known(saga.severity))] if saga.state == OPEN else 4
+        end = ends[saga.importof] if saga.importof else now
+        return rank, saga.last - end if rank < 2 else -saga.last, key
+
+    matched.sort(key=worst_first)
+    stop = question.offset + min(question.limit, PAGE_ROWS_MAX)
+    page = matched[question.offset : stop]
+    return len(matched), [row_of(state, key, saga, now) for key, saga in page]
+
+
+def _wanted(heart: Heart, chosen: str, now: int) -> Callable[[str, Saga], bool]:
+    if chosen == "all":
+        return lambda key, saga: True
+    if chosen == "stuck":
+        imported = {one.saga for one in stuck_imported(heart)}
+        return lambda key, saga: saga.state == OPEN and (saga.severity != "ok" or key in imported)
+    return lambda key, saga: saga.state == chosen
