@@ -9,6 +9,7 @@ and in events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, cal
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any
 
 from bus import limits, wire
@@ -16,7 +17,7 @@ from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
-from bus.client.packing import GUARANTEES, Receipt, pack, prepare
+from bus.client.packing import GUARANTEES, Receipt, check, fill, pack, surely_fine
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
@@ -52,7 +53,8 @@ class Publisher:
     async def publish(self, event: Event, acks: str, within: float) -> Receipt:
         """One event; shares batches with all other calls of this turn."""
         self._check(acks)
-        ready = prepare(event, self._source, "" if event.id else new_id(), self._reserved)
+        ready = fill(event, self._source, new_id)
+        check(ready, self._reserved)
         while self._open_events >= limits.PUBLISH_WAITING_EVENTS_MAX or not self._cluster.seats:
             await self._room(within)
         partition = partition_of(ready.key, self._cluster.partitions)
@@ -93,33 +95,51 @@ class Publisher:
         return [result for result in call.results if isinstance(result, Receipt)]
 
     async def _feed(self, call: Call, events: Iterable[Event], acks: str, within: float) -> None:
-        partitions, source, reserved = self._cluster.partitions, self._source, self._reserved
+        """Slice by slice: check, spread over the partitions, encode what is full; other tasks run in between."""
+        partitions, coming = self._cluster.partitions, iter(events)
         parts = [Part(call) for _ in range(partitions)]
-        results, batch_events = call.results, limits.BATCH_EVENTS_MAX
-        for place, event in enumerate(events):
-            results.append(None)
-            try:
-                ready = prepare(event, source, "" if event.id else new_id(), reserved)
-                partition = partition_of(ready.key, partitions)
-            except ClientError as error:
-                results[place] = error
-                call.advance(1)
-                continue
-            part = parts[partition]
-            part.events.append(ready)
-            part.places.append(place)
-            if len(part.places) == batch_events:
-                parts[partition] = Part(call)
-                self._seal(partition, part, acks, within)
-                while self._held_bytes >= limits.PUBLISH_BUFFER_BYTES_MAX and not call.whole.done():
-                    await self._room(within)
-            if place % limits.PUBLISH_SLICE_EVENTS_MAX == limits.PUBLISH_SLICE_EVENTS_MAX - 1:
-                await asyncio.sleep(0)
-                if call.whole.done():
-                    return
+        homes: dict[str, int] = {}
+        while not call.whole.done() and (taken := list(islice(coming, limits.PUBLISH_SLICE_EVENTS_MAX))):
+            for place, event in self._ready(call, taken):
+                key = event.key
+                partition = homes.get(key)
+                if partition is None:
+                    if len(homes) >= limits.KEY_HOMES_CACHED_MAX:
+                        homes.clear()
+                    partition = homes[key] = partition_of(key, partitions)
+                part = parts[partition]
+                part.events.append(event)
+                part.places.append(place)
+                if len(part.places) == limits.BATCH_EVENTS_MAX:
+                    parts[partition] = Part(call)
+                    self._seal(partition, part, acks, within)
+                    while self._held_bytes >= limits.PUBLISH_BUFFER_BYTES_MAX and not call.whole.done():
+                        await self._room(within)
+            await asyncio.sleep(0)
         for partition, part in enumerate(parts):
             if part.places:
                 self._seal(partition, part, acks, within)
+
+    def _ready(self, call: Call, taken: list[Event]) -> list[tuple[int, Event]]:
+        """Those of a slice that may be sent, filled and checked, with their places; the call is told of the others."""
+        source, reserved, first = self._source, self._reserved, len(call.results)
+        call.results += [None] * len(taken)
+        try:
+            filled = [fill(event, source, new_id) for event in taken]
+            if surely_fine(filled, reserved):
+                return list(enumerate(filled, first))
+        except ClientError:
+            filled = taken
+        ready = []
+        for place, event in enumerate(filled, first):
+            try:
+                whole = fill(event, source, new_id)
+                check(whole, reserved)
+                ready.append((place, whole))
+            except ClientError as error:
+                call.results[place] = error
+                call.advance(1)
+        return ready
 
     def _check(self, acks: str) -> None:
         if acks not in GUARANTEES:
