@@ -28,7 +28,7 @@ from itertools import islice
 
 from bus import limits
 from bus.grouplog import Unlogged
-from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail
+from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail, remember
 from bus.groupwork import DEAD, DELAYED, HELD, READY, Dead, Figures, Member, Work, deal, takers
 from bus.wire import GroupSample, Settlement
 
@@ -54,6 +54,7 @@ class Group:
         self._ready_count = 0
         self._timers: list[tuple[int, int]] = []
         self._dead: dict[int, str] = {}
+        self._buried = list(state.buried)
         self._recent: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
         self._served = 0
         self._figures = Figures()
@@ -217,8 +218,9 @@ class Group:
         for offset in offsets:
             if self._dead.pop(offset, None) is not None:
                 self._figures.dead += 1
+                remember(self._buried, [offset])
                 work = self._works[offset]
-                self._close(work, work.entry.history[-1].how if work.entry.history else "expired")
+                self._close(work, work.entry.history[-1].how if work.entry.history else "expired", buried=True)
 
     # ------------------------------------------------------------------------------------------ the durable side
 
@@ -243,7 +245,7 @@ class Group:
     def state(self) -> GroupState:
         """The state that all deltas add up to once they are logged."""
         entries = {offset: work.entry for offset, work in self._works.items()}
-        return GroupState(self.name, self.settings, self.cursor, entries).copy()
+        return GroupState(self.name, self.settings, self.cursor, entries, self._buried).copy()
 
     def sample(self, partition: int, high_offset: int) -> GroupSample:
         """The figures since the last sample; `high_offset`: where the partition's committed events end."""
@@ -317,12 +319,12 @@ class Group:
         else:
             self._wait(work, now)
 
-    def _close(self, work: Work, how: str) -> None:
+    def _close(self, work: Work, how: str, buried: bool = False) -> None:
         """Settled for good."""
         self._move(work, "")
         offset = work.offset
         del self._works[offset]
-        self._log.settled(offset)
+        self._log.settled(offset, buried)
         self._recent[offset] = (how, work.attempt, work.member)
         if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
             self._recent.popitem(last=False)
@@ -359,7 +361,7 @@ class Group:
         if item.offset >= self.cursor or item.offset < 0:
             return f"event {item.offset} was not delivered by this leader; it will come again"
         # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.
-        repeated = item.verdict == "ack" and item.offset < self._restored_upto
+        repeated = item.verdict == "ack" and item.offset < self._restored_upto and item.offset not in self._buried
         return "" if repeated else f"event {item.offset} is settled, or was not meant for group {self.name}"
 
     def _claim(self, work: Work, attempt: int, now: int) -> bool:

@@ -25,13 +25,16 @@ class Unlogged:
         self._open: dict[int, None] = {}
         self._closed: list[int] = []
         self._failed: dict[int, list[Failed]] = {}
+        self._buried: list[int] = []
 
     def read(self, offset: int) -> None:
         """An event matched; offsets come ascending. Worth no record of its own."""
         self._open[offset] = None
 
-    def settled(self, offset: int) -> None:
-        """An event is settled."""
+    def settled(self, offset: int, buried: bool) -> None:
+        """An event is settled; `buried` if its dead letter comes with the delta."""
+        if buried:
+            self._buried.append(offset)
         self._failed.pop(offset, None)
         if offset in self._open:
             del self._open[offset]
@@ -73,6 +76,7 @@ class Unlogged:
             runs_of(sorted(self._closed)),
             [one for few in islice(self._failed.values(), limits.GROUP_FAILED_PER_DELTA_MAX) for one in few],
             {offset: works[offset].entry.expires for offset in self._open if works[offset].entry.expires},
+            list(self._buried),
         )
 
     def logged(self, cursor: int) -> None:
@@ -81,6 +85,7 @@ class Unlogged:
         self.define = False
         self._open.clear()
         self._closed.clear()
+        self._buried.clear()
         for offset in list(islice(self._failed, limits.GROUP_FAILED_PER_DELTA_MAX)):
             del self._failed[offset]
         self.changed = bool(self._failed)

@@ -81,6 +81,7 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     """How one group's durable state moves: first `opened`, then `failed`, then `closed` (all settled).
 
     `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
+    `buried`: those of the settled whose dead letter the delta comes with.
     """
 
     group: str
@@ -90,15 +91,21 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     closed: Runs = []
     failed: list[Failed] = []
     expires: dict[Natural, int] = {}
+    buried: list[Natural] = []
 
 
 class GroupState(msgspec.Struct, array_like=True):
-    """One group at one partition, as committed. `open` is keyed by offset, ascending."""
+    """One group at one partition, as committed. `open` is keyed by offset, ascending.
+
+    `buried`: the last GROUP_BURIED_EVENTS_MAX events that became dead letters, so that a later leader tells no member
+    that its ack of one of them holds.
+    """
 
     name: str
     settings: GroupSettings
     upto: int
     open: dict[int, Open] = {}
+    buried: list[int] = []
 
     @property
     def floor(self) -> int:
@@ -128,6 +135,7 @@ class GroupState(msgspec.Struct, array_like=True):
             fail(self.open[failed.offset], failed)
         for offset in closed:
             del self.open[offset]
+        remember(self.buried, delta.buried)
         self.upto = delta.upto
 
     def _opened(self, delta: Delta) -> dict[int, Open]:
@@ -149,7 +157,13 @@ class GroupState(msgspec.Struct, array_like=True):
             offset: Open(entry.appended, entry.expires, entry.attempt, entry.spared, entry.due, list(entry.history))
             for offset, entry in self.open.items()
         }
-        return GroupState(self.name, self.settings, self.upto, held)
+        return GroupState(self.name, self.settings, self.upto, held, list(self.buried))
+
+
+def remember(buried: list[int], more: Iterable[int]) -> None:
+    """Note further dead letters' events; the first ones are forgotten beyond GROUP_BURIED_EVENTS_MAX."""
+    buried.extend(more)
+    del buried[: -limits.GROUP_BURIED_EVENTS_MAX]
 
 
 def fail(entry: Open, failed: Failed) -> None:

@@ -107,6 +107,7 @@ class World:
         if older:
             return
         del held[offset]
+        assert verdict != "ack" or stale or offset not in self.letters, "told that the ack of a dead event holds"
         if verdict == "ack" and not stale and not gone and self.in_play(offset):
             self.settled.add(offset)
             self.ever_acked.add(offset)
