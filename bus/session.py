@@ -113,6 +113,10 @@ class Session:
             return self.peer.name
         return self.peer.broker if self.peer is not None else ""
 
+    def __str__(self) -> str:
+        role = getattr(self.peer, "role", "broker")
+        return f"{role} {self.name or '?'} ({self.principal}, {self.id:x})"
+
     def hello(
         self,
         *,

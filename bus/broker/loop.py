@@ -241,8 +241,19 @@ class Broker:
             return
         self.publishing.short_of_room = ""
         if self.replication.full:
-            log.info("%s: there is room again, %d bytes", self.config.id, free)
-            self.replication.full = ""
+            self._try_again(free)
+
+    def _try_again(self, free: int) -> None:
+        """Take up work again, if the disk takes a probe; else wait on."""
+        self.store.put("probe", bytes(limits.STORAGE_PROBE_BYTES))
+        try:
+            self.store.commit()
+        except StorageFull as error:
+            log.debug("%s: still full: %s", self.config.id, error)
+            self.store.rollback()
+            return
+        log.info("%s: there is room again, %d bytes; waiting to be given a new epoch", self.config.id, free)
+        self.replication.full = ""
 
     def _sweep(self) -> None:
         """Tell everyone which sessions are over."""

@@ -14,6 +14,7 @@ from bus.errors import FleetError
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 
 log = logging.getLogger("bus.broker")
+GONE = "the peer is gone"
 
 
 class Peers:
@@ -72,10 +73,12 @@ class Peers:
         """Say something in a session. False when it is over, before or because of this."""
         if not session.is_open and not isinstance(message, wire.Welcome):
             return False
-        if self._write(session.identity, session.send(message, blobs, self.now)):
-            return True
-        self.drop(session)
-        return False
+        refusal = self._write(session.identity, session.send(message, blobs, self.now))
+        if refusal:
+            log.log(logging.INFO if refusal == GONE else logging.WARNING, "session of %s ended: %s", session, refusal)
+            self.sessions.end(session, "closing", refusal)
+            self.ended.append(session)
+        return not refusal
 
     def fault(self, session: Session, request: int, code: str, message: str, detail: str = "") -> None:
         """Answer a request that failed."""
@@ -84,12 +87,6 @@ class Peers:
     def end(self, session: Session, code: str, reason: str) -> None:
         """Say Bye and forget the session."""
         self._write(session.identity, self.sessions.end(session, code, reason))
-        self.ended.append(session)
-
-    def drop(self, session: Session) -> None:
-        """Forget a session whose peer cannot be told."""
-        log.warning("session of %s %s ended: the peer does not take its frames", session.name or "?", session.principal)
-        self.sessions.end(session, "closing", "the peer does not take its frames")
         self.ended.append(session)
 
     def end_silent(self, now: int) -> None:
@@ -117,13 +114,14 @@ class Peers:
         if refused.ended is not None:
             self.ended.append(refused.ended)
 
-    def _write(self, identity: bytes, frames: list[bytes]) -> bool:
+    def _write(self, identity: bytes, frames: list[bytes]) -> str:
+        """Send; "" or why it cannot be."""
         try:
             self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
         except zmq.Again:
-            return False
+            return "the peer does not take its frames"
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            return False
-        return True
+            return GONE
+        return ""

@@ -117,7 +117,7 @@ def _stream(txn: "lmdb.Transaction", partition: int, first: int, upto: int) -> I
             yield bytes(cursor.value())
 
 
-def _partition_of(key: bytes) -> int:
+def _partition_of(key: bytes | memoryview) -> int:
     return int(_KEY.unpack(key)[0]) if key else -1
 
 

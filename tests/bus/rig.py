@@ -150,15 +150,18 @@ class Rig:
 
     def start(self, name: str) -> Process:
         """Start a broker (again) and claim it."""
-        process = Process(self.root, name, self.partitions, *self.options)
-        self.processes[name] = process
+        self.processes[name] = Process(self.root, name, self.partitions, *self.options)
+        self.claim_again(name)
+        return self.processes[name]
+
+    def claim_again(self, name: str) -> None:
+        """Open the plane's session with a broker."""
         plane = self.peer(name, role="plane", name="plane")
         self.stores[name] = plane.welcomed().store
         claimed = plane.ask(wire.Claim(plane.number(), *self.claim), wire.Claimed)
         if not claimed.accepted:
             raise AssertionError(claimed)
         self.planes[name] = plane
-        return process
 
     def kill(self, name: str) -> None:
         """kill -9 a broker."""

@@ -1,6 +1,7 @@
 """Three real broker processes under a scripted plane: elections, kills, restarts, and nothing acked is lost."""
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -190,6 +191,35 @@ def test_a_full_store_refuses_and_everything_acked_can_still_be_read(tmp_path: P
         assert "make room" in outcome.message
         assert len(acked) > 5
         assert ids(fleet, 0) == acked
+
+
+def test_a_disk_that_fails_while_it_writes_costs_the_leadership_and_nothing_that_was_acked(fleet: Rig) -> None:
+    fleet.elect(0)
+    leader = fleet.seats[0].leader
+    process = fleet.processes[leader]
+    acked = [f"{number}/0" for number in range(5)]
+    peer = fleet.client(leader)
+    for number in range(5):
+        assert publish(peer, 0, body(f"{number}", size=50_000), 1).code == ""
+    size = (process.directory / "store.lmdb" / "data.mdb").stat().st_size
+    whole = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (size, whole[1]))
+    codes = [publish(peer, 0, body("unacked", size=200_000), 1, producer=PRODUCER).code for _ in range(2)]
+    assert codes == ["NotLeader", "StorageFull"]
+    assert fleet.planes[leader].hear(wire.Bye)[0].code == "closing", "the plane learns that it needs another leader"
+    assert process.log.read_text().count("stepping down from every partition") == 1
+    fleet.planes.pop(leader).close()
+    fleet.elect(0)
+    other = fleet.client(fleet.seats[0].leader)
+    assert publish(other, 0, body("unacked", size=200_000), 1, producer=PRODUCER).code == ""
+    assert ids(fleet, 0) == [*acked, "unacked/0"]
+    resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, whole)
+    until(lambda: "there is room again" in process.log.read_text())
+    fleet.claim_again(leader)
+    until(lambda: caught_up(fleet, 0))
+    fleet.elect(0, prefer=leader)
+    assert fleet.seats[0].leader == leader
+    assert ids(fleet, 0) == [*acked, "unacked/0"]
 
 
 def test_a_peer_that_never_reads_loses_its_session_and_nobody_else_waits(fleet: Rig) -> None:
