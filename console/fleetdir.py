@@ -18,6 +18,7 @@ from typing import Any
 
 from console.failures import Failure, Unreachable, Usage
 
+KNOCK_S = 1.0
 START_SLACK_S = 1.0
 """Two start times of one process, read by different clocks, differ by less."""
 
@@ -124,8 +125,8 @@ def question_url(fleet: Fleet) -> str:
     """Where the fleet's control plane answers. Raises Unreachable, saying what was found instead."""
     if fleet.url:
         return _from_addresses(fleet.url)
-    plane = plane_of(fleet)
-    if plane is not None and isinstance(plane.get("url"), str):
+    plane = read(fleet.data_dir / "plane.json")
+    if plane is not None and _listens(plane.get("url")):
         return str(plane["url"])
     if not (fleet.data_dir / "fleet.json").exists():
         raise Unreachable(
@@ -138,6 +139,20 @@ def question_url(fleet: Fleet) -> str:
             "`signalbox up` starts it again and takes them over.",
         )
     raise Unreachable(f"the fleet in {fleet.data_dir} is not running", "Start it with `signalbox up`.")
+
+
+def _listens(url: object) -> bool:
+    """Whether somebody listens there: as telling as the process's start time, and quicker to find out."""
+    import socket
+
+    host, colon, port = str(url).removeprefix("tcp://").rpartition(":")
+    if not colon or not port.isdigit():
+        return False
+    try:
+        with socket.create_connection((host, int(port)), KNOCK_S):
+            return True
+    except OSError:
+        return False
 
 
 def _from_addresses(urls: str) -> str:
