@@ -7,6 +7,7 @@ the directory is in use or cannot be written, the disk is full, a port is taken,
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -71,7 +72,8 @@ async def serve(config: Config, directory: Directory) -> None:
                     pass
             except OSError as error:
                 logging.getLogger("signalbox.plane").debug("standard input failed: %s", error)
-            loop.call_soon_threadsafe(service.stop, "standard input ended")
+            with contextlib.suppress(RuntimeError):  # the loop has ended already
+                loop.call_soon_threadsafe(service.stop, "standard input ended")
 
         threading.Thread(target=watch, name="stdin", daemon=True).start()
     await service.run()
@@ -89,8 +91,9 @@ def main() -> int:
             raise explained(error, directory.root) from error
         asyncio.run(serve(config, directory))
     except PlaneError as error:
-        logging.getLogger("signalbox.plane").error("%s", error)
-        if not sys.stderr.isatty():
+        if logging.getLogger().handlers:
+            logging.getLogger("signalbox.plane").error("%s", error)
+        if not (logging.getLogger().handlers and sys.stderr.isatty()):
             sys.stderr.write(f"{error}\n")
         return 1
     return 0

@@ -155,13 +155,13 @@ class Directory:
         """The ids of brokers that have a folder here, in order."""
         try:
             return sorted(path.name for path in (self.root / "brokers").iterdir() if path.is_dir())
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _read(self, path: Path, kind: type[File]) -> File | None:
         try:
             return msgspec.json.decode(path.read_bytes(), type=kind)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
             raise explained(error, path) from error

@@ -152,3 +152,5 @@ PAGE_ROWS_MAX = 5_000
 """Rows of one answer, whatever was asked for."""
 BARS_MAX = 1_000
 """Bars of one picture, whatever was asked for."""
+PROGRESS_MS = 250
+"""How often long work says how far it is."""

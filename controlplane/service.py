@@ -1,7 +1,8 @@
 """One plane, from taking the data directory to letting go of it.
 
     lock ─▶ journal replayed into the heart ─▶ living brokers greeted ─▶ epoch and uuid ─▶ PlaneStarted committed
-         ─▶ brokers adopted or started ─▶ elections ─▶ recorder, samples, questions ─▶ ... ─▶ brokers ended ─▶ PlaneStopped
+         ─▶ brokers adopted or started ─▶ elections ─▶ recorder, samples, questions ─▶ ...
+         ─▶ brokers ended ─▶ PlaneStopped committed ─▶ journal closed
 
 Everything runs on one loop; commits, and questions to the archive, in threads. What ends a plane is a `Stop`: on
 purpose (a signal, `down`, the end of standard input), and then its brokers end with it; or a failure (fenced by a newer
@@ -12,8 +13,8 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
@@ -59,11 +60,8 @@ class Service:
 
     def stop(self, reason: str) -> None:
         """End the fleet, on purpose."""
-        self._end(Stop(reason))
-
-    def _end(self, stop: Stop) -> None:
         if not self._stop.done():
-            self._stop.set_result(stop)
+            self._stop.set_result(Stop(reason))
 
     async def run(self) -> None:
         """Until it is stopped. Raises PlaneError when it cannot begin or go on; brokers then live on."""
@@ -151,8 +149,8 @@ class Plane:
             await self._let_go()
             socket.close()
 
-    def _start(self, name: str, work: "Callable[[], None] | object") -> None:
-        task: asyncio.Task[None] = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._on_done)
         self._tasks.append(task)
 
@@ -177,7 +175,7 @@ class Plane:
         self._supervisor.claim_as(epoch, name)
         self._effects.claim_as(epoch, name)
         started = float(psutil.Process().create_time())
-        self._answering.introduce(epoch, name, url, started)
+        self._answering.introduce(url, started)
         self._directory.write_plane(PlaneFile(os.getpid(), started, url, epoch, name))
         self._file.plane_url = url
         self._directory.write_fleet(self._file)

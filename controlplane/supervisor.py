@@ -211,7 +211,8 @@ class Supervisor:
                 log.debug("broker %s does not answer: %s", broker, error)
 
     def _epitaph(self, broker: str, how: str) -> str:
-        said = processes.last_words(self._directory.broker(broker))
+        """How it ended, and its last words unless it had no time for any."""
+        said = processes.last_words(self._directory.broker(broker)) if how.startswith("exited") else ""
         return f"{how}; its log ends with: {said}" if said else how
 
     async def end(self, reason: str) -> None:

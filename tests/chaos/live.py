@@ -29,6 +29,7 @@ class LiveFleet:
         self.directory = Directory(folder)
         self._options = options
         self.plane: subprocess.Popen[bytes] | None = None
+        self._said = ""
 
     def start(self) -> None:
         """Start a plane; it ends with this process, however that ends."""
@@ -69,6 +70,11 @@ class LiveFleet:
             found.append(self.plane.pid)
         return found
 
+    def started(self) -> list[int]:
+        """Pids of all brokers that its planes have started so far."""
+        lines = self.directory.log.read_text().splitlines() if self.directory.log.exists() else []
+        return [int(line.rpartition(" ")[2]) for line in lines if ": started broker " in line]
+
     def ask(self, question: Question, timeout: float = 20.0) -> Body:
         """One question to the plane that runs now. Raises NoAnswer."""
         file = self.directory.plane()
@@ -95,7 +101,7 @@ class LiveFleet:
             status = self.status()
             if status is None or status.controlplane.state != "running":
                 return None
-            up = all(broker.state == "up" for broker in status.brokers)
+            up = all(broker.state in ("up", "slow") for broker in status.brokers)
             return status if up and all(each.leader for each in status.partitions) else None
 
         return await until("the fleet is ready", lambda: asyncio.to_thread(is_ready))
@@ -119,7 +125,8 @@ class LiveFleet:
         """What the plane that ended said on stderr."""
         plane = self._plane()
         assert plane.stderr is not None
-        return plane.stderr.read().decode()
+        self._said += plane.stderr.read().decode()
+        return self._said
 
     def clean_up(self) -> None:
         """Leave nothing behind."""

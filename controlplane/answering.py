@@ -1,0 +1,207 @@
+"""Who answers what: the folds for state, the archive for events, the timeline for the past; and the levers.
+
+State is read when the turn is settled, so that an answer never says more than the journal holds. Archive and timeline
+work in threads, on connections and hearts of their own, so that neither a long export nor a verify holds up a turn.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Any
+
+from bus.client.fleet import Fleet
+from bus.errors import BusError, InvalidPattern
+from controlplane import limits, timeline
+from controlplane.answers import Extras, answer, past, plan_redrive
+from controlplane.archive import Archive
+from controlplane.asking import Tell
+from controlplane.elections import LED
+from controlplane.plane import folds
+from controlplane.questions import (
+    AskAt,
+    AskEvent,
+    AskEvents,
+    AskExport,
+    AskSaga,
+    AskVerify,
+    Body,
+    Down,
+    Exported,
+    Progress,
+    Question,
+    Redrive,
+    Redriven,
+    Refusal,
+    Stopping,
+    Told,
+    Verified,
+)
+from controlplane.roster import partitions_of
+from controlplane.supervisor import Supervisor
+from controlplane.turns import Turns
+
+
+class Interrupted(Exception):
+    """The plane ends: long work is given up."""
+
+
+class Answering:
+    """Answers for one plane. `down` is called, with why, when a console ends the fleet."""
+
+    def __init__(self, turns: Turns, supervisor: Supervisor, data_dir: str, down: Callable[[str], None]) -> None:
+        self._turns = turns
+        self._supervisor = supervisor
+        self._down = down
+        self._archive = Archive(turns.journal)
+        self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
+        self._fleet: Fleet | None = None
+        self._lever = asyncio.Lock()
+        self.stopping = False
+
+    def introduce(self, url: str, started: float) -> None:
+        """Where this plane answers, and since when it lives, seconds since 1970."""
+        self._extras.url = url
+        self._extras.started = int(started * 1_000_000_000)
+
+    def look_through(self, fleet: Fleet) -> None:
+        """The plane's own fleet is there: high watermarks can be asked for."""
+        self._fleet = fleet
+
+    def present(self, body: Body) -> Told:
+        """A body with the position that it holds at."""
+        journal = self._turns.journal
+        return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body)
+
+    async def answer(self, question: Question, tell: Tell) -> Told:
+        """The answer to one question; a refusal is one too."""
+        try:
+            if isinstance(question, AskEvents):
+                now = self._turns.clock.now()
+                return self.present(await asyncio.to_thread(self._archive.events, question, now))
+            if isinstance(question, AskEvent):
+                return self.present(await asyncio.to_thread(self._archive.event, question))
+            if isinstance(question, AskExport):
+                return self.present(await self._export(question, tell))
+            if isinstance(question, AskVerify):
+                return self.present(await self._verify(tell))
+            if isinstance(question, AskAt):
+                return self.present(await self._at(question))
+            if isinstance(question, Redrive) and not question.dry_run:
+                return self.present(await self._redrive(question))
+            if isinstance(question, Down):
+                return self.present(self._end(question))
+        except InvalidPattern as error:
+            return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
+        except Interrupted:
+            return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
+        return await self._state(question)
+
+    async def _state(self, question: Question) -> Told:
+        extras = self._extras
+        if isinstance(question, AskSaga):
+            now = self._turns.clock.now()
+            steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
+            extras = Extras(**{name: getattr(extras, name) for name in Extras.__struct_fields__} | {"steps": steps})
+        await self._turns.settled()
+        extras.state = self._condition()
+        extras.journal_bytes = self._turns.journal.size_bytes
+        heart = self._turns.heart
+        return Told(heart.position, heart.recorded, answer(question, heart, heart.recorded, extras))
+
+    def _condition(self) -> str:
+        if self.stopping:
+            return "stopping"
+        if self._fleet is None:
+            return "starting"
+        led = all(partition.phase == LED for partition in partitions_of(self._turns.heart.states["fleet"]))
+        return "running" if led else "electing"
+
+    # ------------------------------------------------------------------------------------------ long work
+
+    async def _export(self, ask: AskExport, tell: Tell) -> Body:
+        up_to = ask.up_to
+        if up_to is None:
+            refusal = await self._catch_up(tell)
+            if refusal is not None:
+                return refusal
+            up_to = self._turns.journal.position
+        page: Exported = await asyncio.to_thread(self._archive.page, ask, up_to)
+        return page
+
+    async def _catch_up(self, tell: Tell) -> Refusal | None:
+        """Wait until all that is committed now is archived."""
+        if self._fleet is None:
+            return Refusal(
+                "unavailable", "the fleet is still starting", "Ask again in a moment; see `signalbox status`."
+            )
+        try:
+            extents = await self._fleet.describe()
+        except BusError as error:
+            return Refusal("unavailable", f"not all partitions can be asked: {error}", "See `signalbox status`.")
+        highs = {partition: extent.high for partition, extent in extents.items()}
+        reached = asyncio.create_task(self._turns.reached(highs))
+        try:
+            while not reached.done():
+                await asyncio.wait((reached,), timeout=limits.PROGRESS_MS / 1000)
+                if not reached.done():
+                    archived = sum(min(high, self._turns.journal.offsets.get(p, 0)) for p, high in highs.items())
+                    tell(Progress(archived, sum(highs.values()), "waiting for the archive"))
+                if self.stopping:
+                    raise Interrupted
+        finally:
+            reached.cancel()
+        return None
+
+    async def _verify(self, tell: Tell) -> Body:
+        loop = asyncio.get_running_loop()
+        begun = told_at = loop.time()
+        total = self._turns.journal.position
+
+        def told(done: int) -> None:
+            nonlocal told_at
+            if self.stopping:
+                raise Interrupted
+            if loop.time() - told_at >= limits.PROGRESS_MS / 1000:
+                told_at = loop.time()
+                loop.call_soon_threadsafe(tell, Progress(done, total, "running the journal again"))
+
+        verdict = await asyncio.to_thread(timeline.verify, self._turns.journal.replay(total), folds(), told)
+        return Verified(
+            same=verdict.same,
+            entries=verdict.entries,
+            events=verdict.events,
+            seconds=loop.time() - begun,
+            digest=verdict.digest,
+            divergence=verdict.divergence,
+            older=verdict.older,
+        )
+
+    async def _at(self, ask: AskAt) -> Body:
+        if (ask.position is None) == (ask.instant is None):
+            return Refusal("usage", "either a position or an instant", "signalbox replay at POSITION, or a time.")
+
+        def steps() -> Any:
+            for step in self._turns.journal.replay():
+                if self.stopping:
+                    raise Interrupted
+                yield step
+
+        heart = await asyncio.to_thread(timeline.as_of, steps(), folds(), ask.position, ask.instant)
+        return past(heart)
+
+    # --------------------------------------------------------------------------------------------- levers
+
+    async def _redrive(self, ask: Redrive) -> Body:
+        # One at a time: the set that was planned is the set that is decided on.
+        async with self._lever:
+            await self._turns.settled()
+            decision, planned = plan_redrive(self._turns.heart.states, ask)
+            if decision is not None and isinstance(planned, Redriven):
+                planned.position = await self._turns.decide(decision)
+        return planned
+
+    def _end(self, ask: Down) -> Body:
+        reason = " ".join(filter(None, ("down", ask.by and f"by {ask.by}", ask.reason and f": {ask.reason}")))
+        pids = [*self._supervisor.pids, os.getpid()]
+        asyncio.get_running_loop().call_soon(self._down, reason)
+        return Stopping(pids)
