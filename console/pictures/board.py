@@ -81,7 +81,7 @@ def summary(board: Board, now: int, view: BoardView, width: int, height: int) ->
     ink = _score_ink(board)
     heading(c, 2, 0, 17, "SCORE")
     x = big(c, 2, 1, measure.UNKNOWN if counts.score is None else str(counts.score), ink)
-    c.put(x, 1, "of 100", "mut", 19 - x if x > 13 else None)
+    c.put(x, 1, "of 100", "mut", 21 - x)
     c.put(x, 2, counts.health, f"{ink} b", 21 - x)
     c.put(x, 3, _course(board), "mut", 21 - x)
     recent = board.score_recent[-17:]

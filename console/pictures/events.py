@@ -115,31 +115,31 @@ def causes(answer: EventDetail, width: int, height: int) -> Canvas:
 
 
 def event(answer: EventDetail, width: int, height: int) -> Canvas:
-    """Attributes, then data."""
+    """Attributes, then data, which keeps half of the height when it needs it."""
     c = Canvas(width, height)
     heading(c, 0, 0, width, "EVENT")
+    original = parsed(answer.event)
+    data = original.get("data")
+    shown = [] if data in (None, "", {}) else data_lines(data, width, max(height - 8, height // 2 - 1))
+    known = attributes(answer)
     y = 1
-    for name, value in attributes(answer):
-        if y >= height - 2:
-            break
-        c.put(0, y, name, "mut")
+    for name, value in known[: max(height - 2 - len(shown) - 2 * bool(shown), 6)]:
+        c.put(0, y, middle(name, 10), "mut")
         c.put(11, y, middle(value, max(width - 11, 3)), "txt", width - 11)
         y += 1
-    original = parsed(answer.event)
-    if original.get("data") not in (None, "", {}) and y < height - 1:
+    if shown:
         c.put(0, y + 1, "data", "mut")
-        for at, spans in enumerate(data_lines(original["data"], width, height - y - 2), start=y + 2):
+        for at, spans in enumerate(shown, start=y + 2):
             c.line(0, at, spans, width)
     return c
 
 
 def attributes(answer: EventDetail) -> list[tuple[str, str]]:
-    """Name and value of what the event says of itself, and where it stands."""
+    """Name and value of what the event says of itself, and where it stands; what is rarely looked for comes last."""
     row, original = answer.row, parsed(answer.event)
     known = ("id", "type", "source", "subject")
     shown = [(name, str(original[name])) for name in known if original.get(name)]
-    shown.append(("partition", f"p{row.partition:02d} at {row.offset:,}"))
-    shown.append(("position", measure.count(row.position)))
+    shown.append(("where", f"p{row.partition:02d} at {row.offset:,}, position {row.position:,}"))
     shown.append(("time", f"{measure.clock(row.time, 3)} {measure.day(row.time)}"))
     skipped = {*known, "specversion", "time", "data", "data_base64", "datacontenttype"}
     return shown + [(name, str(value)) for name, value in original.items() if name not in skipped]

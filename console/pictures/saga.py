@@ -87,7 +87,7 @@ def _timeline(c: Canvas, saga: Saga, now: int, selected: int, steps: Sequence[Sa
             "r",
         )
         begin = x0 + min(room - 1, (step.time - first) * room // (end - first))
-        size = max(1, min(step.took_ns * room // (end - first), x1 - begin))
+        size = max(1, min(x0 + (step.time + step.took_ns - first) * room // (end - first), x1) - begin)
         if severity == "ok":
             c.repeat(begin, y, size, "░" if waits else "█", "fnt" if waits else "mut")
         else:
