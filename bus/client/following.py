@@ -5,6 +5,7 @@ its partition, whatever happens to brokers meanwhile. Credit comes back only as 
 slow holds `FOLLOW_CREDIT_BYTES` per partition and no more.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 
@@ -81,6 +82,7 @@ class RecordFollower:
 
         Cancelling it loses nothing.
         """
+        await asyncio.sleep(0)
         taken: list[Record] = []
         count = 0
         while True:

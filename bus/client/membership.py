@@ -35,6 +35,7 @@ class Membership:
         self.out = 0
         self.owed = 0
         self.retry_at = 0.0
+        self.refused_by: Connection | None = None
         self.failures = 0
         self.pending: deque[_Pending] = deque()
         self.asked: dict[int, list[_Pending]] = {}
@@ -49,7 +50,7 @@ class Membership:
     def attend(self, cluster: Cluster, now: float) -> None:
         """See that the partition's leader knows this member."""
         link = cluster.leader(self.partition)
-        if link is None or link is self.link or self.retry_at > now:
+        if link is None or link is self.link or (link is self.refused_by and self.retry_at > now):
             return
         if self.link is not None:
             self.link.send(wire.Leave(self.number))
@@ -91,6 +92,7 @@ class Membership:
         elif isinstance(message, Lost):
             self.lose()
         elif isinstance(message, wire.Fault):
+            self.refused_by = self.link
             self.lose()
             error = fault_error(message)
             if isinstance(error, ClientError):
@@ -186,6 +188,7 @@ class Membership:
         else:
             self.pending.extendleft(reversed(items))
             if isinstance(message, wire.Fault):
+                self.refused_by = self.link
                 self.lose()
                 self.retry_at = self.subscription.again_in(limits.REDIAL_MS_MIN / 1000)
         self.subscription.progressed()

@@ -216,6 +216,9 @@ class Publisher:
             self._loop.call_soon(self._pump)
 
     def _changed(self) -> None:
+        if self._cluster.fatal is not None:
+            for lane in self._lanes.values():
+                self._tell(lane.abandon(str(self._cluster.fatal)))
         for partition in self._busy:
             seat = self._cluster.seats.get(partition)
             now = (seat.leader, seat.epoch) if seat is not None else ("", 0)

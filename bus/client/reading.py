@@ -1,5 +1,6 @@
 """`Fleet.read`: events of all partitions that match a pattern, in order of arrival; the fleet keeps no state of it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
@@ -71,5 +72,6 @@ async def read(
                     if until is None or found.offset < until:
                         yield found if positions else found.event
             watches.done(chunk)
+            await asyncio.sleep(0)
     finally:
         watches.close()

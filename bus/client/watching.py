@@ -55,6 +55,7 @@ class Tap:
         "offset",
         "owed",
         "partition",
+        "refused_by",
         "retry_at",
         "time",
         "trimmed",
@@ -73,6 +74,7 @@ class Tap:
         self.held = 0
         self.owed = 0
         self.failures = 0
+        self.refused_by: Connection | None = None
         self.retry_at = 0.0
 
     @property
@@ -146,7 +148,7 @@ class Watches:
             if link is None or link is tap.link:
                 continue
             self._stop(tap)
-            if tap.retry_at > now:
+            if tap.refused_by is link and tap.retry_at > now:
                 self._again_at(tap.retry_at)
             else:
                 self._start(tap, link)
@@ -197,11 +199,13 @@ class Watches:
         elif isinstance(message, wire.Fault):
             if tap.link is not None:
                 tap.link.forget(tap.number)
-            tap.link = None
+            tap.refused_by, tap.link = tap.link, None
             refusal = fault_error(message)
             if isinstance(refusal, ClientError):
                 self._error = refusal
                 self._arrived.set()
+            elif isinstance(refusal, CorruptRecord):
+                self._failed(tap, refusal)
             else:
                 self._back_off(tap)
         else:

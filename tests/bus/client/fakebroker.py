@@ -12,6 +12,7 @@
 | `("mute", "")` | appends the next Publish and says nothing, ever, in this session |
 | `("corrupt", "")` | sends the next records with a bit turned |
 | `("cut", "")` | sends the next records and ends the session |
+| `("farewell", "")` | says Bye right after its next Welcome, as a control plane does |
 """
 
 import threading
@@ -121,6 +122,8 @@ class FakeBroker(threading.Thread):
                 self.heard.append(arrival.hello)
                 welcome = wire.Welcome(FLEET, self.id, "store", 1, [], "anonymous", 1, self.fleet.topology)
                 self.send(arrival.session, welcome)
+                if self.fleet.fault("farewell")[0]:
+                    self.end(arrival.session)
             elif isinstance(arrival, Heard):
                 self.heard.append(arrival.message)
                 getattr(self, f"on_{type(arrival.message).__name__.lower()}")(

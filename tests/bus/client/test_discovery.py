@@ -1,11 +1,13 @@
 """Where a client looks for its fleet, and what it says when nothing is there."""
 
+import asyncio
 import socket
 from pathlib import Path
 
 import pytest
 
 import bus
+from bus import limits, wire
 from bus.client.discovery import Whereabouts
 from bus.client.starting import From, group_start, parse_start
 from tests.bus.client.fakebroker import FakeFleet
@@ -60,6 +62,45 @@ async def test_one_of_many_addresses_is_enough() -> None:
         async with bus.connect(f"{dead},{dead}, {fake.urls[1]}") as fleet:
             assert fleet.topology.fleet == "fake"
             assert len(await fleet.describe()) == 4
+
+
+async def test_a_control_planes_address_leads_to_its_brokers() -> None:
+    with FakeFleet() as fake:
+        fake.faults.append(("farewell", ""))
+        async with bus.connect(fake.urls[0]) as fleet:
+            receipts = await fleet.publish_many([bus.Event(type="a", source=f"s/{n}") for n in range(20)])
+            assert {one.partition for one in receipts} == set(range(4))
+        assert not fake.faults
+
+
+async def test_an_idle_session_stays_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SESSION_PING_MS", 20)
+    monkeypatch.setattr(limits, "SESSION_SILENT_MS_MAX", 100)
+    with FakeFleet(brokers=1) as fake:
+        async with bus.connect(fake.urls) as fleet:
+            assert not await fleet.cluster.change(asyncio.get_running_loop().time() + 0.4), "nothing was lost"
+            await fleet.publish(bus.Event(type="a", source="b"))
+        hellos = [one for one in fake.brokers[0].heard if isinstance(one, wire.Hello)]
+        assert len(hellos) == 1
+
+
+async def test_leaving_leaves_nothing_behind() -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with FakeFleet() as fake:
+        async with bus.connect(fake.urls) as fleet:
+            await fleet.describe()
+        before = open_files()
+        for _ in range(5):
+            async with bus.connect(fake.urls) as fleet:
+                await fleet.publish_many([bus.Event(type="a", source=f"s/{n}") for n in range(20)])
+                reading = fleet.read(follow=True)
+                await anext(reading)
+                async with fleet.subscribe(">", group="g"):
+                    pass
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        assert open_files() <= before
 
 
 async def test_a_fleet_without_leaders_says_so() -> None:
