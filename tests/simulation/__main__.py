@@ -1,4 +1,4 @@
-"""`python -m tests.simulation --seed N [-v]`: one seed again, with everything that happened; or many, with a summary."""
+"""`python -m tests.simulation --seed N [-v]`: one seed again, with all that happened; or many, with a summary."""
 
 import argparse
 import sys

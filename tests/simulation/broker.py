@@ -34,10 +34,13 @@ class Parts:
 class Broker:
     """One broker process and its restarts."""
 
-    def __init__(self, name: str, world: World, network: Network, ledger: Ledger, parts: Parts, commit_ms: float) -> None:
+    def __init__(
+        self, name: str, world: World, network: Network, ledger: Ledger, parts: Parts, commit_ms: float, grouping: float
+    ) -> None:
         self.name = name
         self.world, self.network, self.ledger, self.parts = world, network, ledger, parts
         self.commit_ns = int(commit_ms * MS)
+        self.grouping = grouping
         self.stall_ns = 0
         self.life = 0
         self.up = False
@@ -108,8 +111,6 @@ class Broker:
         while self.inbox:
             self._receive(*self.inbox.popleft())
         self._carry(self.replica.pump(self.world.now))
-        if self.replica.leads and self.world.dice.random() < 0.02:
-            self._append_group_record()
         if self.parts.acks_before_commit:
             self._carry(self.replica.synced(len(self.log), self.world.now))
         if not self.disk.dirty:
@@ -139,7 +140,8 @@ class Broker:
         now, machine = self.world.now, self.replica
         match message:
             case None:
-                return
+                if machine.leads and self.world.dice.random() < self.grouping:
+                    self._append_group_record()
             case Shipment(ship, records):
                 heads = [(record.epoch, record.base_offset, record.count) for record in records]
                 self._carry(machine.on_ship(ship, heads, now), records)
@@ -257,6 +259,7 @@ class Broker:
             return
         accepted = wire.Answered(offer.request, 0, offer.epoch, True, offer.epoch, *self.replica.answer())
         self.world.say(self.name, "promises", accepted)
+        self.ledger.on_promise(self.name)
         if self.parts.answers_before_commit:
             self._answer(accepted)
         else:
@@ -290,7 +293,13 @@ class Broker:
             if original is None:
                 placed = machine.append(batch.count, self.world.now)
                 record = Record(
-                    replica.EVENTS, placed.epoch, placed.base_offset, batch.count, batch.producer, batch.sequence, batch.value
+                    replica.EVENTS,
+                    placed.epoch,
+                    placed.base_offset,
+                    batch.count,
+                    batch.producer,
+                    batch.sequence,
+                    batch.value,
                 )
                 self._write(placed.index, record)
                 self.windows.append(self._original(placed.index))

@@ -1,5 +1,7 @@
 """What must never be, checked at every step with knowledge that no broker has."""
 
+from collections.abc import Callable
+
 from bus.replica import Diverged
 from bus.wire import Seat
 
@@ -16,6 +18,8 @@ class Ledger:
         self.leaders: dict[int, tuple[str, int]] = {}
         self.acks: dict[str, int] = {}
         self.disks: dict[str, list[Disk]] = {}
+        self.on_lead: Callable[[str], None] = lambda broker: None
+        self.on_promise: Callable[[str], None] = lambda broker: None
 
     def fail(self, checker: str, what: str) -> None:
         raise Violation(checker, what)
@@ -25,6 +29,7 @@ class Ledger:
         other = self.leaders.setdefault(epoch, (broker, life))
         if other != (broker, life):
             self.fail("one leader", f"epoch {epoch} is led by {broker} in life {life} and by {other[0]} in {other[1]}")
+        self.on_lead(broker)
 
     def wrote(self, broker: str, index: int, record: Record) -> None:
         """One (epoch, index) names one record, wherever it is held."""
@@ -49,7 +54,9 @@ class Ledger:
             self.fail("watermark", f"{broker} says {high} records end at event {high_offset}")
         for index in range(old, min(high, len(self.committed))):
             if log[index] != self.committed[index]:
-                self.fail("equal logs", f"{broker} commits {log[index]} at {index}, where {self.committed[index]} stands")
+                self.fail(
+                    "equal logs", f"{broker} commits {log[index]} at {index}, where {self.committed[index]} stands"
+                )
         for index in range(len(self.committed), high):
             if seat is None:
                 self.fail("watermark", f"follower {broker} commits {high}, its leaders only {len(self.committed)}")

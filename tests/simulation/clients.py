@@ -23,6 +23,7 @@ class Publisher:
         self.sent: dict[int, int] = {}
         self.codes: dict[str, int] = {}
         self.ledger: Ledger | None = None
+        self.target = ""
         network.nodes[name] = self.deliver
 
     def value(self, sequence: int) -> str:
@@ -40,10 +41,18 @@ class Publisher:
         waiting = [sequence for sequence in range(born) if sequence not in self.acked][: self.depth]
         for sequence in waiting:
             if now >= self.sent.get(sequence, 0):
+                if sequence in self.sent and dice.random() < 0.5:
+                    self.target = ""
                 self.sent[sequence] = now + 300 * MS
-                target = self.plane.seat.leader if self.plane.seat and dice.random() < 0.9 else dice.choice(self.plane.brokers)
-                self._send(target, sequence)
+                self._send(self._target(), sequence)
         self.world.after(int((20 + 40 * dice.random()) * MS), self.tick)
+
+    def _target(self) -> str:
+        """Whom it takes for the leader: nobody tells it that there is a new one, it asks when it gets no answer."""
+        if not self.target:
+            seat, dice = self.plane.seat, self.world.dice
+            self.target = seat.leader if seat and dice.random() < 0.9 else dice.choice(self.plane.brokers)
+        return self.target
 
     def _send(self, target: str, sequence: int) -> None:
         batch = Batch(self.name, self.producer, sequence, self.counts[sequence], self.value(sequence))
@@ -83,6 +92,8 @@ class Reader:
         known = {record.base_offset: record.value for record in self.ledger.committed if record.count}
         for offset, value in page.values:
             if known.get(offset) != value:
-                self.ledger.fail("reader", f"{source} lets {value!r} be read at {offset}, committed is {known.get(offset)!r}")
+                self.ledger.fail(
+                    "reader", f"{source} lets {value!r} be read at {offset}, committed is {known.get(offset)!r}"
+                )
         self.values += page.values
         self.offset = page.next_offset

@@ -1,4 +1,4 @@
-"""A disk that keeps what was committed. One transaction at a time holds log and meta; a crash loses it whole, or not at all.
+"""A disk that keeps what was committed: one transaction holds log and meta, a crash loses it whole or not at all.
 
 `torn` is the fault that a real store must not have, for planting: at a crash a part of the transaction is kept.
 """

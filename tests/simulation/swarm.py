@@ -4,12 +4,13 @@ Swarm testing: each seed leaves out some kinds of faults and exaggerates others,
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import NamedTuple
 
 from bus import limits
+from bus.errors import BusError
 
 from .broker import Broker, Parts
 from .checkers import Ledger
@@ -19,6 +20,10 @@ from .plane import Plane
 from .world import MS, Network, Violation, World
 
 SETTLE_NS = 30_000 * MS
+FAULTS = [
+    "crash", "crash leader", "isolate", "isolate leader", "hide leader", "one way", "split", "plane", "stall", "wipe"
+]  # fmt: skip
+"""What a storm is made of; `Run._strike` says what each does."""
 
 
 class Weather(NamedTuple):
@@ -39,6 +44,9 @@ class Weather(NamedTuple):
     ship_records: int
     window_records: int
     suspect_ms: int
+    usurped: float
+    tempted: float
+    grouping: float
 
 
 class Verdict(NamedTuple):
@@ -52,14 +60,13 @@ class Verdict(NamedTuple):
 def weather(seed: int) -> Weather:
     dice = Random(f"weather {seed}")
     brokers, write_quorum = dice.choice([(3, 2)] * 12 + [(1, 1), (2, 2), (5, 3), (5, 3)])
-    kinds = ["crash", "crash leader", "isolate leader", "isolate", "one way", "split", "plane", "stall", "wipe"]
-    faults = tuple(kind for kind in kinds if dice.random() < 0.6) or ("crash leader",)
+    faults = tuple(kind for kind in FAULTS if dice.random() < 0.5) or ("crash leader",)
     return Weather(
         brokers=brokers,
         write_quorum=write_quorum,
         publishers=dice.choice([1, 2, 4]),
         batches=dice.choice([20, 50, 100]),
-        depth=dice.choice([1, 3, 6]),
+        depth=dice.choice([1, 3, 6, 20]),
         drop=dice.choice([0.0, 0.0, 0.02, 0.1, 0.3]),
         duplicate=dice.choice([0.0, 0.05, 0.3]),
         delay_ms=dice.choice([1.0, 5.0, 50.0]),
@@ -68,8 +75,11 @@ def weather(seed: int) -> Weather:
         every_ms=dice.choice([150.0, 400.0, 1_000.0]),
         chaos_ms=8_000.0,
         ship_records=dice.choice([1, 4, 128]),
-        window_records=dice.choice([4, 16, 1024]),
+        window_records=dice.choice([1, 4, 16, 1024]),
         suspect_ms=dice.choice([300, 600, 1_200]),
+        usurped=dice.choice([0.0, 0.0, 0.5, 0.9]),
+        tempted=dice.choice([0.0, 0.0, 0.3, 0.6]),
+        grouping=dice.choice([0.0, 0.2, 1.0]),
     )
 
 
@@ -94,7 +104,8 @@ class Run:
         self.ledger = Ledger()
         names = [f"b{number}" for number in range(1, self.sky.brokers + 1)]
         self.brokers = {
-            name: Broker(name, self.world, self.network, self.ledger, parts(), self.sky.commit_ms) for name in names
+            name: Broker(name, self.world, self.network, self.ledger, parts(), self.sky.commit_ms, self.sky.grouping)
+            for name in names
         }
         self.disks = {name: Disk(f"{name}-s1") for name in names}
         self.plane = plane(self.world, self.network, names, self.sky.write_quorum, self.sky.suspect_ms)
@@ -103,6 +114,7 @@ class Run:
             Publisher(f"p{n}", self.world, self.network, self.plane, self.sky.batches, self.sky.depth)
             for n in range(self.sky.publishers)
         ]
+        self.ledger.on_lead, self.ledger.on_promise = self._usurp, self._tempt
         self.figures: Counter[str] = Counter()
         self.calm = False
 
@@ -137,22 +149,22 @@ class Run:
         seat = self.plane.seat
         leader = seat.leader if seat is not None else dice.choice(list(self.brokers))
         victim = leader if fault.endswith("leader") else dice.choice(list(self.brokers))
-        lasts = int(dice.choice([200, 1_200, 3_000]) * dice.random() * MS)
+        lasts = int(dice.choice([300, 2_000, 4_000]) * dice.random() * MS)
         self.world.say("storm", fault, victim, f"{lasts / MS:.0f} ms")
         match fault:
             case "crash" | "crash leader":
                 self._crash(victim, lasts)
             case "isolate":
-                self.network.isolate(victim, True, True, names)
+                self._cut(victim, names, lasts)
             case "isolate leader":  # from the other brokers only: it still hears publishers, and perhaps the plane
-                self.network.isolate(victim, True, True, [*self.brokers, *(["plane"] if dice.random() < 0.5 else [])])
+                self._cut(victim, [*self.brokers, *(["plane"] if dice.random() < 0.5 else [])], lasts)
+            case "hide leader":  # from the plane only: it leads on while another is elected
+                self._cut(victim, ["plane"], lasts)
             case "one way":
                 inbound = dice.random() < 0.5
-                self.network.isolate(victim, inbound, not inbound, [*self.brokers])
+                self._cut(victim, list(self.brokers), lasts, inbound, not inbound)
             case "split":
-                for name in names:
-                    if dice.random() < 0.5:
-                        self.network.isolate(victim, dice.random() < 0.7, True, [name])
+                self._cut(victim, [name for name in names if dice.random() < 0.5], lasts, dice.random() < 0.7)
             case "plane" if self.plane.up:
                 self.plane.crash()
                 self.world.after(lasts, self._start_plane)
@@ -160,9 +172,42 @@ class Run:
                 self.brokers[victim].stall_ns = lasts
             case "wipe":
                 self._wipe(victim, lasts)
-        if fault in ("isolate", "isolate leader", "one way", "split"):
-            self.world.after(lasts, self.network.heal)
         self.world.after(int(2 * self.sky.every_ms * dice.random() * MS), self._strike)
+
+    def _usurp(self, name: str) -> None:
+        """Who has just begun to lead is the best victim: its log is the newest, and the others may not know yet."""
+        dice = self.world.dice
+        if self.calm or dice.random() >= self.sky.usurped:
+            return
+        self.figures["usurped"] += 1
+        soon = 3 * (self.sky.commit_ms + self.sky.delay_ms) + 5
+        muted = dice.choice([0.0, soon * dice.random()])  # from then on the others hear nothing of it, until it is dead
+        dies = muted + soon * dice.random()
+        self._later(muted, self._cut, name, list(self.brokers), int(2 * soon * MS), False)
+        self._later(dies, self._crash, name, int(dice.choice([300, 1_500, 3_000]) * dice.random() * MS))
+
+    def _tempt(self, name: str) -> None:
+        """Who has just promised a new epoch is left alone with the old leader, perhaps after a short death."""
+        dice = self.world.dice
+        seat = self.plane.seat
+        if self.calm or seat is None or seat.leader == name or not self.brokers[seat.leader].replica.leads:
+            return
+        if dice.random() >= self.sky.tempted:
+            return
+        self.figures["tempted"] += 1
+        if dice.random() < 0.5:
+            self._later(2 * self.sky.commit_ms * dice.random(), self._crash, name, int(20 * MS * dice.random()))
+        others = [broker for broker in self.brokers if broker not in (seat.leader, name)] + ["plane"]
+        lasts = int((1_000 + 2_000 * dice.random()) * MS)
+        self._cut(seat.leader, others, lasts)
+        self._later(self.sky.commit_ms + 2 * self.sky.delay_ms * dice.random(), self._cut, name, others, lasts)
+
+    def _later(self, delay_ms: float, do: Callable[..., None], *args: object) -> None:
+        self.world.after(int(delay_ms * MS), do, *args)
+
+    def _cut(self, name: str, peers: list[str], lasts: int, inbound: bool = True, outbound: bool = True) -> None:
+        if not self.calm:
+            self.network.isolate(name, peers, lasts, inbound, outbound)
 
     def _crash(self, name: str, lasts: int) -> None:
         if self.brokers[name].up:
@@ -202,7 +247,8 @@ class Run:
         self.world.say("storm", "is over")
         self.calm = True
         self.network.perfect()
-        for name in self.brokers:
+        for name, broker in self.brokers.items():
+            broker.grouping = 0.0
             self._start(name)
         self._start_plane()
 
@@ -234,6 +280,8 @@ def run(seed: int, parts: type[Parts] = Parts, plane: type[Plane] = Plane, verbo
             play.play()
         except Violation as found:
             violation = found
+        except BusError as error:
+            violation = Violation("raised", repr(error))
     figures = play.figures
     figures["happened"] = play.world.happened
     figures["messages"], figures["messages lost"] = play.network.sent, play.network.lost

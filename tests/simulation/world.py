@@ -6,6 +6,8 @@ from random import Random
 from typing import Any
 
 MS = 1_000_000
+HAPPENED_MAX = 100_000
+"""An honest run takes 5,000 to 30,000."""
 
 
 class Violation(Exception):
@@ -36,6 +38,8 @@ class World:
         while self._queue and self._queue[0][0] <= until_ns:
             self.now, _, do, args = heapq.heappop(self._queue)
             self.happened += 1
+            if self.happened > HAPPENED_MAX:
+                raise Violation("liveness", f"{HAPPENED_MAX} things happened and it goes on; somebody runs in circles")
             do(*args)
             if done is not None and done():
                 return True
@@ -55,14 +59,14 @@ class Network:
         self.drop = drop
         self.duplicate = duplicate
         self.delay_ns = int(delay_ms * MS)
-        self.cut: dict[tuple[str, str], bool] = {}
+        self.cut: dict[tuple[str, str], int] = {}
         self.nodes: dict[str, Callable[[str, Any], None]] = {}
         self.sent = self.lost = 0
 
     def send(self, source: str, target: str, message: Any) -> None:
         dice = self.world.dice
         self.sent += 1
-        if (source, target) in self.cut or dice.random() < self.drop:
+        if self.is_cut(source, target) or dice.random() < self.drop:
             self.lost += 1
             return
         for _ in range(2 if dice.random() < self.duplicate else 1):
@@ -70,24 +74,24 @@ class Network:
             delay = int(self.delay_ns * (dice.random() if dice.random() < 0.95 else 10 * dice.random()))
             self.world.after(50_000 + delay, self._deliver, source, target, message)
 
-    def isolate(self, node: str, inbound: bool, outbound: bool, peers: list[str]) -> None:
+    def isolate(self, node: str, peers: list[str], lasts_ns: int, inbound: bool, outbound: bool) -> None:
+        """Cut the links between a node and its peers, for a while."""
+        until = self.world.now + lasts_ns
         for peer in peers:
-            if peer != node:
-                if inbound:
-                    self.cut[peer, node] = True
-                if outbound:
-                    self.cut[node, peer] = True
+            for link, cut in (((peer, node), inbound), ((node, peer), outbound)):
+                if cut and peer != node:
+                    self.cut[link] = max(until, self.cut.get(link, 0))
 
-    def heal(self) -> None:
-        self.cut.clear()
+    def is_cut(self, source: str, target: str) -> bool:
+        return self.cut.get((source, target), 0) > self.world.now
 
     def perfect(self) -> None:
-        self.heal()
+        self.cut.clear()
         self.drop = self.duplicate = 0.0
         self.delay_ns = min(self.delay_ns, 2 * MS)
 
     def _deliver(self, source: str, target: str, message: Any) -> None:
-        if (source, target) in self.cut:
+        if self.is_cut(source, target):
             self.lost += 1
             return
         self.nodes[target](source, message)
