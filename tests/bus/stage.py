@@ -19,8 +19,8 @@ BODY = batch.encode([Event(type="a.b", source="s", id=f"id-{number}", data={"n":
 class Stage:
     """A broker turned by hand, and peers of it."""
 
-    def __init__(self) -> None:
-        self.store = Store(MemoryMedium(Platter()), PARTITIONS, "store")
+    def __init__(self, platter: Platter | None = None, epoch: int = 1) -> None:
+        self.store = Store(MemoryMedium(platter or Platter()), PARTITIONS, "store")
         config = BrokerConfig(
             directory=Path("unused"), id="b1", fleet=FLEET, partitions=PARTITIONS, disk_reserve_bytes=0
         )
@@ -29,8 +29,8 @@ class Stage:
         self.peers: list[Peer] = []
         self.plane = self.peer("plane")
         self.ask(self.plane, wire.Claim(1, *CLAIM), wire.Claimed)
-        self.ask(self.plane, wire.Offer(2, *CLAIM, 0, 1), wire.Answered)
-        self.ask(self.plane, wire.Place(3, *CLAIM, wire.Seat(0, 1, "b1", ["b1"], 1)), wire.Placed)
+        self.ask(self.plane, wire.Offer(2, *CLAIM, 0, epoch), wire.Answered)
+        self.ask(self.plane, wire.Place(3, *CLAIM, wire.Seat(0, epoch, "b1", ["b1"], 1)), wire.Placed)
 
     def peer(self, role: str = "client", name: str = "tester") -> Peer:
         peer = Peer(self.url, role, name)
@@ -67,8 +67,9 @@ class Stage:
 
 
 @contextmanager
-def staged() -> Iterator[Stage]:
-    stage = Stage()
+def staged(platter: Platter | None = None, epoch: int = 1) -> Iterator[Stage]:
+    """A stage on a platter, under a fresh epoch."""
+    stage = Stage(platter, epoch)
     try:
         yield stage
     finally:
