@@ -56,6 +56,7 @@ class Archive:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
+        self._totals: dict[tuple[str, bool, int], int] = {}
 
     # ----------------------------------------------------------------------------------------- lists
 
@@ -152,16 +153,31 @@ class Archive:
     def page(self, ask: AskExport, up_to: int) -> Exported:
         """The next page of CloudEvents JSON lines after `ask.after`, in journal order, none beyond `up_to`."""
         where = self._matching(ask.pattern, ask.internal)
-        where.add("position <= $up_to", up_to=up_to)
         limit = max(1, min(ask.limit, limits.EXPORT_PAGE_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
-            total = fetch(db, f"select count(*) as total from events where {where}", where.parameters)["total"][0]  # noqa: S608
-            where.add("position > $after", after=ask.after)
-            positions, lines = self._lines(db, f"{where} order by position limit {limit}", where.parameters)
-        lines, taken = _fitting(lines)
-        after = positions[taken - 1] if taken else ask.after
-        done = len(positions) < limit and taken == len(positions)
-        return Exported(lines=lines, after=after, up_to=up_to, total=total, done=done)
+            total = self._total(db, ask, up_to, where)
+            after, reach = ask.after, limit
+            positions: list[int] = []
+            # A stretch of positions at a time: the rest is not even looked at. Where few match, it grows.
+            while not positions and after < up_to:
+                bound = min(up_to, after + reach)
+                within = f"{where} and position > {after} and position <= {bound} order by position limit {limit}"
+                positions, lines = self._lines(db, within, where.parameters)
+                after, reach = bound, 4 * reach
+            lines, taken = _fitting(lines) if positions else ([], 0)
+        if taken == limit or taken < len(positions):
+            after = positions[taken - 1]
+        return Exported(lines=lines, after=after, up_to=up_to, total=total, done=after >= up_to)
+
+    def _total(self, db: Any, ask: AskExport, up_to: int, where: Where) -> int:
+        """How many there are to export in all; counted for the first page, remembered for the others."""
+        key = (ask.pattern, ask.internal, up_to)
+        if key not in self._totals:
+            counted = f"select count(*) as total from events where {where} and position <= {up_to}"  # noqa: S608
+            if len(self._totals) >= limits.EXPORTS_REMEMBERED_MAX:
+                self._totals.clear()
+            self._totals[key] = fetch(db, counted, where.parameters)["total"][0]
+        return self._totals[key]
 
     # -------------------------------------------------------------------------------------- building
 

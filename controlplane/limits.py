@@ -154,3 +154,5 @@ BARS_MAX = 1_000
 """Bars of one picture, whatever was asked for."""
 PROGRESS_MS = 250
 """How often long work says how far it is."""
+EXPORTS_REMEMBERED_MAX = 64
+"""Exports whose number of events is remembered from page to page."""
