@@ -27,7 +27,7 @@ OTHERS = "others"
 
 
 class Flow(msgspec.Struct, frozen=True, array_like=True):
-    """`number` is its name in the samples; `last` is when its newest event was appended."""
+    """`number` is its name in the samples; `last` is the second in which its newest event was appended."""
 
     number: int
     total: int
@@ -53,7 +53,7 @@ class Flows(Fold):
             if not counted:
                 continue
             numbers = {
-                _add(state, source, type, count, rows.appended[stop - 1]): count
+                _add(state, source, type, count, second): count
                 for (source, type), count in counted.items()
             }
             place = min(second, now)
@@ -87,7 +87,7 @@ def _counted(rows: Rows, start: int, stop: int) -> Counter[tuple[str, str]]:
     return Counter(pairs)
 
 
-def _add(state: KeyedState, source: str, type: str, count: int, appended: int) -> int:
+def _add(state: KeyedState, source: str, type: str, count: int, second: int) -> int:
     key = f"{source}\0{type}"
     flow: Flow | None = state.get("flow", key)
     if flow is None and len(state.table("flow")) >= FLOWS_MAX:
@@ -95,7 +95,7 @@ def _add(state: KeyedState, source: str, type: str, count: int, appended: int) -
         flow = state.get("flow", key)
     if flow is None:
         flow = Flow(len(state.table("flow")), 0, 0)
-    state.put("flow", key, Flow(flow.number, flow.total + count, max(flow.last, appended)))
+    state.put("flow", key, Flow(flow.number, flow.total + count, max(flow.last, second)))
     return flow.number
 
 

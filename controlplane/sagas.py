@@ -177,8 +177,14 @@ def _next_due(state: KeyedState, saga: Saga, found: Judgement, now: int) -> int:
 
 
 def _count(state: KeyedState, name: str, change: int) -> None:
-    if change and name != "ok":
-        state.put("count", name, state.get("count", name, 0) + change)
+    if not change or name == "ok":
+        return
+    count = state.get("count", name, 0) + change
+    if count:
+        state.put("count", name, count)
+    else:
+        # Nothing is no value: whether a count was ever above 0 must not show how events came in batches.
+        state.delete("count", name)
 
 
 def _judge_all_again(state: KeyedState, now: int) -> None:
