@@ -1,0 +1,271 @@
+"""Groups in the simulation: the real `Delivering` on every simulated broker, real sessions, members that come and go.
+
+Members speak in sessions over an ordered channel that loses ranges now and then, as ZeroMQ's does; a gap ends the
+session. `GroupLedger` knows what every member was told, and what every committed record means to the group.
+"""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from bus import batch, wire
+from bus.broker.delivering import Delivering
+from bus.errors import BusError
+from bus.event import Event, from_json, to_json
+from bus.groupstate import Companion
+from bus.record import EVENTS, GROUP, Header, seal
+from bus.session import Greeted, Heard, Refused, Session, Sessions
+from bus.store import Entry
+
+from .broker import Broker
+from .checkers import Ledger
+from .disk import Disk, Record
+from .world import MS, Network, World
+
+SETTINGS = wire.GroupSettings("work.>", -1, 1_000, 4)
+FLEET = "simulated"
+
+
+class Parcel(NamedTuple):
+    """The parts of one multipart of a session."""
+
+    parts: list[bytes]
+
+
+class Channel:
+    """What ZeroMQ is between a member and a broker: ordered, delayed, and now and then a range is lost."""
+
+    def __init__(self, world: World, network: Network, loss: float) -> None:
+        self.world, self.network, self.loss = world, network, loss
+        self._last: dict[tuple[str, str], int] = {}
+
+    def send(self, source: str, target: str, parts: list[bytes]) -> None:
+        if self.network.is_cut(source, target) or self.world.dice.random() < self.loss:
+            return
+        delay = int(self.network.delay_ns * self.world.dice.random())
+        at = max(self._last.get((source, target), 0) + 1, self.world.now + 50_000 + delay)
+        self._last[source, target] = at
+        self.world.after(at - self.world.now, self.network._deliver, source, target, Parcel(parts))
+
+
+class GroupLedger:
+    """What the group must never do. Only the newest leader is held to what was confirmed: an older one may not know."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.confirmed: dict[int, int] = {}
+        self.acked: set[int] = set()
+        self.delivered = 0
+
+    def sends(self, epoch: int, offset: int, attempt: int) -> None:
+        self.delivered += 1
+        if epoch == max(self.ledger.leaders) and offset in self.confirmed:
+            self.ledger.fail("group", f"event {offset} is delivered (attempt {attempt}) after its ack was confirmed")
+
+    def confirms(self, offset: int, attempt: int, verdict: str) -> None:
+        if verdict == "ack":
+            self.confirmed.setdefault(offset, attempt)
+
+    def finish(self, states: dict[str, Companion]) -> None:
+        """Every event is acked or has one letter; whoever was told that its ack holds was told the truth."""
+        letters: dict[int, int] = {}
+        events: set[int] = set()
+        for record in self.ledger.committed:
+            if record.value.startswith("letter "):
+                offset = entry_of(record, 0)[1]
+                letters[offset] = letters.get(offset, 0) + 1
+            elif record.kind == EVENTS:
+                events |= set(range(record.base_offset, record.base_offset + record.count))
+        end = sum(record.count for record in self.ledger.committed)
+        if any(count > 1 for count in letters.values()):
+            self.ledger.fail("group", f"more than one letter: {letters}")
+        if letters.keys() & self.confirmed.keys():
+            self.ledger.fail("group", f"acked and dead: {sorted(letters.keys() & self.confirmed.keys())}")
+        for name, companion in states.items():
+            state = companion.groups.get("g")
+            if state is None or state.open or any(not 0 <= offset < state.upto for offset in events):
+                self.ledger.fail("group", f"{name} holds {state} at the end {end}")
+            if companion.snapshot() != next(iter(states.values())).snapshot():
+                self.ledger.fail("group", f"{name} has applied the same records to another state")
+        # An ack may be durable though its answer was lost; but nothing is settled without a member that settled it.
+        skipped = events - letters.keys() - self.acked
+        if skipped:
+            self.ledger.fail("group", f"skipped: {sorted(skipped)}")
+
+
+@lru_cache(maxsize=4_096)
+def entry_of(record: Record, partition: int) -> tuple[Entry, int]:
+    """The stored record that a simulated one stands for; and of a dead letter, which event it is of (else -1)."""
+    companion, body, dead = b"", b"", -1
+    if record.value.startswith("letter "):
+        _, hexed, text = record.value.split(" ", 2)
+        companion = bytes.fromhex(hexed)
+        event = from_json(text)
+        dead = event.data["offset"]
+        body = batch.encode([event])
+    elif record.kind == EVENTS:
+        events = [Event(type="work.asked", source="s", id=f"{record.value}:{row}") for row in range(record.count)]
+        body = batch.encode(events)
+    elif record.value.startswith("deltas "):
+        body = bytes.fromhex(record.value[7:])
+    header = Header(
+        record.kind, partition, record.epoch, record.base_offset, record.count, record.base_offset, companion=companion
+    )
+    return Entry(header, seal(header, body)), dead
+
+
+class SimGround:
+    """`bus.broker.ports.Ground` on a simulated broker."""
+
+    partitions = 1
+
+    def __init__(self, owner: "GroupBroker", skew_ns: int) -> None:
+        self.owner, self.skew_ns = owner, skew_ns
+        self.broker = owner.name
+
+    def leads(self, partition: int) -> bool:
+        return self.owner.replica.readable
+
+    def high_offset(self, partition: int) -> int:
+        return self.owner.replica.high_offset
+
+    def clock_ns(self) -> int:
+        return self.owner.world.now + self.skew_ns
+
+    def read(self, partition: int, offset: int, bytes_max: int) -> list[Entry]:
+        taken: list[Entry] = []
+        for record in self.owner.log[: self.owner.replica.high]:
+            if taken or record.base_offset + record.count > offset:
+                taken.append(entry_of(record, 0)[0])
+                if len(taken) > 10 or bytes_max == 1:
+                    break
+        return taken
+
+    def offset_since(self, partition: int, instant: int) -> int:
+        return self.owner.replica.end_offset
+
+    def append_group(self, partition: int, delta: bytes) -> int:
+        return self._append(GROUP, 0, f"deltas {delta.hex()}")
+
+    def append_event(self, partition: int, event: Event, companion: bytes) -> int:
+        return self._append(EVENTS, 1, f"letter {companion.hex()} {to_json(event).decode()}")
+
+    def send(self, session: Session, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...] = ()) -> bool:
+        return self.owner.tell(session, message, list(blobs))
+
+    def fault(self, session: Session, request: int, code: str, message: str, detail: str = "") -> None:
+        self.send(session, wire.Fault(request, code, message, detail))
+
+    def _append(self, kind: int, count: int, value: str) -> int:
+        owner = self.owner
+        placed = owner.replica.append(count, owner.world.now)
+        owner._write(placed.index, Record(kind, placed.epoch, placed.base_offset, count, value=value))
+        return placed.index
+
+
+class GroupBroker(Broker):
+    """A simulated broker with groups: its turn calls `Delivering` where the real loop does."""
+
+    channel: Channel
+    groups: GroupLedger
+
+    def start(self, disk: Disk) -> None:
+        self.sessions = Sessions(FLEET)
+        self.ended: list[Session] = []
+        self.leading = 0
+        self.delivering = Delivering(SimGround(self, int(200 * MS * self.world.dice.random())))
+        self.delivering.restore(0, disk.meta.get("groups", b""))
+        super().start(disk)
+
+    def _apply(self, first: int, upto: int) -> None:
+        super()._apply(first, upto)
+        for index in range(first, upto):
+            entry, _ = entry_of(self.log[index], 0)
+            if entry.header.kind == GROUP or entry.header.companion:
+                self.delivering.apply(0, index, entry)
+
+    def _high(self, high: int, high_offset: int) -> None:
+        super()._high(high, high_offset)
+        if self.highs % self.snapshot_every == 0:
+            self.disk.write("groups", self.delivering.snapshot(0))
+        if self.replica.readable and self.leading != self.replica.epoch:
+            self.leading = self.replica.epoch
+            self.delivering.on_lead(0, self.world.now)
+
+    def _lost(self, why: str) -> None:
+        super()._lost(why)
+        if self.leading:
+            self.leading = 0
+            self.delivering.on_lost(0, why)
+
+    def _append_group_record(self) -> None:
+        """Its groups append records of their own."""
+
+    def _turn(self, life: int) -> None:
+        if not self.up or life != self.life:
+            return
+        while self.inbox:
+            self._receive(*self.inbox.popleft())
+        for session in self.sessions.silent(self.world.now):
+            self._end(session, self.sessions.end(session, "closing", "silent"))
+        self._sweep()
+        self.delivering.pump(self.world.now)
+        super()._turn(life)
+
+    def _finish(self) -> None:
+        super()._finish()
+        self.delivering.deliver(self.world.now)
+        self._sweep()
+        due = self.delivering.next_due(self.world.now)
+        if due is not None:
+            self.world.after(max(due - self.world.now, 10_000), self._nudge, self.life)
+
+    def _nudge(self, life: int) -> None:
+        if self.up and life == self.life:
+            self._wake()
+
+    def _sweep(self) -> None:
+        while self.ended:
+            self.delivering.on_session_end(self.ended.pop())
+
+    def _end(self, session: Session, farewell: list[bytes]) -> None:
+        self.channel.send(self.name, session.identity.decode(), farewell)
+        self.ended.append(session)
+
+    def _receive(self, source: str, message: Any) -> None:
+        if not isinstance(message, Parcel):
+            super()._receive(source, message)
+            return
+        arrival = self.sessions.receive(source.encode(), message.parts, self.world.now)
+        match arrival:
+            case Greeted(session, _, protocol, replaced):
+                if replaced is not None:
+                    self.ended.append(replaced)
+                self.tell(session, wire.Welcome(FLEET, self.name, "", protocol, [], "anonymous", 0), [])
+            case Heard(session, heard, _):
+                self._heard(session, heard)
+            case Refused(frames, _, _, ended):
+                if frames:
+                    self.channel.send(self.name, source, frames)
+                if ended is not None:
+                    self.ended.append(ended)
+
+    def _heard(self, session: Session, message: Any) -> None:
+        if isinstance(message, wire.Ping):
+            self.tell(session, wire.Pong(message.token), [])
+            return
+        try:
+            self.delivering.on_message(session, message, self.world.now)
+        except BusError as error:
+            request = getattr(message, "request", getattr(message, "subscription", 0))
+            self.tell(session, wire.Fault(request, type(error).__name__, str(error)), [])
+
+    def tell(self, session: Session, message: wire.Message, blobs: list[bytes]) -> bool:
+        if not session.is_open and not isinstance(message, wire.Welcome):
+            return False
+        if isinstance(message, wire.Deliver):
+            base = batch.header_of(blobs[0]).base_offset
+            for row, attempt in zip(message.rows, message.attempts, strict=True):
+                self.groups.sends(self.leading, base + row, attempt)
+        frames = session.send(message, blobs, self.world.now)
+        self.channel.send(self.name, session.identity.decode(), frames)
+        return True

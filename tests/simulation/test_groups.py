@@ -1,0 +1,68 @@
+"""Groups through storms: nothing is skipped, nothing confirmed comes again; and bugs that were planted are found."""
+
+from collections.abc import Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from bus.broker.delivering import Delivering
+from bus.broker.ledgroup import LedGroup
+from bus.group import Group
+from bus.groupstate import GroupState
+
+from .members import run_groups
+
+SHORT, LONG = 12, 400
+real_group = Group.__init__
+real_restore = Delivering.restore
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_groups_keep_their_word_in_any_weather(part: int, long: bool) -> None:
+    delivered = letters = 0
+    for seed in range(part, LONG if long else SHORT, 4):
+        violation, run = run_groups(seed)
+        assert not violation, f"{violation}\nagain: python -m tests.simulation.members {seed}"
+        delivered += run.groups.delivered
+        letters += sum(record.value.startswith("letter ") for record in run.ledger.committed)
+    assert delivered > 100 and letters > 0, "the runs were too quiet to show anything"
+
+
+def answers_at_once(self: LedGroup) -> None:
+    for session, settled in self._unlogged:
+        self._ground.send(session, settled)
+    self._unlogged.clear()
+
+
+def answers_when_appended(self: LedGroup) -> None:
+    if not self.group.unlogged:
+        answers_at_once(self)
+
+
+def forgets_open_events(self: Group, state: GroupState, now: int, fresh: bool = False) -> None:
+    real_group(self, GroupState(state.name, state.settings, state.upto), now, fresh)
+
+
+def loses_snapshots(self: Delivering, partition: int, blob: bytes) -> None:
+    real_restore(self, partition, b"")
+
+
+def believes_every_ack(self: Group, member: str, item: Any) -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("owner", "method", "bug"),
+    [
+        (LedGroup, "attach", answers_at_once),
+        (LedGroup, "attach", answers_when_appended),
+        (Group, "__init__", forgets_open_events),
+        (Delivering, "restore", loses_snapshots),
+        (Group, "_settled_already", believes_every_ack),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_planted_bug_is_found(owner: type, method: str, bug: Callable[..., Any]) -> None:
+    with patch.object(owner, method, bug):
+        assert any(run_groups(seed)[0] for seed in range(60)), "no seed found it"
