@@ -212,12 +212,13 @@ class Lane:
         return self._give_up([(batch, self._verdict(batch, why)) for batch in left])
 
     def _verdict(self, batch: Batch, why: str = "") -> BusError:
-        if batch.uncertain:
-            return OutcomeUnknown(
-                f"partition {batch.partition}: {batch.count} events were sent and never answered"
-                f"{f' ({why})' if why else ''}; look before sending them again"
-            )
         refusal = batch.refusal or self._refusal
+        if batch.uncertain:
+            detail = why or str(refusal or "no answer came")
+            return OutcomeUnknown(
+                f"partition {batch.partition}: {batch.count} events were sent, and may or may not have been appended "
+                f"({detail}); look before sending them again"
+            )
         return refusal or BrokerUnavailable(f"partition {batch.partition}: {why or 'no leader answered in time'}")
 
     def _settle(self, batch: Batch, result: Result) -> tuple[Batch, Result]:
