@@ -24,14 +24,18 @@ from controlplane.questions import (
     AskExport,
     AskSaga,
     AskVerify,
+    Board,
     Body,
     Down,
     Exported,
+    Health,
+    Need,
     Progress,
     Question,
     Redrive,
     Redriven,
     Refusal,
+    Status,
     Stopping,
     Told,
     Verified,
@@ -106,13 +110,30 @@ class Answering:
         extras.state = self._condition()
         extras.journal_bytes = self._turns.journal.size_bytes
         heart = self._turns.heart
-        return Told(heart.position, heart.recorded, answer(question, heart, heart.recorded, extras))
+        body = answer(question, heart, heart.recorded, extras)
+        if self._turns.full:
+            self._complain(body)
+        return Told(heart.position, heart.recorded, body)
+
+    def _complain(self, body: Body) -> None:
+        """No fold can say that the journal cannot be written: that would have to be journaled."""
+        why = self._turns.full
+        need = Need("bad", "the journal cannot be written", why, self._turns.full_since, "doctor", 0, "journal")
+        if isinstance(body, Status):
+            body.controlplane.why = why
+        elif isinstance(body, Board):
+            body.status.controlplane.why = why
+            body.needs.insert(0, need)
+        elif isinstance(body, Health):
+            body.penalties.insert(0, need)
 
     def _condition(self) -> str:
         if self.stopping:
             return "stopping"
         if self._fleet is None:
             return "starting"
+        if self._turns.full:
+            return "full"
         led = all(partition.phase == LED for partition in partitions_of(self._turns.heart.states["fleet"]))
         return "running" if led else "electing"
 

@@ -41,7 +41,8 @@ class Turns:
         self.clock = clock
         self.recorder = Recorder(journal.offsets, self._call)
         self.full = ""
-        """Why the journal stands still, or empty."""
+        """Why the journal stands still, or empty; `full_since` is when it began to."""
+        self.full_since = 0
         self._follows = follows
         self._carry = carry
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
@@ -167,6 +168,7 @@ class Turns:
             except DiskFull as error:
                 if not self.full:
                     log.error("%s", error)
+                    self.full_since = self.clock.now()
                 self.full = str(error)
                 # Questions are answered from the state as it is: it is right, and only its record is late.
                 self._settled.set()

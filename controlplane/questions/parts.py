@@ -11,7 +11,7 @@ Trend = Literal["growing", "steady", "draining"]
 
 
 class PlaneStatus(msgspec.Struct):
-    """The control plane itself. `state`: starting, electing, running, stopping."""
+    """The control plane itself. `state`: starting, electing, running, stopping; full while the journal has no room."""
 
     pid: int
     state: str
@@ -24,6 +24,8 @@ class PlaneStatus(msgspec.Struct):
     journal_bytes: int = 0
     behind: int = 0
     """Events that brokers hold and the journal does not yet."""
+    why: str = ""
+    """What is wrong with it; empty when it is well."""
 
 
 class BrokerStatus(msgspec.Struct):

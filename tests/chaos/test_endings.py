@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -148,3 +149,20 @@ async def test_a_journal_that_lags_behind_its_brokers_asks_before_it_takes_over(
             assert taking.live() == []
         finally:
             taking.clean_up()
+
+
+async def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, *SMALL) as live:
+        await live.ready()
+        assert live.plane is not None
+        wal = next(path for path in live.directory.journal.iterdir() if path.suffix == ".wal")
+        limit = wal.stat().st_size + 50_000
+        resource.prlimit(live.plane.pid, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+        async with bus.connect(data_dir=tmp_path) as fleet:
+            await fleet.publish_many(numbered(2_000))
+        full = await until("it is full", lambda: (told := live.status()) and told.controlplane.state == "full" and told)
+        assert "no room for the journal" in full.controlplane.why
+        resource.prlimit(live.plane.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        archived = await asyncio.to_thread(live.exported)
+        assert sorted(event["data"]["n"] for event in archived) == list(range(2_000))
+        assert live.end() == 0
