@@ -156,3 +156,9 @@ PROGRESS_MS = 250
 """How often long work says how far it is."""
 EXPORTS_REMEMBERED_MAX = 64
 """Exports whose number of events is remembered from page to page."""
+LAG_MS = 1_000
+"""How often the recorder's lag is looked at."""
+LAG_EVENTS_MIN = 1_000
+"""A lag below this many events is not journaled: it is gone with the next turn."""
+INPUT_EVENTS_MAX = 2_000
+"""Events of consecutive records that become one input: as many as the loop can take in without a noticeable pause."""

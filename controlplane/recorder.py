@@ -43,6 +43,11 @@ class Recorder:
         """Where to follow from: partition -> offset."""
         return dict(self._next)
 
+    @property
+    def oldest(self) -> int:
+        """When the oldest event that waits for a turn was appended, ns; 0 when none waits."""
+        return min((queue[0].appended[0] for queue in self._waiting.values()), default=0)
+
     async def follow(self, records: AsyncIterator[list[tuple[Header, bytes]]]) -> None:
         """Take records, some at a time, until there are no more or this is cancelled."""
         async for some in records:
@@ -91,7 +96,9 @@ class Recorder:
             queue = self._waiting.pop(partition)
             taken = queue.popleft()
             left -= len(taken)
-            while queue and len(queue[0]) <= left and queue[0].first_offset == taken.next_offset:
+            while queue and queue[0].first_offset == taken.next_offset:
+                if len(queue[0]) > left or len(taken) + len(queue[0]) > limits.INPUT_EVENTS_MAX:
+                    break
                 left -= len(queue[0])
                 taken.add(queue.popleft())
             turn.append(taken)

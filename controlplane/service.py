@@ -31,7 +31,7 @@ from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects, Outstanding
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
-from controlplane.facts import BrokerAdded, Fact, FleetFounded, FoldVersions, PlaneStarted, PlaneStopped
+from controlplane.facts import BrokerAdded, Fact, FleetFounded, FoldVersions, PlaneStarted, PlaneStopped, RecorderLag
 from controlplane.fold import Heart
 from controlplane.journal import Journal
 from controlplane.plane import FOLLOWED_TYPES, folds
@@ -106,6 +106,7 @@ class Plane:
         self._heart = heart
         self._stop = stop
         self._urls: list[str] = []
+        self._follower: RecordFollower | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._clock = Clock(journal.recorded)
         self._gap_since = journal.recorded
@@ -140,6 +141,7 @@ class Plane:
             self._start("turns", self._turns.run())
             self._start("samples", Sampling(self._supervisor, self._report, self._clock.now).run())
             self._start("recorder", self._record(epoch, name))
+            self._start("lag", self._tell_lag())
             stop = await self._stop
             log.info("ending: %s", stop.reason)
             await self._finish(stop, socket)
@@ -206,10 +208,25 @@ class Plane:
             while True:
                 try:
                     async with RecordFollower(fleet, self._turns.recorder.cursor) as follower:
+                        self._follower = follower
                         await self._turns.recorder.follow(aiter(follower))
                 except BusError as error:
                     log.error("the recorder begins again where it stands: %s", error)
                     await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
+
+    async def _tell_lag(self) -> None:
+        """How far the journal is behind, once a second while it is."""
+        was_behind = False
+        while True:
+            await asyncio.sleep(limits.LAG_MS / 1000)
+            highs = self._follower.highs if self._follower is not None else {}
+            archived = self._turns.journal.offsets
+            events = sum(max(0, high - archived.get(partition, 0)) for partition, high in highs.items())
+            is_behind = events >= limits.LAG_EVENTS_MIN
+            if is_behind or was_behind:
+                oldest = self._turns.recorder.oldest
+                self._report(RecorderLag(events, max(0, self._clock.now() - oldest) if oldest else 0))
+            was_behind = is_behind
 
     def _told(self, topology: Topology) -> None:
         """A topology was decided: the fleet's file names its brokers."""

@@ -130,6 +130,8 @@ class Turns:
                     waiting.append((committed, kept[-1].step.first))
             for arrival in self.recorder.take():
                 kept.append(self._step(arrival, now))
+                # Sockets get their turn between steps; questions about state wait for the commit.
+                await asyncio.sleep(0)
             if self._tick_due() <= now:
                 self._ticked = now
                 kept.append(self._step(Tick(), now))
