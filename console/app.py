@@ -6,6 +6,8 @@ that is seen; when answers came, that screen repaints what differs. Keys act on 
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, cast
@@ -87,6 +89,8 @@ class Console(App[None]):
         for name in THEME_NAMES:
             self.register_theme(textual_theme(name))
         self.theme = f"signalbox-{self.palette}"
+        # Whoever ends this process by a signal gets the terminal back as it was.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         self.follower.start()
         self._timer = self.set_interval(self.every_s, self.pulse, pause=not self._beats)
         self.ask_now()

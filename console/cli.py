@@ -12,9 +12,8 @@ import typer
 
 from console.commands import demo, dlq, doctor, event, fleet, flow, health, replay, saga
 from console.commands.options import DataDir
-from console.failures import Ended, Failure
+from console.failures import INTERRUPTED, Ended, Failure
 
-INTERRUPTED = 130
 READER_GONE = 141
 HEALTH_UNKNOWN = 3
 

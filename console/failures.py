@@ -11,6 +11,9 @@
 | 6 | Partly | some of it was done, and was said which |
 """
 
+INTERRUPTED = 130
+"""Ctrl-C, or a signal that means the same."""
+
 
 class Failure(Exception):
     """Tried, and failed. `hint` says what to do, as a sentence or a command; may be empty."""

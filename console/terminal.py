@@ -3,12 +3,29 @@
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def console_command(url: str, context: str) -> list[str]:
     """The command line of a console on the control plane at `url`."""
     line = [sys.executable, "-m", "console", "--url", url]
     return [*line, "--context", context] if context else line
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """SIGTERM and a closed terminal end what is under way as Ctrl-C does, so that nothing is left behind."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
 
 
 def run_console(url: str, context: str) -> int:

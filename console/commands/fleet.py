@@ -45,13 +45,15 @@ def up(
 def _detach(folder: Path, line: list[str], format: str) -> None:
     from console.output import Format, Page, show
     from console.planeprocess import PlaneProcess
+    from console.terminal import signals_interrupt
 
-    plane = PlaneProcess(line, folder, tied=False)
-    try:
-        status = plane.wait_ready()
-    except (Failure, KeyboardInterrupt):
-        plane.process.terminate()
-        raise
+    with signals_interrupt():
+        plane = PlaneProcess(line, folder, tied=False)
+        try:
+            status = plane.wait_ready()
+        except (Failure, KeyboardInterrupt):
+            plane.process.terminate()
+            raise
     there = status.controlplane
     record = {"controlplane": there, "brokers": status.brokers, "data_dir": str(folder)}
     said = f"● up  {len(status.brokers)} brokers, pid {there.pid}, {there.url}\n  signalbox status    signalbox down"
@@ -61,15 +63,16 @@ def _detach(folder: Path, line: list[str], format: str) -> None:
 def _with_console(folder: Path, line: list[str]) -> None:
     from console.output import say
     from console.planeprocess import PlaneProcess
-    from console.terminal import run_console
+    from console.terminal import run_console, signals_interrupt
 
-    plane = PlaneProcess(line, folder, tied=True)
-    try:
-        status = plane.wait_ready()
-        run_console(status.controlplane.url, folder.name)
-    finally:
-        say("ending the fleet …")
-        plane.end()
+    with signals_interrupt():
+        plane = PlaneProcess(line, folder, tied=True)
+        try:
+            status = plane.wait_ready()
+            run_console(status.controlplane.url, folder.name)
+        finally:
+            say("ending the fleet …")
+            plane.end()
 
 
 @app.command()

@@ -46,6 +46,7 @@ def status_page(body: q.Status, told: q.Told) -> Page:
         above=(
             f"{health_word(counts)}  control plane {plane.state}, pid {plane.pid}, at {count(plane.position)}"
             + (f", {count(plane.behind)} behind" if plane.behind else "")
+            + (f"\n■ {plane.why}" if plane.why else "")
             + f"\n{counts_line(counts)}\n"
             + "\n"
         ),

@@ -19,11 +19,11 @@ from console import output as out
 from console.demo.check import Summary, archived_ids, compare, status, summary, text
 from console.demo.script import Script, load
 from console.demo.stage import Pace, Stage
-from console.failures import Failure
+from console.failures import INTERRUPTED, Ended, Failure
 from console.link import Link
 from console.planeprocess import PlaneProcess, command
 from console.progress import Progress
-from console.terminal import console_command
+from console.terminal import console_command, signals_interrupt
 
 SETTLE_S = 10.0
 LOOK_S = 0.2
@@ -49,28 +49,23 @@ def run(play: Play, format: str) -> None:
         play.data_dir.expanduser().absolute() if play.data_dir else Path(tempfile.mkdtemp(prefix="signalbox-demo-"))
     )
     began = time.monotonic()
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        shown = _on_fleet(play, script, folder)
+        with signals_interrupt():
+            shown, interrupted = _on_fleet(play, script, folder)
     finally:
-        for number, old in before.items():
-            signal.signal(number, old)
         if play.data_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
     said = text(shown) + f"\nall in {time.monotonic() - began:.1f} s; the fleet has ended"
     if play.data_dir is not None:
         said += f", its data is in {folder}"
     out.show(out.Page(shown, [shown], above=said), out.Format(format))
+    if interrupted:
+        raise Ended(INTERRUPTED)
     if not shown.ok:
         raise Failure("archived is not what was published" if shown.archived != shown.published else shown.problems[0])
 
 
-def _interrupt(_number: int, _frame: object) -> None:
-    """SIGTERM and SIGHUP end the demo as Ctrl-C does."""
-    raise KeyboardInterrupt
-
-
-def _on_fleet(play: Play, script: Script, folder: Path) -> Summary:
+def _on_fleet(play: Play, script: Script, folder: Path) -> tuple[Summary, bool]:
     out.say(f"starting a control plane and {play.brokers} brokers in {folder}")
     plane = PlaneProcess(command(folder, play.brokers, while_stdin=True), folder, tied=True)
     try:
@@ -83,7 +78,8 @@ def _on_fleet(play: Play, script: Script, folder: Path) -> Summary:
             out.say(f"the control plane ended with code {code}")
 
 
-def _play(play: Play, script: Script, folder: Path, link: Link) -> Summary:
+def _play(play: Play, script: Script, folder: Path, link: Link) -> tuple[Summary, bool]:
+    """The summary, and whether the play was stopped by a signal."""
     there_before = archived_ids(link) if play.data_dir is not None else set()
     progress = Progress("publishing", len(script.lines) * play.repeat)
     pace = Pace(play.speed, play.repeat, play.seconds)
@@ -93,7 +89,8 @@ def _play(play: Play, script: Script, folder: Path, link: Link) -> Summary:
         asyncio.run(_with_screen(stage, folder, link.url) if play.screen else stage.run(folder))
     except KeyboardInterrupt:
         interrupted = True
-        out.say("stopped early; checking what was published")
+        played_so_far = len(stage.played.published)
+        out.say(f"stopped early, with {played_so_far:,} published")
     finally:
         progress.close()
     played = stage.played
@@ -103,7 +100,8 @@ def _play(play: Play, script: Script, folder: Path, link: Link) -> Summary:
         # What was under way when it was stopped may have been appended though its ack was not awaited.
         verdict.extra.clear()
         verdict.archived = min(verdict.archived, len(played.published))
-    return summary(played, verdict, _settled(link, sum(group.given_up for group in played.groups)))
+    there = _settled(link, sum(group.given_up for group in played.groups))
+    return summary(played, verdict, there), interrupted
 
 
 async def _with_screen(stage: Stage, folder: Path, url: str) -> None:

@@ -54,6 +54,7 @@ class Stage:
         self.script, self.pace, self.on_progress = script, pace, on_progress
         self.played = Played(groups=consumers())
         self.total = len(script.lines) * pace.repeat
+        self.began = time.monotonic()
 
     async def run(self, data_dir: Path, until: "asyncio.Event | None" = None) -> None:
         """Play. With `until`, the consumers go on until that is set, however long after the last event."""
@@ -96,6 +97,7 @@ class Stage:
     async def _publish(self, fleet: bus.Fleet, until: "asyncio.Event | None") -> None:
         speed = self.pace.speed
         began, wall = time.monotonic(), time.time_ns()
+        self.began = began
         last = self.script.span_ns + (self.pace.repeat - 1) * self.script.round_ns
         chunk: list[bus.Event] = []
         for due, event in self.script.rounds(self.pace.repeat):
@@ -110,7 +112,6 @@ class Stage:
             chunk.append(event.replace(time=wall + int(due / speed) if speed else wall - last + due))
         if chunk:
             await self._send(fleet, chunk)
-        self.played.seconds = time.monotonic() - began
 
     def _over(self, began: float, at: float) -> bool:
         return self.pace.seconds is not None and max(time.monotonic(), at) - began > self.pace.seconds
@@ -127,6 +128,7 @@ class Stage:
                 played.by_type[event.type] = played.by_type.get(event.type, 0) + 1
             else:
                 played.failed += 1
+        played.seconds = time.monotonic() - self.began
         self.on_progress(len(played.published), self.total)
 
     async def _drain(self) -> None:
