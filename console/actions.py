@@ -49,7 +49,7 @@ _ALL = (
 )
 ACTIONS: dict[str, Action] = {action.name: action for action in _ALL}
 EVERYWHERE = (
-    "down", "up", "first", "last", "page_down", "page_up", "open", "back", "filter", "go", "copy", "copy_command",
+    "down", "up", "first", "last", "page_down", "page_up", "open", "back", "go", "copy", "copy_command",
     "json", "freeze", "again", "keys", "palette", "leave",
 )  # fmt: skip
 """Actions of every screen, in the order of the help."""
@@ -59,7 +59,7 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "sagas": ("open", "mark", "state", "sort", "filter", "copy_command", "json"),
     "saga": ("back", "next", "move", "open", "copy_command", "json", "freeze"),
     "dead": ("open", "mark", "redrive", "sort", "filter", "copy_command", "json"),
-    "letters": ("back", "open", "mark", "redrive", "copy_command", "json"),
+    "letters": ("back", "open", "mark", "redrive", "filter", "copy_command", "json"),
     "health": ("open", "move", "copy_command", "json", "freeze"),
     "events": ("open", "filter", "freeze", "move", "json", "copy", "copy_command"),
     "event": ("back", "copy", "copy_command", "json"),

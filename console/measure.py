@@ -66,7 +66,7 @@ def took(duration: int | None) -> str:
     if duration is None:
         return UNKNOWN
     if duration < 1_000_000:
-        return f"{max(duration, 0) // 1_000}µs"
+        return "0s" if duration <= 0 else f"{duration // 1_000}µs"
     if duration < SECOND:
         return f"{duration // 1_000_000}ms"
     return f"{duration / SECOND:.1f}s" if duration < 10 * SECOND else age(duration)

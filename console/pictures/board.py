@@ -121,7 +121,7 @@ def _course(board: Board) -> str:
     """How the score moved in five minutes."""
     score, before = board.status.counts.score, board.since_score
     if score is None or before is None:
-        return "no data"
+        return "no data" if score is None else "new"
     if score == before:
         return "steady"
     return f"{'▼' if score < before else '▲'}{abs(score - before)} in 5m"
@@ -185,7 +185,7 @@ def bottom(board: Board, now: int, view: BoardView, width: int, height: int) -> 
     if board.status.counts.events == 0:
         return _empty(c, width)
     inner = width - 4
-    a, b = (46, 36) if width < 140 else (inner * 2 // 5, inner * 3 // 10)
+    a, b = (44, 35) if width < 140 else (inner * 2 // 5, inner * 3 // 10)
     d = inner - a - b - 6
     c.paste(flows(board, view, a + 2, height), 0, 0)
     sagas_rows = max(2, (height - 2) * 3 // 5 + 1) if height > 5 else height

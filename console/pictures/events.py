@@ -11,7 +11,7 @@ from console.pictures.table import Column, Row
 from controlplane.questions import Bar, EventDetail, EventRow, Events
 
 COLUMNS = (
-    Column("time", 12), Column("", 1), Column("type", 24), Column("source", 12, "l", 2), Column("subject", 0),
+    Column("time", 12), Column("", 1), Column("type", 24), Column("source", 16, "l", 2), Column("subject", 0),
     Column("where", 12, "r", 3), Column("size", 7, "r", 4), Column("to", 20, "l", 3),
 )  # fmt: skip
 VOLUME_ROWS = 5
@@ -30,7 +30,7 @@ def _row(event: EventRow) -> Row:
         (measure.clock(event.time, 3), "mut"),
         (glyph, ink),
         (middle(event.type, 24), "txt"),
-        (middle(event.source, 12) or "·", "txt"),
+        (middle(event.source, 16) or "·", "txt"),
         (event.subject, "hi" if event.severity == "bad" else "txt"),
         (f"p{event.partition:02d}·{event.offset:,}", "mut"),
         (measure.size(event.size), "mut"),
@@ -77,15 +77,15 @@ def _volume_ticks(c: Canvas, shown: Sequence[Bar], room: int) -> None:
     c.right(9 + room, 3, ("now╵", "mut"))
 
 
-def detail(answer: EventDetail, width: int, height: int) -> Canvas:
-    """Causes on the left, the event on the right."""
+def detail(answer: EventDetail, width: int, height: int, opened: bool = False) -> Canvas:
+    """Causes on the left, the event on the right, which has the larger part when it was opened."""
     c = Canvas(width, height)
     if width < 100:
         half = height // 2
         c.paste(causes(answer, width - 4, half), 2, 0)
         c.paste(event(answer, width - 4, height - half), 2, half)
         return c.sealed()
-    left = (width - 7) * 5 // 8
+    left = (width - 7) * (7 if opened else 10) // 16
     c.paste(causes(answer, left, height), 2, 0)
     c.paste(event(answer, width - 7 - left, height), left + 5, 0)
     return c.sealed()
@@ -99,7 +99,7 @@ def causes(answer: EventDetail, width: int, height: int) -> Canvas:
     top = max(0, min(place - (height - 1) // 2, len(near) - (height - 1)))
     name = middle(answer.row.subject or answer.row.id, 28)
     heading(c, 0, 0, width, "CAUSES", f"{name}, {len(near):,} events; ◆ is the selected one")
-    room = max(width - 34, 12)
+    room = max(width - 28, 12)
     for y, event in enumerate(near[top : top + max(height - 1, 0)], start=1):
         selected = event.id == answer.row.id
         if selected:
@@ -108,9 +108,9 @@ def causes(answer: EventDetail, width: int, height: int) -> Canvas:
         stem = "" if event is near[0] else "╰─ " if event is near[-1] else "├─ "
         c.line(0, y, [(stem, "fnt"), ("◆" if selected else glyph, f"{ink} b" if selected else ink),
                       (f" {middle(event.type, room - 5)}", "hi b" if selected else "txt")], room)  # fmt: skip
-        c.put(room + 1, y, middle(event.source, 16), "mut")
+        c.put(room + 1, y, middle(event.source, 14), "mut")
         since = event.time - near[0].time
-        c.put(room + 18, y, f"+{measure.took(since)}" if since else "0 ms", "mut", 9, "r")
+        c.put(room + 16, y, f"+{measure.took(since)}" if since else "0 ms", "mut", 9, "r")
     return c
 
 
@@ -139,7 +139,7 @@ def attributes(answer: EventDetail) -> list[tuple[str, str]]:
     row, original = answer.row, parsed(answer.event)
     known = ("id", "type", "source", "subject")
     shown = [(name, str(original[name])) for name in known if original.get(name)]
-    shown.append(("where", f"p{row.partition:02d} at {row.offset:,}, position {row.position:,}"))
+    shown.append(("where", f"p{row.partition:02d} at {row.offset:,}, @{row.position:,}"))
     shown.append(("time", f"{measure.clock(row.time, 3)} {measure.day(row.time)}"))
     skipped = {*known, "specversion", "time", "data", "data_base64", "datacontenttype"}
     return shown + [(name, str(value)) for name, value in original.items() if name not in skipped]

@@ -10,7 +10,7 @@ from console.pictures.table import Column, Row
 from controlplane.questions import FlowRow, Flows
 
 COLUMNS = (
-    Column("", 1), Column("source", 12), Column("type", 0), Column("group", 10), Column("/s", 6, "r"),
+    Column("", 1), Column("source", 14), Column("type", 0), Column("group", 10), Column("/s", 6, "r"),
     Column("last 5m", 9, "l", 3), Column("err%", 5, "r", 2), Column("p50", 6, "r", 4), Column("p99", 6, "r", 3),
     Column("behind", 8, "r"), Column("eta", 6, "r", 2), Column("ledger", 9, "r", 3),
 )  # fmt: skip
@@ -33,9 +33,9 @@ def _row(flow: FlowRow, top: float) -> Row:
     error_ink = "mut" if share is None else "bad" if share >= 0.5 else "warn" if share >= 0.05 else "txt"
     cells: tuple[Span, ...] = (
         (glyph, f"{ink} b" if bad else ink),
-        (middle(flow.source, 12) or "·", "txt"),
-        (flow.type, "txt"),
-        (middle(flow.group, 10) or "nobody", "txt" if flow.group else "warn"),
+        (middle(flow.source, 14) or "·", "txt"),
+        (middle(flow.type, 48), "txt"),
+        (middle(flow.group, 10) or "nobody", "txt" if flow.group else words),
         (measure.short_rate(flow.rate), "bad b" if bad and flow.rate == 0 else "txt"),
         (measure.spark(flow.recent[-9:], top), "bad" if bad else "fnt"),
         (measure.percent(share, 1), error_ink if share is not None else "fnt"),
@@ -194,11 +194,9 @@ def why(flow: FlowRow, width: int, height: int) -> Canvas:
     c = Canvas(width, height)
     room = width - 4
     who = flow.group or flow.source or flow.type
-    if flow.severity == "ok":
-        heading(c, 2, 0, room, "WHY", f"{who} keeps up")
-    else:
-        late = f"is {measure.lag(flow.behind_ns)} behind" if flow.behind_ns else "is not well"
-        heading(c, 2, 0, room, "WHY", "nobody listens" if not flow.group else f"{who} {late}")
+    late = f"is {measure.lag(flow.behind_ns)} behind" if flow.behind_ns else "is not well"
+    state = "nobody listens" if not flow.group else f"{who} {'keeps up' if flow.severity == 'ok' else late}"
+    heading(c, 2, 0, room, "WHY", state)
     y = 1
     if flow.why:
         c.put(2, y, *light(flow.severity))

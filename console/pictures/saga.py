@@ -108,7 +108,8 @@ def why(saga: Saga, now: int, width: int, height: int, mends: bool = True) -> Ca
     row = saga.row
     heading(c, 0, 0, width, "WHY", "each line is a fact in the journal")
     y = chain(c, 0, 1, width, saga.why, now, places=width >= 60)
-    if row.typical_ns is not None and y < height:
+    said = any(link.text.startswith("usual") for link in saga.why)
+    if row.typical_ns is not None and not said and y < height:
         spans: list[Span] = [("usual here  ", "mut"), (measure.age(row.typical_ns), "txt"), (", p95 ", "mut"),
                              (measure.age(row.p95_ns), "txt")]  # fmt: skip
         if row.ratio is not None and row.state == "open":

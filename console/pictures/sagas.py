@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from console import measure
 from console.canvas import Canvas, Span, middle, width_of
-from console.pictures.parts import commands, heading, light, loud
+from console.pictures.parts import commands, heading, light, loud, wrap
 from console.pictures.table import Column, Row
 from controlplane.questions import Link, Saga, SagaRow, Sagas, SagaStep
 
@@ -94,13 +94,18 @@ def chain(c: Canvas, x: int, y: int, width: int, links: Sequence[Link], now: int
         indent = 0 if i == 0 else 2 * min(link.depth, 4)
         mark: list[Span] = [("╰ ", "fnt")] if link.depth else []
         aged = measure.age(now - link.at) if link.at else ""
-        room = width - indent - 8 - (12 if places else 0)
-        c.line(x + indent, y, [*mark, (link.text, "hi" if i == 0 else "txt")], room)
+        margin = (8 if link.at else 0) + (12 if places else 0) if link.at or link.position else 0
+        room = width - indent - margin
+        first, *more = wrap(link.text, max(room - 2 * bool(mark), 8), 2) or [""]
+        c.line(x + indent, y, [*mark, (first, "hi" if i == 0 else "txt")], room)
         end = x + width - (12 if places else 0)
         c.put(end - 7, y, aged, "mut", 7, "r")
         if places and link.position:
             c.put(end, y, measure.count(link.position), "mut", 12, "r")
         y += 1
+        for rest in more:
+            c.put(x + indent + 2, y, rest, "hi" if i == 0 else "txt", room - 2)
+            y += 1
     return y
 
 

@@ -25,7 +25,7 @@ class DeadScreen(TableScreen):
     SLOT: ClassVar[str] = "dead"
     COLUMNS: ClassVar[tuple[Column, ...]] = picture.COLUMNS
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = picture.SORTS
-    PREVIEW_MIN: ClassVar[int] = 18
+    PREVIEW_TALL: ClassVar[int] = 18
 
     def questions(self) -> dict[str, Question]:
         """The groups, and the newest letters of the one under the cursor."""
@@ -92,7 +92,7 @@ class LettersScreen(TableScreen):
     SLOT: ClassVar[str] = "letters"
     COLUMNS: ClassVar[tuple[Column, ...]] = picture.LETTER_COLUMNS
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = (("newest", None),)
-    PREVIEW_MIN: ClassVar[int] = 18
+    PREVIEW_TALL: ClassVar[int] = 18
     PREVIEW_SMALL: ClassVar[int] = 11
 
     def __init__(self, target: str) -> None:

@@ -138,7 +138,7 @@ class EventScreen(Box):
         detail = self.shell.model.body("event", EventDetail, about)
         c = Canvas(width, height)
         if detail is not None:
-            c.paste(panel(width, height - 1, "EVENT", lambda w, h: picture.detail(detail, w, h)), 0, 1)
+            c.paste(panel(width, height - 1, "EVENT", lambda w, h: picture.detail(detail, w, h, opened=True)), 0, 1)
         elif (refused := self.shell.model.refusal("event", about)) is not None:
             refusal(c, 1, refused)
         else:

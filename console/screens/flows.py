@@ -24,6 +24,7 @@ class FlowsScreen(TableScreen):
     COLUMNS: ClassVar[tuple[Column, ...]] = picture.COLUMNS
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = picture.SORTS
     PREVIEW_MIN: ClassVar[int] = 8
+    PREVIEW_TALL: ClassVar[int] = 17
 
     def questions(self) -> dict[str, Question]:
         """The flows that match."""

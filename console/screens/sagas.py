@@ -61,8 +61,9 @@ class SagasScreen(TableScreen):
         if sagas is not None:
             n = sagas.counts
             if n.sagas_stuck:
-                left += [("   ■ ", "bad"), (f"{n.sagas_stuck_bad}", "bad"), (" ▲ ", "warn"),
-                         (f"{n.sagas_stuck - n.sagas_stuck_bad}", "warn"), (" stuck of", "mut")]  # fmt: skip
+                late = n.sagas_stuck - n.sagas_stuck_bad
+                left += [("  ", ""), (f" ■ {n.sagas_stuck_bad}" if n.sagas_stuck_bad else "", "bad")]
+                left += [(f" ▲ {late}" if late else "", "warn"), (" stuck of", "mut")]
             left.append((f"   {n.sagas_open:,} open" if not n.sagas_stuck else f" {n.sagas_open:,} open", "mut"))
             if self.size.width >= 100:
                 left.append((f"   {n.sagas_finished:,} finished, {n.sagas_failed:,} failed", "mut"))

@@ -16,6 +16,7 @@ from textual.app import ComposeResult
 from console.canvas import Canvas, Span
 from console.limits import ROWS_ASKED_MAX, ROWS_PAGE
 from console.order import Filter, by_column, parse, steady
+from console.pictures.frame import WIDE
 from console.pictures.parts import nothing_yet, refusal
 from console.pictures.table import Column, Row
 from console.screens.box import Box
@@ -36,6 +37,8 @@ class TableScreen(Box):
     SORTS: ClassVar[tuple[tuple[str, int | None], ...]] = (("worst", None),)
     SLOT: ClassVar[str] = ""
     PREVIEW_MIN: ClassVar[int] = 9
+    PREVIEW_TALL: ClassVar[int] = 13
+    """Rows of a wide and tall window that the preview gets, however long the table."""
     PREVIEW_SMALL: ClassVar[int] = 9
     """Where there are few rows a preview may stand below even in a small window, if it has so many."""
     FOLLOW: ClassVar[bool] = False
@@ -126,7 +129,8 @@ class TableScreen(Box):
         elif room < PREVIEW_HEIGHT_MIN and self.PREVIEW_MIN > 8:
             height = needed if needed <= room - self.PREVIEW_SMALL else room
         else:
-            height = max(2, min(needed, max(room - self.PREVIEW_MIN, room * 9 // 20)))
+            kept = self.PREVIEW_TALL if room >= PREVIEW_HEIGHT_MIN and self.size.width >= WIDE else self.PREVIEW_MIN
+            height = max(2, min(needed, max(room - kept, room * 2 // 5)))
         self.grid.styles.height = height
         self.query_one("#preview").display = height < room
 

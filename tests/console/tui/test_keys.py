@@ -1,19 +1,24 @@
 """Keys, as an operator presses them, on the application with frozen answers."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
 from textual.pilot import Pilot
 
-from console.actions import ACTIONS, FOOTERS, command
+from console.actions import ACTIONS, FOOTERS, command, of_screen
 from console.app import Console
 from console.palette import THEME_NAMES
+from console.screens.board import BoardScreen
+from console.screens.box import Box
+from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
 from console.screens.flows import FlowsScreen
+from console.screens.health import HealthScreen
 from console.screens.redrive import RedriveDialogue
 from console.screens.saga import SagaScreen
+from console.screens.sagas import SagasScreen
 from console.screens.tables import TableScreen
 from controlplane.questions import AskFlows, Redrive
 from tests.console import frozen
@@ -323,6 +328,27 @@ def test_copied_commands_are_safe_to_paste(key: str, line: str) -> None:
     assert command("saga", key) == f"signalbox {line}"
 
 
-def test_every_footer_key_is_an_action_that_some_screen_does() -> None:
-    does: Callable[[str], bool] = lambda name: name in ACTIONS  # noqa: E731
-    assert all(does(name) for names in FOOTERS.values() for name in names)
+SCREENS = (
+    BoardScreen,
+    FlowsScreen,
+    SagasScreen,
+    SagaScreen,
+    DeadScreen,
+    LettersScreen,
+    HealthScreen,
+    EventsScreen,
+    EventScreen,
+)
+
+
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.KIND)
+def test_a_screen_does_all_that_its_last_line_and_its_help_promise(screen: type[Box]) -> None:
+    promised = {action.name for action in of_screen(screen.KIND) if action.keys}
+    moves = {"down", "up", "first", "last", "page_down", "page_up", "open", "back"}
+    missing = {name for name in promised if not hasattr(screen, f"do_{name}")}
+    assert not missing - moves if screen is EventScreen else not missing - {"page_down", "page_up"}
+
+
+def test_every_screen_has_its_keys() -> None:
+    assert {screen.KIND for screen in SCREENS} == set(FOOTERS)
+    assert all(name in ACTIONS for names in FOOTERS.values() for name in names)
