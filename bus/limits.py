@@ -135,10 +135,10 @@ TURN_FRAMES_MAX = 512
 """Multiparts taken from one socket in one turn of a broker's loop."""
 TURN_BYTES_MAX = 32 * 1024 * 1024
 """Bytes taken from one socket in one turn; the turn ends with the multipart that passes it."""
-PEER_RECEIVE_FRAMES_MAX = 512
-"""Frames of one peer waiting at a broker's socket; then TCP holds the peer back."""
+PEER_RECEIVE_FRAMES_MAX = 128
+"""Messages of one peer waiting at a broker's socket; then TCP holds the peer back."""
 PEER_SEND_FRAMES_MAX = 4_096
-"""Frames waiting for one peer; a peer that lets them pile up higher has its session ended."""
+"""Messages waiting for one peer; a peer that lets them pile up higher has its session ended."""
 LINK_RETRY_MS = 200
 """A leader greets a follower again so long after their session ended."""
 LINK_GREETING_MS_MAX = 3_000

@@ -118,7 +118,7 @@ class Link:
         if not frames:
             return True
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK)
+            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
         except zmq.Again:
             log.warning("link to %s: it does not take its frames; starting anew", self.broker)
             self._fail(now)

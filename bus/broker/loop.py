@@ -224,7 +224,7 @@ class Broker:
             self._looked_around = now
             self.peers.end_silent(now)
             self.look_at_room()
-        elif self.store.bytes_written - self._written_at_look > self._reserve // 4:
+        elif self.store.bytes_written - self._written_at_look > self._reserve // 4 > 0:
             self.look_at_room()
 
     def look_at_room(self) -> None:

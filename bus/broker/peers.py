@@ -117,7 +117,8 @@ class Peers:
     def _write(self, identity: bytes, frames: list[bytes]) -> str:
         """Send; "" or why it cannot be."""
         try:
-            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
+            # copy=False spares a copy of large blobs; pyzmq copies what is under 64 KiB all the same.
+            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return "the peer does not take its frames"
         except zmq.ZMQError as error:

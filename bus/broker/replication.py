@@ -21,6 +21,7 @@ from bus.session import Session
 from bus.store import Entry, Store
 
 log = logging.getLogger("bus.broker")
+_HEARTBEAT_NS = limits.HEARTBEAT_MS * 1_000_000
 
 
 class Replication:
@@ -51,6 +52,8 @@ class Replication:
         self._followed: dict[str, Session] = {}
         self._touched: dict[int, bool] = {}
         self._unsynced: set[int] = set()
+        self._damaged: set[tuple[int, int]] = set()
+        self._stuck: dict[tuple[int, str], int] = {}
         self._highs: set[int] = set()
         self.replicas = [self._restored(partition) for partition in range(partitions)]
 
@@ -249,11 +252,25 @@ class Replication:
     def _ship(self, partition: int, wanted: outputs.ShipTo) -> None:
         blobs: list[bytes] = []
         if wanted.upto > wanted.first:
-            entries = self._store.span(partition, wanted.first, wanted.upto, limits.SHIP_BYTES_MAX)
-            blobs = [entry.record for entry in entries]
+            blobs = self._records(partition, wanted.first, wanted.upto)
+            if not blobs and self.now - self._stuck.get((partition, wanted.broker), 0) < _HEARTBEAT_NS:
+                self.replicas[partition].shipped_upto(wanted.broker, wanted.first, 0)
+                return
+            if not blobs:
+                self._stuck[partition, wanted.broker] = self.now
         self.replicas[partition].shipped_upto(wanted.broker, wanted.first + len(blobs), sum(map(len, blobs)))
         ship = wire.Ship(partition, wanted.epoch, self.broker, wanted.prev, wanted.prev_epoch, wanted.high)
         self._links.send(wanted.broker, partition, ship, blobs, self.now)
+
+    def _records(self, partition: int, first: int, upto: int) -> list[bytes]:
+        """What a ship carries. A damaged record is not shipped: it is said once, and the other followers go on."""
+        try:
+            return [entry.record for entry in self._store.span(partition, first, upto, limits.SHIP_BYTES_MAX)]
+        except CorruptRecord as error:
+            if (partition, first) not in self._damaged:
+                self._damaged.add((partition, first))
+                log.error("partition %d cannot be shipped from record %d on: %s", partition, first, error)
+            return []
 
     def _say(self, broker: str, partition: int, message: wire.Message) -> None:
         if isinstance(message, wire.EpochEnd):

@@ -13,6 +13,8 @@ import pytest
 from bus import batch, wire
 from bus.event import Event
 from bus.record import unseal
+from bus.store import DiskMedium
+from bus.store.medium import Writes
 from tests.bus.rig import FLEET, Peer, Rig, publish, rig, until
 
 pytestmark = pytest.mark.fleet
@@ -220,6 +222,33 @@ def test_a_disk_that_fails_while_it_writes_costs_the_leadership_and_nothing_that
     fleet.elect(0, prefer=leader)
     assert fleet.seats[0].leader == leader
     assert ids(fleet, 0) == [*acked, "unacked/0"]
+
+
+def test_a_record_damaged_on_the_leaders_disk_is_named_and_the_rest_goes_on(fleet: Rig) -> None:
+    fleet.elect(0, prefer="b1")
+    leader = fleet.seats[0].leader
+    late = next(name for name in fleet.processes if name != leader)
+    fleet.kill(late)
+    peer = fleet.client(leader)
+    assert publish(peer, 0, body("before", size=3_000), 1).code == ""
+    process = fleet.processes.pop(leader)
+    fleet.planes.pop(leader).close()
+    assert process.end() == 0
+    medium = DiskMedium(process.directory / "store.lmdb")
+    whole = medium.record(0, 1)
+    medium.commit(Writes(records=[(0, 1, whole[:-1] + b"X")]))
+    medium.close()
+    fleet.start(leader)
+    fleet.elect(0, prefer=leader)
+    fleet.start(late)
+    fleet.spread()
+    log = fleet.processes[leader].log
+    until(lambda: "partition 0 cannot be shipped from record" in log.read_text())
+    peer = fleet.client(leader)
+    assert publish(peer, 0, body("after"), 1).code == ""
+    turns = samples(fleet, 0)[leader]
+    assert turns.follower_lag_ns[late] < 2_000_000_000, "it is still told that its leader lives"
+    assert log.read_text().count("cannot be shipped") == 1
 
 
 def test_a_peer_that_never_reads_loses_its_session_and_nobody_else_waits(fleet: Rig) -> None:

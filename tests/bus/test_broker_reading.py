@@ -201,10 +201,12 @@ def test_a_full_store_steps_down_says_why_and_comes_back_with_room(
 
 
 def test_under_the_reserve_publishers_are_refused_before_anything_breaks(stage: Stage) -> None:
-    stage.broker.publishing.short_of_room = "the reserve is reached"
     peer = stage.peer()
+    stage.broker._reserve = 1 << 62
+    stage.broker.look_at_room()
     outcome = stage.publish(peer, wire.Section(0, b"", 0, 3), BODY)
-    assert outcome.code == "StorageFull"
+    assert outcome.code == "StorageFull" and "under its reserve" in outcome.message
     assert stage.broker.replication.leads(0), "what is kept can still be read"
+    stage.broker._reserve = 0
     stage.broker.look_at_room()
     assert stage.publish(peer, wire.Section(0, b"", 0, 3), BODY).code == ""
