@@ -91,6 +91,9 @@ class Console(App[None]):
         self.theme = f"signalbox-{self.palette}"
         # Whoever ends this process by a signal gets the terminal back as it was.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
+        if not self.is_headless:
+            for ending in (signal.SIGTERM, signal.SIGHUP):  # so that the terminal is given back as it was
+                asyncio.get_running_loop().add_signal_handler(ending, self.leave)
         self.follower.start()
         self._timer = self.set_interval(self.every_s, self.pulse, pause=not self._beats)
         self.ask_now()
@@ -195,7 +198,7 @@ class Console(App[None]):
             return
         place = place_of(target, self.model)
         if place.kind == "tab":
-            self.switch_mode(place.key)
+            self._to_tab(place.key)
         elif place.kind == "say":
             self.say(place.key)
         elif place.kind == "theme":
@@ -206,6 +209,14 @@ class Console(App[None]):
             self.leave()
         else:
             self._open(place)
+
+    def _to_tab(self, mode: str) -> None:
+        """To a tab as it was left; pressed again, to its first screen."""
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+        else:
+            while len(self.screen_stack) > 1:
+                self.pop_screen()
 
     def _open(self, place: Place) -> None:
         """A screen over its tab's, or a row of it."""

@@ -75,7 +75,9 @@ class RedriveDialogue(ModalScreen[None]):
         self.shell.errand(Redrive(self.targets, dry_run=True), self._seen)
 
     def _seen(self, landed: Landed) -> None:
-        """The dry run's answer."""
+        """The dry run's answer, unless the operator has left meanwhile."""
+        if not self.is_attached:
+            return
         body = landed.told.body if landed.told is not None else None
         if isinstance(body, Redriven):
             self.set = body
@@ -88,6 +90,8 @@ class RedriveDialogue(ModalScreen[None]):
         self._repaint()
 
     def _done(self, landed: Landed) -> None:
+        if not self.is_attached:
+            return
         body = landed.told.body if landed.told is not None else None
         if isinstance(body, Redriven):
             self.done = body

@@ -1,6 +1,6 @@
 """Keys, as an operator presses them, on the application with frozen answers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 
 from console.actions import ACTIONS, FOOTERS, command, of_screen
 from console.app import Console
+from console.model import Landed
 from console.palette import THEME_NAMES
 from console.screens.board import BoardScreen
 from console.screens.box import Box
@@ -205,6 +206,26 @@ async def test_in_production_the_number_must_be_typed_and_esc_changes_nothing() 
         await at.press("escape")
         assert all(order.dry_run for order in at.redrives())
         assert "g-07" in at.text
+
+
+async def test_an_answer_that_comes_after_the_dialogue_was_left_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with seat() as at:
+        await at.press("4")
+        waiting: list[Callable[[Landed], None]] = []
+        monkeypatch.setattr(at.app, "errand", lambda _, landed: waiting.append(landed))
+        await at.press("r", "escape")
+        order = Redrive(["g-07"], dry_run=True)
+        waiting[0](Landed("errand", order, at.link.ask(order), 0.0))
+        await at.press("j")
+        assert at.cursor == "g-11"
+
+
+async def test_a_tab_is_left_as_it_was_and_pressed_again_begins_anew() -> None:
+    async with seat() as at:
+        await at.press("3", "enter", "2", "3")
+        assert isinstance(at.app.screen, SagaScreen)
+        await at.press("3")
+        assert isinstance(at.app.screen, SagasScreen)
 
 
 async def test_a_set_that_has_changed_is_refused_in_the_planes_words() -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -103,6 +104,16 @@ def test_ctrl_c_leaves_too_and_without_colour_none_is_sent(plane: str) -> None:
         shown += end(process, near)
         assert process.returncode == 0
         assert b"38;2;" not in shown and b"48;2;" not in shown
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGHUP])
+def test_an_end_from_outside_gives_the_terminal_back_too(plane: str, ending: signal.Signals) -> None:
+    with on_terminal("--url", plane) as (process, near):
+        read_until(near, b"refuses publishes")
+        process.send_signal(ending)
+        rest = end(process, near)
+        assert process.returncode == 0
+        assert b"\x1b[?1049l" in rest
 
 
 def test_ascii_sends_no_glyph(plane: str) -> None:
