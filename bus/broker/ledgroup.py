@@ -41,9 +41,9 @@ class Membership(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A Settled that is due when record `index` is committed."""
+    """A Settled that is due when record `record` is committed."""
 
-    index: int
+    record: int
     session: Session
     settled: wire.Settled
 
@@ -133,7 +133,7 @@ class LedGroup:
 
     def answer(self, applied: int) -> None:
         """Records below `applied` are committed: tell who waits for them."""
-        while self._answers and self._answers[0].index < applied:
+        while self._answers and self._answers[0].record < applied:
             _, session, settled = self._answers.popleft()
             self._ground.send(session, settled)
 

@@ -129,6 +129,8 @@ class Member:
                 base = batch.header_of(blobs[0]).base_offset
                 dice = self.world.dice
                 for row, attempt in zip(message.rows, message.attempts, strict=True):
+                    if base + row in self.held:  # an older attempt of it, which is over: its credit is free again
+                        self.say(wire.Credit(1, 1))
                     takes = dice.choice([10, 100, 400] if self.calm else [10, 100, 400, 1_800])
                     self.held[base + row] = (attempt, self.world.now + int(takes * dice.random() * MS))
             case wire.Settled():
