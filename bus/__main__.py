@@ -26,17 +26,6 @@ def serve(config: BrokerConfig, home: Home) -> None:
     store = open_store(config.directory / "store.lmdb", config.partitions, config.store_bytes_max)
     broker = Broker(config, store, started=int(started * 1e9))
     url = broker.listen([config.port] if config.port else [home.former_port(), 0])
-    home.announce(
-        {
-            "id": config.id,
-            "fleet": config.fleet,
-            "url": url,
-            "pid": os.getpid(),
-            "started": started,
-            "store": store.id,
-        }
-    )
-    log.info("broker %s of fleet %s listens on %s, store %s", config.id, config.fleet, url, store.id)
     awake, bell = socket.socketpair()
     with awake, bell:
         for end in (awake, bell):
@@ -45,6 +34,18 @@ def serve(config: BrokerConfig, home: Home) -> None:
         broker.wake_on(awake.fileno())
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda got, _: broker.halt(f"signal {signal.Signals(got).name}"))
+        # Only now: whoever reads it may end this process at once, and is answered with exit 0.
+        home.announce(
+            {
+                "id": config.id,
+                "fleet": config.fleet,
+                "url": url,
+                "pid": os.getpid(),
+                "started": started,
+                "store": store.id,
+            }
+        )
+        log.info("broker %s of fleet %s listens on %s, store %s", config.id, config.fleet, url, store.id)
         why = broker.run()
         signal.set_wakeup_fd(-1)
     log.info("broker %s ended: %s", config.id, why)

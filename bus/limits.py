@@ -193,3 +193,5 @@ GROUP_BURIED_EVENTS_MAX = 1_000
 """Dead letters' events that a group's state remembers, the last ones."""
 STORAGE_PROBE_BYTES = 256 * 1024
 """What a store that was full must take before its broker works again."""
+COMPLAINT_MS = 1_000
+"""A broker logs malformed frames at most so often; all of them are counted."""

@@ -293,7 +293,7 @@ class Broker:
         return {
             wire.Ping: lambda session, ping, _: self._pong(session, ping),
             wire.Pong: lambda session, pong, _: None,
-            wire.Fault: lambda session, fault, _: log.warning("%s says: %s", session.name, fault.message[:200]),
+            wire.Fault: lambda session, fault, _: log.debug("%s says: %s", session, fault.message[:200]),
             wire.Publish: self.publishing.on_publish,
             wire.Describe: lambda session, asked, _: self._describe(session, asked),
             wire.Watch: lambda session, watch, _: reading.on_watch(session, watch),

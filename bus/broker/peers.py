@@ -15,6 +15,7 @@ from bus.session import Greeted, Heard, Refused, Session, Sessions
 
 log = logging.getLogger("bus.broker")
 GONE = "the peer is gone"
+_COMPLAIN_NS = limits.COMPLAINT_MS * 1_000_000
 
 
 class Peers:
@@ -25,6 +26,7 @@ class Peers:
         self.malformed = 0
         self.ended: list[Session] = []
         self.now = 0
+        self._complained = -_COMPLAIN_NS
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.SNDHWM, limits.PEER_SEND_FRAMES_MAX)
@@ -108,7 +110,9 @@ class Peers:
     def _refuse(self, identity: bytes, refused: Refused) -> None:
         if refused.malformed:
             self.malformed += 1
-            log.warning("refused a frame: %s", refused.why)
+            if self.now - self._complained >= _COMPLAIN_NS:  # a flood of garbage must not fill the log, too
+                self._complained = self.now
+                log.warning("refused a frame: %s", refused.why)
         if refused.frames:
             self._write(identity, refused.frames)
         if refused.ended is not None:
