@@ -6,7 +6,8 @@
 RF replicas, W of them make a write. A record that was committed is on W replicas; RF - W + 1 answers therefore meet
 it, and the answer with the greatest (last epoch, end) holds it. A vote is a replica's: a broker *and* the store that
 was there when the replica was admitted. A broker that comes back with another store has forgotten what it said; its
-answer is no vote. It follows, and once it holds everything below the high watermark a new epoch admits it.
+answer is no vote. It follows, and once its leader says that it holds everything below the high watermark
+(`ReplicaSample.newcomers`) a new epoch admits it.
 
 At a birth, and when a fleet starts again, a partition waits for replicas that are still starting (ELECTION_GRACE_MS),
 so that ties go to the preferred leaders and the load is spread. When a leader is lost among others that live it does
@@ -23,6 +24,7 @@ from controlplane.facts import OfferAnswered
 from controlplane.limits import ELECTION_GRACE_MS, ELECTION_RETRY_MS_MAX, OFFER_FIRST_MS_MAX, OFFER_MS_MAX
 
 WAITING, ELECTING, LED = "waiting", "electing", "led"
+NO_STORE = "-"
 _RETRY_MS_MIN = 1_000
 
 
@@ -61,8 +63,9 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def seat(self) -> Seat:
-        """As the bus knows it."""
-        return Seat(self.partition, self.epoch, self.leader, self.replicas, self.write_quorum)
+        """As the bus knows it; a replica that was not admitted yet has a store that nobody has."""
+        stores = [self.stores.get(id, NO_STORE) for id in self.replicas] if self.stores else []
+        return Seat(self.partition, self.epoch, self.leader, self.replicas, self.write_quorum, stores)
 
 
 class Choice(msgspec.Struct, frozen=True):

@@ -372,7 +372,7 @@ def decode_fact(data: bytes) -> Fact:
     """A journaled fact, through its upcaster if its form is old; raises `FactUnreadable`."""
     try:
         fact: Fact = _fact.decode(data)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return _upcast(data, error)
     return fact
 
@@ -391,7 +391,7 @@ def decode_intent(data: bytes) -> Intent:
 def _upcast(data: bytes, error: Exception) -> Fact:
     try:
         old = msgspec.msgpack.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise FactUnreadable("?", str(error)) from error
     kind = str(old.get("type")) if isinstance(old, dict) else "?"
     upcaster = UPCASTERS.get(kind)

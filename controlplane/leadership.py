@@ -56,16 +56,18 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
             yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
-        elif _has_caught_up(p, broker, own):
-            why = f"{id} has caught up with its new store"
+        elif p.leader == id and own is not None and settled and (new := _newcomer(state, p, own)):
+            why = f"{new} has caught up with its new store"
             yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
 
 
-def _has_caught_up(p: Partition, broker: Broker, own: Replica | None) -> bool:
-    """Whether a replica without a vote holds, by its own word in this epoch, all that was committed a sample ago."""
-    if own is None or p.high == 0 or p.stores.get(broker.id) == broker.store:
-        return False
-    return own.sample.epoch == p.epoch and min(own.sample.end, own.sample.high) >= p.high
+def _newcomer(state: KeyedState, p: Partition, led: Replica) -> str:
+    """A replica without a vote that, by its leader's word in this epoch, holds all that is committed; or ""."""
+    for id, store in sorted(led.sample.newcomers.items()):
+        broker: Broker | None = state.get("broker", id)
+        if broker is not None and broker.state == lives.UP and broker.store == store != p.stores.get(id):
+            return id
+    return ""
 
 
 def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:

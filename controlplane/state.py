@@ -1,9 +1,10 @@
 """A fold's state: tables of key to value, with a digest that costs only what was touched.
 
 The digest is the sum, modulo 2^128, of one hash per key: BLAKE2b over the canonical MessagePack of (fold, table, key,
-value). A sum does not depend on order, so a state has one digest however it came about, and a step pays for the keys
-it touched and no more. Values are plain data or frozen structs without floats; they are *replaced*, never changed in
-place (a dict counts by its sorted items): the old value of each touched key is kept until the step ends, so that a fold that raises can be undone.
+value); a dict as a value counts by its sorted items. A sum does not depend on order, so a state has one digest however
+it came about, and a step pays for the keys it touched and no more. Values are plain data or frozen structs without
+floats; they are *replaced*, never changed in place: the old value of each touched key is kept until the step ends, so
+that a fold that raises can be undone.
 """
 
 from collections.abc import ItemsView, Mapping

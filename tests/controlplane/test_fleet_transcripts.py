@@ -90,14 +90,19 @@ class Stage:
         return said
 
     def do_sample(
-        self, broker: str, end: str = "1", high: str = "1", followers: str = "", stale: str = ""
+        self, broker: str, end: str = "1", high: str = "1", stale: str = "", newcomers: str = ""
     ) -> list[str]:
+        new = dict(one.split(":") for one in newcomers.split(",") if one)
         replicas = []
         for p in partitions_of(self.heart.states["fleet"]):
             if broker in p.replicas:
                 leads = p.leader == broker and not stale
                 epoch = p.epoch - 1 if stale else p.epoch
-                replicas.append(ReplicaSample(p.partition, epoch, leads, int(end), int(high), 0, 0, {}, {}))
+                replicas.append(
+                    ReplicaSample(
+                        p.partition, epoch, leads, int(end), int(high), 0, 0, {}, {}, newcomers=new if leads else {}
+                    )
+                )
         return self.take(facts.BrokerSampled(Sampled(1, broker, 0, replicas, [], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
 
     def do_tick(self) -> list[str]:
