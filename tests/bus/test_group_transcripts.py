@@ -1,10 +1,9 @@
 """Groups by transcript: each `> command` drives the machine, the lines under it are what it says.
 
-The format is told at the head of `group_deliver.txt`. `SIGNALBOX_REWRITE=1` writes what the machine says now into the
-files; read the diff before keeping it.
+The format is told at the head of `group_deliver.txt`. `--rewrite` writes what the machine says now into the files; read
+the diff before keeping it.
 """
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,7 +25,6 @@ class Stage:
         self.index = 0
         self.companion = Companion()
         self.group = self.define("5", "3")
-        self.lost_answers = 0
 
     def define(self, ack_wait: str, max_deliver: str) -> Group:
         settings = GroupSettings("order.>", -1, int(float(ack_wait) * 1_000), int(max_deliver))
@@ -149,10 +147,10 @@ def replay(text: str) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_machine_says_what_the_transcript_says(path: Path) -> None:
+def test_the_machine_says_what_the_transcript_says(path: Path, rewrite: bool) -> None:
     text = path.read_text(encoding="utf-8")
     said = replay(text)
-    if os.environ.get("SIGNALBOX_REWRITE"):
+    if rewrite:
         path.write_text(said, encoding="utf-8")
     else:
         assert said == text
