@@ -105,6 +105,8 @@ class Archive:
                 f"saga_hash = $hash and {_SAGA} = $saga order by position desc limit {max(1, limit)}",
                 {"hash": name_hash(saga), "saga": saga},
             )[::-1]
+        if not rows:
+            return []
         ends = [row.time for row in rows[1:]] + [now]
         return [
             SagaStep(
