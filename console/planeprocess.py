@@ -109,7 +109,8 @@ def is_ready(status: Status) -> bool:
     """Whether every broker is up and every partition led."""
     return (
         status.controlplane.state == "running"
-        and all(broker.state == "up" for broker in status.brokers)
+        and bool(status.brokers)
+        and all(broker.state in ("up", "slow") for broker in status.brokers)
         and all(partition.leader for partition in status.partitions)
     )
 
@@ -117,7 +118,7 @@ def is_ready(status: Status) -> bool:
 def _missing(status: Status | None) -> str:
     if status is None:
         return "its control plane does not answer"
-    down = [broker.id for broker in status.brokers if broker.state != "up"]
+    down = [broker.id for broker in status.brokers if broker.state not in ("up", "slow")]
     unled = [partition.partition for partition in status.partitions if not partition.leader]
     return (
         f"brokers not up: {', '.join(down) or 'none'}; partitions without a leader: {len(unled)}; "
