@@ -25,6 +25,10 @@ imports: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench $(BENCH)
 
+# The pictures in docs/, painted anew (PNG needs rsvg-convert).
+screens: .venv/installed-dev
+	$(BIN)/python -m tests.console.screens docs
+
 install: .venv/installed
 install-dev: .venv/installed-dev
 
