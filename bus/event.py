@@ -68,8 +68,9 @@ _EXTRAS = frozenset(Extras.__struct_fields__)
 class Event:
     """One event. `payload` is the encoded data of kind `kind`; `data` decodes it; rare attributes stand in `extras`.
 
-    `data=None` means no data; bytes mean binary data; a `msgspec.Raw` is JSON text already; anything else has to be JSON,
-    and is encoded here and now (InvalidEvent when it cannot be). `id` and `source` may be left out: the client fills them in.
+    `data=None` means no data; bytes mean binary data; a `msgspec.Raw` is JSON text already; anything else has to be
+    JSON, and is encoded here and now (InvalidEvent when it cannot be). `id` and `source` may be left out: the client
+    fills them in.
     """
 
     __slots__ = (
