@@ -18,7 +18,7 @@ def main() -> int:
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug")
     parser.add_argument("-v", "--verbose", action="store_true", help="print what happens")
     options = parser.parse_args()
-    parts, plane = BUGS[options.bug] if options.bug else (Parts, Plane)
+    parts, plane = BUGS[options.bug][:2] if options.bug else (Parts, Plane)
     failed = 0
     total: Counter[str] = Counter()
     began = time.perf_counter()

@@ -4,6 +4,7 @@ A bug is a class in place of an honest one: of the replica machine, the windows,
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from bus.errors import UnknownProducer
 from bus.outputs import Append, High, Output, ShipTo
@@ -219,35 +220,43 @@ class StrangerElects(Plane):
         super()._answered(broker, votes, answered)
 
 
-def _machine(kind: type[Replica]) -> tuple[type[Parts], type[Plane]]:
-    return type(kind.__name__, (Parts,), {"machine": kind}), Plane
+class Bug(NamedTuple):
+    """Where to put it, and which plan of storms brings it out."""
+
+    parts: type[Parts]
+    plane: type[Plane]
+    plan: str
 
 
-def _windows(kind: type[Windows]) -> tuple[type[Parts], type[Plane]]:
-    return type(kind.__name__, (Parts,), {"windows": kind}), Plane
+def _machine(kind: type[Replica], plan: str = "any") -> Bug:
+    return Bug(type(kind.__name__, (Parts,), {"machine": kind}), Plane, plan)
 
 
-BUGS: dict[str, tuple[type[Parts], type[Plane]]] = {
+def _windows(kind: type[Windows]) -> Bug:
+    return Bug(type(kind.__name__, (Parts,), {"windows": kind}), Plane, "any")
+
+
+BUGS = {
     "ack-before-quorum": _machine(AckBeforeQuorum),
-    "ack-before-fsync": (AckBeforeFsync, Plane),
+    "ack-before-fsync": Bug(AckBeforeFsync, Plane, "any"),
     "no-truncation": _machine(NoTruncation),
     "truncate-to-high": _machine(TruncateToHigh),
-    "ask-once": _machine(AskOnce),
-    "stale-epoch-accepted": _machine(StaleEpochAccepted),
-    "promise-forgotten": (PromiseForgotten, Plane),
-    "answer-before-commit": (AnswerBeforeCommit, Plane),
-    "torn-transaction": (TornTransaction, Plane),
+    "ask-once": _machine(AskOnce, "usurp"),
+    "stale-epoch-accepted": _machine(StaleEpochAccepted, "tempt"),
+    "promise-forgotten": Bug(PromiseForgotten, Plane, "tempt"),
+    "answer-before-commit": Bug(AnswerBeforeCommit, Plane, "any"),
+    "torn-transaction": Bug(TornTransaction, Plane, "any"),
     "one-broker-twice": _machine(OneBrokerTwice),
     "stranger-votes": _machine(StrangerVotes),
     "watermark-ahead": _machine(WatermarkAhead),
     "no-epoch-start": _machine(NoEpochStart),
-    "old-epochs-counted": _machine(OldEpochsCounted),
+    "old-epochs-counted": _machine(OldEpochsCounted, "usurp"),
     "same-epoch-restart": _machine(SameEpochRestart),
     "dedup-forgotten": _windows(DedupForgotten),
     "dedup-lost-on-failover": _windows(DedupLostOnFailover),
-    "any-live-replica": (Parts, AnyLiveReplica),
-    "longest-log": (Parts, LongestLog),
-    "one-answer-twice": (Parts, OneAnswerTwice),
-    "stranger-elects": (Parts, StrangerElects),
+    "any-live-replica": Bug(Parts, AnyLiveReplica, "any"),
+    "longest-log": Bug(Parts, LongestLog, "usurp"),
+    "one-answer-twice": Bug(Parts, OneAnswerTwice, "tempt"),
+    "stranger-elects": Bug(Parts, StrangerElects, "any"),
 }
-"""Name of a bug -> the parts and the plane that have it."""
+"""The planted bugs by name."""

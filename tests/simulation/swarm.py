@@ -43,6 +43,7 @@ class Weather(NamedTuple):
     chaos_ms: float
     ship_records: int
     window_records: int
+    plan: str
     suspect_ms: int
     usurped: float
     tempted: float
@@ -58,10 +59,12 @@ class Verdict(NamedTuple):
 
 
 def weather(seed: int) -> Weather:
+    """Half of the seeds draw from everything; the others follow a plan that takes many faults in the right order."""
     dice = Random(f"weather {seed}")
     brokers, write_quorum = dice.choice([(3, 2)] * 12 + [(1, 1), (2, 2), (5, 3), (5, 3)])
-    faults = tuple(kind for kind in FAULTS if dice.random() < 0.5) or ("crash leader",)
-    return Weather(
+    plan = dice.choice(["any", "any", "usurp", "tempt"])
+    sky = Weather(
+        plan=plan,
         brokers=brokers,
         write_quorum=write_quorum,
         publishers=dice.choice([1, 2, 4]),
@@ -71,16 +74,24 @@ def weather(seed: int) -> Weather:
         duplicate=dice.choice([0.0, 0.05, 0.3]),
         delay_ms=dice.choice([1.0, 5.0, 50.0]),
         commit_ms=dice.choice([0.5, 4.0, 40.0]),
-        faults=faults,
+        faults=tuple(kind for kind in FAULTS if dice.random() < 0.5) or ("crash leader",),
         every_ms=dice.choice([150.0, 400.0, 1_000.0]),
         chaos_ms=8_000.0,
         ship_records=dice.choice([1, 4, 128]),
         window_records=dice.choice([1, 4, 16, 1024]),
         suspect_ms=dice.choice([300, 600, 1_200]),
-        usurped=dice.choice([0.0, 0.0, 0.5, 0.9]),
-        tempted=dice.choice([0.0, 0.0, 0.3, 0.6]),
+        usurped=dice.choice([0.0, 0.0, 0.5]),
+        tempted=dice.choice([0.0, 0.0, 0.5]),
         grouping=dice.choice([0.0, 0.2, 1.0]),
     )
+    if plan == "usurp":  # short reigns, each leaving records on one disk only
+        faults = ("crash leader", "isolate leader")
+        sky = sky._replace(faults=faults, usurped=0.9, tempted=0.0, drop=0.0, suspect_ms=300, ship_records=1)
+    elif plan == "tempt":  # elections behind a leader's back
+        faults = ("hide leader",)
+        sky = sky._replace(faults=faults, usurped=0.0, tempted=0.9, drop=0.0, suspect_ms=300, every_ms=1_000.0)
+        sky = sky._replace(commit_ms=max(4.0, sky.commit_ms), delay_ms=min(5.0, sky.delay_ms))
+    return sky
 
 
 @contextmanager
@@ -159,7 +170,7 @@ class Run:
             case "isolate leader":  # from the other brokers only: it still hears publishers, and perhaps the plane
                 self._cut(victim, [*self.brokers, *(["plane"] if dice.random() < 0.5 else [])], lasts)
             case "hide leader":  # from the plane only: it leads on while another is elected
-                self._cut(victim, ["plane"], lasts)
+                self._cut(victim, ["plane"], lasts + 1_000 * MS)
             case "one way":
                 inbound = dice.random() < 0.5
                 self._cut(victim, list(self.brokers), lasts, inbound, not inbound)
@@ -196,7 +207,8 @@ class Run:
             return
         self.figures["tempted"] += 1
         if dice.random() < 0.5:
-            self._later(2 * self.sky.commit_ms * dice.random(), self._crash, name, int(20 * MS * dice.random()))
+            dies = self.sky.commit_ms * 2 * dice.random() ** 3  # often before its promise is durable
+            self._later(dies, self._crash, name, int(20 * MS * dice.random()))
         others = [broker for broker in self.brokers if broker not in (seat.leader, name)] + ["plane"]
         lasts = int((1_000 + 2_000 * dice.random()) * MS)
         self._cut(seat.leader, others, lasts)
