@@ -18,6 +18,7 @@ from typing import Any
 
 from console.failures import Failure, Unreachable, Usage
 
+FIND_S = 5.0
 KNOCK_S = 1.0
 START_SLACK_S = 1.0
 """Two start times of one process, read by different clocks, differ by less."""
@@ -166,11 +167,10 @@ def _from_addresses(urls: str) -> str:
             return str(fleet.topology.plane_url)
 
     try:
-        url = asyncio.run(asyncio.wait_for(look(), 5.0))
+        url = asyncio.run(asyncio.wait_for(look(), FIND_S))
     except (bus.BusError, TimeoutError) as error:
-        raise Unreachable(
-            f"nothing answers at {urls}: {error or 'no answer within 5 s'}", "See SIGNALBOX_URL."
-        ) from error
+        why = str(error) or f"no answer within {FIND_S:g} s"
+        raise Unreachable(f"nothing answers at {urls}: {why}", "See SIGNALBOX_URL.") from error
     if not url:
         raise Unreachable(f"{urls} answers, but its control plane is away", "Start it with `signalbox up`.")
     return url

@@ -80,6 +80,9 @@ async def _import(client: "bus.Fleet", log: str, name: str, bad: Rejects, acks: 
         return len(
             await client.publish_many(source(), acks=acks, on_progress=lambda done, _taken: progress.advance(done))
         )
+    except asyncio.CancelledError:
+        say(f"stopped: {progress.done:,} events of {log} are acked, the rest may or may not be")
+        raise
     except bus.PublishError as error:
         refused = {
             numbers[place]: result for place, result in enumerate(error.results) if isinstance(result, bus.BusError)

@@ -36,6 +36,9 @@ def up(
     if detach:
         _detach(folder, command(folder, brokers, take_over=take_over, reason=reason), output)
     elif headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        from console.output import say
+
+        say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status`")
         line = command(folder, brokers, take_over=take_over, reason=reason)
         os.execv(line[0], line)  # noqa: S606 - this very process becomes the control plane
     else:
