@@ -14,6 +14,13 @@ app = typer.Typer(
 Acks = Annotated[str, typer.Option("--acks", metavar="ACKS", help="quorum, leader or none.")]
 
 
+def _check_pattern(pattern: str) -> None:
+    import bus
+
+    if not bus.is_pattern(pattern):
+        raise Usage(f"--type {pattern!r} is not a pattern", "Tokens between dots, `*` for one, `>` last for the rest.")
+
+
 @app.command("publish")
 def publish(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="What happened: order.created")] = "",
@@ -30,6 +37,8 @@ def publish(
     output: Output = "table",
 ) -> None:
     """Publish one event and wait for its ack."""
+    import time
+
     import bus
     from console.commands.publishing import json_value, publish_one, read_text
     from console.fleetdir import resolve
@@ -51,6 +60,7 @@ def publish(
                 source=source,
                 id=id_,
                 subject=subject,
+                time=time.time_ns() // 1_000_000 * 1_000_000,
                 correlationid=correlationid,
                 partitionkey=partitionkey,
                 data=None if data is None else json_value(read_text(data.removeprefix("@"), data[:1] != "@")),
@@ -108,6 +118,7 @@ def export(
     from console.commands.publishing import export_to
     from console.fleetdir import resolve
 
+    _check_pattern(pattern)
     export_to(resolve(data_dir), out, internal, pattern, output)
 
 
@@ -142,13 +153,11 @@ def search(
     """Archived events, newest first."""
     import time
 
-    import bus
     from console.commands.asking import show
     from console.commands.pages import events_page
     from controlplane.questions import AskEvents, Events
 
-    if not bus.is_pattern(type_):
-        raise Usage(f"--type {type_!r} is not a pattern", "Tokens between dots, `*` for one, `>` last for the rest.")
+    _check_pattern(type_)
     now = time.time_ns()
     question = AskEvents(
         pattern=type_,

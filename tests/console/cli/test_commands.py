@@ -107,6 +107,7 @@ def test_the_data_directory_may_be_named_anywhere(cli, trouble: Path, monkeypatc
         (["event", "publish", "a.b", "--data", "{"], 2, "--data is not JSON"),
         (["event", "publish", "a.b", "--ext", "x"], 2, "NAME=VALUE"),
         (["event", "search", "--type", "a..b"], 2, "not a pattern"),
+        (["event", "export", "--type", "a..b"], 2, "not a pattern"),
         (["event", "search", "--since", "yesterday"], 2, "no instant"),
         (["event", "import", "nowhere.jsonl"], 3, "no fleet here"),
         (["dlq", "redrive", "g-01"], 2, "needs --yes"),
