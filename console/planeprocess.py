@@ -1,7 +1,6 @@
 """Starting a control plane as a process of its own, and waiting until its fleet is ready."""
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -10,6 +9,7 @@ from pathlib import Path
 from console.failures import Failure
 from console.fleetdir import Fleet, plane_of
 from console.link import Link, NoAnswer
+from console.terminal import PYTHON
 from controlplane.questions import AskStatus, Status
 
 READY_S = 60.0
@@ -21,7 +21,7 @@ def command(
     data_dir: Path, brokers: int | None = None, while_stdin: bool = False, take_over: bool = False, reason: str = ""
 ) -> list[str]:
     """The command line of a control plane."""
-    line = [sys.executable, "-m", "controlplane", "--data-dir", str(data_dir)]
+    line = [*PYTHON, "controlplane", "--data-dir", str(data_dir)]
     if brokers is not None:
         line += ["--brokers", str(brokers)]
     if while_stdin:

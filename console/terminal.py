@@ -6,10 +6,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+PYTHON = [sys.executable, "-P", "-m"]
+"""Runs a module of ours, and never one of the same name from the folder that the command was given in (`-P`)."""
+
 
 def console_command(url: str, context: str) -> list[str]:
     """The command line of a console on the control plane at `url`."""
-    line = [sys.executable, "-m", "console", "--url", url]
+    line = [*PYTHON, "console", "--url", url]
     return [*line, "--context", context] if context else line
 
 

@@ -1,13 +1,18 @@
 """Which fleet is meant, and what is said when it is not there."""
 
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from console.failures import Failure, Unreachable, Usage
 from console.fleetdir import alive, question_url, resolve
+from console.planeprocess import command
 from tests.console.cli.responder import plane_file
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_flag_beats_the_environment_beats_settings_beats_the_default(monkeypatch, tmp_path: Path) -> None:
@@ -66,3 +71,15 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "plane.json").write_text("{")
     with pytest.raises(Failure, match=r"plane\.json is damaged"):
         question_url(resolve(tmp_path))
+
+
+def test_no_module_of_the_folder_one_stands_in_is_run_instead(tmp_path: Path) -> None:
+    for name in ("bus", "controlplane", "console"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    line = [*command(tmp_path)[:4], "--help"]
+    assert line[3] == "controlplane"
+    ended = subprocess.run(
+        line, cwd=tmp_path, capture_output=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert ended.returncode == 0, ended.stderr
