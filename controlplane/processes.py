@@ -75,7 +75,7 @@ async def _exit_of(pid: int) -> None:
 def start(broker: str, folder: Path, fleet: str, partitions: int) -> BrokerProcess:
     """Start a broker. Raises OSError when the machine refuses."""
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "bus", "--dir", str(folder), "--id", broker]
+    command = [sys.executable, "-P", "-m", "bus", "--dir", str(folder), "--id", broker]
     command += ["--fleet", fleet, "--partitions", str(partitions)]
     with (folder / "broker.log").open("ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
