@@ -163,7 +163,10 @@ def _partitions(state: KeyedState, now: int) -> Iterator[Need]:
     p, count = refusing[0]
     since = min(p.since for p, _ in refusing if p.phase != LED) if any(p.phase != LED for p, _ in refusing) else 0
     what = f"p{p.partition:02d} refuses publishes" if len(refusing) == 1 else f"{len(refusing)} partitions refuse"
+    led = replica_of(state, p.partition, p.leader)
     led_why = f"{count} of {len(p.replicas)} in sync, needs {p.write_quorum}"
+    if led is not None and led.sample.refused:
+        led_why += f"; {led.sample.refused:,} refused in its last sample"
     why = led_why if p.phase == LED else f"no leader: {p.why or 'the election is under way'}"
     yield Need("bad", what, why, since, "doctor", 18 + 4 * (len(refusing) - 1), "partitions")
 
