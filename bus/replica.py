@@ -171,7 +171,8 @@ class Replica:
         """
         if self.seat is None or not self.leads:
             raise NotLeader(f"{self.broker} does not lead partition {self.partition}; {self.leader or 'nobody'} may")
-        live = 1 + sum(self._is_voter(follower) and follower.live(now) for follower in self._followers.values())
+        near = [follower for follower in self._followers.values() if follower.live(now)]
+        live = 1 + sum(not follower.store or self._is_voter(follower) for follower in near)
         if live < self.seat.write_quorum:
             self.refused += 1
             raise InsufficientReplicas(
