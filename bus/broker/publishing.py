@@ -7,8 +7,9 @@
 | none | it was accepted; nothing is promised |
 
 One request may name many partitions; each section has its own outcome, and the outcomes of one turn leave together.
-When leadership ends with sections unanswered, they are answered `NotLeader`: sending them again with the same producer
-and sequence to the next leader is right whether or not they survived, as the windows of producers know.
+`NotLeader` is a sure refusal: nothing was appended. When leadership ends with appended sections unanswered, they are
+answered `OutcomeUnknown`: sending them again with the same producer and sequence to the next leader is right whether or
+not they survived, as the windows of producers know.
 """
 
 from collections import deque
@@ -94,12 +95,12 @@ class Publishing:
 
     def on_lost(self, partition: int, why: str) -> None:
         """Leadership ended: nobody here can say what becomes of what waits."""
-        reason = f"the leadership moved while this was on its way ({why}); send it again with the same sequence"
+        reason = f"appended here and not committed when the leadership ended ({why}); repeat it with the same sequence"
         lost = [*self._quorum[partition], *(awaited for owner, awaited in self._own if owner == partition)]
         self._quorum[partition].clear()
         self._own = [(owner, awaited) for owner, awaited in self._own if owner != partition]
         for awaited in lost:
-            outcome = wire.Outcome(partition, -1, 0, 0, "NotLeader", reason)
+            outcome = wire.Outcome(partition, -1, 0, 0, "OutcomeUnknown", reason)
             self._answer(awaited.session, awaited.request, awaited.section, outcome)
 
     def flush(self) -> None:

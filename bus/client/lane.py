@@ -6,8 +6,8 @@ so it is appended once. What an answer means:
 | answer | the batch |
 |---|---|
 | appended | is settled with its place |
-| InsufficientReplicas and others in `REFUSED` | was not appended; sent again, until its deadline |
-| OutcomeUnknown, NotLeader, or the session ended | may have been appended; the same sequence is sent to the leader |
+| NotLeader, InsufficientReplicas and others in `REFUSED` | was not appended then; sent again, until its deadline |
+| OutcomeUnknown, or the session ended | may have been appended; the same sequence is sent to the leader |
 | OutOfSequence, UnknownProducer behind an unsettled batch | waits for that one and is sent again |
 | the same for the oldest batch | if it cannot have been appended: sent under a fresh producer; else OutcomeUnknown |
 | anything else | is settled with that error: sending it again would not help |
@@ -24,9 +24,9 @@ from typing import Any
 from bus import limits, wire
 from bus.errors import BrokerUnavailable, BusError, OutcomeUnknown, from_code
 
-REFUSED = frozenset({"InsufficientReplicas", "BrokerUnavailable", "StaleEpoch"})
-UNSURE = frozenset({"OutcomeUnknown", "NotLeader"})
-"""A leader that is deposed answers NotLeader for what it had appended and not committed."""
+REFUSED = frozenset({"NotLeader", "InsufficientReplicas", "BrokerUnavailable", "StaleEpoch"})
+UNSURE = frozenset({"OutcomeUnknown"})
+"""A leader that is deposed says so of what it had appended and not committed."""
 SKIPPED = frozenset({"OutOfSequence", "UnknownProducer"})
 RENEWALS_MAX = 3
 _MS = 1_000_000

@@ -207,7 +207,7 @@ def test_a_disk_that_fails_while_it_writes_costs_the_leadership_and_nothing_that
     whole = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (size, whole[1]))
     codes = [publish(peer, 0, body("unacked", size=200_000), 1, producer=PRODUCER).code for _ in range(2)]
-    assert codes == ["NotLeader", "StorageFull"]
+    assert codes == ["OutcomeUnknown", "StorageFull"]
     assert fleet.planes[leader].hear(wire.Bye)[0].code == "closing", "the plane learns that it needs another leader"
     assert process.log.read_text().count("stepping down from every partition") == 1
     fleet.planes.pop(leader).close()

@@ -271,6 +271,21 @@ def test_a_promise_binds_and_an_older_offer_is_refused(stage: Stage) -> None:
     assert stage.publish(stage.peer(), section(), BODY).code == "NotLeader", "a promise ends the leadership before it"
 
 
+def test_a_deposed_leader_doubts_what_it_appended_and_a_repetition_appends_once(stage: Stage) -> None:
+    stage.ask(stage.plane, wire.Offer(4, *CLAIM, 1, 2), wire.Answered)
+    stage.ask(stage.plane, wire.Place(5, *CLAIM, wire.Seat(1, 2, "b1", ["b1", "b2"], 2)), wire.Placed)
+    peer = stage.peer()
+    sent = section(partition=1, producer=b"p" * 16)
+    peer.say(wire.Publish(7, "quorum", [sent]), [BODY])
+    assert stage.ask(stage.plane, wire.Offer(8, *CLAIM, 1, 3), wire.Answered).end_offset == 3
+    outcome = stage.hear(peer, wire.Published)[0].outcomes[0]
+    assert outcome.code == "OutcomeUnknown", "appended, and not on enough disks"
+    assert stage.publish(peer, sent, BODY).code == "NotLeader", "a sure refusal"
+    stage.ask(stage.plane, wire.Place(9, *CLAIM, wire.Seat(1, 3, "b1", ["b1"], 1)), wire.Placed)
+    assert stage.publish(peer, sent, BODY).base_offset == 0
+    assert stage.store.mark(1).end_offset == 3
+
+
 def test_a_newer_topology_reaches_every_session_and_an_older_one_nobody(stage: Stage) -> None:
     peer = stage.peer()
     nodes = [wire.Node("b1", stage.url, "store")]

@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from bus import limits, wire
 from bus.client.lane import REFUSED, UNSURE, Batch, Lane
-from bus.errors import BusError, InsufficientReplicas, OutcomeUnknown, OutOfSequence, StorageFull, UnknownProducer
+from bus.errors import (
+    BusError,
+    InsufficientReplicas,
+    NotLeader,
+    OutcomeUnknown,
+    OutOfSequence,
+    StorageFull,
+    UnknownProducer,
+)
 from bus.producer import Original, Windows
 
 MS = 1_000_000
@@ -44,7 +52,9 @@ def batch(number: int, deadline_ms: int = 10_000) -> Batch:
     return Batch(0, b"%d" % number, 1, "quorum", deadline_ms * MS, number)
 
 
-answers = st.sampled_from(["ok", "ok", "ok", "lost", "swallowed", "unheard", "refused", "full", "unsure", "hang"])
+answers = st.sampled_from(
+    ["ok", "ok", "ok", "lost", "swallowed", "deposed", "elsewhere", "refused", "full", "unsure", "hang"]
+)
 
 
 @settings(max_examples=300)
@@ -75,11 +85,13 @@ def test_acked_is_appended_once_and_in_order(script: list[str], batches: int, da
             elif what == "swallowed":
                 leader.append(each)
                 one.lost(each, link)
-            elif what == "unheard":
+            elif what == "elsewhere":
+                settle(one.answered(each, wire.Outcome(0, -1, 0, 0, "NotLeader", ""), link, now))
+            elif what == "deposed":
                 leader.append(each)
                 old, link = link, object()
                 one.due(link, now)
-                settle(one.answered(each, wire.Outcome(0, -1, 0, 0, "NotLeader", ""), old, now))
+                settle(one.answered(each, wire.Outcome(0, -1, 0, 0, "OutcomeUnknown", ""), old, now))
                 for other in [*one.out]:
                     one.lost(other, link)
             elif what == "refused":
@@ -178,6 +190,28 @@ def test_the_deadline_tells_what_is_known() -> None:
     results = {each.owner: type(result) for each, result in one.expire(100 * MS)}
     assert results == {0: InsufficientReplicas, 1: OutcomeUnknown, 2: OutcomeUnknown}
     assert one.idle
+
+
+def test_a_batch_that_found_no_leader_was_surely_not_appended() -> None:
+    one, link = lane(), object()
+    one.offer(batch(0, 100))
+    one.offer(batch(1, 100))
+    refused, doubted = one.due(link, 0)
+    refuse(one, refused, "NotLeader", link)
+    refuse(one, doubted, "OutcomeUnknown", link)
+    assert {each.owner: type(result) for each, result in one.expire(100 * MS)} == {0: NotLeader, 1: OutcomeUnknown}
+
+
+def test_a_refusal_does_not_lift_an_earlier_doubt() -> None:
+    one, old, new = lane(), object(), object()
+    one.offer(batch(0, 100))
+    (sent,) = one.due(old, 0)
+    one.lost(sent, old)
+    (again,) = one.due(new, 0)
+    assert (again.producer, again.sequence) == (b"p0", 0)
+    refuse(one, again, "NotLeader", new)
+    ((_, result),) = one.expire(100 * MS)
+    assert isinstance(result, OutcomeUnknown)
 
 
 def test_the_codes_of_each_row_are_apart() -> None:
