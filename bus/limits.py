@@ -195,3 +195,5 @@ STORAGE_PROBE_BYTES = 256 * 1024
 """What a store that was full must take before its broker works again."""
 COMPLAINT_MS = 1_000
 """A broker logs malformed frames at most so often; all of them are counted."""
+READ_STALL_MS_MAX = 30_000
+"""A read with an end to it fails when none of its partitions brings anything for so long."""

@@ -176,7 +176,8 @@ class Fleet:
 
         `start`: earliest, now, a duration back (`-5m`), RFC 3339, or a cursor {partition: next offset}. Without
         `follow` it ends at what is committed when it begins. `internal`: reserved types too. `positions`: gives
-        (event, partition, offset, appended) instead. Raises InvalidPattern, ClientError, BrokerUnavailable.
+        (event, partition, offset, appended) instead. Raises InvalidPattern, ClientError; BrokerUnavailable when a
+        partition has no leader for too long (with `follow` only at the start: later it waits for the next leader).
         """
         _check_pattern(pattern)
         origin = parse_start(start, time.time_ns())

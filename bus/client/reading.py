@@ -58,12 +58,16 @@ async def taps(cluster: Cluster, origin: From, follow: bool, within: float) -> l
 async def read(
     cluster: Cluster, pattern: str, origin: From, follow: bool, internal: bool, within: float, positions: bool
 ) -> AsyncIterator[Any]:
-    """The matching events, as `Positioned` if `positions`. `within`: how long to wait for leaders at the start, s."""
+    """The matching events, as `Positioned` if `positions`. `within`: how long to wait for leaders at the start, s.
+
+    Raises BrokerUnavailable when they do not answer then, or when without `follow` nothing comes for READ_STALL_MS_MAX.
+    """
     start = await taps(cluster, origin, follow, within)
+    stall = None if follow else limits.READ_STALL_MS_MAX / 1000
     watches = Watches(cluster, start, pattern, internal, limits.WATCH_CREDIT_BYTES)
     try:
         while True:
-            chunk = await watches.next()
+            chunk = await watches.next(stall)
             if chunk is None:
                 return
             until = chunk.tap.until

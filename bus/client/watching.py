@@ -15,7 +15,7 @@ from bus import limits, wire
 from bus.batch import EVENTS, Header, unseal
 from bus.client.cluster import Cluster, fault_error
 from bus.client.connection import Connection, Lost
-from bus.errors import BusError, ClientError, CorruptRecord, ProtocolError
+from bus.errors import BrokerUnavailable, BusError, ClientError, CorruptRecord, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
 """Timers may fire a little before the moment they were set for."""
@@ -100,8 +100,11 @@ class Watches:
         cluster.observers.add(self._attend)
         self._attend()
 
-    async def next(self) -> Chunk | None:
-        """The next chunk, or None when every tap stands at its `until`. Raises what the fleet refused."""
+    async def next(self, within: float | None = None) -> Chunk | None:
+        """The next chunk, or None when every tap stands at its `until`. Raises what the fleet refused.
+
+        BrokerUnavailable when no partition brought anything for `within` seconds; None waits without end.
+        """
         while not self.chunks:
             if self._error is not None:
                 raise self._error
@@ -110,8 +113,22 @@ class Watches:
             if all(tap.finished for tap in self.taps.values()):
                 return None
             self._arrived.clear()
-            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(within):
+                    await self._arrived.wait()
+            except TimeoutError:
+                raise self._stalled(within or 0.0) from None
         return self.chunks.popleft()
+
+    def _stalled(self, seconds: float) -> BrokerUnavailable:
+        """Names the partition that holds up the end, one without a session first."""
+        unfinished = [tap for tap in self.taps.values() if not tap.finished]
+        tap = min(unfinished, key=lambda tap: (tap.link is not None, tap.partition))
+        why = self._cluster.unavailable(tap.partition) if tap.link is None else f"{tap.link.url} sends no records"
+        return BrokerUnavailable(
+            f"partition {tap.partition} stands at offset {max(tap.offset, 0)} of {tap.until}, and nothing came for "
+            f"{seconds:g} s ({why}); when `signalbox status` shows a leader, read again from a cursor to go on"
+        )
 
     def done(self, chunk: Chunk) -> None:
         """The chunk was taken: its bytes may come again."""

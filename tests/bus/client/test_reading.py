@@ -105,6 +105,38 @@ async def test_a_broken_stream_is_taken_up_where_it_stood(fake: FakeFleet, fault
         assert not fake.faults
 
 
+async def test_a_read_that_loses_a_leader_for_good_names_the_partition(
+    fake: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WATCH_CREDIT_BYTES", 4_000)
+    monkeypatch.setattr(limits, "READ_STALL_MS_MAX", 300)
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many([event(number) for number in range(2_000)])
+        reading = fleet.read()
+        await anext(reading)
+        fake.move([fake.leaders[0], fake.leaders[1], "", fake.leaders[3]])
+        with pytest.raises(
+            bus.BrokerUnavailable, match=r"partition 2 stands at offset \d+ of \d+.*no leader.*read again"
+        ):
+            async with asyncio.timeout(10):
+                async for _ in reading:
+                    pass
+
+
+async def test_a_read_whose_leader_comes_back_in_time_goes_on(fake: FakeFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_CREDIT_BYTES", 4_000)
+    monkeypatch.setattr(limits, "READ_STALL_MS_MAX", 5_000)
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many([event(number) for number in range(1_000)])
+        reading = fleet.read()
+        found = {(await anext(reading)).id}
+        leaders = list(fake.leaders)
+        fake.move(["", *leaders[1:]])
+        fake.move(["b3", *leaders[1:]])
+        found |= {one.id async for one in reading}
+        assert len(found) == 1_000
+
+
 async def test_a_record_that_stays_corrupt_is_told(fake: FakeFleet) -> None:
     async with bus.connect(fake.urls) as fleet:
         await fleet.publish(event(1))
