@@ -11,13 +11,13 @@ from .plane import Plane
 from .swarm import run, weather
 
 
-def main() -> int:
+def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="the (first) seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds from there")
     parser.add_argument("--bug", choices=sorted(BUGS), help="plant this bug")
     parser.add_argument("-v", "--verbose", action="store_true", help="print what happens")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     parts, plane = BUGS[options.bug][:2] if options.bug else (Parts, Plane)
     failed = 0
     total: Counter[str] = Counter()

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from .__main__ import main
 from .swarm import run
 
 SEEDS = 300
@@ -63,3 +64,11 @@ def test_the_same_over_many_more_seeds(first: int) -> None:
 @pytest.mark.parametrize("seed", [0, 17])
 def test_a_seed_is_a_run(seed: int) -> None:
     assert run(seed) == run(seed)
+
+
+def test_a_failing_seed_is_one_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3"]) == 0
+    assert "1 seeds, 0 failed" in capsys.readouterr().out
+    assert main(["--seed", "0", "--bug", "ack-before-quorum", "-v"]) == 1
+    told = capsys.readouterr().out
+    assert "seed 0: quorum:" in told and "leads" in told
