@@ -26,7 +26,7 @@ SECOND = 1_000_000_000
 OTHERS = "others"
 
 
-class Flow(msgspec.Struct, frozen=True, array_like=True):
+class Flow(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """`number` is its name in the samples; `last` is the second in which its newest event was appended."""
 
     number: int

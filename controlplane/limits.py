@@ -162,3 +162,5 @@ LAG_EVENTS_MIN = 1_000
 """A lag below this many events is not journaled: it is gone with the next turn."""
 INPUT_EVENTS_MAX = 2_000
 """Events of consecutive records that become one input: as many as the loop can take in without a noticeable pause."""
+ORDERS_KEPT_MAX = 8
+"""Orders of the saga inbox kept between two questions."""

@@ -50,7 +50,7 @@ _MS = 1_000_000
 _NO_STEP, _STEP, _END, _FAILURE = range(4)
 
 
-class Saga(msgspec.Struct, frozen=True, array_like=True):
+class Saga(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One saga as of its last event. `started`, `last`: its own log's time; `due`: when it is judged next, 0 never.
 
     `importof` is "" as soon as one event was live. `partition`, `offset`, `position` are those of its last event.

@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from controlplane.answers.words import age
 from controlplane.fold import Heart, KeyedState
-from controlplane.limits import PAGE_ROWS_MAX
+from controlplane.limits import ORDERS_KEPT_MAX, PAGE_ROWS_MAX
 from controlplane.questions import AskSagas, Counts, SagaRow, Sagas, Severity
 from controlplane.sagas import FAILED, FINISHED, OPEN, STUCK_AFTER, Saga, judge, thresholds, usual
 
 _RANK = {"bad": 0, "warn": 1, "ok": 2, "unknown": 3}
-_SCRATCH = "stuck imported"
+_SCRATCH, _ORDERED = "stuck imported", "ordered sagas"
 
 
 class Stuck(NamedTuple):
@@ -107,29 +107,44 @@ def sagas(heart: Heart, question: AskSagas, now: int, header: Counts) -> Sagas:
 def rows(heart: Heart, question: AskSagas, now: int) -> tuple[int, list[SagaRow]]:
     """How many match, and the rows asked for: stuck first, who waits longest first; then who moved last."""
     state = heart.states["sagas"]
-    wanted = _wanted(heart, question.state, now)
-    match = question.match.casefold()
-    matched = [
-        (str(key), saga)
-        for key, saga in state.items("saga")
-        if wanted(str(key), saga) and (not match or match in f"{key} {saga.step}".casefold())
-    ]
+    keys = _ordered(heart, question.state, question.match.casefold(), now)
+    stop = question.offset + min(question.limit, PAGE_ROWS_MAX)
+    page = [(key, state.get("saga", key)) for key in keys[question.offset : stop]]
+    return len(keys), [row_of(state, key, saga, now) for key, saga in page]
+
+
+def _ordered(heart: Heart, chosen: str, match: str, now: int) -> list[str]:
+    """Keys in order; kept until sagas have moved, for consoles ask again and again while nothing does."""
+    state = heart.states["sagas"]
+    kept: dict[tuple[str, str], tuple[int, list[str]]] = heart.scratch.setdefault(_ORDERED, {})
+    known = kept.get((chosen, match))
+    if known is not None and known[0] == state.digest:
+        return known[1]
+    if len(kept) >= ORDERS_KEPT_MAX:
+        kept.clear()
+    keys = _sorted(heart, chosen, match, now)
+    kept[chosen, match] = (state.digest, keys)
+    return keys
+
+
+def _sorted(heart: Heart, chosen: str, match: str, now: int) -> list[str]:
+    state = heart.states["sagas"]
+    wanted = _wanted(heart, chosen)
     severity = {one.saga: one.severity for one in stuck_imported(heart)}
     ends = {str(log): int(at) for log, at in state.items("log")}
-
-    def worst_first(item: tuple[str, Saga]) -> tuple[int, int, str]:
-        key, saga = item
+    ranked: list[tuple[int, int, str]] = []
+    for name, saga in state.items("saga"):
+        key = str(name)
+        if not wanted(key, saga) or (match and match not in f"{key} {saga.step}".casefold()):
+            continue
         rank = _RANK[severity.get(key, _known(saga.severity))] if saga.state == OPEN else 4
         end = ends[saga.importof] if saga.importof else now
-        return rank, saga.last - end if rank < 2 else -saga.last, key
-
-    matched.sort(key=worst_first)
-    stop = question.offset + min(question.limit, PAGE_ROWS_MAX)
-    page = matched[question.offset : stop]
-    return len(matched), [row_of(state, key, saga, now) for key, saga in page]
+        ranked.append((rank, saga.last - end if rank < 2 else -saga.last, key))
+    ranked.sort()
+    return [key for _, _, key in ranked]
 
 
-def _wanted(heart: Heart, chosen: str, now: int) -> Callable[[str, Saga], bool]:
+def _wanted(heart: Heart, chosen: str) -> Callable[[str, Saga], bool]:
     if chosen == "all":
         return lambda key, saga: True
     if chosen == "stuck":
