@@ -6,8 +6,8 @@ work in threads, on connections and hearts of their own, so that neither a long 
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
@@ -16,6 +16,7 @@ from controlplane.answers import Extras, answer, past, plan_redrive
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
+from controlplane.fold import Step
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
@@ -43,6 +44,8 @@ from controlplane.questions import (
 from controlplane.roster import partitions_of
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
+
+Value = TypeVar("Value")
 
 
 class Interrupted(Exception):
@@ -89,7 +92,7 @@ class Answering:
             if isinstance(question, AskVerify):
                 return self.present(await self._verify(tell))
             if isinstance(question, AskAt):
-                return self.present(await self._at(question))
+                return self.present(await self._at(question, tell))
             if isinstance(question, Redrive) and not question.dry_run:
                 return self.present(await self._redrive(question))
             if isinstance(question, Down):
@@ -156,37 +159,33 @@ class Answering:
                 "unavailable", "the fleet is still starting", "Ask again in a moment; see `signalbox status`."
             )
         try:
-            extents = await self._fleet.describe()
+            asked = self._fleet.describe()
+            extents = await self._telling(asked, tell, lambda: Progress(0, 0, "asking the brokers how much there is"))
         except BusError as error:
             return Refusal("unavailable", f"not all partitions can be asked: {error}", "See `signalbox status`.")
         highs = {partition: extent.high for partition, extent in extents.items()}
-        reached = asyncio.create_task(self._turns.reached(highs))
-        try:
-            while not reached.done():
-                await asyncio.wait((reached,), timeout=limits.PROGRESS_MS / 1000)
-                if not reached.done():
-                    archived = sum(min(high, self._turns.journal.offsets.get(p, 0)) for p, high in highs.items())
-                    tell(Progress(archived, sum(highs.values()), "waiting for the archive"))
-                if self.stopping:
-                    raise Interrupted
-        finally:
-            reached.cancel()
+        total = sum(highs.values())
+
+        def told() -> Progress:
+            archived = self._turns.journal.offsets
+            done = sum(min(high, archived.get(partition, 0)) for partition, high in highs.items())
+            return Progress(done, total, "waiting for the archive")
+
+        await self._telling(self._turns.reached(highs), tell, told)
         return None
 
     async def _verify(self, tell: Tell) -> Body:
         loop = asyncio.get_running_loop()
-        begun = told_at = loop.time()
-        total = self._turns.journal.position
+        begun = loop.time()
+        total, done = self._turns.journal.position, 0
 
-        def told(done: int) -> None:
-            nonlocal told_at
-            if self.stopping:
-                raise Interrupted
-            if loop.time() - told_at >= limits.PROGRESS_MS / 1000:
-                told_at = loop.time()
-                loop.call_soon_threadsafe(tell, Progress(done, total, "running the journal again"))
+        def count(entries: int) -> None:
+            nonlocal done
+            done = entries
+            self._go_on()
 
-        verdict = await asyncio.to_thread(timeline.verify, self._turns.journal.replay(total), folds(), told)
+        work = asyncio.to_thread(timeline.verify, self._turns.journal.replay(total), folds(), count)
+        verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
         return Verified(
             same=verdict.same,
             entries=verdict.entries,
@@ -197,18 +196,38 @@ class Answering:
             older=verdict.older,
         )
 
-    async def _at(self, ask: AskAt) -> Body:
+    async def _at(self, ask: AskAt, tell: Tell) -> Body:
         if (ask.position is None) == (ask.instant is None):
             return Refusal("usage", "either a position or an instant", "signalbox replay at POSITION, or a time.")
+        total, done = self._turns.journal.position, 0
 
-        def steps() -> Any:
-            for step in self._turns.journal.replay():
-                if self.stopping:
-                    raise Interrupted
+        def steps() -> Iterator[Step]:
+            nonlocal done
+            for step in self._turns.journal.replay(total):
+                self._go_on()
+                done = step.last
                 yield step
 
-        heart = await asyncio.to_thread(timeline.as_of, steps(), folds(), ask.position, ask.instant)
+        work = asyncio.to_thread(timeline.as_of, steps(), folds(), ask.position, ask.instant)
+        heart = await self._telling(work, tell, lambda: Progress(done, ask.position or total, "going back"))
         return past(heart)
+
+    def _go_on(self) -> None:
+        if self.stopping:
+            raise Interrupted
+
+    async def _telling(self, work: Coroutine[Any, Any, Value], tell: Tell, told: Callable[[], Progress]) -> Value:
+        """Wait for long work, saying how far it is, until it is done or the plane ends."""
+        task = asyncio.ensure_future(work)
+        try:
+            while True:
+                await asyncio.wait((task,), timeout=limits.PROGRESS_MS / 1000)
+                if task.done():
+                    return task.result()
+                self._go_on()
+                tell(told())
+        finally:
+            task.cancel()
 
     # --------------------------------------------------------------------------------------------- levers
 

@@ -241,10 +241,6 @@ class Journal:
         """The type or source behind a small id."""
         return self._names[number]
 
-    def number(self, name: str) -> int | None:
-        """The small id of a type or source, or None if the journal has never seen it."""
-        return self._ids.get(name)
-
     @property
     def names(self) -> Sequence[str]:
         return self._names

@@ -1,6 +1,8 @@
 """Each process of a fleet is killed in turn during an import; the archive then holds the input, event by event."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +12,13 @@ import pytest
 import bus
 from tests.chaos.live import LiveFleet, live_fleet, numbered, until
 
-pytestmark = [pytest.mark.fleet, pytest.mark.timeout(300)]
-BATCH = 500
+pytestmark = [pytest.mark.fleet, pytest.mark.timeout(900)]
+BATCH = 200
+PAUSE_S = 0.01
+"""Between batches, so that a round of kills does not grow the journal without end."""
 PROGRESS_S = 60.0
+BACK_S = 90.0
+"""A broker that was killed again and again is restarted after half a minute."""
 
 
 class Import:
@@ -30,6 +36,7 @@ class Import:
             self.acked += events
             async with self._more:
                 self._more.notify_all()
+            await asyncio.sleep(PAUSE_S)
 
     async def more(self, count: int) -> None:
         """Wait until so many more were acked."""
@@ -52,7 +59,7 @@ async def importing(live: LiveFleet) -> AsyncIterator[Import]:
 
 async def kill_broker_and_wait(live: LiveFleet, broker: str) -> None:
     old = live.kill_broker(broker)
-    await until(f"{broker} is back", lambda: live.broker(broker).pid != old)
+    await until(f"{broker} is back", lambda: live.broker(broker).pid != old, within=BACK_S)
 
 
 def check(live: LiveFleet, acked: list[bus.Event]) -> None:
@@ -70,7 +77,7 @@ def check(live: LiveFleet, acked: list[bus.Event]) -> None:
 
 
 async def test_each_process_is_killed_and_nothing_is_lost_or_doubled(tmp_path: Path, long: bool) -> None:
-    rounds, between = (8, 8_000) if long else (1, 1_500)
+    rounds, between = (6, 8_000) if long else (1, 1_500)
     with live_fleet(tmp_path) as live:
         await live.ready()
         async with importing(live) as load:
@@ -101,4 +108,31 @@ async def test_killing_everything_at_once_loses_nothing_that_was_acked(tmp_path:
         live.start()
         await live.ready()
         await asyncio.to_thread(check, live, events)
+        assert live.end() == 0
+
+
+@pytest.mark.long
+async def test_a_broker_that_hangs_loses_its_leaderships_and_comes_back(tmp_path: Path) -> None:
+    def condition(live: LiveFleet, broker: str) -> tuple[str, int]:
+        status = live.status()
+        if status is None:
+            return "", 0
+        found = next(each for each in status.brokers if each.id == broker)
+        return found.state, len(found.leads)
+
+    with live_fleet(tmp_path) as live:
+        await live.ready()
+        async with importing(live) as load:
+            await load.more(1_000)
+            pid = live.broker("b2").pid
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await until("b2 is silent and leads nothing", lambda: condition(live, "b2") == ("silent", 0))
+                await load.more(1_000)
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await until("b2 is back", lambda: condition(live, "b2")[0] == "up")
+            assert live.broker("b2").pid == pid
+            await load.more(1_000)
+        await asyncio.to_thread(check, live, load.acked)
         assert live.end() == 0
