@@ -210,11 +210,12 @@ def _stores_after(
 ) -> dict[str, str]:
     if not p.stores:
         return {answer.broker: answer.store for answer in votes}
-    # A newcomer whose log shares the winner's last epoch is a prefix of the same log; when it reaches the high
-    # watermark, every committed record is on W of the replicas that vote from here on. One at a time.
+    # The winner holds all that is committed. A newcomer that shares its last epoch and its end holds the same log, and
+    # may vote from here on; the last sampled watermark would not do, as more may have been committed since. One at a
+    # time; one that was a record short is proposed again after a while.
     for answer in accepted:
         is_new = p.stores.get(answer.broker) != answer.store
-        if is_new and answer.last_epoch == best.last_epoch and answer.end >= p.high > 0:
+        if is_new and answer.last_epoch == best.last_epoch and answer.end >= best.end > 0:
             return p.stores | {answer.broker: answer.store}
     return p.stores
 
