@@ -1,0 +1,219 @@
+"""Whatever crashes, is wiped, is lost on the way or comes late: who is elected holds everything that was committed."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bus.wire import ReplicaSample, Sampled, Seat
+from controlplane import facts
+from controlplane.elections import spread
+from controlplane.facts import Fact, LeaderElected, Tick
+from controlplane.fleet import Fleet
+from controlplane.fold import Heart
+from tests.controlplane.logs import NOW
+from tests.controlplane.made import BROKERS, MS
+
+WRITE_QUORUM = 2
+
+
+class Replica:
+    """One broker's replica of the one partition: a log of (epoch, number), a promise, a seat. Wiped with its store."""
+
+    def __init__(self, broker: str, generation: int) -> None:
+        self.broker = broker
+        self.store = f"{broker}.{generation}"
+        self.log: list[tuple[int, int]] = []
+        self.promised = 0
+        self.seat: Seat | None = None
+        self.leads = False
+
+    def answer(self, offer: facts.OfferEpoch) -> facts.OfferAnswered:
+        accepted = offer.epoch > self.promised
+        if accepted:
+            self.promised, self.leads = offer.epoch, False
+        last = self.log[-1][0] if self.log else 0
+        return facts.OfferAnswered(
+            0, offer.epoch, self.broker, self.store, accepted, self.promised, last, len(self.log), 0
+        )
+
+    def place(self, seat: Seat) -> None:
+        if seat.epoch < self.promised or (self.seat is not None and seat.epoch <= self.seat.epoch):
+            return
+        self.promised, self.seat = seat.epoch, seat
+        self.leads = seat.leader == self.broker and seat.votes(self.broker, self.store)
+        if self.leads:
+            self.log.append((seat.epoch, -1))
+
+
+class Town:
+    """Three brokers and the fold that elects among them; messages wait until they are delivered or lost."""
+
+    def __init__(self) -> None:
+        self.heart = Heart([Fleet()])
+        self.now = NOW
+        self.live: dict[str, Replica] = {}
+        self.disks = {broker: Replica(broker, 0) for broker in BROKERS}
+        self.generation = 0
+        self.planes = 1
+        self.mail: list[facts.OfferEpoch | facts.PlaceSeat] = []
+        self.committed: list[tuple[int, int]] = []
+        self.elections = self.written = 0
+
+    def tell(self, fact: Fact) -> None:
+        step = self.heart.step(fact, self.now)
+        assert not self.heart.quarantined
+        for entry in step.derived:
+            if isinstance(entry.fact, LeaderElected):
+                self.elections += 1
+                log = self.disks[entry.fact.leader].log
+                assert log[: len(self.committed)] == self.committed, "an elected leader lacks what was committed"
+        self.mail += [i for _, _, i in step.intents if isinstance(i, facts.OfferEpoch | facts.PlaceSeat)]
+
+    def start(self, broker: str, wiped: bool) -> None:
+        if broker in self.live:
+            return
+        if wiped:
+            self.generation += 1
+            self.disks[broker] = Replica(broker, self.generation)
+        replica = self.live[broker] = self.disks[broker]
+        replica.leads = False
+        self.tell(facts.BrokerStarted(broker, 1, replica.store, "tcp://x"))
+
+    def crash(self, broker: str) -> None:
+        if self.live.pop(broker, None) is not None:
+            self.tell(facts.BrokerLost(broker, "killed"))
+
+    def deliver(self, place: int, lost: bool) -> None:
+        if not self.mail:
+            return
+        letter = self.mail.pop(place % len(self.mail))
+        for broker in letter.brokers:
+            replica = self.live.get(broker)
+            if replica is None or lost:
+                continue
+            if isinstance(letter, facts.PlaceSeat):
+                replica.place(letter.seat)
+            else:
+                self.tell(replica.answer(letter))
+
+    def deliver_all(self) -> None:
+        while self.mail:
+            self.deliver(0, lost=False)
+
+    def write(self, reached: int) -> None:
+        """The leader appends one record and ships its log to some; it commits when W voters hold it."""
+        for leader in [replica for replica in self.live.values() if replica.leads]:
+            seat = leader.seat
+            if seat is None:
+                continue
+            self.written += 1
+            leader.log.append((seat.epoch, self.written))
+            holding = 1
+            for bit, broker in enumerate(BROKERS):
+                follower = self.live.get(broker)
+                if follower is None or follower is leader or not reached >> bit & 1 or follower.promised > seat.epoch:
+                    continue
+                follower.promised = seat.epoch
+                follower.log = list(leader.log)
+                holding += seat.votes(broker, follower.store)
+            if holding >= WRITE_QUORUM and len(leader.log) > len(self.committed):
+                self.committed = list(leader.log)
+
+    def sample(self, broker: str) -> None:
+        replica = self.live.get(broker)
+        if replica is None:
+            return
+        epoch = replica.seat.epoch if replica.seat else 0
+        new: dict[str, str] = {}
+        if replica.leads and replica.seat is not None:
+            for other in self.live.values():
+                holds = other.log[: len(self.committed)] == self.committed
+                if other is not replica and holds and not replica.seat.votes(other.broker, other.store):
+                    new[other.broker] = other.store
+        high = len(self.committed) if replica.leads else 0
+        sample = ReplicaSample(0, epoch, replica.leads, len(replica.log), high, 0, 0, {}, {}, 0, new)
+        self.tell(facts.BrokerSampled(Sampled(1, broker, self.now, [sample], [], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+
+    def replace_plane(self) -> None:
+        """Another plane adopts what lives; what the old one had sent may still come."""
+        self.planes += 1
+        self.tell(facts.PlaneStarted(self.planes, "u"))
+        for broker, replica in sorted(self.live.items()):
+            held = [] if replica.seat is None else [replica.seat]
+            self.tell(facts.BrokerStarted(broker, 1, replica.store, "tcp://x", True, held))
+
+    def act(self, code: int, argument: int) -> None:
+        broker = BROKERS[argument % 3]
+        if code == 0:
+            self.crash(broker)
+        elif code == 1:
+            self.start(broker, wiped=argument >= 12)
+        elif code <= 5:
+            self.deliver(argument, lost=argument == 19)
+        elif code <= 8:
+            self.write(argument)
+        elif code == 9:
+            self.now += argument * 300 * MS
+            self.tell(Tick())
+        elif code == 10 and argument > 15:
+            self.replace_plane()
+        else:
+            self.sample(broker)
+
+
+things = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 19)), min_size=20, max_size=150)
+
+
+def begun() -> Town:
+    town = Town()
+    town.tell(facts.PlaneStarted(1, "u"))
+    town.tell(facts.FleetFounded("f", 1, 4096, list(BROKERS)))
+    for broker in BROKERS:
+        town.start(broker, wiped=False)
+    town.deliver_all()
+    town.write(7)
+    return town
+
+
+@settings(max_examples=200, deadline=None)
+@given(things)
+def test_who_is_elected_holds_all_that_was_committed(things: list[tuple[int, int]]) -> None:
+    town = begun()
+    for code, argument in things:
+        town.act(code, argument)
+    # When all are back and nothing is lost, somebody leads, and all vote, unless two stores of three were lost at once.
+    for _ in range(8):
+        town.now += 4_000 * MS
+        town.tell(Tick())
+        for broker in BROKERS:
+            town.start(broker, wiped=False)
+        town.deliver_all()
+        town.write(7)
+        for broker in BROKERS:
+            town.sample(broker)
+        town.deliver_all()
+    p = town.heart.states["fleet"].get("partition", 0)
+    voters = [id for id, store in p.stores.items() if town.disks[id].store == store]
+    assert len(voters) == 3 if p.phase == "led" else len(voters) < p.needed
+
+
+def test_the_town_elects_commits_and_admits() -> None:
+    town = begun()
+    assert (town.elections, len(town.committed)) == (1, 2)
+    town.crash("b3")
+    town.start("b3", wiped=True)
+    town.deliver_all()
+    town.now += 4_000 * MS
+    town.write(7)
+    town.sample("b1")
+    town.deliver_all()
+    assert town.heart.states["fleet"].get("partition", 0).stores["b3"] == "b3.1"
+    assert town.elections == 2
+
+
+@given(st.integers(1, 9), st.integers(1, 40))
+def test_leaderships_are_spread_evenly_over_brokers(count: int, partitions: int) -> None:
+    brokers = [f"b{n}" for n in range(count)]
+    placed = [spread(p, brokers, min(3, count)) for p in range(partitions)]
+    assert all(len(set(replicas)) == len(replicas) == min(3, count) for replicas in placed)
+    leads = [sum(replicas[0] == broker for replicas in placed) for broker in brokers]
+    assert max(leads) - min(leads) <= 1
