@@ -130,10 +130,14 @@ def usual(state: KeyedState, importof: str, step: str) -> tuple[int | None, int 
 
 def thresholds(state: KeyedState, importof: str, step: str) -> tuple[int | None, int | None]:
     """Beyond which wait a saga at this step is stuck: warn, bad, ns; None while that is not known."""
+    return thresholds_of(state, importof, usual(state, importof, step)[1])
+
+
+def thresholds_of(state: KeyedState, importof: str, p95: int | None) -> tuple[int | None, int | None]:
+    """The same when the step's 95th percentile is at hand."""
     chosen = state.get("setting", STUCK_AFTER)
     if chosen is not None and not importof:
         return int(chosen) * _MS, 3 * int(chosen) * _MS
-    _, p95 = usual(state, importof, step)
     if p95 is None:
         return None, None
     floor = 0 if importof else SAGA_FLOOR_MS * _MS
@@ -150,10 +154,14 @@ def waited_ns(state: KeyedState, saga: Saga, now: int) -> int:
 
 def judge(state: KeyedState, saga: Saga, now: int) -> Judgement:
     """How an open saga stands; a finished one is well."""
+    return judge_by(state, saga, now, *thresholds(state, saga.importof, saga.step))
+
+
+def judge_by(state: KeyedState, saga: Saga, now: int, warn: int | None, bad: int | None) -> Judgement:
+    """The same when its step's thresholds are at hand."""
     waiting = waited_ns(state, saga, now)
     if saga.state != OPEN:
         return Judgement("ok", 0, None, None)
-    warn, bad = thresholds(state, saga.importof, saga.step)
     if warn is None or bad is None or waiting <= warn:
         return Judgement("ok", waiting, warn, bad)
     return Judgement("bad" if waiting > bad else "warn", waiting, warn, bad)

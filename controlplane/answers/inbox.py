@@ -7,10 +7,14 @@ from controlplane.answers.words import age
 from controlplane.fold import Heart, KeyedState
 from controlplane.limits import ORDERS_KEPT_MAX, PAGE_ROWS_MAX
 from controlplane.questions import AskSagas, Counts, SagaRow, Sagas, Severity
-from controlplane.sagas import FAILED, FINISHED, OPEN, STUCK_AFTER, Saga, judge, thresholds, usual
+from controlplane.sagas import FAILED, OPEN, STUCK_AFTER, Saga, judge_by, thresholds, thresholds_of, usual
 
 _RANK = {"bad": 0, "warn": 1, "ok": 2, "unknown": 3}
 _SCRATCH, _ORDERED = "stuck imported", "ordered sagas"
+
+
+Usual = dict[tuple[str, str], tuple[int | None, int | None]]
+"""(log, step) -> median and 95th percentile of the gap after it."""
 
 
 class Stuck(NamedTuple):
@@ -50,24 +54,26 @@ def _stuck_imported(state: KeyedState) -> list[Stuck]:
     return found
 
 
-def standing(state: KeyedState, saga: Saga, now: int) -> Severity:
-    """The severity of a saga: as judged by the fold for live ones, at the log's end for imported ones."""
-    if saga.state == FAILED:
-        return "bad"
-    if saga.state == FINISHED:
-        return "ok"
-    return judge(state, saga, now).severity if saga.importof else _known(saga.severity)
+def _severity(saga: Saga, judged: Severity) -> Severity:
+    """As the fold judged for live sagas, as of the log's end for imported ones."""
+    if saga.state != OPEN:
+        return "bad" if saga.state == FAILED else "ok"
+    return judged if saga.importof else _known(saga.severity)
 
 
 def _known(severity: str) -> Severity:
     return "bad" if severity == "bad" else "warn" if severity == "warn" else "ok"
 
 
-def row_of(state: KeyedState, key: str, saga: Saga, now: int) -> SagaRow:
-    """One saga as a row."""
-    found = judge(state, saga, now)
-    median, p95 = usual(state, saga.importof, saga.step)
-    severity = standing(state, saga, now)
+def row_of(state: KeyedState, key: str, saga: Saga, now: int, known: Usual | None = None) -> SagaRow:
+    """One saga as a row. `known` keeps what is usual at each step, for many rows."""
+    known = {} if known is None else known
+    step = (saga.importof, saga.step)
+    if step not in known:
+        known[step] = usual(state, *step)
+    median, p95 = known[step]
+    found = judge_by(state, saga, now, *thresholds_of(state, saga.importof, p95))
+    severity = _severity(saga, found.severity)
     limit = found.warn_ns if state.get("setting", STUCK_AFTER) and not saga.importof else p95
     ratio = found.waiting_ns / limit if limit and saga.state == OPEN else None
     return SagaRow(
@@ -110,7 +116,8 @@ def rows(heart: Heart, question: AskSagas, now: int) -> tuple[int, list[SagaRow]
     keys = _ordered(heart, question.state, question.match.casefold(), now)
     stop = question.offset + min(question.limit, PAGE_ROWS_MAX)
     page = [(key, state.get("saga", key)) for key in keys[question.offset : stop]]
-    return len(keys), [row_of(state, key, saga, now) for key, saga in page]
+    known: Usual = {}
+    return len(keys), [row_of(state, key, saga, now, known) for key, saga in page]
 
 
 def _ordered(heart: Heart, chosen: str, match: str, now: int) -> list[str]:
