@@ -5,8 +5,7 @@ and error text, with its numbers and ids left out) are one kind, named `g-01`, `
 
     waiting ──RedriveDecided──▶ redriving (an intent publishes it) ──its event is recorded: Carried──▶ redriven
 
-The intent of target i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is
-recognised. What was decided and never carried is published again when a plane starts (by the edge, from the journal).
+Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised. What was decided and never carried is published again when a plane starts (by the edge, from the journal).
 
 | table | key | value |
 |---|---|---|
@@ -100,10 +99,12 @@ class DeadLetters(Fold):
                 if fact.types[row] == TYPE:
                     _bury(state, data, entry.position + row, fact.appended[row])
         elif isinstance(fact, RedriveDecided):
-            for index, id in enumerate(fact.targets):
+            index = 0
+            for id in fact.targets:
                 letter: Letter | None = state.get("letter", id)
                 if letter is not None and letter.state == WAITING:
                     _decide(state, letter, f"{entry.position}:{index}")
+                    index += 1
         elif isinstance(fact, Carried):
             _carried(state, f"{fact.cause}:{fact.index}")
 

@@ -86,9 +86,10 @@ def test_a_letter_that_comes_twice_is_one_and_garbage_is_counted() -> None:
 def test_a_redrive_publishes_exactly_the_set_and_its_echo_carries_it() -> None:
     story = Story().begin(partitions=1)
     died(story, "d1", "d2", "d3")
-    step = story.tell(facts.RedriveDecided(["d1", "d3", "gone"], "op1", "fixed"))
+    step = story.tell(facts.RedriveDecided(["d1", "gone", "d3"], "op1", "fixed"))
     intents = [intent for _, _, intent in step.intents if isinstance(intent, facts.PublishEvent)]
     assert [intent.id for intent in intents] == [f"{step.first}:0", f"{step.first}:1"]
+    assert [f"{cause}:{index}" for cause, index, _ in step.intents] == [intent.id for intent in intents]
     assert states(story) == {"d1": "redriving", "d2": "waiting", "d3": "redriving"}
     assert kinds(story)[0][2:] == (3, 1)
     event = json.loads(intents[1].event)
