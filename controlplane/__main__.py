@@ -13,9 +13,11 @@ import os
 import signal
 import sys
 import threading
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from bus import limits as bus_limits
+from controlplane import limits
 from controlplane.config import Config
 from controlplane.directory import Directory, explained
 from controlplane.errors import PlaneError
@@ -47,9 +49,11 @@ def parse(arguments: list[str]) -> Config:
 
 def log_to(path: Path) -> None:
     """Log to the plane's file, and to stderr as well where a person may be looking."""
-    outputs: list[logging.Handler] = [logging.FileHandler(path)]
+    outputs: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=limits.LOG_BYTES_MAX, backupCount=1)]
     if sys.stderr.isatty():
         outputs.append(logging.StreamHandler())
+    # Where the disk is full a line cannot be logged either; that is no reason for a traceback.
+    logging.raiseExceptions = False
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", handlers=outputs, force=True
     )

@@ -141,6 +141,7 @@ class Effects:
         )
 
     async def _place(self, seat: Seat, broker: str) -> None:
+        wait_ms = limits.EFFECT_RETRY_MS_MIN
         while self._seats.get(seat.partition) is seat:
             controls = self._supervisor.controls(broker)
             if controls is None:
@@ -150,7 +151,7 @@ class Effects:
                 placed = await controls.place(*self._claim, seat)
             except BusError as error:
                 log.warning("broker %s did not take its seat of partition %d: %s", broker, seat.partition, error)
-                await asyncio.sleep(limits.PLACE_RETRY_MS / 1000)
+                wait_ms = await _rest(wait_ms)
                 continue
             if not placed.accepted:
                 log.warning("broker %s refused its seat of partition %d: %s", broker, seat.partition, placed.why)
@@ -167,19 +168,19 @@ class Effects:
             controls.spread(*self._claim, topology)
 
     async def _publish(self, cause: int, index: int, intent: PublishEvent) -> None:
-        event = from_json(intent.event)
         fleet = await self._fleet
+        wait_ms = limits.EFFECT_RETRY_MS_MIN
         while True:
             try:
                 async with self._publishing:
-                    await fleet.publish(event)
+                    await fleet.publish(from_json(intent.event))
                 return
             except ClientError as error:
                 log.error("intent %d:%d cannot be published: %s", cause, index, error)
                 return
             except BusError as error:
                 log.warning("intent %d:%d is published again: %s", cause, index, error)
-                await asyncio.sleep(limits.PUBLISH_RETRY_MS / 1000)
+                wait_ms = await _rest(wait_ms)
 
     async def close(self) -> None:
         """Give up what is under way; what was not carried is carried again after the next start."""
@@ -187,3 +188,9 @@ class Effects:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._fleet.cancel()
+
+
+async def _rest(wait_ms: int) -> int:
+    """Wait, and say how long to wait the next time."""
+    await asyncio.sleep(wait_ms / 1000)
+    return min(2 * wait_ms, limits.EFFECT_RETRY_MS_MAX)

@@ -94,10 +94,12 @@ HALT_MS_MAX = 5_000
 """How long a broker that was told to end may take before it is told with more force."""
 PUBLISHING_AT_ONCE_MAX = 256
 """Events of intents that are published at once; the others wait their turn."""
-PLACE_RETRY_MS = 200
-"""After a seat was not taken it is told again."""
-PUBLISH_RETRY_MS = 500
-"""After an intent's event was not acked it is published again."""
+EFFECT_RETRY_MS_MIN = 200
+"""Before an effect that failed is tried again; it doubles with each attempt."""
+EFFECT_RETRY_MS_MAX = 5_000
+"""The longest wait between two attempts of an effect."""
+LOG_BYTES_MAX = 16 * 1024 * 1024
+"""The plane's log; a full one is kept as plane.log.1, and a new one begun."""
 SAMPLE_MS = 1_000
 """How often brokers are asked for their figures."""
 SAMPLE_IDLE_MS = 4_000
