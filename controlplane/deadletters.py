@@ -5,7 +5,8 @@ and error text, with its numbers and ids left out) are one kind, named `g-01`, `
 
     waiting ──RedriveDecided──▶ redriving (an intent publishes it) ──its event is recorded: Carried──▶ redriven
 
-Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised. What was decided and never carried is published again when a plane starts (by the edge, from the journal).
+Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised. What
+was decided and never carried is published again when a plane starts (by the edge, from the journal).
 
 | table | key | value |
 |---|---|---|
