@@ -34,6 +34,8 @@ SAGA_SAMPLES_MIN = 20
 """Gaps after a step that must have been seen before anything is called stuck there."""
 SAGA_FLOOR_MS = 5_000
 """A live saga is not called stuck before it has waited this long, unless a threshold is set."""
+SAGA_IMPORT_FLOOR_MS = 1_000
+"""The same for an imported one: a log published all at once, without times of its own, is not full of stuck sagas."""
 SAGA_REVIEW_MS = 60_000
 """How often a waiting saga is judged again, as what is usual changes."""
 SAGA_STEPS_LEARNED_MAX = 20_000

@@ -7,7 +7,8 @@ What is usual is learned for each step: the gaps until the next event, in the pu
 and in `appended` for live ones, in one sketch per (log, type). After `SAGA_SAMPLES_MIN` gaps an open saga that has
 waited for more than 1 x their 95th percentile is stuck, warn; for more than 3 x, bad. A threshold set by
 `sagas.stuck_after_ms` replaces the percentile (bad at three times it). A live saga is never called stuck within
-`SAGA_FLOOR_MS`, unless a threshold is set. Time in which the plane itself stood still is not counted.
+`SAGA_FLOOR_MS`, unless a threshold is set, an imported one never within `SAGA_IMPORT_FLOOR_MS`. Time in which the
+plane itself stood still is not counted.
 
 A saga all of whose events are imported is judged at its own log's last instant and has no timer.
 
@@ -31,6 +32,7 @@ from controlplane.facts import Fact, Intent, PlaneResumed, PlaneStarted, Rows, S
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
     SAGA_FLOOR_MS,
+    SAGA_IMPORT_FLOOR_MS,
     SAGA_REVIEW_MS,
     SAGA_SAMPLES_MIN,
     SAGA_STEPS_LEARNED_MAX,
@@ -140,7 +142,7 @@ def thresholds_of(state: KeyedState, importof: str, p95: int | None) -> tuple[in
         return int(chosen) * _MS, 3 * int(chosen) * _MS
     if p95 is None:
         return None, None
-    floor = 0 if importof else SAGA_FLOOR_MS * _MS
+    floor = (SAGA_IMPORT_FLOOR_MS if importof else SAGA_FLOOR_MS) * _MS
     return max(p95, floor), max(3 * p95, floor)
 
 

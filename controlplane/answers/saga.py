@@ -26,6 +26,8 @@ def saga(heart: Heart, question: AskSaga, now: int, steps: list[SagaStep], liste
     dead = {(x.partition, x.offset): x for _, x in heart.states["deadletters"].items("letter")}
     for step in steps:
         step.failed = (step.partition, step.offset) in dead
+    if steps and row.state == OPEN and steps[-1].position == known.position:
+        steps[-1].took_ns = row.waiting_ns  # by its own log's clock, which may have stopped
     mine = [dead[step.partition, step.offset] for step in steps if step.failed]
     last = dead.get((known.partition, known.offset))
     if last is not None and last not in mine:
