@@ -93,10 +93,10 @@ class Group:
                 self._move(work, READY)
 
     def credit(self, member: str, more: int) -> None:
-        """A member takes `more` events. Each delivery costs one; only this and `join` give any."""
-        known = self.members.get(member)
-        if known is not None and more > 0:
-            known.credit = min(known.credit + more, limits.IN_FLIGHT_EVENTS_MAX)
+        """A member takes `more` events, or fewer by a negative number; what was on its way by then it owes."""
+        known, most = self.members.get(member), limits.IN_FLIGHT_EVENTS_MAX
+        if known is not None:
+            known.credit = max(-most, min(known.credit + more, most))
 
     # ------------------------------------------------------------------------------------------ reading
 
@@ -107,7 +107,7 @@ class Group:
 
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
-        free = sum(member.credit for member in self.members.values()) - self._ready_count
+        free = sum(max(0, member.credit) for member in self.members.values()) - self._ready_count
         most = min(free, self.room)
         return (self.cursor, most) if most > 0 else None
 

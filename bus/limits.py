@@ -197,3 +197,7 @@ COMPLAINT_MS = 1_000
 """A broker logs malformed frames at most so often; all of them are counted."""
 READ_STALL_MS_MAX = 30_000
 """A read with an end to it fails when none of its partitions brings anything for so long."""
+CREDIT_BASE_PARTS = 4
+"""A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
+CREDIT_CHUNKS = 8
+"""While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""

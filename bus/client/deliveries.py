@@ -49,7 +49,7 @@ class Delivery:
 
     def over(self) -> None:
         """Its time is up: it counts as out no longer."""
-        self._membership.ended(self)
+        self._membership.end(self)
 
     def _settle(self, settlement: wire.Settlement) -> "asyncio.Future[None]":
         return self._membership.settle(self, settlement)

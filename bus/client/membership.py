@@ -12,6 +12,7 @@ from bus import limits, wire
 from bus.batch import decode, unseal
 from bus.client.cluster import Cluster, fault_error
 from bus.client.connection import Connection, Lost
+from bus.client.credit import Share
 from bus.client.deliveries import Delivery
 from bus.errors import ClientError, CorruptRecord, OutcomeUnknown, ProtocolError, StaleDelivery
 
@@ -22,18 +23,20 @@ _Pending = tuple[wire.Settlement, "asyncio.Future[None]", float]
 
 
 class Membership:
-    """This member at one partition."""
+    """This member at one partition. `held`: deliveries that came and are not ended, by offset.
 
-    def __init__(self, subscription: "Subscription", partition: int, credit: int) -> None:
+    `share` is its part of the subscription's credit.
+    """
+
+    def __init__(self, subscription: "Subscription", partition: int) -> None:
         self.subscription = subscription
         self.group = subscription.group
         self.partition = partition
-        self.credit = credit
+        self.share = Share(partition)
+        self.held: dict[int, Delivery] = {}
         self.link: Connection | None = None
         self.joined = False
         self.number = 0
-        self.out = 0
-        self.owed = 0
         self.retry_at = 0.0
         self.refused_by: Connection | None = None
         self.failures = 0
@@ -62,10 +65,15 @@ class Membership:
             if self.number == number:
                 self._heard(message, blobs)
 
-        join = wire.Join(number, one.group, self.partition, one.member, one.settings, max(0, self.credit - self.out))
-        self.owed = 0
+        credit = one.pool.join(self.share)
+        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds())
         if link.ask(number, join, (), heard):
             self.link = link
+
+    def holds(self) -> dict[int, int]:
+        """Offset -> attempt of what is worked on here, or settled without an answer: a new leader must not deal it."""
+        unanswered = {item.offset: item.attempt for item, _, _ in self.pending}
+        return unanswered | {offset: delivery.attempt for offset, delivery in self.held.items()}
 
     def lose(self) -> None:
         """The session with the leader is over: what was asked there will be said again elsewhere."""
@@ -79,6 +87,7 @@ class Membership:
         for asked in reversed(self.asked.values()):
             self.pending.extendleft(reversed(asked))
         self.asked.clear()
+        self.subscription.pool.leave(self.share)
         self.subscription.forget(self)
 
     def _heard(self, message: Any, blobs: list[bytes]) -> None:
@@ -87,6 +96,8 @@ class Membership:
         elif isinstance(message, wire.Joined):
             self.joined = True
             self.failures = 0
+            self.subscription.pool.joined(self.share)
+            self.subscription.lend_soon()
             self.subscription.progressed()
             self.flush()
         elif isinstance(message, Lost):
@@ -99,7 +110,7 @@ class Membership:
                 self.subscription.fail(error)
             else:
                 self.failures += 1
-                wait = limits.REDIAL_MS_MIN / 1000 * 2 ** min(self.failures, 5)
+                wait = limits.REDIAL_MS_MIN / 1000 * 2 ** min(self.failures, 3)
                 self.retry_at = self.subscription.again_in(wait)
         else:
             raise ProtocolError(f"{type(message).__name__} answers no Join")
@@ -114,20 +125,25 @@ class Membership:
         if columns.count != header.count:
             raise CorruptRecord(f"partition {self.partition}: a record of {header.count} events holds {columns.count}")
         events = columns.events(deliver.rows)
-        self.out += len(events)
+        self.subscription.pool.delivered(self.share, len(events))
         for event, row, attempt in zip(events, deliver.rows, deliver.attempts, strict=True):
             offset = header.base_offset + row
-            self.subscription.take(Delivery(event, attempt, offset, header.appended, self))
+            older = self.held.get(offset)
+            if older is not None:
+                self.end(older)
+            delivery = self.held[offset] = Delivery(event, attempt, offset, header.appended, self)
+            self.subscription.take(delivery)
+        self.subscription.lend_soon()
 
     # ------------------------------------------------------------------------------------------ settling
 
-    def ended(self, delivery: Delivery) -> None:
+    def end(self, delivery: Delivery) -> None:
         """A delivery is over, one way or another: its credit may be used again."""
         if not delivery.ended:
             delivery.ended = True
-            self.out -= 1
-            self.owed += 1
-            self.subscription.flush_soon(self)
+            if self.held.get(delivery.offset) is delivery:
+                del self.held[delivery.offset]
+            self.subscription.pool.ended(self.share)
 
     def settle(self, delivery: Delivery, settlement: wire.Settlement) -> "asyncio.Future[None]":
         """Queue a settlement for the end of this turn; the future is done when it is durable."""
@@ -138,21 +154,23 @@ class Membership:
             future.set_exception(ClientError("the subscription is closed: settle inside its `async with`"))
             return future
         self.pending.append((settlement, future, loop.time() + limits.SETTLE_MS_MAX / 1000))
-        self.ended(delivery)
+        self.end(delivery)
         self.subscription.flush_soon(self)
         return future
 
     def flush(self) -> None:
-        """Send what is queued: settlements first, then the credit they free."""
+        """Send the settlements that are queued."""
         link = self.link
         if link is None or not self.joined:
             return
         while self.pending and link.lost is None:
             items = [self.pending.popleft() for _ in range(min(len(self.pending), limits.SETTLE_ITEMS_MAX))]
             self._send(link, items)
-        if self.owed:
-            link.send(wire.Credit(self.number, self.owed))
-            self.owed = 0
+
+    def lend(self, more: int) -> None:
+        """Tell the leader of more credit, or that it has less."""
+        if self.link is not None:
+            self.link.send(wire.Credit(self.number, more))
 
     def _send(self, link: Connection, items: list[_Pending]) -> None:
         request = next(self.subscription.cluster.numbers)

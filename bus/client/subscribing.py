@@ -1,8 +1,8 @@
 """`Fleet.subscribe`: a member of a group, at the leader of every partition.
 
-Each partition has a `Membership` with an even share of `in_flight` as credit: so many deliveries may be out. One that
-ends (settled, or its `ack_wait` is over) gives its credit back. What a lost leader had delivered and nobody has taken
-out of here yet is forgotten: it will come again.
+Each partition has a `Membership`, and a share of `in_flight` as credit (`bus.client.credit`): so many deliveries may be
+out. One that ends (settled, or its `ack_wait` is over) gives its credit back. What a lost leader had delivered and
+nobody has taken out of here yet is forgotten: it will come again.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from types import TracebackType
 
 from bus import limits, wire
 from bus.client.cluster import Cluster
+from bus.client.credit import CreditPool
 from bus.client.deliveries import Delivery
 from bus.client.membership import Membership
 from bus.errors import BusError, ClientError
@@ -29,7 +30,8 @@ class Subscription:
         self.settings = settings
         self.member = f"{name}/{token_hex(4)}"
         self.closed = False
-        self._in_flight = in_flight
+        self.pool = CreditPool(in_flight, cluster.partitions)
+        self._lending = False
         self._loop = asyncio.get_running_loop()
         self._memberships: list[Membership] = []
         self._inbox: deque[Delivery] = deque()
@@ -41,8 +43,7 @@ class Subscription:
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> "Subscription":
-        share = max(1, self._in_flight // max(1, self.cluster.partitions))
-        self._memberships = [Membership(self, partition, share) for partition in range(self.cluster.partitions)]
+        self._memberships = [Membership(self, partition) for partition in range(self.cluster.partitions)]
         self.cluster.observers.add(self._attend)
         self._attend()
         self._tick()
@@ -117,13 +118,14 @@ class Subscription:
                 raise self._error
             if self.closed or self.cluster.closed:
                 raise StopAsyncIteration
+            self._lend()
             self._arrived.clear()
             await self._arrived.wait()
 
     def take(self, delivery: Delivery) -> None:
         """A delivery came; it waits here until it is iterated over."""
         self._inbox.append(delivery)
-        if len(self._out) > 2 * self._in_flight + limits.BATCH_EVENTS_MAX:
+        if len(self._out) > 2 * self.pool.total + limits.BATCH_EVENTS_MAX:
             self._out = deque(entry for entry in self._out if not entry[1].ended)
         self._out.append((self._loop.time() + self.settings.ack_wait_ms / 1000, delivery))
         self._arrived.set()
@@ -134,9 +136,8 @@ class Subscription:
         for delivery in self._inbox:
             if delivery.partition != membership.partition:
                 kept.append(delivery)
-            elif not delivery.ended:
-                delivery.ended = True
-                membership.out -= 1
+            else:
+                membership.end(delivery)
         self._inbox = kept
 
     def fail(self, error: BusError) -> None:
@@ -159,6 +160,20 @@ class Subscription:
         flushing, self._to_flush = self._to_flush, set()
         for membership in flushing:
             membership.flush()
+        self._lend()
+
+    def lend_soon(self) -> None:
+        """Deliveries came: at the end of this turn see who wants more."""
+        if not self._lending:
+            self._lending = True
+            self._loop.call_soon(self._lend)
+
+    def _lend(self) -> None:
+        self._lending = False
+        if self._inbox and not self.pool.worth_lending:
+            return
+        for share, more in self.pool.lend():
+            self._memberships[share.partition].lend(more)
 
     # ------------------------------------------------------------------------------------------ timing
 
@@ -183,6 +198,9 @@ class Subscription:
         while self._out and (self._out[0][0] <= now or self._out[0][1].ended):
             _, delivery = self._out.popleft()
             delivery.over()
+        for share, less in self.pool.reclaim(one.share for one in self._memberships):
+            self._memberships[share.partition].lend(less)
+        self._lend()
         for membership in self._memberships:
             membership.expire(now)
         self._timer = self._loop.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)

@@ -57,7 +57,10 @@ class Records(Message, frozen=True):
 
 
 class Credit(Message, frozen=True):
-    """More credit for a subscription: bytes for a watch, events for a group member."""
+    """More credit for a subscription: bytes for a watch, events for a group member.
+
+    A member may take back what it gave, by a negative number; what was delivered meanwhile is then owed.
+    """
 
     subscription: int
     more: int

@@ -91,8 +91,8 @@ class World:
             assert self.in_play(offset), "delivered though it was settled for good before this leader"
             assert attempt > self.attempts.get(offset, 0), "attempts go up"
             self.attempts[offset] = attempt
+            assert self.granted[member] > 0, "over its credit"
             self.granted[member] -= 1
-            assert self.granted[member] >= 0, "over its credit"
             self.members[member][offset] = attempt
 
     def settle(self, member: str, verdict: str, pick: int, older: bool) -> None:

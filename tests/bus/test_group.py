@@ -34,7 +34,7 @@ STEP = st.one_of(
     st.tuples(st.just("read")),
     st.tuples(st.just("join"), MEMBER, st.integers(0, 8), st.booleans()),
     st.tuples(st.just("leave"), MEMBER, st.booleans()),
-    st.tuples(st.just("credit"), MEMBER, SMALL),
+    st.tuples(st.just("credit"), MEMBER, st.integers(-5, 5)),
     st.tuples(st.just("deliver")),
     st.tuples(st.just("deliver")),
     st.tuples(st.just("settle"), MEMBER, st.sampled_from(["ack", "ack", "nack", "terminate"]), SMALL, st.just(False)),

@@ -173,6 +173,30 @@ async def test_a_group_goes_on_when_its_leaders_are_killed(tmp_path: Path) -> No
                         raise AssertionError(f"settled, and delivered again: {await anext(mine)}")
 
 
+async def test_work_that_outlasts_a_failover_is_not_given_to_anyone_else(tmp_path: Path) -> None:
+    with elected(tmp_path) as fleet:
+        async with connect(urls(fleet)) as client, connect(urls(fleet)) as second:
+            await client.publish_many(work(20))
+            async with (
+                asyncio.timeout(2 * WAIT_S),
+                client.subscribe("work.>", group="g", start="earliest", ack_wait=60.0) as mine,
+            ):
+                held = [await anext(mine) for _ in range(20)]
+                async with second.subscribe("work.>", group="g", start="earliest", ack_wait=60.0) as other:
+                    victim = fleet.seats[held[0].partition].leader
+                    await asyncio.to_thread(fleet.kill, victim)
+                    for partition in range(fleet.partitions):
+                        if fleet.seats[partition].leader == victim:
+                            await asyncio.to_thread(fleet.elect, partition)
+                    for anyone in (mine, other):
+                        with pytest.raises(TimeoutError):
+                            async with asyncio.timeout(1.2 * GROUP_REPORT_MS / 1_000):
+                                raise AssertionError(f"held, and delivered again: {await anext(anyone)}")
+                    for delivery in held:
+                        await delivery.ack()
+                    assert {delivery.attempt for delivery in held} == {1}
+
+
 async def test_a_group_outlives_the_whole_fleet(tmp_path: Path) -> None:
     with elected(tmp_path) as fleet:
         async with connect(urls(fleet)) as client:

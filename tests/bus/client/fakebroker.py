@@ -24,34 +24,11 @@ import zmq
 
 from bus import batch, wire
 from bus.errors import BusError, OutOfSequence, code_of
-from bus.producer import Original, Windows
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.topic import Filter
+from tests.bus.client.fakelog import Partition
 
 FLEET = "fake"
-
-
-class Partition:
-    """One log, shared by all fake brokers as if replication were instant."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.records: list[tuple[batch.Header, bytes]] = []
-        self.windows = Windows()
-        self.high = 0
-
-    def append(self, section: wire.Section, body: bytes) -> Original:
-        original = self.windows.judge(section.producer, section.sequence)
-        if original is None:
-            now = time.time_ns()
-            header = batch.Header(
-                batch.EVENTS, self.number, 1, self.high, section.count, now, section.producer, section.sequence
-            )
-            original = Original(section.producer, section.sequence, len(self.records), self.high, section.count, now)
-            self.records.append((header, batch.seal(header, body)))
-            self.windows.commit(original)
-            self.high += section.count
-        return original
 
 
 class Watching:
@@ -239,14 +216,21 @@ class FakeBroker(threading.Thread):
             self.send(session, fault)
             return
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
+        for offset, attempt in join.holds.items():
+            if offset in group.ready:
+                group.ready.remove(offset)
+                group.held[offset] = join.member
+                group.attempts[offset] = attempt
         group.members[(session.identity, join.subscription)] = Member(self, session, join)
         self.send(session, wire.Joined(join.subscription, join.group, join.partition, 0))
 
     def on_settle(self, session: Session, settle: wire.Settle, _b: list[bytes]) -> None:
         stale = {}
-        for group in self.fleet.groups.values():
-            if (session.identity, settle.subscription) not in group.members:
-                continue
+        member = (session.identity, settle.subscription)
+        joined = [group for group in self.fleet.groups.values() if member in group.members]
+        if not joined:
+            self.not_leader(session, settle.request)
+        for group in joined:
             for item in settle.items:
                 if group.attempts.get(item.offset) != item.attempt or item.offset not in group.held:
                     stale[item.offset] = "another attempt has begun"
@@ -256,7 +240,8 @@ class FakeBroker(threading.Thread):
                     group.ready.append(item.offset)
                 else:
                     group.settled[item.offset] = item.verdict
-        self.send(session, wire.Settled(settle.request, stale))
+        if joined:
+            self.send(session, wire.Settled(settle.request, stale))
 
     def on_leave(self, session: Session, leave: wire.Leave, _b: list[bytes]) -> None:
         for group in self.fleet.groups.values():

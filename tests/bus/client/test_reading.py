@@ -111,7 +111,8 @@ async def test_a_read_that_loses_a_leader_for_good_names_the_partition(
     monkeypatch.setattr(limits, "WATCH_CREDIT_BYTES", 4_000)
     monkeypatch.setattr(limits, "READ_STALL_MS_MAX", 300)
     async with bus.connect(fake.urls) as fleet:
-        await fleet.publish_many([event(number) for number in range(2_000)])
+        for start in range(0, 2_000, 100):
+            await fleet.publish_many([event(number) for number in range(start, start + 100)])
         reading = fleet.read()
         await anext(reading)
         fake.move([fake.leaders[0], fake.leaders[1], "", fake.leaders[3]])
@@ -127,7 +128,8 @@ async def test_a_read_whose_leader_comes_back_in_time_goes_on(fake: FakeFleet, m
     monkeypatch.setattr(limits, "WATCH_CREDIT_BYTES", 4_000)
     monkeypatch.setattr(limits, "READ_STALL_MS_MAX", 5_000)
     async with bus.connect(fake.urls) as fleet:
-        await fleet.publish_many([event(number) for number in range(1_000)])
+        for start in range(0, 1_000, 100):
+            await fleet.publish_many([event(number) for number in range(start, start + 100)])
         reading = fleet.read()
         found = {(await anext(reading)).id}
         leaders = list(fake.leaders)

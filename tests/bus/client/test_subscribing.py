@@ -116,6 +116,40 @@ async def test_a_moved_leader_is_joined_and_settled_again(fake: FakeFleet) -> No
         assert len(ids) == 200
 
 
+async def test_what_is_worked_on_is_told_to_the_next_leader(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(40))
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=20) as deliveries:
+            async with asyncio.timeout(20):
+                held = [await anext(deliveries) for _ in range(12)]
+                done = held.pop()
+                await done.ack()
+                fake.move(["b3", "b1", "b2", "b2"])
+                rest = []
+                for _ in range(28):
+                    rest.append(await anext(deliveries))
+                    await rest[-1].ack()
+                for delivery in held:
+                    await delivery.ack()
+        assert {one.attempt for one in held} == {1}
+        assert not {one.event.id for one in rest} & {one.event.id for one in [done, *held]}
+        assert len(fake.settled("billing")) == 40
+    joins = [one for broker in fake.brokers for one in broker.heard if type(one).__name__ == "Join"]
+    told = [(one.partition, offset, attempt) for one in joins for offset, attempt in one.holds.items()]
+    assert {(one.partition, one.offset, 1) for one in held} <= set(told)
+
+
+async def test_one_hot_partition_is_lent_what_the_others_leave(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many([event.replace(partitionkey="one") for event in events(400)])
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=64) as deliveries:
+            async with asyncio.timeout(20):
+                held = [await anext(deliveries) for _ in range(50)]
+                assert len({one.partition for one in held}) == 1
+                for delivery in held:
+                    await delivery.ack()
+
+
 async def test_in_flight_bounds_what_is_out(fake: FakeFleet) -> None:
     async with bus.connect(fake.urls) as fleet:
         await fleet.publish_many(events(200))
