@@ -121,10 +121,11 @@ class Watches:
         return self.chunks.popleft()
 
     def _stalled(self, seconds: float) -> BrokerUnavailable:
-        """Names the partition that holds up the end, one without a session first."""
+        """Names the partition that holds up the end, one without a leader first."""
         unfinished = [tap for tap in self.taps.values() if not tap.finished]
-        tap = min(unfinished, key=lambda tap: (tap.link is not None, tap.partition))
-        why = self._cluster.unavailable(tap.partition) if tap.link is None else f"{tap.link.url} sends no records"
+        tap = min(unfinished, key=lambda tap: (self._cluster.leader(tap.partition) is not None, tap.partition))
+        leader = self._cluster.leader(tap.partition)
+        why = f"{leader.url} sends no records" if leader is not None else self._cluster.unavailable(tap.partition)
         return BrokerUnavailable(
             f"partition {tap.partition} stands at offset {max(tap.offset, 0)} of {tap.until}, and nothing came for "
             f"{seconds:g} s ({why}); when `signalbox status` shows a leader, read again from a cursor to go on"
