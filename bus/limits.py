@@ -201,3 +201,5 @@ CREDIT_BASE_PARTS = 4
 """A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
 CREDIT_CHUNKS = 8
 """While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""
+PUBLISH_GATHER_EVENTS = 64
+"""Events of concurrent `publish` calls to one partition that leave though a batch of such calls is unanswered."""

@@ -13,7 +13,7 @@ import msgspec
 from bus import batch, limits, wire
 from bus.attributes import Extras, check_extras
 from bus.errors import AccessDenied, ClientError, EventTooLarge, InvalidEvent
-from bus.event import Event, is_reserved, validate
+from bus.event import Event, is_reserved, make, validate
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN
 from bus.topic import is_type
 
@@ -54,7 +54,20 @@ def fill(event: Event, source: str, new_id: Callable[[], str]) -> Event:
         raise InvalidEvent("event", f"must be a bus.Event, not {type(event).__name__}")
     if event.id and event.source:
         return event
-    return event.replace(id=event.id or new_id(), source=event.source or source)
+    # Spelt out: `replace` costs four times as much, and every publish without an id comes by here.
+    return make(
+        event.type,
+        event.source or source,
+        event.id or new_id(),
+        event.subject,
+        event.time,
+        event.correlationid,
+        event.causationid,
+        event.traceparent,
+        event.extras,
+        event.kind,
+        event.payload,
+    )
 
 
 def check(event: Event, reserved: bool) -> None:

@@ -1,13 +1,16 @@
 """Publishing: events -> batches -> lanes -> Publish frames -> receipts.
 
 Concurrent `publish` calls share batches: whatever was asked for in one turn of the loop leaves together, one frame per
-broker with the sections of all its partitions. A partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends
-no more; what comes meanwhile gathers into fuller ones. What is held is bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`)
-and in events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, callers wait.
+broker with the sections of all its partitions. While a shared batch of a partition is unanswered, what comes for it
+gathers, as each batch costs every replica a record: up to `PUBLISH_GATHER_EVENTS`, then it leaves all the same. A
+partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends no more until one is answered. What is held is
+bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`) and in events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond
+either, callers wait.
 """
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
@@ -40,6 +43,7 @@ class Publisher:
         self._seen: dict[int, tuple[str, int]] = {}
         self._open: dict[tuple[int, str, float], Shared] = {}
         self._open_events = 0
+        self._shared_out = Counter[int]()
         self._held_bytes = 0
         self._room_wanted: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -183,10 +187,12 @@ class Publisher:
         """Encode what `publish` calls gathered, for each partition that may send."""
         for key in list(self._open):
             partition, acks, within = key
-            lane = self._lanes.get(partition)
+            lane, shared = self._lanes.get(partition), self._open[key]
             if lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
                 continue
-            shared = self._open.pop(key)
+            if self._shared_out[partition] and len(shared.events) < limits.PUBLISH_GATHER_EVENTS:
+                continue
+            del self._open[key]
             self._open_events -= len(shared.events)
             for packed in pack(shared.events):
                 owner = Shared()
@@ -195,6 +201,7 @@ class Publisher:
                 if packed.error is not None:
                     owner.settled(packed.error, acks)
                 else:
+                    self._shared_out[partition] += 1
                     self._offer(partition, packed.body, packed.stop - packed.start, acks, within, owner)
 
     def _offer(self, partition: int, body: bytes, count: int, acks: str, within: float, owner: Any) -> None:
@@ -318,6 +325,8 @@ class Publisher:
     def _tell(self, settled: list[tuple[Batch, Result]]) -> None:
         for batch, result in settled:
             self._held_bytes -= len(batch.body)
+            if type(batch.owner) is Shared:
+                self._shared_out[batch.partition] -= 1
             batch.owner.settled(result, batch.acks)
         if settled:
             self._make_room()

@@ -9,6 +9,7 @@ import pytest
 import bus
 from bus import batch, limits
 from tests.bus.client.fakebroker import FakeFleet
+from tests.bus.rig import until
 
 
 @pytest.fixture
@@ -103,6 +104,33 @@ async def test_a_bad_event_spoils_only_itself(fake: FakeFleet) -> None:
     kinds = {number: type(one) for number, one in enumerate(results) if not isinstance(one, bus.Receipt)}
     assert kinds == {7: bus.InvalidEvent, 11: bus.AccessDenied, 13: bus.EventTooLarge}
     check(fake, [one for one in results if isinstance(one, bus.Receipt)])
+
+
+async def test_calls_that_come_while_a_batch_is_out_share_the_next(fake: FakeFleet) -> None:
+    async def task(fleet: bus.Fleet, name: int) -> list[bus.Receipt]:
+        return [await fleet.publish(event(100 * name + number, "one")) for number in range(10)]
+
+    async with bus.connect(fake.urls) as fleet:
+        made = await asyncio.gather(*(task(fleet, name) for name in range(20)))
+        check(fake, [receipt for some in made for receipt in some])
+        sizes = [header.count for one in fake.partitions for header, _ in one.records]
+    assert sum(sizes) == 200 and len(sizes) <= 40
+
+
+async def test_more_calls_than_gather_do_not_wait_for_an_answer(
+    fake: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PUBLISH_GATHER_EVENTS", 5)
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(event(0, "one"))
+        fake.faults.append(("mute", ""))
+        first = asyncio.create_task(fleet.publish(event(1, "one")))
+        await asyncio.to_thread(until, lambda: not fake.faults)
+        more = [asyncio.create_task(fleet.publish(event(number, "one"))) for number in range(2, 7)]
+        await asyncio.to_thread(until, lambda: len(stored(fake)) == 7)
+        assert not first.done()
+        for task in (first, *more):
+            task.cancel()
 
 
 async def test_large_events_are_cut_into_batches_that_fit(fake: FakeFleet) -> None:
