@@ -105,20 +105,23 @@ async def latency(fleet: bus.Fleet, report: Callable[..., None]) -> None:
 
 
 async def consume(fleet: bus.Fleet, report: Callable[..., None]) -> None:
-    """A group of one member; each event acked, the acks awaited at the end."""
-    rates = []
-    for run_number in range(RUNS):
-        began, count = time.monotonic(), 0
-        async with fleet.subscribe(
-            "bench.>", group=f"drain-{run_number}", start="earliest", in_flight=6_000
-        ) as deliveries:
-            async for delivery in deliveries:
-                delivery.ack()
-                count += 1
-                if count == CONSUMED:
-                    break
-        rates.append(CONSUMED / (time.monotonic() - began))
-    report("subscribe and ack, one member", rates, "events/s")
+    """A group of one member; each event acked, the acks awaited at the end. From all partitions, and from one alone."""
+    hot = [bus.Event(type="hot.step", source="agent/1", subject="hot", data=PAYLOAD) for _ in range(CONSUMED)]
+    await fleet.publish_many(hot)
+    for pattern, where in (("bench.>", "all partitions"), ("hot.>", "one partition")):
+        for in_flight in (256, 6_000):
+            rates = []
+            for run_number in range(RUNS):
+                group = f"{where}-{in_flight}-{run_number}"
+                began, count = time.monotonic(), 0
+                async with fleet.subscribe(pattern, group=group, start="earliest", in_flight=in_flight) as deliveries:
+                    async for delivery in deliveries:
+                        delivery.ack()
+                        count += 1
+                        if count == CONSUMED:
+                            break
+                rates.append(CONSUMED / (time.monotonic() - began))
+            report(f"subscribe and ack, {where}, in_flight={in_flight}", rates, "events/s")
 
 
 async def measure(urls: list[str], report: Callable[..., None]) -> None:
