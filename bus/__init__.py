@@ -1,4 +1,4 @@
-"""The event bus of a Signalbox fleet: publish, read and subscribe from asyncio.
+"""The event bus of a Signalbox fleet: publish, read, subscribe and call from asyncio.
 
     async with bus.connect() as fleet:
         receipt = await fleet.publish(bus.Event(type="order.created", source="agent/shop", data={"order": 42}))
@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bus.client.answering import Answering as Answering
+    from bus.client.answering import CallContext as CallContext
     from bus.client.deliveries import Delivery as Delivery
     from bus.client.discovery import Whereabouts as Whereabouts
     from bus.client.discovery import default_data_dir as default_data_dir
@@ -19,17 +21,24 @@ if TYPE_CHECKING:
     from bus.client.reading import Positioned as Positioned
     from bus.client.subscribing import Subscription as Subscription
     from bus.errors import AccessDenied as AccessDenied
+    from bus.errors import AgentUnavailable as AgentUnavailable
     from bus.errors import BrokerUnavailable as BrokerUnavailable
     from bus.errors import BusError as BusError
+    from bus.errors import Busy as Busy
+    from bus.errors import CallFailed as CallFailed
+    from bus.errors import CallLost as CallLost
+    from bus.errors import CallTimeout as CallTimeout
     from bus.errors import ClientError as ClientError
     from bus.errors import CorruptRecord as CorruptRecord
     from bus.errors import EventTooLarge as EventTooLarge
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
     from bus.errors import InsufficientReplicas as InsufficientReplicas
+    from bus.errors import InvalidCall as InvalidCall
     from bus.errors import InvalidEvent as InvalidEvent
     from bus.errors import InvalidPattern as InvalidPattern
     from bus.errors import NoFleet as NoFleet
+    from bus.errors import NoSuchAgent as NoSuchAgent
     from bus.errors import NotLeader as NotLeader
     from bus.errors import OutcomeUnknown as OutcomeUnknown
     from bus.errors import OutOfSequence as OutOfSequence
@@ -55,6 +64,7 @@ if TYPE_CHECKING:
     from bus.wire import Topology as Topology
 
 _HOMES = {
+    "bus.client.answering": "Answering CallContext",
     "bus.client.deliveries": "Delivery",
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
@@ -62,8 +72,9 @@ _HOMES = {
     "bus.client.reading": "Positioned",
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
-        "AccessDenied BrokerUnavailable BusError ClientError CorruptRecord EventTooLarge FleetError GroupConflict "
-        "InsufficientReplicas InvalidEvent InvalidPattern NoFleet NotLeader OutOfSequence OutcomeUnknown ProtocolError "
+        "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
+        "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
+        "InvalidPattern NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
         "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
@@ -74,8 +85,15 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "AccessDenied",
+    "AgentUnavailable",
+    "Answering",
     "BrokerUnavailable",
     "BusError",
+    "Busy",
+    "CallContext",
+    "CallFailed",
+    "CallLost",
+    "CallTimeout",
     "ClientError",
     "CorruptRecord",
     "Delivery",
@@ -86,9 +104,11 @@ __all__ = [
     "FleetError",
     "GroupConflict",
     "InsufficientReplicas",
+    "InvalidCall",
     "InvalidEvent",
     "InvalidPattern",
     "NoFleet",
+    "NoSuchAgent",
     "NotLeader",
     "OutOfSequence",
     "OutcomeUnknown",

@@ -10,6 +10,8 @@
     │   ├── GroupConflict           a member's settings differ from the group's (`field`)
     │   ├── StaleDelivery           an ack for an attempt that is over
     │   ├── NoFleet                 nothing to connect to
+    │   ├── NoSuchAgent             nobody answers calls under this name
+    │   ├── InvalidCall             a call's target, payload or time-out breaks the rules
     │   └── PublishError            of publish_many: one receipt or error per event (`results`)
     └── FleetError                  ours: wait, retry, or mend the fleet
         ├── NotLeader               asked the wrong broker; the client retries by itself
@@ -21,6 +23,11 @@
         ├── StaleEpoch              a sender of an older epoch
         ├── StorageFull             disk reserve reached
         ├── CorruptRecord           a checksum or layout is wrong
+        ├── AgentUnavailable        an agent could not be reached; the call was not begun
+        ├── Busy                    as many calls as are allowed are under way; the call was not begun
+        ├── CallTimeout             no answer in time; whether the work was done is not known
+        ├── CallLost                the agent went away during the call; whether the work was done is not known
+        ├── CallFailed              the agent raised an exception (`kind`, `text`)
         └── ProtocolError           a peer broke the protocol
 
 On the wire an error is `(code, message)`; `code` is the class's name.
@@ -80,6 +87,14 @@ class NoFleet(ClientError):
     """There is nothing to connect to; the message says where was looked."""
 
 
+class NoSuchAgent(ClientError):
+    """No broker knows an agent that answers calls under this name or capability: start it, or mend the name."""
+
+
+class InvalidCall(ClientError):
+    """The target, payload, time-out or trace of a call breaks the rules; the message names which."""
+
+
 class PublishError(ClientError):
     """Some events of one `publish_many` failed. `results` has a Receipt or a BusError for each event, in order."""
 
@@ -122,6 +137,31 @@ class StorageFull(FleetError):
 
 class CorruptRecord(FleetError):
     """A record's checksum or layout is wrong."""
+
+
+class AgentUnavailable(FleetError):
+    """The agent was announced and cannot be reached. The call was not begun: it may be made again."""
+
+
+class Busy(FleetError):
+    """As many calls as are allowed are under way. The call was not begun: make it again a little later."""
+
+
+class CallTimeout(FleetError):
+    """No answer came in time. The agent is told to stop; how far it came is not known."""
+
+
+class CallLost(FleetError):
+    """The agent went away during the call. How far it came is not known."""
+
+
+class CallFailed(FleetError):
+    """The agent that was called raised an exception: `kind` is the name of its type, `text` what it said."""
+
+    def __init__(self, message: str, kind: str = "", text: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.text = text
 
 
 class ProtocolError(FleetError):

@@ -73,3 +73,9 @@ def new_producer() -> bytes:
 def new_session() -> int:
     """A fresh session id, 63 random bits, never 0."""
     return _random(63) or 1
+
+
+def new_trace() -> str:
+    """A fresh W3C traceparent, sampled."""
+    digits = os.urandom(24).hex()
+    return f"00-{digits[:32]}-{digits[32:]}-01"

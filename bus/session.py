@@ -37,6 +37,7 @@ SAID_BY_OPENER: frozenset[type[wire.Message]] = frozenset(
         *(wire.Join, wire.Settle, wire.Leave),
         *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Halt),
         *(wire.Ship, wire.EpochEnd),
+        *(wire.Present, wire.Absent, wire.Whereis, wire.Call, wire.Cancel),
     }
 )
 SAID_BY_LISTENER: frozenset[type[wire.Message]] = frozenset(
@@ -46,6 +47,7 @@ SAID_BY_LISTENER: frozenset[type[wire.Message]] = frozenset(
         *(wire.Joined, wire.Deliver, wire.Settled),
         *(wire.Claimed, wire.Answered, wire.Placed, wire.Sampled),
         *(wire.Shipped, wire.AskEpochEnd),
+        *(wire.Presented, wire.Located, wire.Returned),
     }
 )
 ROLES = frozenset({"client", "broker", "plane"})

@@ -31,6 +31,7 @@ from bus.broker.ground import BrokerGround
 from bus.broker.links import Links
 from bus.broker.peers import Peers
 from bus.broker.ports import Consumers
+from bus.broker.presence import Presence
 from bus.broker.publishing import Publishing
 from bus.broker.reading import Reading
 from bus.broker.replication import Replication
@@ -61,6 +62,7 @@ class Broker:
         self.applied = Applied(store, config.partitions, self.consumers)
         self.publishing = Publishing(self.peers, self.replication, self.applied, self.figures)
         self.reading = Reading(self.peers, self.replication, store, self.figures)
+        self.presence = Presence(self.peers)
         self.control = Control(self.peers, self.replication, self.links, store, self._sample, started)
         self._led: set[int] = set()
         self._looked_around = 0
@@ -262,6 +264,7 @@ class Broker:
             self.reading.on_session_end(session)
             self.replication.on_session_end(session)
             self.consumers.on_session_end(session)
+            self.presence.on_session_end(session)
 
     def _on_lead(self, partition: int) -> None:
         self.applied.lead(self.replication.replicas[partition])
@@ -289,7 +292,7 @@ class Broker:
     # ------------------------------------------------------------------------------------------ verbs
 
     def _table(self) -> Dispatch:
-        control, reading = self.control, self.reading
+        control, reading, presence = self.control, self.reading, self.presence
         return {
             wire.Ping: lambda session, ping, _: self._pong(session, ping),
             wire.Pong: lambda session, pong, _: None,
@@ -302,6 +305,9 @@ class Broker:
             wire.Join: lambda session, join, _: self._consume(session, join),
             wire.Settle: lambda session, settle, _: self._consume(session, settle),
             wire.Leave: lambda session, leave, _: self._consume(session, leave),
+            wire.Present: lambda session, present, _: presence.on_present(session, present),
+            wire.Absent: lambda session, absent, _: presence.on_absent(session, absent),
+            wire.Whereis: lambda session, whereis, _: presence.on_whereis(session, whereis),
             wire.Claim: lambda session, claim, _: control.on_claim(session, claim),
             wire.Offer: lambda session, offer, _: control.on_offer(session, offer),
             wire.Place: lambda session, place, _: control.on_place(session, place),

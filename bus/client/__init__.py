@@ -10,6 +10,9 @@
 | watching.py | contiguous records of all partitions, whoever leads them |
 | reading.py | `Fleet.read`: records -> events |
 | subscribing.py, deliveries.py | `Fleet.subscribe`: members of a group, and what they settle |
+| calling.py, calllink.py, calltraces.py | `Fleet.call`: look up, one session per agent, trace events |
+| answering.py, switchboard.py, listening.py | `Fleet.answers`: functions, their tasks, a ROUTER on the event loop |
+| presence.py | who answers calls: told to all brokers, asked of all brokers |
 | fleet.py | `connect` and `Fleet` |
 | operator.py, following.py | what a control plane needs: a session of control per broker, all records |
 """

@@ -78,6 +78,16 @@ class Cluster:
         """How many partitions the fleet has; 0 while the topology is not known."""
         return len(self.seats)
 
+    @property
+    def context(self) -> "zmq.Context[zmq.Socket[bytes]]":
+        """For sockets beside the brokers'; they are closed before the cluster is."""
+        return self._context
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the brokers of the topology are."""
+        return list(self._urls.values())
+
     def leader(self, partition: int) -> Connection | None:
         """The open connection to the partition's leader; None while there is none, and then `observers` will hear."""
         seat = self.seats.get(partition)

@@ -3,13 +3,16 @@
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
 from bus import limits, wire
 from bus.attributes import check_text
+from bus.client.answering import Answer, Answering, desk
+from bus.client.calling import Calling
+from bus.client.calltraces import CallTraces
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
@@ -18,6 +21,7 @@ from bus.client.publishing import Publisher
 from bus.client.reading import Positioned, read
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
+from bus.client.switchboard import Switchboard
 from bus.errors import ClientError, InvalidPattern
 from bus.event import Event
 from bus.topic import is_pattern
@@ -66,6 +70,8 @@ class Fleet:
         self._first = topology
         self._cluster: Cluster | None = None
         self._publisher: Publisher | None = None
+        self._calling: Calling | None = None
+        self._switchboard: Switchboard | None = None
 
     async def __aenter__(self) -> "Fleet":
         if self._cluster is not None:
@@ -87,6 +93,12 @@ class Fleet:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         publisher, cluster = self._publisher, self._cluster
+        switchboard, self._switchboard = self._switchboard, None
+        calling, self._calling = self._calling, None
+        if switchboard is not None:
+            await switchboard.close()
+        if calling is not None:
+            await calling.close()
         if publisher is not None:
             publisher.close()
         if cluster is not None:
@@ -218,6 +230,48 @@ class Fleet:
             pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order
         )
         return Subscription(self.cluster, group, settings, in_flight, self.name)
+
+    # --------------------------------------------------------------------------------------------- calls
+
+    def call(
+        self,
+        target: str,
+        payload: Any = None,
+        timeout: float = 2.0,
+        *,
+        capability: str = "",
+        traceparent: str = "",
+        tracestate: str = "",
+    ) -> Coroutine[Any, Any, Any]:
+        """Await what an agent answers: straight from here to there, and at most once.
+
+        `target` is an agent's name, or a capability that any agent may have; `capability` picks one of those that a
+        named agent answers. `payload` and the answer are what JSON has, and bytes. `timeout` in seconds holds for
+        everything. The trace is `traceparent`, else that of the call being answered here, else a new one; the agent
+        gets it unchanged. Cancelling cancels the agent's work. Not begun, so that it may be made again: InvalidCall,
+        NoSuchAgent, AgentUnavailable, Busy. Begun: CallFailed (the agent raised), CallTimeout, CallLost.
+        """
+        if self._calling is None:
+            traces = CallTraces(self._publishing().publish_many, self.name)
+            self._calling = Calling(self.cluster, traces)
+        return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
+
+    def answers(
+        self, name: str, answer: Answer, *, capability: str = "", in_flight: int = limits.CALLS_RUNNING_MAX
+    ) -> Answering:
+        """Answer calls to `name` in `async with`, by `async def answer(payload, context)`: what it returns or raises.
+
+        Several functions may answer under one name, each with its `capability`; several processes may answer under
+        one name, and share the calls. At most `in_flight` calls are worked on at once, callers of more get Busy. On
+        leaving, calls that have begun may end. Entering waits until a broker knows, for `CONNECT_SECONDS`; it raises
+        InvalidCall, ClientError, AccessDenied, BrokerUnavailable.
+        """
+        return Answering(self._board, desk(name, answer, capability, in_flight), CONNECT_SECONDS)
+
+    def _board(self) -> Switchboard:
+        if self._switchboard is None:
+            self._switchboard = Switchboard(self.cluster, self.name)
+        return self._switchboard
 
 
 def _check_pattern(pattern: str) -> None:

@@ -12,6 +12,7 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | group member | Join -> Joined, Deliver ..., Settle -> Settled, Credit, Leave |
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology to all, Sample -> Sampled; Halt |
 | leader, follower | Ship -> Shipped, AskEpochEnd -> EpochEnd |
+| agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
 | anyone | Fault answers a request that failed |
 """
 
@@ -22,6 +23,7 @@ import msgspec
 from bus import limits
 from bus.errors import ProtocolError
 from bus.wire.base import Message, Node, Seat, Topology
+from bus.wire.calls import Absent, Answerer, Call, Cancel, Located, Present, Presented, Returned, Whereis
 from bus.wire.control import (
     Answered,
     Claim,
@@ -46,10 +48,14 @@ __all__ = [
     "MAGIC",
     "PROTOCOL_MAX",
     "PROTOCOL_MIN",
+    "Absent",
     "Answered",
+    "Answerer",
     "AnyMessage",
     "AskEpochEnd",
     "Bye",
+    "Call",
+    "Cancel",
     "Claim",
     "Claimed",
     "Credit",
@@ -67,6 +73,7 @@ __all__ = [
     "Join",
     "Joined",
     "Leave",
+    "Located",
     "Message",
     "Node",
     "Offer",
@@ -75,10 +82,13 @@ __all__ = [
     "Place",
     "Placed",
     "Pong",
+    "Present",
+    "Presented",
     "Publish",
     "Published",
     "Records",
     "ReplicaSample",
+    "Returned",
     "Sample",
     "Sampled",
     "Seat",
@@ -93,6 +103,7 @@ __all__ = [
     "Unwatch",
     "Watch",
     "Welcome",
+    "Whereis",
     "decode",
     "encode",
 ]
@@ -137,6 +148,14 @@ AnyMessage = (
     | Shipped
     | AskEpochEnd
     | EpochEnd
+    | Present
+    | Presented
+    | Absent
+    | Whereis
+    | Located
+    | Call
+    | Returned
+    | Cancel
 )
 
 
