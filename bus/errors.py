@@ -24,7 +24,7 @@
         ├── StorageFull             disk reserve reached
         ├── CorruptRecord           a checksum or layout is wrong
         ├── AgentUnavailable        an agent could not be reached; the call was not begun
-        ├── Busy                    as many calls as are allowed are under way; the call was not begun
+        ├── Busy                    no place is free: as many calls, or agents, as are allowed are there
         ├── CallTimeout             no answer in time; whether the work was done is not known
         ├── CallLost                the agent went away during the call; whether the work was done is not known
         ├── CallFailed              the agent raised an exception (`kind`, `text`)
@@ -144,7 +144,7 @@ class AgentUnavailable(FleetError):
 
 
 class Busy(FleetError):
-    """As many calls as are allowed are under way. The call was not begun: make it again a little later."""
+    """No place is free: as many calls, or agents, as are allowed are there. Nothing was begun: try a little later."""
 
 
 class CallTimeout(FleetError):

@@ -56,6 +56,7 @@ class Presence:
 
     def on_whereis(self, session: Session, whereis: wire.Whereis) -> None:
         """Say who answers, those announced last first; a name goes before capabilities of the same text."""
+        authorise(session.principal, "subscribe", ANSWERED)
         found = list(self._by_target.get(whereis.target, {}).values())
         named = [answerer for answerer in found if answerer.name == whereis.target]
         latest = (named or found)[: -limits.LOCATED_MAX - 1 : -1]

@@ -6,12 +6,15 @@ knows it; that nobody answers is believed when all have said so, or all but thos
 """
 
 import asyncio
+import logging
 from typing import Any
 
 from bus import limits, wire
 from bus.client.cluster import Cluster, fault_error
-from bus.client.connection import Connection, Lost, Route
-from bus.errors import BrokerUnavailable
+from bus.client.connection import Connection, Route
+from bus.errors import BrokerUnavailable, BusError, ClientError
+
+log = logging.getLogger("bus.client")
 
 
 class Announcer:
@@ -22,19 +25,24 @@ class Announcer:
         self._answerers: dict[str, wire.Answerer] = {}
         self._told: dict[Connection, dict[str, wire.Answerer]] = {}
         self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._retry: asyncio.TimerHandle | None = None
+        self._why = ""
         cluster.observers.add(self._attend)
 
     async def announce(self, answerer: wire.Answerer, within: float) -> None:
-        """Tell all brokers; returns once the first knows it. Raises what it refused with, or BrokerUnavailable."""
+        """Tell all brokers; returns once the first knows it. Raises ClientErrors that it is refused with, or
+        BrokerUnavailable when none has taken it `within` seconds."""
         name = answerer.name
         self._answerers[name] = answerer
-        known = self._waiting[name] = asyncio.get_running_loop().create_future()
+        known = self._waiting[name] = self._loop.create_future()
         self._attend()
         try:
             async with asyncio.timeout(within):
                 await known
         except TimeoutError:
-            raise BrokerUnavailable(f"no broker took the announcement of {name} within {within:g} s") from None
+            why = f": {self._why}" if self._why else ""
+            raise BrokerUnavailable(f"no broker took the announcement of {name} within {within:g} s{why}") from None
         finally:
             if self._waiting.get(name) is known:
                 del self._waiting[name]
@@ -54,6 +62,8 @@ class Announcer:
     def close(self) -> None:
         """Withdraw everything."""
         self._cluster.observers.discard(self._attend)
+        if self._retry is not None:
+            self._retry.cancel()
         for name in list(self._answerers):
             self.withdraw(name)
 
@@ -76,15 +86,32 @@ class Announcer:
 
         def heard(message: Any, _blobs: list[bytes]) -> None:
             connection.forget(number)
-            known = self._waiting.get(answerer.name)
-            if known is None or known.done():
-                return
             if isinstance(message, wire.Fault):
-                known.set_exception(fault_error(message))
-            elif not isinstance(message, Lost):
-                known.set_result(None)
+                self._refused(connection, answerer, fault_error(message))
+            elif isinstance(message, wire.Presented):
+                known = self._waiting.get(answerer.name)
+                if known is not None and not known.done():
+                    known.set_result(None)
 
         connection.ask(number, wire.Present(number, answerer), (), heard)
+
+    def _refused(self, connection: Connection, answerer: wire.Answerer, error: BusError) -> None:
+        """What is ours to mend is raised, if somebody still waits; else it is said again a little later."""
+        known = self._waiting.get(answerer.name)
+        if isinstance(error, ClientError) and known is not None and not known.done():
+            known.set_exception(error)
+            return
+        self._why = str(error)
+        log.warning("%s does not take the announcement of %s: %s", connection.url, answerer.name, error)
+        told = self._told.get(connection, {})
+        if told.get(answerer.name) is answerer:
+            del told[answerer.name]
+        if self._retry is None:
+            self._retry = self._loop.call_later(limits.REDIAL_MS_MAX / 1000, self._tell_again)
+
+    def _tell_again(self) -> None:
+        self._retry = None
+        self._attend()
 
 
 class Inquiry:

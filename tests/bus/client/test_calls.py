@@ -1,6 +1,8 @@
 """Calls through the public API, with a real broker: what comes back, what is refused, and who is stopped."""
 
 import asyncio
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,10 @@ from typing import Any
 import pytest
 
 import bus
-from bus import limits
+from bus import limits, wire
+from bus.client import presence
 from tests.bus.client.callstage import agent
-from tests.bus.rig import Rig, rig
+from tests.bus.rig import Peer, Rig, rig
 
 pytestmark = pytest.mark.fleet
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -234,6 +237,57 @@ async def test_an_agent_killed_in_the_middle_is_noticed_at_once_and_its_successo
                     await fleet.call("agent/killed", "b", 10)
         with agent(url, "agent/killed") as second:
             assert await fleet.call("agent/killed", "c", 10) == [second.process.pid, "c"]
+
+
+async def test_an_agent_that_stands_still_costs_time_outs_and_goes_on(url: str) -> None:
+    with agent(url, "agent/stopped") as one:
+        async with bus.connect(url) as fleet:
+            assert await fleet.call("agent/stopped", 1, 10) == [one.process.pid, 1]
+            os.kill(one.process.pid, signal.SIGSTOP)
+            with pytest.raises(bus.CallTimeout):
+                await fleet.call("agent/stopped", 2, 0.1)
+            async with bus.connect(url) as late:
+                with pytest.raises(bus.CallTimeout, match="could not be reached in time; it was not called"):
+                    await late.call("agent/stopped", 3, 0.1)
+            os.kill(one.process.pid, signal.SIGCONT)
+            assert await fleet.call("agent/stopped", 4, 10) == [one.process.pid, 4], (
+                "the late answer is not taken for it"
+            )
+
+
+async def test_a_full_presence_table_is_tried_again(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = asyncio.Event()
+
+    def warned(_format: str, _url: str, name: str, why: bus.BusError) -> None:
+        assert name == "agent/patient" and "agents are known here already" in str(why)
+        refused.set()
+
+    monkeypatch.setattr(presence.log, "warning", warned)
+    peer = Peer(url)
+    peer.welcomed()
+    sessions = [peer]
+    try:
+        for number in range(limits.PRESENCE_MAX):
+            if number % limits.PRESENCE_PER_SESSION_MAX == 0 and number:
+                peer = Peer(url)
+                peer.welcomed()
+                sessions.append(peer)
+            here = wire.Answerer(f"agent/{number}", "tcp://127.0.0.1:9", [])
+            peer.say(wire.Present(peer.number(), here))
+        peer.hear(
+            wire.Message, lambda told: getattr(told, "request", 0) == peer.requests
+        )  # or Busy: others died lately
+        async with bus.connect(url) as fleet:
+            entering = asyncio.create_task(fleet.answers("agent/patient", echo).__aenter__())
+            await asyncio.wait_for(refused.wait(), 10)
+            sessions[0].write(sessions[0].session.bye("closing", "done"))
+            await asyncio.wait_for(entering, 10)
+            assert await fleet.call("agent/patient", 1) == 1
+    finally:
+        for each in sessions:
+            if each.session.is_open:
+                each.write(each.session.bye("closing", "done"))
+            each.socket.close(1_000)
 
 
 async def test_several_processes_under_one_name_share_the_calls(url: str) -> None:
