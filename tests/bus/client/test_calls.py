@@ -274,9 +274,7 @@ async def test_a_full_presence_table_is_tried_again(url: str, monkeypatch: pytes
                 sessions.append(peer)
             here = wire.Answerer(f"agent/{number}", "tcp://127.0.0.1:9", [])
             peer.say(wire.Present(peer.number(), here))
-        peer.hear(
-            wire.Message, lambda told: getattr(told, "request", 0) == peer.requests
-        )  # or Busy
+        peer.hear(wire.Message, lambda told: getattr(told, "request", 0) == peer.requests)  # or Busy
         async with bus.connect(url) as fleet:
             entering = asyncio.create_task(fleet.answers("agent/patient", echo).__aenter__())
             await asyncio.wait_for(refused.wait(), 10)
