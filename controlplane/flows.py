@@ -52,10 +52,7 @@ class Flows(Fold):
             counted = _counted(rows, start, stop)
             if not counted:
                 continue
-            numbers = {
-                _add(state, source, type, count, second): count
-                for (source, type), count in counted.items()
-            }
+            numbers = {_add(state, source, type, count, second): count for (source, type), count in counted.items()}
             place = min(second, now)
             if place >= edge:
                 _sample(state, place * PARTITIONS_MAX + rows.partition, numbers, counted)
