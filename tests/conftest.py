@@ -1,11 +1,20 @@
 """Flags of the whole suite: `--long` for the full form of long proofs, `--rewrite` to record transcripts anew."""
 
 import pytest
+from hypothesis import settings
+
+# The same examples twice, whatever else the machine is doing; `--long` looks for new ones.
+settings.register_profile("same-twice", deadline=None, derandomize=True)
+settings.register_profile("search", deadline=None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the full form of long proofs too")
     parser.addoption("--rewrite", action="store_true", help="write what the machines answer into tests/transcripts")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("search" if config.getoption("--long") else "same-twice")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
