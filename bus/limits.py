@@ -241,3 +241,7 @@ CALL_TRACE_CLOSE_MS = 1_000
 """How long a closing client waits for its last trace events."""
 ANSWERS_DRAIN_MS_MAX = 2_000
 """How long an agent that stops answering lets the calls end that it has begun."""
+HOLDBACK_EVENTS_MAX = 65_536
+"""Events that one ordered `read` holds back before it stops asking the partitions that are ahead."""
+HOLDBACK_ASIDE_MAX = 1_000
+"""Events with a gap before them that a causal `read` set aside and keeps at hand, the last ones."""
