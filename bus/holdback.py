@@ -11,7 +11,7 @@ never come (filtered, trimmed) are passed as soon as a later one of their partit
 that nobody has on the way though the partition is not behind, or one that depends on itself in a circle; after
 `patience` it is waited for, skipped (the event is delivered without) or the event is set aside, by policy.
 
-`now`, lateness and patience are ns of any clock that never goes back. What is held is bounded by who feeds: see
+`now`, times and `patience` (the lateness) are ns; `now` never goes back. What is held is bounded by who feeds: see
 `held()`, and `most` of `ByTime.release`.
 """
 
@@ -31,10 +31,10 @@ GAPS = ("wait", "skip", "dead-letter")
 class ByTime(Generic[Item]):
     """`late`: events that came too late; `forced`: those that left early because there was no more room."""
 
-    def __init__(self, lateness: int, policy: str = "deliver") -> None:
+    def __init__(self, patience: int, policy: str = "deliver") -> None:
         self.late = 0
         self.forced = 0
-        self._lateness = lateness
+        self.patience = patience
         self._policy = policy
         self._heap: list[tuple[int, int, int, Item]] = []
         self._arrivals: deque[tuple[int, int]] = deque()
@@ -81,19 +81,19 @@ class ByTime(Generic[Item]):
 
     def next_due(self) -> int | None:
         """When `release` would give more though nothing arrives, if nobody is behind; None: nothing is held."""
-        return self._arrivals[0][0] + self._lateness if self._arrivals else None
+        return self._arrivals[0][0] + self.patience if self._arrivals else None
 
     def _raised(self, now: int, behind: Collection[int]) -> int | None:
         latest = [self._latest.get(partition) for partition in behind] if behind else list(self._latest.values())
         known = [time for time in latest if time is not None]
         if behind:
-            return min(known) - self._lateness - 1 if len(known) == len(latest) else None
+            return min(known) - self.patience - 1 if len(known) == len(latest) else None
         if not known:
             return None
-        while self._arrivals and self._arrivals[0][0] + self._lateness <= now:
+        while self._arrivals and self._arrivals[0][0] + self.patience <= now:
             time = self._arrivals.popleft()[1]
             self._mark = time if self._mark is None else max(self._mark, time)
-        mark = max(known) - self._lateness - 1
+        mark = max(known) - self.patience - 1
         return mark if self._mark is None else max(mark, self._mark)
 
     def _pop(self) -> Item:
@@ -126,7 +126,7 @@ class Causal(Generic[Item]):
         self.skipped = 0
         self.dead = 0
         self.aside: deque[Item] = deque(maxlen=limits.HOLDBACK_ASIDE_MAX)
-        self._patience = patience
+        self.patience = patience
         self._policy = policy
         self._received = dict(cursors)
         self._queues: dict[int, deque[Held[Item]]] = {}
@@ -196,7 +196,7 @@ class Causal(Generic[Item]):
     def next_due(self) -> int | None:
         """When the patience with the next gap is over, if nobody is behind; None: there is none to be dealt with."""
         gaps = [self._queues[partition][0].since for partition in self._blocked if self._is_gap(partition, ())]
-        return min(gaps) + self._patience if gaps else None
+        return min(gaps) + self.patience if gaps else None
 
     # ------------------------------------------------------------------------------------------ private
 
@@ -235,7 +235,7 @@ class Causal(Generic[Item]):
         """The gap that is to be dealt with now."""
         for partition in self._blocked:
             head = self._queues[partition][0]
-            if head.since + self._patience <= now and self._is_gap(partition, behind):
+            if head.since + self.patience <= now and self._is_gap(partition, behind):
                 return partition, head
         return None
 

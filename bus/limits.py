@@ -245,3 +245,5 @@ HOLDBACK_EVENTS_MAX = 65_536
 """Events that one ordered `read` holds back before it stops asking the partitions that are ahead."""
 HOLDBACK_ASIDE_MAX = 1_000
 """Events with a gap before them that a causal `read` set aside and keeps at hand, the last ones."""
+LATENESS_MS_MAX = 24 * 3_600 * 1_000
+"""The greatest `lateness` of an ordered `read`."""
