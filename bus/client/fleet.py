@@ -26,6 +26,7 @@ from bus.client.switchboard import Switchboard
 from bus.clock import Knowledge
 from bus.errors import ClientError, InvalidPattern, PublishError
 from bus.event import Event
+from bus.groupstate import ORDERS
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
@@ -269,6 +270,7 @@ class Fleet:
         max_deliver: int = 5,
         start: Start = "now",
         in_flight: int = 256,
+        park: bool = False,
     ) -> Subscription:
         """A member of a durable group, to use in `async with`; iterate over it for `Delivery`s.
 
@@ -276,18 +278,24 @@ class Fleet:
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
         settings.
+
+        `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
+        priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
+        events become dead letters too, until one of it that was redriven is acked.
         """
         _check_pattern(pattern)
         check_text("group", group)
-        if order != "none":
-            raise ClientError(f"order={order!r} is not supported; order='none' is")
+        if order not in ORDERS:
+            raise ClientError(f"order={order!r} is not supported; {' and '.join(ORDERS)} are")
+        if park and order != "strict":
+            raise ClientError("park: only a group with order='strict' parks keys")
         if not ack_wait > 0 or max_deliver < 1 or not 0 < in_flight <= limits.IN_FLIGHT_EVENTS_MAX:
             raise ClientError(
                 f"ack_wait={ack_wait} (seconds, above 0), max_deliver={max_deliver} (from 1), in_flight={in_flight} "
                 f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
             )
         settings = wire.GroupSettings(
-            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order
+            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order, park
         )
         saw = self._knowledge.saw if self._knowledge is not None else None
         return Subscription(self.cluster, group, settings, in_flight, self.name, saw)
