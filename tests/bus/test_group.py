@@ -24,7 +24,7 @@ from bus.groupstate import (
     spread,
 )
 from bus.wire import GroupSettings, Settlement
-from tests.bus.groupmodel import SETTINGS, World
+from tests.bus.groupmodel import SETTINGS, STRICT, World
 
 MEMBER = st.sampled_from(["a", "b", "c"])
 SMALL = st.integers(0, 5)
@@ -51,6 +51,17 @@ STEP = st.one_of(
 def test_any_interleaving_settles_each_event_once_and_skips_none(steps: list[tuple]) -> None:
     world = World()
     world.append(6, 0b111011, 0)
+    world.join("a", 4, False)
+    for name, *arguments in steps:
+        getattr(world, name)(*arguments)
+    world.finish()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEP, max_size=80))
+def test_strict_order_holds_in_any_interleaving(steps: list[tuple]) -> None:
+    world = World(STRICT)
+    world.append(6, 0b111111, 0)
     world.join("a", 4, False)
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
