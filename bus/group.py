@@ -276,7 +276,7 @@ class Group:
             self._die(work, "max_deliver")
         elif 0 < entry.expires <= now:
             self._die(work, "expired")
-        elif entry.tag in self._parked:
+        elif self._lines is not None and entry.tag in self._parked:
             self._die(work, "parked")
         else:
             self._wait(work, now)
@@ -338,7 +338,7 @@ class Group:
         self._settled.note(work, how)
 
     def _settle(self, member: str, item: Settlement, now: int) -> str:
-        if why := groupwork.why_impossible(item):
+        if (item.verdict != "ack" or item.delay_ms) and (why := groupwork.why_impossible(item)):
             return why
         work = self._works.get(item.offset)
         if work is None:
@@ -351,7 +351,8 @@ class Group:
             return work.why_stale(member, item)
         if item.verdict == "ack":
             self._figures.ack(now - work.entry.appended)
-            self._parked.acked(work.entry.tag)
+            if self._lines is not None:
+                self._parked.acked(work.entry.tag)
             self._close(work, item.verdict)
         else:
             due = now + item.delay_ms * _MS if item.verdict == NACKED and item.delay_ms else 0
@@ -376,12 +377,13 @@ class Group:
 
     def _next_ready(self, most: int, now: int) -> list[int]:
         offsets: list[int] = []
-        while len(offsets) < most and (offset := self._ready.pick(self._is_ready)) is not None:
-            work = self._works[offset]
-            if 0 < work.entry.expires <= now:
-                self._die(work, "expired")
-            else:
-                offsets.append(offset)
+        while len(offsets) < most and (picked := self._ready.pick(most - len(offsets), self._is_ready)):
+            for offset in picked:
+                work = self._works[offset]
+                if 0 < work.entry.expires <= now:
+                    self._die(work, "expired")
+                else:
+                    offsets.append(offset)
         return offsets
 
     def _is_ready(self, offset: int) -> bool:

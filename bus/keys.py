@@ -49,34 +49,35 @@ class Ready:
         """One more."""
         heappush(self._heaps[tag & 3], offset)
 
-    def pick(self, is_ready: Callable[[int], bool]) -> int | None:
-        """The next one, taken out; None: none is ready."""
-        if not self._heaps[_HIGH] and not self._heaps[_LOW]:
-            return _next(self._heaps[_MEDIUM], is_ready)
+    def pick(self, most: int, is_ready: Callable[[int], bool]) -> list[int]:
+        """The next ones, taken out, at most `most`; fewer: no others are ready."""
+        picked: list[int] = []
+        medium = self._heaps[_MEDIUM]
+        while len(picked) < most:
+            heap = medium
+            if self._heaps[_HIGH] or self._heaps[_LOW]:
+                heap = self._next(is_ready)
+            if not heap:
+                break
+            offset = heappop(heap)
+            # One that was ready, was taken otherwise, and is ready again stands here twice.
+            if is_ready(offset) and (not heap or heap[0] != offset):
+                picked.append(offset)
+        return picked
+
+    def _next(self, is_ready: Callable[[int], bool]) -> list[int]:
+        """The heap whose turn it is."""
         for heap in self._heaps:
             while heap and not is_ready(heap[0]):
                 heappop(heap)
         full = [heap for heap in (self._heaps[rank] for rank in _FIRST_TO_LAST) if heap]
-        if not full:
-            return None
-        first = full[0]
-        if len(full) > 1:
-            self._picks += 1
-            oldest = min(full)
-            first = next(heap for heap in full if heap[0] <= oldest[0] + limits.GROUP_LOOKAHEAD_EVENTS)
-            if self._picks % limits.GROUP_OLDEST_TURN == 0:
-                first = oldest
-        return _next(first, is_ready)
-
-
-def _next(heap: list[int], is_ready: Callable[[int], bool]) -> int | None:
-    while heap:
-        offset = heappop(heap)
-        while heap and heap[0] == offset:  # one that was ready, was taken otherwise, and is ready again
-            heappop(heap)
-        if is_ready(offset):
-            return offset
-    return None
+        if len(full) < 2:
+            return full[0] if full else []
+        self._picks += 1
+        oldest = min(full)
+        if self._picks % limits.GROUP_OLDEST_TURN == 0:
+            return oldest
+        return next(heap for heap in full if heap[0] <= oldest[0] + limits.GROUP_LOOKAHEAD_EVENTS)
 
 
 class Parked:
