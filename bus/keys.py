@@ -5,6 +5,9 @@ delayed or dead; whatever delays it delays its key alone. The next of the line b
 settled the last one is *committed*: were it earlier, a leader that dies could have delivered the second event of a key
 on the word of an ack that nobody remembers, and the first would come again after it.
 
+What stands in line counts among the GROUP_IN_FLIGHT_MAX events that a group has read and not settled: one key with so
+many behind a head that fails for long holds up the reading of its partition, until the head is settled or dies.
+
 Heads are picked by priority among those that lie within GROUP_LOOKAHEAD_EVENTS of the oldest, but each
 GROUP_OLDEST_TURN-th pick takes the oldest, whatever its priority: so what is low, or medium, waits but never starves.
 
