@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bus.client.discovery import default_data_dir as default_data_dir
     from bus.client.fleet import Fleet as Fleet
     from bus.client.fleet import connect as connect
+    from bus.client.ordering import Reading as Reading
     from bus.client.packing import Receipt as Receipt
     from bus.client.reading import Positioned as Positioned
     from bus.client.subscribing import Subscription as Subscription
@@ -68,6 +69,7 @@ _HOMES = {
     "bus.client.deliveries": "Delivery",
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
+    "bus.client.ordering": "Reading",
     "bus.client.packing": "Receipt",
     "bus.client.reading": "Positioned",
     "bus.client.subscribing": "Subscription",
@@ -115,6 +117,7 @@ __all__ = [
     "Positioned",
     "ProtocolError",
     "PublishError",
+    "Reading",
     "Receipt",
     "StaleDelivery",
     "StaleEpoch",

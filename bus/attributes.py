@@ -10,7 +10,7 @@ from typing import NoReturn
 import msgspec
 
 from bus.errors import InvalidEvent
-from bus.limits import EXTENSIONS_MAX
+from bus.limits import EXTENSIONS_MAX, PARTITIONS_MAX
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN, format_time, parse_time
 from bus.topic import is_type
 
@@ -166,6 +166,8 @@ def format_instant(nanoseconds: int, text: str | None) -> str:
 def _check_deps(deps: object) -> None:
     if not isinstance(deps, dict) or not deps:
         raise InvalidEvent("deps", "must be a dict of partition to offset")
+    if len(deps) > PARTITIONS_MAX:
+        raise InvalidEvent("deps", f"name {len(deps)} partitions; there are at most {PARTITIONS_MAX}")
     for number in (*deps.keys(), *deps.values()):
         if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= NANOSECONDS_MAX:
             raise InvalidEvent("deps", "partitions and offsets are integers from 0 up")

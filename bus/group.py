@@ -6,34 +6,33 @@ them, and takes back what is not acked. `now` is ns since 1970, and never goes b
 | an event is | leaves by |
 |---|---|
 | unread, at or above `cursor` | `feed`: matches -> READY, or DEAD when it has expired; the filter's rest is passed |
+| WAITING in its key's line, if the order is strict | the one before it is settled, committed -> as if read now |
 | READY | `deliveries` -> HELD; a late ack of its last attempt -> settled |
 | HELD by a member, attempt n | ack -> settled; nack -> DELAYED or READY; terminate -> DEAD |
 | | `ack_wait` over, or the member's session lost -> READY; the member left -> READY, and the attempt is spared |
 | DELAYED after a nack | `tick` -> READY; a nack's attempt stays over |
-| DEAD: attempts exhausted, terminated, expired | `bury`, in the record that carries its dead letter -> settled |
+| DEAD: attempts exhausted, terminated, expired, parked | `bury`, in its dead letter's record -> settled |
 
 An attempt that failed counts against `max_deliver`; one that a leaving member hands back does not. Attempts are
 numbered, and only the current one of the member that holds it settles an event; an older one is told why it is stale.
-A settlement repeated by its sender is no news and no fault.
+A settlement repeated by its sender is no news and no fault. `bus/keys.py` has strict order, and who goes first.
 
 What is durable is a fold over the deltas (`bus/groupstate.py`): `delta()` is what the leader has to log now, and
 `logged()` says that it was appended. The edge answers a settlement when that record is committed. A new leader starts
 a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes the members' word for what they hold.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heapify, heappop, heappush
 from itertools import islice
 
-from bus import limits
+from bus import groupwork, limits
 from bus.grouplog import Unlogged
 from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail, remember
-from bus.groupwork import DEAD, DELAYED, HELD, READY, Dead, Figures, Member, Work, deal, takers
+from bus.groupwork import DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
+from bus.keys import Lines, Parked, Ready
 from bus.wire import GroupSample, Settlement
 
 _MS = 1_000_000
-_VERDICTS = frozenset({"ack", NACKED, TERMINATED})
 
 
 class Group:
@@ -50,15 +49,17 @@ class Group:
         self._reports_until = now if fresh else now + limits.GROUP_REPORT_MS * _MS
         self._restored_upto = 0 if fresh else state.upto
         self._works: dict[int, Work] = {}
-        self._ready: list[int] = []
+        self._ready = Ready()
         self._ready_count = 0
-        self._timers: list[tuple[int, int]] = []
+        self._timers = Timers(self._works)
+        self._lines = Lines() if state.settings.order == "strict" else None
         self._dead: dict[int, str] = {}
         self._buried = list(state.buried)
-        self._recent: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
+        self._settled = Settled()
         self._served = 0
         self._figures = Figures()
         self._log = Unlogged(state.name, state.settings, state.upto, fresh)
+        self._parked = Parked(state.parked, self._log.parked)
         for offset, entry in state.copy().open.items():
             self._take(Work(offset, entry), now)
 
@@ -119,12 +120,13 @@ class Group:
         appended: int,
         now: int,
         expires: Mapping[int, int] | None = None,
+        tags: Mapping[int, int] | None = None,
     ) -> int:
         """Read one batch of `count` committed events from `base_offset`, appended at `appended` (ns).
 
-        `rows`: ascending, those that are meant for the group; all others are passed. `expires`: row -> ns. Gives the
-        new cursor, which stands within the batch when there is no room for more. A batch that begins beyond the cursor
-        would skip what lies between, and is a ValueError.
+        `rows`: ascending, those that are meant for the group; all others are passed. `expires`: row -> ns. `tags`: row
+        -> tag (`bus.keys`), for a strict group. Gives the new cursor, which stands within the batch when there is no
+        room for more. A batch that begins beyond the cursor would skip what lies between, and is a ValueError.
         """
         if base_offset > self.cursor:
             raise ValueError(f"group {self.name} stands at {self.cursor}: a batch from {base_offset} on would skip")
@@ -137,7 +139,7 @@ class Group:
                 self.cursor = offset
                 return offset
             room -= 1
-            work = Work(offset, Open(appended, expires.get(row, 0) if expires else 0))
+            work = Work(offset, Open(appended, expires.get(row, 0) if expires else 0, tag=tags[row] if tags else 0))
             self._log.read(offset)
             self._take(work, now)
         self.cursor = max(self.cursor, base_offset + count)
@@ -156,10 +158,10 @@ class Group:
         """
         if self.reporting(now) or not self._ready_count:
             return []
-        free = takers(self.members.values())
+        free = groupwork.takers(self.members.values())
         offsets = self._next_ready(sum(member.credit for member in free), now)
         dealt = []
-        for member, offset in deal(free, offsets):
+        for member, offset in groupwork.deal(free, offsets):
             work = self._works[offset]
             self._hold(work, member, work.attempt + 1, now)
             member.credit -= 1
@@ -171,11 +173,7 @@ class Group:
 
     def tick(self, now: int) -> None:
         """Let deadlines pass: nacks' delays, and `ack_wait` of what is held."""
-        while self._timers and self._timers[0][0] <= now:
-            due, offset = heappop(self._timers)
-            if not self._ticks(due, offset):
-                continue
-            work = self._works[offset]
+        for work in self._timers.due(now):
             if work.phase == DELAYED:
                 self._move(work, READY)
             else:
@@ -185,9 +183,7 @@ class Group:
 
     def next_deadline(self, now: int) -> int | None:
         """When `tick`, or deliveries after the reports, are due (ns); None: not before something happens."""
-        while self._timers and not self._ticks(*self._timers[0]):
-            heappop(self._timers)
-        due = self._timers[0][0] if self._timers else None
+        due = self._timers.next()
         if self.reporting(now):
             return min(due, self._reports_until) if due else self._reports_until
         return due
@@ -207,20 +203,19 @@ class Group:
 
     def dead(self, most: int) -> list[Dead]:
         """At most `most` events whose dead letter is to be appended, the first to die first."""
-        found = []
-        for offset, reason in islice(self._dead.items(), most):
-            entry = self._works[offset].entry
-            found.append(Dead(offset, reason, entry.expires, list(entry.history)))
-        return found
+        return [groupwork.dying(self._works[offset], reason) for offset, reason in islice(self._dead.items(), most)]
 
     def bury(self, offsets: Iterable[int]) -> None:
         """The dead letters of these go into the record that the next delta goes into."""
         for offset in offsets:
-            if self._dead.pop(offset, None) is not None:
+            reason = self._dead.pop(offset, None)
+            if reason is not None:
                 self._figures.dead += 1
                 remember(self._buried, [offset])
                 work = self._works[offset]
-                self._close(work, work.entry.history[-1].how if work.entry.history else "expired", buried=True)
+                if self.settings.park and reason != "parked":
+                    self._parked.died(work.entry.tag)
+                self._close(work, work.entry.history[-1].how if work.entry.history else reason, buried=True)
 
     # ------------------------------------------------------------------------------------------ the durable side
 
@@ -233,9 +228,16 @@ class Group:
         """What is to be logged since the last `logged()`; None: nothing worth a record."""
         return self._log.delta(self.cursor, self._works)
 
-    def logged(self) -> None:
-        """The `delta()` that was made just now was appended to the log. There may be more of it (`unlogged`)."""
+    def logged(self, index: int = -1) -> None:
+        """The `delta()` that was made just now was appended, in record `index`. There may be more (`unlogged`)."""
         self._log.logged(self.cursor)
+        if self._lines is not None:
+            self._lines.logged(index)
+
+    def committed(self, upto: int, now: int) -> None:
+        """Records below `upto` are committed: keys whose event they settled go on."""
+        for offset in self._lines.committed(upto) if self._lines is not None else ():
+            self._admit(self._works[offset], now)
 
     @property
     def unlogged(self) -> bool:
@@ -245,17 +247,15 @@ class Group:
     def state(self) -> GroupState:
         """The state that all deltas add up to once they are logged."""
         entries = {offset: work.entry for offset, work in self._works.items()}
-        return GroupState(self.name, self.settings, self.cursor, entries, self._buried).copy()
+        return GroupState(self.name, self.settings, self.cursor, entries, self._buried, self._parked.keys()).copy()
 
     def sample(self, partition: int, high_offset: int) -> GroupSample:
         """The figures since the last sample; `high_offset`: where the partition's committed events end."""
         figures, self._figures = self._figures, Figures()
-        return GroupSample(
+        return figures.sample(
             *(self.name, partition, self.settings.pattern, len(self.members)),
-            *(self.floor, max(0, high_offset - self.cursor), len(self._works)),
-            *(figures.delivered, figures.acked, figures.failed, figures.dead),
-            oldest=self._works[self.floor].entry.appended if self._works else 0,
-            latency=figures.latency,
+            (self.floor, max(0, high_offset - self.cursor), len(self._works)),
+            self._works[self.floor].entry.appended if self._works else 0,
         )
 
     # ------------------------------------------------------------------------------------------ transitions
@@ -263,6 +263,12 @@ class Group:
     def _take(self, work: Work, now: int) -> None:
         """An event enters: read just now, or restored."""
         self._works[work.offset] = work
+        if self._lines is None or self._lines.add(work.offset, work.entry.tag):
+            self._admit(work, now)
+        else:
+            work.phase = WAITING
+
+    def _admit(self, work: Work, now: int) -> None:
         entry = work.entry
         if entry.history and entry.history[-1].how == TERMINATED:
             self._die(work, "terminated")
@@ -270,13 +276,15 @@ class Group:
             self._die(work, "max_deliver")
         elif 0 < entry.expires <= now:
             self._die(work, "expired")
+        elif self._lines is not None and entry.tag in self._parked:
+            self._die(work, "parked")
         else:
             self._wait(work, now)
 
     def _wait(self, work: Work, now: int) -> None:
         if work.entry.due > now:
             self._move(work, DELAYED)
-            self._time(work.entry.due, work)
+            self._timers.set(work.entry.due, work)
         else:
             self._move(work, READY)
 
@@ -286,7 +294,7 @@ class Group:
         work.member = member.name
         work.since = now
         member.held[work.offset] = None
-        self._time(now + self.settings.ack_wait_ms * _MS, work)
+        self._timers.set(now + self.settings.ack_wait_ms * _MS, work)
 
     def _move(self, work: Work, phase: str) -> None:
         """The one place where a phase changes."""
@@ -296,7 +304,7 @@ class Group:
             self.members[work.member].held.pop(work.offset, None)
         if phase == READY:
             self._ready_count += 1
-            heappush(self._ready, work.offset)
+            self._ready.push(work.offset, work.entry.tag)
         work.phase = phase
 
     def _die(self, work: Work, reason: str) -> None:
@@ -324,16 +332,14 @@ class Group:
         self._move(work, "")
         offset = work.offset
         del self._works[offset]
+        if self._lines is not None:
+            self._lines.settled(work.entry.tag)
         self._log.settled(offset, buried)
-        self._recent[offset] = (how, work.attempt, work.member)
-        if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
-            self._recent.popitem(last=False)
+        self._settled.note(work, how)
 
     def _settle(self, member: str, item: Settlement, now: int) -> str:
-        if item.verdict not in _VERDICTS:
-            return f"{item.verdict!r} is no verdict: ack, nack or terminate"
-        if not 0 <= item.delay_ms <= limits.GROUP_DELAY_MS_MAX:
-            return f"a delay of {item.delay_ms} ms: 0 to {limits.GROUP_DELAY_MS_MAX} are possible"
+        if (item.verdict != "ack" or item.delay_ms) and (why := groupwork.why_impossible(item)):
+            return why
         work = self._works.get(item.offset)
         if work is None:
             return self._settled_already(member, item)
@@ -345,6 +351,8 @@ class Group:
             return work.why_stale(member, item)
         if item.verdict == "ack":
             self._figures.ack(now - work.entry.appended)
+            if self._lines is not None:
+                self._parked.acked(work.entry.tag)
             self._close(work, item.verdict)
         else:
             due = now + item.delay_ms * _MS if item.verdict == NACKED and item.delay_ms else 0
@@ -352,12 +360,8 @@ class Group:
         return ""
 
     def _settled_already(self, member: str, item: Settlement) -> str:
-        known = self._recent.get(item.offset)
-        if known == (item.verdict, item.attempt, member):
-            return ""
-        if known is not None:
-            how, attempt, by = known
-            return f"event {item.offset} is settled: {how}, attempt {attempt} of {by or 'nobody'}"
+        if (why := self._settled.why_stale(member, item)) is not None:
+            return why
         if item.offset >= self.cursor or item.offset < 0:
             return f"event {item.offset} was not delivered by this leader; it will come again"
         # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.
@@ -373,24 +377,15 @@ class Group:
 
     def _next_ready(self, most: int, now: int) -> list[int]:
         offsets: list[int] = []
-        while self._ready and len(offsets) < most:
-            work = self._works.get(heappop(self._ready))
-            if work is None or work.phase != READY:
-                continue
-            if 0 < work.entry.expires <= now:
-                self._die(work, "expired")
-            else:
-                offsets.append(work.offset)
-        return sorted(offsets)
+        while len(offsets) < most and (picked := self._ready.pick(most - len(offsets), self._is_ready)):
+            for offset in picked:
+                work = self._works[offset]
+                if 0 < work.entry.expires <= now:
+                    self._die(work, "expired")
+                else:
+                    offsets.append(offset)
+        return offsets
 
-    def _time(self, due: int, work: Work) -> None:
-        work.timer = due
-        heappush(self._timers, (due, work.offset))
-        # Acked events leave their deadlines behind; without this there would be ack_wait's worth of them.
-        if len(self._timers) > 2 * len(self._works) + 1_024:
-            self._timers = [timer for timer in self._timers if self._ticks(*timer)]
-            heapify(self._timers)
-
-    def _ticks(self, due: int, offset: int) -> bool:
+    def _is_ready(self, offset: int) -> bool:
         work = self._works.get(offset)
-        return work is not None and work.timer == due and work.phase in (HELD, DELAYED)
+        return work is not None and work.phase == READY

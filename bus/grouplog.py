@@ -26,6 +26,7 @@ class Unlogged:
         self._closed: list[int] = []
         self._failed: dict[int, list[Failed]] = {}
         self._buried: list[int] = []
+        self._parked: dict[int, bool] = {}
 
     def read(self, offset: int) -> None:
         """An event matched; offsets come ascending. Worth no record of its own."""
@@ -41,6 +42,10 @@ class Unlogged:
         else:
             self._closed.append(offset)
         self.changed = True
+
+    def parked(self, key: int, is_parked: bool) -> None:
+        """A key is parked, or goes on; comes with a settlement."""
+        self._parked[key] = is_parked
 
     def failed(self, failed: Failed) -> None:
         """An attempt is over."""
@@ -77,6 +82,8 @@ class Unlogged:
             [one for few in islice(self._failed.values(), limits.GROUP_FAILED_PER_DELTA_MAX) for one in few],
             {offset: works[offset].entry.expires for offset in self._open if works[offset].entry.expires},
             list(self._buried),
+            {offset: works[offset].entry.tag for offset in self._open if works[offset].entry.tag},
+            dict(self._parked),
         )
 
     def logged(self, cursor: int) -> None:
@@ -86,6 +93,7 @@ class Unlogged:
         self._open.clear()
         self._closed.clear()
         self._buried.clear()
+        self._parked.clear()
         for offset in list(islice(self._failed, limits.GROUP_FAILED_PER_DELTA_MAX)):
             del self._failed[offset]
         self.changed = bool(self._failed)

@@ -30,6 +30,8 @@ NACKED = "nack"
 TERMINATED = "terminate"
 TIMED_OUT = "ack_wait"
 LOST = "lost"
+ORDERS = ("none", "strict")
+"""What a group's order can be."""
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Runs = list[Natural]
@@ -50,7 +52,8 @@ class Open(msgspec.Struct, array_like=True):
     """An event that is not settled: when it was appended, when it expires (ns, 0 never), and how often it failed.
 
     `attempt` is the number of the last attempt that is over (0: none); `spared` of them do not count against
-    `max_deliver`. It is not due before `due` (ns). `history` keeps the last GROUP_HISTORY_MAX attempts.
+    `max_deliver`. It is not due before `due` (ns). `history` keeps the last GROUP_HISTORY_MAX attempts. `tag`: its key
+    and priority in a strict group, see `bus.keys`.
     """
 
     appended: int
@@ -59,6 +62,7 @@ class Open(msgspec.Struct, array_like=True):
     spared: int = 0
     due: int = 0
     history: list[Attempt] = []
+    tag: Natural = 0
 
 
 class Opened(msgspec.Struct, array_like=True, frozen=True):
@@ -81,7 +85,8 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     """How one group's durable state moves: first `opened`, then `failed`, then `closed` (all settled).
 
     `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
-    `buried`: those of the settled whose dead letter the delta comes with.
+    `buried`: those of the settled whose dead letter the delta comes with. `tags`: offset -> tag, for opened events that
+    have one. `parked`: key -> whether it is parked from now on, or no longer.
     """
 
     group: str
@@ -92,13 +97,15 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     failed: list[Failed] = []
     expires: dict[Natural, int] = {}
     buried: list[Natural] = []
+    tags: dict[Natural, Natural] = {}
+    parked: dict[Natural, bool] = {}
 
 
 class GroupState(msgspec.Struct, array_like=True):
     """One group at one partition, as committed. `open` is keyed by offset, ascending.
 
     `buried`: the last GROUP_BURIED_EVENTS_MAX events that became dead letters, so that a later leader tells no member
-    that its ack of one of them holds.
+    that its ack of one of them holds. `parked`: the keys whose events become dead letters, since an earlier one did.
     """
 
     name: str
@@ -106,6 +113,7 @@ class GroupState(msgspec.Struct, array_like=True):
     upto: int
     open: dict[int, Open] = {}
     buried: list[int] = []
+    parked: list[int] = []
 
     @property
     def floor(self) -> int:
@@ -136,6 +144,8 @@ class GroupState(msgspec.Struct, array_like=True):
         for offset in closed:
             del self.open[offset]
         remember(self.buried, delta.buried)
+        for key, parked in delta.parked.items():
+            park(self.parked, key, parked)
         self.upto = delta.upto
 
     def _opened(self, delta: Delta) -> dict[int, Open]:
@@ -145,7 +155,7 @@ class GroupState(msgspec.Struct, array_like=True):
             for offset in spread(part.runs, limits.GROUP_IN_FLIGHT_MAX - len(opened)):
                 if not after <= offset < delta.upto:
                     raise _misfit(delta, f"offset {offset} is opened outside [{after}, {delta.upto})")
-                opened[offset] = Open(part.appended, delta.expires.get(offset, 0))
+                opened[offset] = Open(part.appended, delta.expires.get(offset, 0), tag=delta.tags.get(offset, 0))
                 after = offset + 1
         if len(self.open) + len(opened) - sum(delta.closed[1::2]) > limits.GROUP_IN_FLIGHT_MAX:
             raise _misfit(delta, f"over {limits.GROUP_IN_FLIGHT_MAX} open events")
@@ -154,16 +164,24 @@ class GroupState(msgspec.Struct, array_like=True):
     def copy(self) -> "GroupState":
         """A state of its own; the history's entries are frozen and shared."""
         held = {
-            offset: Open(entry.appended, entry.expires, entry.attempt, entry.spared, entry.due, list(entry.history))
-            for offset, entry in self.open.items()
+            offset: msgspec.structs.replace(entry, history=list(entry.history)) for offset, entry in self.open.items()
         }
-        return GroupState(self.name, self.settings, self.upto, held, list(self.buried))
+        return GroupState(self.name, self.settings, self.upto, held, list(self.buried), list(self.parked))
 
 
 def remember(buried: list[int], more: Iterable[int]) -> None:
     """Note further dead letters' events; the first ones are forgotten beyond GROUP_BURIED_EVENTS_MAX."""
     buried.extend(more)
     del buried[: -limits.GROUP_BURIED_EVENTS_MAX]
+
+
+def park(parked: list[int], key: int, is_parked: bool) -> None:
+    """Note that a key is parked from now on, or no longer; beyond GROUP_PARKED_KEYS_MAX the first one goes on."""
+    if key in parked:
+        parked.remove(key)
+    if is_parked:
+        parked.append(key)
+    del parked[: -limits.GROUP_PARKED_KEYS_MAX]
 
 
 def fail(entry: Open, failed: Failed) -> None:
@@ -208,8 +226,10 @@ def check_settings(group: str, settings: GroupSettings) -> None:
         raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
     if not is_pattern(settings.pattern):
         raise InvalidPattern(f"{settings.pattern!r} is not a pattern")
-    if settings.order != "none":
-        raise ClientError(f"order: {settings.order!r} is not built yet; group {group} can have order='none'")
+    if settings.order not in ORDERS:
+        raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {' or '.join(ORDERS)}")
+    if settings.park and settings.order != "strict":
+        raise ClientError(f"park: only a group with order='strict' parks keys, and {group} has {settings.order!r}")
     if not 0 < settings.ack_wait_ms <= limits.GROUP_DELAY_MS_MAX:
         raise ClientError(f"ack_wait: {settings.ack_wait_ms} ms; 1 to {limits.GROUP_DELAY_MS_MAX} are possible")
     if not 0 < settings.max_deliver <= limits.GROUP_DELIVER_ATTEMPTS_MAX:
@@ -218,7 +238,7 @@ def check_settings(group: str, settings: GroupSettings) -> None:
 
 def check_same(group: str, known: GroupSettings, coming: GroupSettings) -> None:
     """A member must agree with its group, but for `start`, which counts for the first only: raises GroupConflict."""
-    for field in ("pattern", "order", "ack_wait_ms", "max_deliver"):
+    for field in ("pattern", "order", "ack_wait_ms", "max_deliver", "park"):
         has, wants = getattr(known, field), getattr(coming, field)
         if has != wants:
             name = field.removesuffix("_ms")

@@ -4,16 +4,21 @@ Dealing: the events that are ready are cut into stretches of neighbours, one for
 their credits allow. Neighbours lie in the same record, and a record is sent to a member whole: this sends least.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from bus import limits
 from bus.groupstate import NACKED, TERMINATED, Attempt, Open
-from bus.wire import Settlement
+from bus.wire import GroupSample, Settlement
 
 READY = "ready"
+WAITING = "waiting"
 HELD = "held"
 DELAYED = "delayed"
 DEAD = "dead"
+_VERDICTS = frozenset({"ack", NACKED, TERMINATED})
 
 
 class Work:
@@ -82,12 +87,26 @@ class Member:
 
 
 class Dead(NamedTuple):
-    """An event whose dead letter is due. `reason`: max_deliver, terminated, expired."""
+    """An event whose dead letter is due. `reason`: max_deliver, terminated, expired, parked."""
 
     offset: int
     reason: str
     expires: int
     attempts: list[Attempt]
+
+
+def dying(work: Work, reason: str) -> Dead:
+    """What the dead letter of an event has to say."""
+    return Dead(work.offset, reason, work.entry.expires, list(work.entry.history))
+
+
+def why_impossible(item: Settlement) -> str:
+    """Why a settlement is none; "" if it is one."""
+    if item.verdict not in _VERDICTS:
+        return f"{item.verdict!r} is no verdict: ack, nack or terminate"
+    if not 0 <= item.delay_ms <= limits.GROUP_DELAY_MS_MAX:
+        return f"a delay of {item.delay_ms} ms: 0 to {limits.GROUP_DELAY_MS_MAX} are possible"
+    return ""
 
 
 class Figures:
@@ -99,11 +118,71 @@ class Figures:
         self.delivered = self.acked = self.failed = self.dead = 0
         self.latency: dict[int, int] = {}
 
+    def sample(
+        self, name: str, partition: int, pattern: str, members: int, places: tuple[int, int, int], oldest: int
+    ) -> GroupSample:
+        """All of them; `places`: the floor, events waiting unread, events in flight."""
+        counts = (self.delivered, self.acked, self.failed, self.dead)
+        return GroupSample(name, partition, pattern, members, *places, *counts, oldest=oldest, latency=self.latency)
+
     def ack(self, took_ns: int) -> None:
         """One event is acked, `took_ns` after it was appended."""
         self.acked += 1
         bucket = max(1, took_ns // 1_000).bit_length() - 1
         self.latency[bucket] = self.latency.get(bucket, 0) + 1
+
+
+class Settled:
+    """Events that this leader has settled, the last GROUP_RECENT_EVENTS_MAX: a settlement repeated is not stale."""
+
+    def __init__(self) -> None:
+        self._recent: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
+
+    def note(self, work: Work, how: str) -> None:
+        """One more."""
+        self._recent[work.offset] = (how, work.attempt, work.member)
+        if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
+            self._recent.popitem(last=False)
+
+    def why_stale(self, member: str, item: Settlement) -> str | None:
+        """Why a settlement is refused, "" for one repeated; None: nothing is known here of that event."""
+        known = self._recent.get(item.offset)
+        if known is None or known == (item.verdict, item.attempt, member):
+            return None if known is None else ""
+        how, attempt, by = known
+        return f"event {item.offset} is settled: {how}, attempt {attempt} of {by or 'nobody'}"
+
+
+class Timers:
+    """Deadlines of events: (when, offset); of one event only that counts which its work names last."""
+
+    def __init__(self, works: Mapping[int, Work]) -> None:
+        self._works = works
+        self._heap: list[tuple[int, int]] = []
+
+    def set(self, due: int, work: Work) -> None:
+        """From now on this is its deadline."""
+        work.timer = due
+        heappush(self._heap, (due, work.offset))
+        # Acked events leave their deadlines behind; without this there would be ack_wait's worth of them.
+        if len(self._heap) > 2 * len(self._works) + 1_024:
+            self._heap = [timer for timer in self._heap if self._counts(*timer)]
+            heapify(self._heap)
+
+    def next(self) -> int | None:
+        """The first that counts."""
+        while self._heap and not self._counts(*self._heap[0]):
+            heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def due(self, now: int) -> Iterator[Work]:
+        """Those whose deadline has passed, each taken out."""
+        while (first := self.next()) is not None and first <= now:
+            yield self._works[heappop(self._heap)[1]]
+
+    def _counts(self, due: int, offset: int) -> bool:
+        work = self._works.get(offset)
+        return work is not None and work.timer == due and work.phase in (HELD, DELAYED)
 
 
 def takers(members: Iterable[Member]) -> list[Member]:

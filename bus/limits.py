@@ -241,3 +241,15 @@ CALL_TRACE_CLOSE_MS = 1_000
 """How long a closing client waits for its last trace events."""
 ANSWERS_DRAIN_MS_MAX = 2_000
 """How long an agent that stops answering lets the calls end that it has begun."""
+GROUP_LOOKAHEAD_EVENTS = 1_000
+"""A group delivers an urgent event before others only if it lies at most so far behind the oldest that is ready."""
+GROUP_OLDEST_TURN = 8
+"""Every so many picks among events of different priorities the oldest is taken, whatever its priority."""
+GROUP_PARKED_KEYS_MAX = 10_000
+"""Keys that a group has parked; beyond it the key that was parked first goes on."""
+HOLDBACK_EVENTS_MAX = 65_536
+"""Events that one ordered `read` holds back before it stops asking the partitions that are ahead."""
+HOLDBACK_ASIDE_MAX = 1_000
+"""Events with a gap before them that a causal `read` set aside and keeps at hand, the last ones."""
+LATENESS_MS_MAX = 24 * 3_600 * 1_000
+"""The greatest `lateness` of an ordered `read`."""

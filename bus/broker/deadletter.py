@@ -5,8 +5,9 @@ It is an event of the broker's own, in the original's partition, with the origin
     type signalbox.deadletter, source signalbox/<broker>, subject and correlationid the original's, causationid its id
     data {group, reason, error, partition, offset, appended, attempts: [{attempt, at, error, member, took_ms}], event}
 
-`reason`: max_deliver, terminated, expired. Instants are ns. A group is never given the dead letters of its own making:
-one that cannot be settled would breed the next, each with the last one inside.
+`reason`: max_deliver, terminated, expired, parked (an earlier one of its key is a dead letter). Instants are ns.
+A group is never given the dead letters of its own making: one that cannot be settled would breed the next, each with
+the last one inside.
 """
 
 from base64 import b64encode
@@ -27,7 +28,11 @@ def dead_letter(broker: str, group: str, dead: Dead, entry: Entry, at: int) -> E
     """The letter for one event of a stored record, made at `at` (ns)."""
     header, body = batch.unseal(entry.record)
     event = batch.decode(body).event(dead.offset - header.base_offset)
-    error = f"expired at {format_time(dead.expires)}" if dead.reason == "expired" else dead.attempts[-1].error
+    error = dead.attempts[-1].error if dead.attempts else ""
+    if dead.reason == "expired":
+        error = f"expired at {format_time(dead.expires)}"
+    elif dead.reason == "parked":
+        error = "an earlier event of its key became a dead letter; redrive that one first"
     return Event(
         type=TYPE,
         source=f"signalbox/{broker}",

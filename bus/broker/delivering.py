@@ -111,7 +111,7 @@ class Delivering:
                 joining, group.joining = group.joining, []
                 for membership, join in joining:
                     group.enter(membership, join, at)
-            group.answer(index + 1)
+            group.answer(index + 1, at)
 
     def on_lead(self, partition: int, now: int) -> None:
         """Go on from what is committed."""
@@ -151,7 +151,7 @@ class Delivering:
                 self._retry_at[partition] = at + limits.GROUP_RETRY_MS * _MS
             for group in groups.values():
                 group.attach()
-                group.answer(self._companions[partition].applied)
+                group.answer(self._companions[partition].applied, at)
 
     def deliver(self, now: int) -> None:
         """Read on, and send what is due."""

@@ -21,6 +21,7 @@ from bus.errors import CorruptRecord
 from bus.event import Event
 from bus.group import Group
 from bus.groupstate import encode_deltas
+from bus.keys import tag_of
 from bus.record import EVENTS
 from bus.rfc3339 import NANOSECONDS_MAX
 from bus.session import Session
@@ -122,7 +123,7 @@ class LedGroup:
 
     def logged(self, index: int) -> None:
         """The group's delta is in record `index`."""
-        self.group.logged()
+        self.group.logged(index)
         self.logged_at = index
 
     def attach(self) -> None:
@@ -131,8 +132,9 @@ class LedGroup:
             self._answers.extend(Answer(self.logged_at, session, settled) for session, settled in self._unlogged)
             self._unlogged.clear()
 
-    def answer(self, applied: int) -> None:
-        """Records below `applied` are committed: tell who waits for them."""
+    def answer(self, applied: int, now: int) -> None:
+        """Records below `applied` are committed: tell who waits for them, and let their keys go on."""
+        self.group.committed(applied, now)
         while self._answers and self._answers[0].record < applied:
             _, session, settled = self._answers.popleft()
             self._ground.send(session, settled)
@@ -153,7 +155,8 @@ class LedGroup:
         to = ""
         for member, offset, attempt in self.group.deliveries(now):
             row = offset - entry.header.base_offset if entry is not None else -1
-            if entry is None or member != to or not 0 <= row < entry.header.count:
+            behind = bool(rows) and row <= rows[-1]
+            if entry is None or member != to or behind or not 0 <= row < entry.header.count:
                 self._send(to, entry, rows, attempts)
                 if entry is None or not 0 <= row < entry.header.count:
                     entry = self._entry(offset)
@@ -208,7 +211,19 @@ class LedGroup:
                 for row in rows
                 if types[index[row]] != DEAD_LETTER or made_by(columns.event(row)) != self.group.name
             ]
-        self.group.feed(header.base_offset, header.count, rows, header.appended, now, expires)
+        tags = self._tags(entry, rows) if rows and self.group.settings.order == "strict" else None
+        self.group.feed(header.base_offset, header.count, rows, header.appended, now, expires, tags)
+
+    def _tags(self, entry: Entry, rows: list[int]) -> dict[int, int]:
+        """Row -> tag, of the rows that are meant."""
+        columns = decode(body_of(entry.record))
+        hashes, redriven = columns.key_hashes, columns.extension("redriveto")
+        tags: dict[int, int] = {}
+        for row in rows:
+            extras = columns.extras_of(row)
+            priority = extras.priority if extras is not None else None
+            tags[row] = tag_of(hashes[row], priority, redriven[row] is not None)
+        return tags
 
     def _screened(self, entry: Entry, rows: list[int]) -> tuple[list[int], dict[int, int]]:
         """Without events that are redriven to another group; and when those that are left expire, by row."""

@@ -9,6 +9,7 @@
 | publishing.py | events -> batches -> lanes -> Publish frames -> receipts |
 | watching.py | contiguous records of all partitions, whoever leads them |
 | reading.py | `Fleet.read`: records -> events |
+| ordering.py | `Fleet.read` by time or by cause |
 | subscribing.py, deliveries.py | `Fleet.subscribe`: members of a group, and what they settle |
 | calling.py, calllink.py, calltraces.py | `Fleet.call`: look up, one session per agent, trace events |
 | answering.py, switchboard.py, listening.py | `Fleet.answers`: functions, their tasks, a ROUTER on the event loop |

@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -16,14 +16,17 @@ from bus.client.calltraces import CallTraces
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
+from bus.client.ordering import Reading, hold_back, ordered, told
 from bus.client.packing import Receipt
 from bus.client.publishing import Publisher
 from bus.client.reading import Positioned, read
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
 from bus.client.switchboard import Switchboard
-from bus.errors import ClientError, InvalidPattern
+from bus.clock import Knowledge
+from bus.errors import ClientError, InvalidPattern, PublishError
 from bus.event import Event
+from bus.groupstate import ORDERS
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
@@ -35,14 +38,18 @@ def connect(
     data_dir: str | os.PathLike[str] | None = None,
     name: str | None = None,
     deadline: float = CONNECT_SECONDS,
+    causal: bool = False,
 ) -> "Fleet":
     """A fleet to use in `async with`. `url`: tcp://HOST:PORT of a broker or the control plane, several by comma.
 
     Without `url` and `data_dir`: the environment's `SIGNALBOX_URL`, else the data directory's fleet. `name` is what the
     client calls itself, and the `source` of events that have none; `deadline` bounds the search for a broker, in
     seconds. Entering raises NoFleet, which says where was looked and what to do.
+
+    `causal`: every event that is published gets as `deps` all that was read or received through this fleet, and all
+    whose receipt came, before the call. Await the receipt before publishing what depends on it.
     """
-    return Fleet(Whereabouts(url, data_dir).urls, name=name, deadline=deadline)
+    return Fleet(Whereabouts(url, data_dir).urls, name=name, deadline=deadline, causal=causal)
 
 
 def _default_name() -> str:
@@ -58,6 +65,7 @@ class Fleet:
         *,
         name: str | None = None,
         deadline: float = CONNECT_SECONDS,
+        causal: bool = False,
         claim: tuple[int, str] | None = None,
         topology: wire.Topology | None = None,
         fleet: str = "",
@@ -72,6 +80,7 @@ class Fleet:
         self._publisher: Publisher | None = None
         self._calling: Calling | None = None
         self._switchboard: Switchboard | None = None
+        self._knowledge = Knowledge() if causal else None
 
     async def __aenter__(self) -> "Fleet":
         if self._cluster is not None:
@@ -132,7 +141,11 @@ class Fleet:
         sequence for `deadline` seconds, so it is appended at most once; raises OutcomeUnknown only when nobody can say
         whether it was, else the error that kept it out. InvalidEvent and other ClientErrors are raised at once.
         """
-        return await self._publishing().publish(event, acks, deadline)
+        if self._knowledge is None:
+            return await self._publishing().publish(event, acks, deadline)
+        receipt = await self._publishing().publish(self._dependent(event, acks), acks, deadline)
+        self._knowledge.saw(receipt.partition, receipt.offset)
+        return receipt
 
     async def publish_many(
         self,
@@ -146,7 +159,28 @@ class Fleet:
         `on_progress(done, taken)` is called as batches are answered. `deadline` holds for each batch from when it is
         ready to be sent. Raises PublishError if any failed: its `results` has each event's receipt or error.
         """
-        return await self._publishing().publish_many(events, acks, deadline, on_progress)
+        if self._knowledge is None:
+            return await self._publishing().publish_many(events, acks, deadline, on_progress)
+        results: list[object] = []
+        try:
+            # One event of these does not depend on another: none has its receipt yet.
+            dependent = [self._dependent(event, acks) for event in events]
+            receipts = await self._publishing().publish_many(dependent, acks, deadline, on_progress)
+            results += receipts
+        except PublishError as error:
+            results += error.results
+            raise
+        finally:
+            for receipt in results:
+                if isinstance(receipt, Receipt):
+                    self._knowledge.saw(receipt.partition, receipt.offset)
+        return receipts
+
+    def _dependent(self, event: Event, acks: str) -> Event:
+        if acks != "quorum":
+            raise ClientError(f"acks={acks!r}: a causal fleet publishes with acks='quorum', so that no cause is lost")
+        deps = self._knowledge.deps(event.deps) if self._knowledge is not None else None
+        return event if deps is None else event.replace(deps=deps)
 
     def _publishing(self) -> Publisher:
         if self._publisher is None:
@@ -163,7 +197,12 @@ class Fleet:
         follow: bool = ...,
         internal: bool = ...,
         positions: Literal[False] = ...,
-    ) -> AsyncIterator[Event]: ...
+        *,
+        order: str = ...,
+        lateness: float = ...,
+        late: str = ...,
+        gap: str = ...,
+    ) -> Reading[Event]: ...
 
     @overload
     def read(
@@ -174,7 +213,11 @@ class Fleet:
         internal: bool = ...,
         *,
         positions: Literal[True],
-    ) -> AsyncIterator[Positioned]: ...
+        order: str = ...,
+        lateness: float = ...,
+        late: str = ...,
+        gap: str = ...,
+    ) -> Reading[Positioned]: ...
 
     def read(
         self,
@@ -183,17 +226,35 @@ class Fleet:
         follow: bool = False,
         internal: bool = False,
         positions: bool = False,
-    ) -> AsyncIterator[Any]:
+        *,
+        order: str = "none",
+        lateness: float = 5.0,
+        late: str = "deliver",
+        gap: str = "wait",
+    ) -> Reading[Any]:
         """Events that match, of all partitions in order of arrival, in order of offset within each.
 
         `start`: earliest, now, a duration back (`-5m`), RFC 3339, or a cursor {partition: next offset}. Without
         `follow` it ends at what is committed when it begins. `internal`: reserved types too. `positions`: gives
         (event, partition, offset, appended) instead. Raises InvalidPattern, ClientError; BrokerUnavailable when a
         partition has no leader for too long (with `follow` only at the start: later it waits for the next leader).
+
+        `order="timestamp"`: by the events' time over all partitions; one that comes more than `lateness` seconds late
+        is delivered out of order or dropped (`late`: deliver, drop). `order="causal"`: after the events that its `deps`
+        name; if one of those has not come after `lateness` seconds and is not on its way, that is a gap: waited for,
+        skipped, or the event is set aside (`gap`: wait, skip, dead-letter). `Reading` has the counts of either.
         """
         _check_pattern(pattern)
         origin = parse_start(start, time.time_ns())
-        return read(self.cluster, pattern, origin, follow, internal, PUBLISH_SECONDS, positions)
+        hold, knowledge = hold_back(order, lateness, late, gap), self._knowledge
+        places = positions or knowledge is not None or hold is not None
+        if hold is not None:
+            events = ordered(self.cluster, pattern, origin, follow, internal, PUBLISH_SECONDS, hold)
+        else:
+            events = read(self.cluster, pattern, origin, follow, internal, PUBLISH_SECONDS, places)
+        if places != positions or knowledge is not None:
+            events = told(events, positions, knowledge.saw if knowledge is not None else None)
+        return Reading(events, hold)
 
     async def describe(self, deadline: float = PUBLISH_SECONDS) -> dict[int, wire.Extent]:
         """Partition -> its readable offsets `first` <= o < `high`, asked of every leader now."""
@@ -209,6 +270,7 @@ class Fleet:
         max_deliver: int = 5,
         start: Start = "now",
         in_flight: int = 256,
+        park: bool = False,
     ) -> Subscription:
         """A member of a durable group, to use in `async with`; iterate over it for `Delivery`s.
 
@@ -216,20 +278,27 @@ class Fleet:
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
         settings.
+
+        `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
+        priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
+        events become dead letters too, until one of it that was redriven is acked.
         """
         _check_pattern(pattern)
         check_text("group", group)
-        if order != "none":
-            raise ClientError(f"order={order!r} is not supported; order='none' is")
+        if order not in ORDERS:
+            raise ClientError(f"order={order!r} is not supported; {' and '.join(ORDERS)} are")
+        if park and order != "strict":
+            raise ClientError("park: only a group with order='strict' parks keys")
         if not ack_wait > 0 or max_deliver < 1 or not 0 < in_flight <= limits.IN_FLIGHT_EVENTS_MAX:
             raise ClientError(
                 f"ack_wait={ack_wait} (seconds, above 0), max_deliver={max_deliver} (from 1), in_flight={in_flight} "
                 f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
             )
         settings = wire.GroupSettings(
-            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order
+            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order, park
         )
-        return Subscription(self.cluster, group, settings, in_flight, self.name)
+        saw = self._knowledge.saw if self._knowledge is not None else None
+        return Subscription(self.cluster, group, settings, in_flight, self.name, saw)
 
     # --------------------------------------------------------------------------------------------- calls
 

@@ -1,7 +1,7 @@
 """`Fleet.read`: events of all partitions that match a pattern, in order of arrival; the fleet keeps no state of it."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, NamedTuple
 
 from bus import limits
@@ -57,7 +57,7 @@ async def taps(cluster: Cluster, origin: From, follow: bool, within: float) -> l
 
 async def read(
     cluster: Cluster, pattern: str, origin: From, follow: bool, internal: bool, within: float, positions: bool
-) -> AsyncIterator[Any]:
+) -> AsyncGenerator[Any]:
     """The matching events, as `Positioned` if `positions`. `within`: how long to wait for leaders at the start, s.
 
     Raises BrokerUnavailable when they do not answer then, or when without `follow` nothing comes for READ_STALL_MS_MAX.

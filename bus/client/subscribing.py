@@ -7,6 +7,7 @@ nobody has taken out of here yet is forgotten: it will come again.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from secrets import token_hex
 from types import TracebackType
 
@@ -22,9 +23,20 @@ _TIMER_SLACK_SECONDS = 0.001
 
 
 class Subscription:
-    """An async context manager and iterator of `Delivery`. Made by `Fleet.subscribe`."""
+    """An async context manager and iterator of `Delivery`. Made by `Fleet.subscribe`.
 
-    def __init__(self, cluster: Cluster, group: str, settings: wire.GroupSettings, in_flight: int, name: str) -> None:
+    `saw(partition, offset)` hears of each delivery that is given out.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        group: str,
+        settings: wire.GroupSettings,
+        in_flight: int,
+        name: str,
+        saw: Callable[[int, int], None] | None = None,
+    ) -> None:
         self.cluster = cluster
         self.group = group
         self.settings = settings
@@ -32,6 +44,7 @@ class Subscription:
         self.closed = False
         self.pool = CreditPool(in_flight, cluster.partitions)
         self._lending = False
+        self._saw = saw
         self._loop = asyncio.get_running_loop()
         self._memberships: list[Membership] = []
         self._inbox: deque[Delivery] = deque()
@@ -113,6 +126,8 @@ class Subscription:
             while self._inbox:
                 delivery = self._inbox.popleft()
                 if not delivery.ended:
+                    if self._saw is not None:
+                        self._saw(delivery.partition, delivery.offset)
                     return delivery
             if self._error is not None:
                 raise self._error

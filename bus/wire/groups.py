@@ -8,7 +8,8 @@ from bus.wire.base import Message
 class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
     """What a group is; all members must agree. `start`: ns instant, or -1 for the earliest event kept.
 
-    `order`: none. Durations in milliseconds.
+    `order`: none, or strict: one event of a key is out at a time; with `park` a key stops at its first dead letter.
+    Durations in milliseconds.
     """
 
     pattern: str
@@ -16,6 +17,7 @@ class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
     ack_wait_ms: int
     max_deliver: int
     order: str = "none"
+    park: bool = False
 
 
 class Join(Message, frozen=True):

@@ -6,20 +6,27 @@ leader and some of the queue. The model is three sets of offsets: what was acked
 committed. It checks every step; `finish` checks that all that matched ends, once.
 """
 
+from msgspec.structs import replace
+
 from bus.group import Group
 from bus.groupstate import Companion, Delta, GroupState, decode_deltas, encode_deltas
+from bus.keys import tag_of
 from bus.wire import GroupSettings, Settlement
 
 SECOND = 1_000_000_000
 ACK_WAIT = 5 * SECOND
 MAX_DELIVER = 3
 SETTINGS = GroupSettings(">", -1, ACK_WAIT // 1_000_000, MAX_DELIVER)
+STRICT = replace(SETTINGS, order="strict")
+KEYS = 3
+PRIORITIES = (None, "high", "low", "medium")
 
 
 class World:
     """One partition and one group of it. Every public method is a step that may happen at any time."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: GroupSettings = SETTINGS) -> None:
+        self.settings = settings
         self.now = 1_000 * SECOND
         self.batches: list[tuple[int, int, list[int], int, dict[int, int]]] = []
         self.end = 0
@@ -30,7 +37,7 @@ class World:
         self.queue: list[tuple[bytes, frozenset[int]]] = []
         self.letters: dict[int, int] = {}
         self.members: dict[str, dict[int, int]] = {}
-        self.group = Group(GroupState("g", SETTINGS, 0), self.now, fresh=True)
+        self.group = Group(GroupState("g", settings, 0), self.now, fresh=True)
         self._begin_reign()
         self.ever_acked: set[int] = set()
 
@@ -63,7 +70,10 @@ class World:
         assert 0 < most <= self.group.room
         for base, count, rows, appended, expires in self.batches:
             if base <= cursor < base + count:
-                assert self.group.feed(base, count, rows, appended, self.now, expires) > cursor
+                tags = None
+                if self.strict:
+                    tags = {row: tag_of((base + row) % KEYS, PRIORITIES[(base + row) % 4], False) for row in rows}
+                assert self.group.feed(base, count, rows, appended, self.now, expires, tags) > cursor
                 return
 
     def join(self, member: str, credit: int, report: bool) -> None:
@@ -89,6 +99,7 @@ class World:
             assert self.now < self.expires.get(offset, self.now + 1), "delivered after it expired"
             assert offset not in self.settled, "delivered after it was settled here"
             assert self.in_play(offset), "delivered though it was settled for good before this leader"
+            assert not self.strict or not self.before(offset), "overtook an event of its key"
             assert attempt > self.attempts.get(offset, 0), "attempts go up"
             self.attempts[offset] = attempt
             assert self.granted[member] > 0, "over its credit"
@@ -132,7 +143,7 @@ class World:
         payload = encode_deltas([delta])
         assert decode_deltas(payload) == [delta]
         self.queue.append((payload, frozenset(letters)))
-        self.group.logged()
+        self.group.logged(self.appended + len(self.queue) - 1)
         self.overlay.apply(self.overlay.applied, payload)
         self.check(delta)
 
@@ -144,6 +155,7 @@ class World:
                 self.letters[offset] = self.letters.get(offset, 0) + 1
         del self.queue[:records]
         self.committed = Companion.restore(self.committed.snapshot())
+        self.group.committed(self.appended, self.now)
 
     def failover(self, surviving: int) -> None:
         """Another leader: of what was not committed, some records survive, always the first ones."""
@@ -151,10 +163,20 @@ class World:
         self.queue.clear()
         state = self.committed.groups.get("g")
         fresh = state is None
-        self.group = Group(state or GroupState("g", SETTINGS, 0), self.now, fresh=fresh)
+        self.group = Group(state or GroupState("g", self.settings, 0), self.now, fresh=fresh)
         self._begin_reign()
 
     # ---- checks
+
+    @property
+    def strict(self) -> bool:
+        return self.settings.order == "strict"
+
+    def before(self, offset: int) -> set[int]:
+        """Earlier events of its key of which it is not committed that they are settled."""
+        state = self.committed.groups.get("g") or GroupState("g", self.settings, 0)
+        earlier = {other for other in self.matched if other < offset and (offset - other) % KEYS == 0}
+        return {other for other in earlier if other in state.open or other >= state.upto}
 
     def in_play(self, offset: int) -> bool:
         """Whether this leader has read it and it was not settled for good before."""
@@ -174,13 +196,15 @@ class World:
             self.leave(member, lost=True)
         self.members.clear()
         self.join("good", 10_000, report=False)
-        for _ in range(2 * len(self.batches) + 20):
+        for _ in range(2 * len(self.batches) + 20 + self.strict * len(self.matched)):
             self.wait(2)
             self.read()
             self.deliver()
             for _ in range(len(self.members["good"])):
                 self.settle("good", "ack", 0, older=False)
             self.log(100)
+            if self.strict:
+                self.commit(len(self.queue))
         self.commit(len(self.queue))
         state = self.committed.groups["g"]
         assert self.group.cursor == self.end, "it has read everything"

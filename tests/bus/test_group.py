@@ -24,7 +24,7 @@ from bus.groupstate import (
     spread,
 )
 from bus.wire import GroupSettings, Settlement
-from tests.bus.groupmodel import SETTINGS, World
+from tests.bus.groupmodel import SETTINGS, STRICT, World
 
 MEMBER = st.sampled_from(["a", "b", "c"])
 SMALL = st.integers(0, 5)
@@ -51,6 +51,17 @@ STEP = st.one_of(
 def test_any_interleaving_settles_each_event_once_and_skips_none(steps: list[tuple]) -> None:
     world = World()
     world.append(6, 0b111011, 0)
+    world.join("a", 4, False)
+    for name, *arguments in steps:
+        getattr(world, name)(*arguments)
+    world.finish()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(STEP, max_size=80))
+def test_strict_order_holds_in_any_interleaving(steps: list[tuple]) -> None:
+    world = World(STRICT)
+    world.append(6, 0b111111, 0)
     world.join("a", 4, False)
     for name, *arguments in steps:
         getattr(world, name)(*arguments)
@@ -173,7 +184,7 @@ def test_deadlines_of_settled_events_do_not_pile_up() -> None:
         items = [Settlement(offset, attempt, "ack") for _, offset, attempt in group.deliveries(base)]
         group.settle("a", items, base)
         group.credit("a", len(items))
-    assert len(group._timers) <= 2 * 500 + 1_024
+    assert len(group._timers._heap) <= 2 * 500 + 1_024
     assert group.next_deadline(50_000) is None
 
 
@@ -323,7 +334,8 @@ def test_records_that_are_applied_already_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("pattern", "a.*"), ("order", "strict"), ("ack_wait_ms", 7), ("max_deliver", 9)]
+    ("field", "value"),
+    [("pattern", "a.*"), ("order", "strict"), ("park", True), ("ack_wait_ms", 7), ("max_deliver", 9)],
 )
 def test_a_conflict_names_its_field(field: str, value: object) -> None:
     with pytest.raises(GroupConflict) as caught:
@@ -340,7 +352,8 @@ def test_the_start_counts_for_the_first_member_only() -> None:
     ("changed", "error", "named"),
     [
         ({"pattern": "a..b"}, InvalidPattern, "a..b"),
-        ({"order": "strict"}, ClientError, "order"),
+        ({"order": "causal"}, ClientError, "order"),
+        ({"park": True}, ClientError, "park"),
         ({"ack_wait_ms": 0}, ClientError, "ack_wait"),
         ({"max_deliver": limits.GROUP_DELIVER_ATTEMPTS_MAX + 1}, ClientError, "max_deliver"),
     ],

@@ -12,6 +12,7 @@ from bus.broker.delivering import Delivering
 from bus.errors import BusError
 from bus.event import Event, from_json, to_json
 from bus.groupstate import Companion
+from bus.partitioner import key_hash
 from bus.record import EVENTS, GROUP, Header, seal
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.store import Entry
@@ -48,18 +49,44 @@ class Channel:
 
 
 class GroupLedger:
-    """What the group must never do. Only the newest leader is held to what was confirmed: an older one may not know."""
+    """What the group must never do. Only the newest leader is held to what was confirmed: an older one may not know.
 
-    def __init__(self, ledger: Ledger) -> None:
+    In strict order nobody, however old, delivers an event while an earlier one of its key is not settled in the
+    committed log: `_settled` is the fold of that log.
+    """
+
+    def __init__(self, ledger: Ledger, settings: wire.GroupSettings) -> None:
         self.ledger = ledger
+        self.settings = settings
+        self._settled = Companion()
+        self._keys: dict[int, list[int]] = {}
+        self._folded = 0
         self.confirmed: dict[int, int] = {}
         self.acked: set[int] = set()
         self.delivered = 0
 
     def sends(self, epoch: int, offset: int, attempt: int) -> None:
         self.delivered += 1
+        if self.settings.order == "strict":
+            self._in_line(offset, attempt)
         if epoch == max(self.ledger.leaders) and offset in self.confirmed:
             self.ledger.fail("group", f"event {offset} is delivered (attempt {attempt}) after its ack was confirmed")
+
+    def _in_line(self, offset: int, attempt: int) -> None:
+        for index in range(self._folded, len(self.ledger.committed)):
+            record = self.ledger.committed[index]
+            entry, dead = entry_of(record, 0)
+            if record.kind == EVENTS and dead < 0:
+                for row, key in enumerate(batch.decode(batch.body_of(entry.record)).key_hashes):
+                    self._keys.setdefault(key, []).append(record.base_offset + row)
+            if record.kind == GROUP or entry.header.companion:
+                self._settled.apply(index, entry.header.companion or batch.body_of(entry.record))
+        self._folded = len(self.ledger.committed)
+        state = self._settled.groups["g"]
+        line = next(line for line in self._keys.values() if offset in line)
+        early = [one for one in line if one < offset and (one in state.open or one >= state.upto)]
+        if early:
+            self.ledger.fail("group", f"event {offset} is delivered (attempt {attempt}) before {early} of its key")
 
     def confirms(self, offset: int, attempt: int, verdict: str) -> None:
         if verdict == "ack":
@@ -103,7 +130,8 @@ def entry_of(record: Record, partition: int) -> tuple[Entry, int]:
         dead = event.data["offset"]
         body = batch.encode([event])
     elif record.kind == EVENTS:
-        events = [Event(type="work.asked", source="s", id=f"{record.value}:{row}") for row in range(record.count)]
+        names = [f"{record.value}:{row}" for row in range(record.count)]
+        events = [Event(type="work.asked", source="s", id=name, subject=f"k{key_hash(name) % 12}") for name in names]
         body = batch.encode(events)
     elif record.value.startswith("deltas "):
         body = bytes.fromhex(record.value[7:])

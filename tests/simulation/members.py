@@ -9,6 +9,8 @@ import sys
 from typing import Any
 from unittest.mock import patch
 
+from msgspec.structs import replace
+
 from bus import batch, wire
 from bus.errors import BusError, ProtocolError
 from bus.session import Session
@@ -121,7 +123,7 @@ class Member:
                 self.number += 1
                 credit = max(0, CREDIT - len(holds) - len(self.pending))
                 name = f"{self.name}.{self.lives}"
-                self.say(wire.Join(1, "g", 0, name, SETTINGS, credit, holds))
+                self.say(wire.Join(1, "g", 0, name, self.groups.settings, credit, holds))
             case wire.Joined():
                 self.joined = True
                 self.flush()
@@ -150,11 +152,12 @@ class GroupRun(swarm.Run):
         parts: type[Parts] = Parts,
         broker: type[GroupBroker] = GroupBroker,
         verbose: bool = False,
+        order: str = "none",
     ) -> None:
         with patch.object(swarm, "Broker", broker):
             super().__init__(seed, parts, Plane, verbose)
         dice, world = self.world.dice, self.world
-        self.groups = GroupLedger(self.ledger)
+        self.groups = GroupLedger(self.ledger, replace(SETTINGS, order=order))
         channel = Channel(world, self.network, dice.choice([0.0, 0.0, 0.002, 0.02]))
         self.channel = channel
         self.group_brokers: dict[str, GroupBroker] = {}
@@ -195,9 +198,11 @@ class GroupRun(swarm.Run):
         return f"{super()._unsettled()}; groups {states}; members {holds}"
 
 
-def run_groups(seed: int, broker: type[GroupBroker] = GroupBroker, verbose: bool = False) -> tuple[str, GroupRun]:
+def run_groups(
+    seed: int, broker: type[GroupBroker] = GroupBroker, verbose: bool = False, order: str = "none"
+) -> tuple[str, GroupRun]:
     """One seed; "" or what was violated."""
-    play = GroupRun(seed, broker=broker, verbose=verbose)
+    play = GroupRun(seed, broker=broker, verbose=verbose, order=order)
     try:
         play.play()
     except (Violation, BusError) as found:
@@ -206,5 +211,5 @@ def run_groups(seed: int, broker: type[GroupBroker] = GroupBroker, verbose: bool
 
 
 if __name__ == "__main__":
-    violation, _ = run_groups(int(sys.argv[1]), verbose=True)
+    violation, _ = run_groups(int(sys.argv[1]), verbose=True, order=sys.argv[2] if len(sys.argv) > 2 else "none")
     sys.exit(violation)

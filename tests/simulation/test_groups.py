@@ -10,12 +10,14 @@ from bus.broker.delivering import Delivering
 from bus.broker.ledgroup import LedGroup
 from bus.group import Group
 from bus.groupstate import GroupState
+from bus.keys import Lines
 
 from .members import run_groups
 
 SHORT, LONG = 12, 400
 real_group = Group.__init__
 real_restore = Delivering.restore
+real_settled, real_logged, real_add = Lines.settled, Lines.logged, Lines.add
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -24,6 +26,17 @@ def test_groups_keep_their_word_in_any_weather(part: int, long: bool) -> None:
     for seed in range(part, LONG if long else SHORT, 4):
         violation, run = run_groups(seed)
         assert not violation, f"{violation}\nagain: python -m tests.simulation.members {seed}"
+        delivered += run.groups.delivered
+        letters += sum(record.value.startswith("letter ") for record in run.ledger.committed)
+    assert delivered > 100 and letters > 0, "the runs were too quiet to show anything"
+
+
+@pytest.mark.parametrize("part", range(2))
+def test_strict_order_holds_in_any_weather(part: int, long: bool) -> None:
+    delivered = letters = 0
+    for seed in range(part, LONG if long else SHORT, 2):
+        violation, run = run_groups(seed, order="strict")
+        assert not violation, f"{violation}\nagain: python -m tests.simulation.members {seed} strict"
         delivered += run.groups.delivered
         letters += sum(record.value.startswith("letter ") for record in run.ledger.committed)
     assert delivered > 100 and letters > 0, "the runs were too quiet to show anything"
@@ -66,3 +79,27 @@ def believes_every_ack(self: Group, member: str, item: Any) -> str:
 def test_a_planted_bug_is_found(owner: type, method: str, bug: Callable[..., Any]) -> None:
     with patch.object(owner, method, bug):
         assert any(run_groups(seed)[0] for seed in range(60)), "no seed found it"
+
+
+def goes_on_when_settled(self: Lines, tag: int) -> None:
+    real_settled(self, tag)
+    self.logged(-1)
+
+
+def goes_on_when_logged(self: Lines, index: int) -> None:
+    real_logged(self, -1)
+
+
+def never_waits_in_line(self: Lines, offset: int, tag: int) -> bool:
+    real_add(self, offset, tag)
+    return True
+
+
+@pytest.mark.parametrize(
+    ("method", "bug"),
+    [("settled", goes_on_when_settled), ("logged", goes_on_when_logged), ("add", never_waits_in_line)],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
+def test_a_planted_bug_of_strict_order_is_found(method: str, bug: Callable[..., Any]) -> None:
+    with patch.object(Lines, method, bug):
+        assert any(run_groups(seed, order="strict")[0] for seed in range(60)), "no seed found it"
