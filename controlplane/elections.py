@@ -116,13 +116,22 @@ def proposed(p: Partition, epoch: int, asked: list[str], now: int, position: int
     )  # fmt: skip
 
 
-def answered(p: Partition, answer: OfferAnswered) -> Partition:
-    """An answer to an offer; one of an older epoch only tells what was promised."""
+def answered(p: Partition, answer: OfferAnswered, stands: bool) -> Partition:
+    """An answer to an offer. One of an older epoch, or one that does not stand, only tells what was promised.
+
+    `stands`: its broker is up with the store that answered. A store that is gone holds nothing of what it had; a broker
+    that is silent cannot be told to lead.
+    """
     promised = max(p.promised, answer.promised)
-    if p.phase == LED or answer.epoch != p.epoch or answer.broker not in p.replicas:
+    if not stands or p.phase == LED or answer.epoch != p.epoch or answer.broker not in p.replicas:
         return msgspec.structs.replace(p, promised=promised)
     others = [other for other in p.answers if other.broker != answer.broker]
     return msgspec.structs.replace(p, promised=promised, answers=[*others, answer])
+
+
+def unsaid(p: Partition, broker: str) -> Partition:
+    """What a broker answered is void: it is gone, silent, or began anew."""
+    return msgspec.structs.replace(p, answers=[answer for answer in p.answers if answer.broker != broker])
 
 
 def closed(p: Partition) -> Partition:

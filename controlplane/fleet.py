@@ -187,7 +187,10 @@ def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None
 
 
 def _unseat(state: KeyedState, entry: Entry, broker: str, why: str) -> None:
+    """A broker is not what it was: it leads nothing, and what it answered is void."""
     for p in partitions_of(state):
+        if any(answer.broker == broker for answer in p.answers):
+            state.put("partition", p.partition, elections.unsaid(p, broker))
         if p.leader == broker:
             state.put("partition", p.partition, elections.unled(p, why, entry.recorded, entry.position))
 
@@ -202,7 +205,9 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
             asked = elections.live(p, brokers_of(state))
             state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position))
     elif isinstance(fact, OfferAnswered):
-        state.put("partition", p.partition, elections.answered(p, fact))
+        broker: Broker | None = state.get("broker", fact.broker)
+        stands = broker is not None and broker.state == lives.UP and broker.store == fact.store
+        state.put("partition", p.partition, elections.answered(p, fact, stands))
     elif isinstance(fact, OfferClosed):
         if fact.epoch == p.epoch and p.phase != LED:
             state.put("partition", p.partition, elections.closed(p))

@@ -74,8 +74,11 @@ OFFER_FIRST_MS_MAX = 2_000
 """The same when nobody led before: then balance is worth the wait."""
 ELECTION_GRACE_MS = 3_000
 """How long a partition waits for replicas that are starting before it goes on without them."""
-ELECTION_RETRY_MS_MAX = 30_000
-"""The longest wait before an offer that too few answered is made again; it doubles from one second."""
+ELECTION_RETRY_MS_MAX = 8_000
+"""The longest wait before an offer that too few answered is made again; it doubles from one second.
+
+No longer than BROKER_SILENT_MS_MAX: who has not answered by then is silent, and being heard again makes an offer anew.
+"""
 TURN_FACTS_MAX = 500
 """Facts that one turn takes."""
 STALL_MS_MAX = 2_000
