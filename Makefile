@@ -4,13 +4,18 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 
-.PHONY: demo test lint types imports bench screens lock clean install install-dev
+.PHONY: demo test test-oldest lint types imports bench screens lock clean install install-dev
 
 demo: .venv/installed
 	$(BIN)/signalbox demo $(DEMO)
 
 test: .venv/installed-dev lint types imports
 	$(BIN)/pytest $(PYTEST)
+	$(MAKE) --no-print-directory test-oldest
+
+# The journal on the oldest DuckDB that is allowed, in an environment of its own.
+test-oldest: .venv/oldest/installed
+	.venv/oldest/bin/python -m pytest tests/controlplane/edge/test_journal.py tests/controlplane/edge/test_archive.py
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -44,6 +49,12 @@ install-dev: .venv/installed-dev
 
 .venv/installed-dev: .venv/installed requirements-dev.lock
 	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.venv/oldest/installed: .venv/installed-dev
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv/oldest
+	$(UV) pip install --quiet --python .venv/oldest/bin/python --require-hashes -r requirements-dev.lock
+	$(UV) pip install --quiet --python .venv/oldest/bin/python duckdb==1.5.5
 	@touch $@
 
 # The lock files name versions and hashes, and no index: installs use the one that pip is set up for.
