@@ -121,9 +121,14 @@ class Watches:
         return self.chunks.popleft()
 
     def _stalled(self, seconds: float) -> BrokerUnavailable:
-        """Names the partition that holds up the end, one without a leader first."""
-        unfinished = [tap for tap in self.taps.values() if not tap.finished]
-        tap = min(unfinished, key=lambda tap: (self._cluster.leader(tap.partition) is not None, tap.partition))
+        """Names the partition that holds up the end: one without a leader first, then one that cannot be reached."""
+
+        def order(tap: Tap) -> tuple[bool, bool, int]:
+            seat = self._cluster.seats.get(tap.partition)
+            is_led = seat is not None and bool(seat.leader)
+            return is_led, self._cluster.leader(tap.partition) is not None, tap.partition
+
+        tap = min((tap for tap in self.taps.values() if not tap.finished), key=order)
         leader = self._cluster.leader(tap.partition)
         why = f"{leader.url} sends no records" if leader is not None else self._cluster.unavailable(tap.partition)
         return BrokerUnavailable(

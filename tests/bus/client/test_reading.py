@@ -36,6 +36,15 @@ async def first(count: int, fleet: bus.Fleet, **options: object) -> list[bus.Eve
     return found
 
 
+async def heard(fleet: bus.Fleet, version: int) -> None:
+    """Until the client knows that topology."""
+    cluster = fleet._cluster
+    assert cluster is not None
+    async with asyncio.timeout(10):
+        while cluster.topology is None or cluster.topology.version < version:
+            await cluster.change(asyncio.get_running_loop().time() + 10)
+
+
 def watches(fake: FakeFleet) -> int:
     with fake.lock:
         return sum(len(broker.watches) for broker in fake.brokers)
@@ -116,9 +125,31 @@ async def test_a_read_that_loses_a_leader_for_good_names_the_partition(
         reading = fleet.read()
         await anext(reading)
         fake.move([fake.leaders[0], fake.leaders[1], "", fake.leaders[3]])
+        # On a machine that stands still for longer than the stall, any partition may stall: only a reader that has
+        # heard of the loss can name it.
+        await heard(fleet, fake.version)
         with pytest.raises(
             bus.BrokerUnavailable, match=r"partition 2 stands at offset \d+ of \d+.*no leader.*read again"
         ):
+            async with asyncio.timeout(10):
+                async for _ in reading:
+                    pass
+
+
+async def test_a_stalled_read_names_the_lost_partition_before_one_that_cannot_be_reached(
+    fake: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "WATCH_CREDIT_BYTES", 4_000)
+    monkeypatch.setattr(limits, "READ_STALL_MS_MAX", 300)
+    async with bus.connect(fake.urls) as fleet:
+        for start in range(0, 2_000, 100):
+            await fleet.publish_many([event(number) for number in range(start, start + 100)])
+        reading = fleet.read()
+        await anext(reading)
+        fake.move([fake.leaders[0], fake.leaders[1], fake.leaders[2], ""])
+        await heard(fleet, fake.version)
+        fake.kill(1)
+        with pytest.raises(bus.BrokerUnavailable, match=r"partition 3 stands at offset \d+ of \d+.*no leader"):
             async with asyncio.timeout(10):
                 async for _ in reading:
                     pass
