@@ -73,6 +73,7 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 _COMMON_FIELDS = 11
 """Fields of `_Line` up to `traceparent`; a line that has none of the others has no extras, but for its time's text."""
 _read_line = msgspec.json.Decoder(_Line).decode
+_look_through = msgspec.json.Decoder(msgspec.Raw).decode
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _read_value = msgspec.json.Decoder().decode
 _write = msgspec.json.Encoder().encode
@@ -127,7 +128,7 @@ def write(event: "Event") -> bytes:
     if extras is not None:
         _add_extras(fields, extras)
     if event.kind == JSON:
-        fields["data"] = msgspec.Raw(event.payload)
+        fields["data"] = msgspec.Raw(one_line(event.payload))
     elif event.kind == BYTES:
         fields["data_base64"] = b64encode(event.payload).decode()
     try:
@@ -148,6 +149,16 @@ def _add_extras(fields: dict[str, Any], extras: Extras) -> None:
     if extras.expirytime is not None:
         fields["expirytime"] = format_instant(extras.expirytime, extras.expiry_text)
     fields.update(extras.extensions)
+
+
+def check_json(payload: bytes) -> None:
+    """Raises InvalidEvent unless these bytes are one JSON text in UTF-8, however deep; nothing of it is kept."""
+    try:
+        _look_through(payload)
+        if not payload.isascii():
+            payload.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidEvent("data", f"is not JSON: {error}") from None
 
 
 def one_line(payload: bytes) -> bytes:

@@ -226,7 +226,9 @@ def encode_data(data: Any) -> tuple[int, bytes]:
     if isinstance(data, bytearray | memoryview):
         return BYTES, bytes(data)
     if isinstance(data, msgspec.Raw):
-        return JSON, cloudevents.one_line(bytes(data))
+        payload = cloudevents.one_line(bytes(data))
+        cloudevents.check_json(payload)
+        return JSON, payload
     try:
         return JSON, _encode(data)
     except (TypeError, ValueError, RecursionError) as error:

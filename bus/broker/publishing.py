@@ -16,16 +16,13 @@ from collections import deque
 from typing import NamedTuple
 
 from bus import limits, wire
-from bus.batch import decode
-from bus.broker.access import authorise
 from bus.broker.applied import Applied
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
+from bus.broker.screening import check_body
 from bus.errors import (
     BusError,
-    EventTooLarge,
-    InvalidEvent,
     ProtocolError,
     StorageFull,
     UnknownPartition,
@@ -34,7 +31,6 @@ from bus.errors import (
 from bus.producer import Original
 from bus.record import EVENTS
 from bus.session import Session
-from bus.topic import is_type
 
 ACKS = frozenset({"quorum", "leader", "none"})
 
@@ -167,25 +163,6 @@ class Publishing:
 
     def _answer(self, session: Session, request: int, section: int, outcome: wire.Outcome) -> None:
         self._answers.setdefault((session, request), {})[section] = outcome
-
-
-def check_body(principal: str, section: wire.Section, body: bytes) -> None:
-    """Raise unless a body is a batch of `section.count` events that `principal` may publish."""
-    if len(body) > limits.BATCH_BYTES_MAX:
-        raise EventTooLarge(f"a batch of {len(body)} bytes; {limits.BATCH_BYTES_MAX} are allowed, send smaller ones")
-    columns = decode(body)
-    if columns.count != section.count:
-        raise ProtocolError(f"a section of {section.count} events came with a body of {columns.count}")
-    for kind in columns.types:
-        if not is_type(kind):
-            raise InvalidEvent("type", f"{kind[:80]!r} is no type: tokens between dots, none empty, none a wildcard")
-        authorise(principal, "publish", kind)
-    for source in columns.sources:
-        if not source:
-            raise InvalidEvent("source", "is empty")
-        authorise(principal, "publish", "", source)
-    if len(body) > limits.EVENT_BYTES_MAX and max(map(columns.size, range(columns.count))) > limits.EVENT_BYTES_MAX:
-        raise EventTooLarge(f"an event's data is over {limits.EVENT_BYTES_MAX} bytes; keep it elsewhere and name it")
 
 
 def _insert(waiting: deque[_Awaited], awaited: _Awaited) -> None:

@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus import batch, limits, wire
-from bus.event import Event
+from bus.attributes import JSON, Extras
+from bus.event import Event, make
 from bus.record import EVENTS, Header, seal
 from bus.session import State
 from tests.bus.rig import FLEET
@@ -149,6 +150,32 @@ def test_nonsense_in_good_form_is_answered_and_never_a_surprise(
 
 # ------------------------------------------------------------------------------------------------ publishing
 
+FORGED = b'1}\n{"specversion":"1.0","id":"forged","source":"x","type":"forged"'
+ROUGH: list[dict[str, Any]] = [
+    *({"payload": payload} for payload in (b"", b'{"a":', b"nope", b'"\xff"', b"1 2", b"[" * 100_000, FORGED)),
+    *({"id": id} for id in ("", "a\rb", "\x1b[2J", "\0", "x" * (limits.EVENT_BYTES_MAX + 1))),
+    *(
+        {name: text}
+        for name in ("subject", "correlationid", "causationid", "traceparent")
+        for text in ("a\x7f", "a\nb")
+    ),
+    *({"type": "a.\x1b[31m"}, {"source": "s\x1b]0;title\x07"}),
+    *({"extras": Extras(extensions={name: "x"})} for name in ("type", "id", "data", "Bad", "a\nb", "")),
+    {"extras": Extras(extensions={f"e{number}": 1 for number in range(limits.EXTENSIONS_MAX + 1)})},
+    {"extras": Extras(extensions={"big": 2**63})},
+    {"extras": Extras(priority="urgent")},
+    {"extras": Extras(requires=["a b"])},
+    {"extras": Extras(time_text="now"), "time": 5},
+    {"extras": Extras(time_text="1970-01-01T00:00:00.0Z"), "time": 5},
+    {"extras": Extras(expirytime=5, expiry_text="\0")},
+]
+"""Attributes that no event may have, each made without being checked, as a publisher of another make might."""
+
+
+def rough(type: str = "a.b", source: str = "s", id: str = "1", payload: bytes = b"{}", **given: Any) -> Event:
+    names = ("subject", "time", "correlationid", "causationid", "traceparent", "extras")
+    return make(type, source, id, *(given.get(name) for name in names), JSON, payload)
+
 
 def section(count: int = 3, partition: int = 0, producer: bytes = b"", sequence: int = 0) -> wire.Section:
     return wire.Section(partition, producer, sequence, count)
@@ -187,6 +214,15 @@ def test_a_bad_section_is_refused_by_name_and_appends_nothing(
     assert outcome.code == code and outcome.message
     assert stage.store.mark(0).end_offset == 0
     assert stage.publish(peer, section(), BODY).base_offset == 0
+
+
+@pytest.mark.parametrize("given", ROUGH, ids=lambda given: "-".join(given))
+def test_what_no_event_may_hold_is_not_appended(stage: Stage, given: dict[str, Any]) -> None:
+    peer = stage.peer()
+    outcome = stage.publish(peer, section(2), events(rough(id="0"), rough(**given)))
+    assert outcome.code in ("InvalidEvent", "EventTooLarge") and outcome.message
+    assert stage.store.mark(0).end_offset == 0
+    assert stage.publish(peer, section(2), events(rough(id="0"), rough())).base_offset == 0
 
 
 def test_sections_and_bodies_must_pair_and_acks_be_known(stage: Stage) -> None:

@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import batch
 from bus.errors import ClientError, EventTooLarge, InvalidEvent
-from bus.event import Event, from_json, from_object, is_internal, is_reserved, to_json, to_object, validate
+from bus.event import JSON, Event, from_json, from_object, is_internal, is_reserved, make, to_json, to_object, validate
 from bus.limits import BATCH_EVENTS_MAX, EVENT_BYTES_MAX
 from tests.bus.strategies import events, json_values
 
@@ -237,3 +238,15 @@ def test_real_logs_come_back_exactly(name: str) -> None:
         for number, (line, event) in enumerate(zip(part, stored, strict=True), start + 1):
             if to_json(event) != line:
                 assert json.loads(to_json(event)) == json.loads(line), f"line {number}"
+
+
+@pytest.mark.parametrize("text", [b"", b"nope", b'{"a":', b"1 2", b'"\xff"'])
+def test_ready_made_json_has_to_be_json(text: bytes) -> None:
+    with pytest.raises(InvalidEvent, match="data"):
+        Event(type="a.b", data=msgspec.Raw(text))
+
+
+def test_an_event_is_one_line_whatever_its_payload_was_written_with() -> None:
+    event = make("a.b", "s", "1", None, None, None, None, None, None, JSON, b'{"a":\r\n1}')
+    line = to_json(event)
+    assert b"\n" not in line and b"\r" not in line and from_json(line).data == {"a": 1}
