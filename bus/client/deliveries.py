@@ -6,7 +6,7 @@ Settling goes out at once; awaiting it waits until it is durable.
 import asyncio
 from typing import TYPE_CHECKING
 
-from bus import wire
+from bus import limits, wire
 from bus.errors import ClientError
 from bus.event import Event
 
@@ -39,8 +39,8 @@ class Delivery:
 
     def nack(self, delay: float = 0.0, error: str = "") -> "asyncio.Future[None]":
         """It failed: deliver it again after `delay` seconds. `error` says why, and is kept for its dead letter."""
-        if delay < 0:
-            raise ClientError(f"delay={delay}: it is in seconds, from 0")
+        if not 0 <= delay <= limits.GROUP_DELAY_MS_MAX / 1000:
+            raise ClientError(f"delay={delay}: it is in seconds, 0 to {limits.GROUP_DELAY_MS_MAX // 1000}")
         return self._settle(wire.Settlement(self.offset, self.attempt, "nack", int(delay * 1000), error))
 
     def terminate(self, reason: str = "") -> "asyncio.Future[None]":

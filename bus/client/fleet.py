@@ -289,9 +289,14 @@ class Fleet:
             raise ClientError(f"order={order!r} is not supported; {' and '.join(ORDERS)} are")
         if park and order != "strict":
             raise ClientError("park: only a group with order='strict' parks keys")
-        if not ack_wait > 0 or max_deliver < 1 or not 0 < in_flight <= limits.IN_FLIGHT_EVENTS_MAX:
+        if (
+            not 0 < ack_wait <= limits.GROUP_DELAY_MS_MAX / 1000
+            or not 0 < max_deliver <= limits.GROUP_DELIVER_ATTEMPTS_MAX
+            or not 0 < in_flight <= limits.IN_FLIGHT_EVENTS_MAX
+        ):
             raise ClientError(
-                f"ack_wait={ack_wait} (seconds, above 0), max_deliver={max_deliver} (from 1), in_flight={in_flight} "
+                f"ack_wait={ack_wait} (seconds, above 0, at most {limits.GROUP_DELAY_MS_MAX // 1000}), "
+                f"max_deliver={max_deliver} (1 to {limits.GROUP_DELIVER_ATTEMPTS_MAX}), in_flight={in_flight} "
                 f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
             )
         settings = wire.GroupSettings(
