@@ -10,7 +10,7 @@ from typing import Any
 import bus
 from console.fleetdir import Fleet
 from console.limits import REJECTS_SAID_MAX
-from console.logfile import STDIN, Rejects, events, lines, stem
+from console.logfile import STDIN, Rejects, check_logs, events, lines, stem
 from console.output import say
 from console.progress import Progress
 
@@ -48,6 +48,7 @@ async def _run(fleet: Fleet, logs: list[str], name: str, rejects: Path | None, a
     result = Imported()
     given = Rejects(rejects) if rejects is not None else None
     async with connect(fleet) as client:
+        check_logs(logs, rejects)
         for log in logs:
             bad = given or Rejects(None)
             before = bad.count

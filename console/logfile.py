@@ -5,14 +5,16 @@ when the first bad line is met.
 """
 
 import gzip
+import os
 import sys
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from console.failures import Failure, NotFound
+from console.failures import Failure, NotFound, Usage
 from console.limits import LINE_BYTES_MAX, REJECTS_SAID_MAX
 
 if TYPE_CHECKING:
@@ -59,6 +61,36 @@ class Rejects:
             self._file = None
 
 
+def check_logs(logs: list[str], rejects: Path | None) -> None:
+    """Before anything is published: every log is there, and no file of bad lines would be written over one of them.
+
+    Raises NotFound, Failure or Usage.
+    """
+    if logs.count(STDIN) > 1:
+        raise Usage("standard input can be read once only")
+    homes: dict[Path, str] = {}
+    for log in logs:
+        if log != STDIN:
+            _check_there(Path(log))
+        home = (rejects or rejects_beside(log)).resolve()
+        clash = next((other for other in logs if other != STDIN and Path(other).resolve() == home), None)
+        if clash is not None:
+            raise Usage(f"bad lines of {log} would be written over {clash}", "Name another file with --rejects FILE.")
+        if rejects is None and homes.setdefault(home, log) != log:
+            raise Usage(
+                f"bad lines of {homes[home]} and of {log} would both go to {home}",
+                "Name one file for all with --rejects FILE.",
+            )
+
+
+def _check_there(log: Path) -> None:
+    """Without opening it: a named pipe can be opened once only."""
+    if not log.exists():
+        raise NotFound(f"there is no file {log}")
+    if log.is_dir() or not os.access(log, os.R_OK):
+        raise Failure(f"{log} cannot be read: {'it is a directory' if log.is_dir() else 'permission denied'}")
+
+
 def rejects_beside(log: str) -> Path:
     """`logs/receipt.jsonl.gz` -> `logs/receipt.rejects.jsonl`; standard input's stands here."""
     return Path("stdin.rejects.jsonl") if log == STDIN else Path(log).with_name(f"{stem(log)}.rejects.jsonl")
@@ -101,6 +133,8 @@ def lines(log: str, rejects: Rejects) -> Iterator[tuple[int, bytes]]:
             if not line:
                 return
             number += 1
+            if number == 1:
+                line = line.removeprefix(BOM_UTF8)
             if len(line) > LINE_BYTES_MAX:
                 rejects.add(log, number, f"the line has more than {LINE_BYTES_MAX} bytes; it was cut", line[:200])
                 _skip_line(source, line)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from console.failures import Failure, NotFound
-from console.logfile import Rejects, events, rejects_beside, stem
+from console.failures import Failure, NotFound, Usage
+from console.logfile import Rejects, check_logs, events, rejects_beside, stem
 
 
 def line(number: int, **change: object) -> bytes:
@@ -101,3 +101,29 @@ def test_imported_events_carry_the_log(tmp_path: Path) -> None:
     found = list(events(str(log), Rejects(None), importof="receipt", numbers=numbers))
     assert [event.extensions for event in found] == [{"importof": "receipt"}] * 2
     assert numbers == [1, 3]
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_bytes(b"\xef\xbb\xbf" + line(1) + line(2))
+    assert len(read(str(log), Rejects(None))) == 2
+
+
+def test_bad_lines_never_go_over_a_log(tmp_path: Path) -> None:
+    log, zipped, former = (tmp_path / name for name in ("log.jsonl", "log.jsonl.gz", "log.rejects.jsonl"))
+    for path in (log, zipped, former):
+        path.write_bytes(line(1))
+    check_logs([str(log), "-"], tmp_path / "bad")
+    check_logs([str(log), str(log)], None)
+    for logs, rejects, said in (
+        ([log], log, "over"),
+        ([log, former], None, "over"),
+        ([log, zipped], None, "both"),
+        (["-", "-"], None, "once"),
+    ):
+        with pytest.raises(Usage, match=said):
+            check_logs([str(each) for each in logs], rejects)
+    with pytest.raises(NotFound, match="nowhere"):
+        check_logs([str(log), str(tmp_path / "nowhere")], None)
+    with pytest.raises(Failure, match="directory"):
+        check_logs([str(tmp_path)], None)
