@@ -111,22 +111,50 @@ def alive(record: dict[str, Any] | None) -> bool:
 
 
 def plane_of(fleet: Fleet) -> dict[str, Any] | None:
-    """`plane.json` of the fleet, if that process still lives."""
-    found = read(fleet.data_dir / "plane.json")
+    """`plane.json` of the fleet, if that process still lives.
+
+    When it is damaged and somebody listens where `fleet.json` says, that is the plane, of a `pid` 0 (unknown).
+    """
+    try:
+        found = read(fleet.data_dir / "plane.json")
+    except Failure:
+        url = _former_url(fleet)
+        if url is None:
+            raise
+        return {"pid": 0, "url": url}
     return found if alive(found) else None
+
+
+def _former_url(fleet: Fleet) -> str | None:
+    """Where `fleet.json` says that the plane answers, if somebody does."""
+    url = (read(fleet.data_dir / "fleet.json") or {}).get("plane_url")
+    return str(url) if url and _listens(url) else None
 
 
 def brokers_of(fleet: Fleet) -> list[dict[str, Any]]:
     """`broker.json` of every broker in the directory that still lives, by id."""
-    found = [read(path) for path in sorted((fleet.data_dir / "brokers").glob("*/broker.json"))]
-    return [record for record in found if record and alive(record)]
+    from console.output import say
+
+    found: list[dict[str, Any]] = []
+    for path in sorted((fleet.data_dir / "brokers").glob("*/broker.json")):
+        try:
+            record = read(path)
+        except Failure as failure:
+            say(f"signalbox: {failure}; whether its broker lives is not known")
+            continue
+        if record and alive(record):
+            found.append(record)
+    return found
 
 
 def question_url(fleet: Fleet) -> str:
     """Where the fleet's control plane answers. Raises Unreachable, saying what was found instead."""
     if fleet.url:
         return _from_addresses(fleet.url)
-    plane = read(fleet.data_dir / "plane.json")
+    try:
+        plane = read(fleet.data_dir / "plane.json")
+    except Failure:
+        plane = plane_of(fleet)
     if plane is not None and _listens(plane.get("url")):
         return str(plane["url"])
     if not (fleet.data_dir / "fleet.json").exists():

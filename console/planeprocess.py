@@ -58,7 +58,10 @@ class PlaneProcess:
             while time.monotonic() < deadline:
                 self._look()
                 if link is None:
-                    plane = plane_of(Fleet(self.data_dir))
+                    try:
+                        plane = plane_of(Fleet(self.data_dir))
+                    except Failure:
+                        continue  # damaged or not to be read: the plane writes it anew, or ends and says why
                     if plane is not None and plane.get("pid") == self.process.pid and plane.get("url"):
                         link = Link(str(plane["url"]))
                     continue
@@ -123,6 +126,7 @@ def _missing(status: Status | None) -> str:
     return (
         f"brokers not up: {', '.join(down) or 'none'}; partitions without a leader: {len(unled)}; "
         f"the control plane is {status.controlplane.state}"
+        + (f": {status.controlplane.why}" if status.controlplane.why else "")
     )
 
 

@@ -141,15 +141,21 @@ class Directory:
         self._write(self.root / "fleet.json", fleet)
 
     def plane(self) -> PlaneFile | None:
-        """What the last plane wrote; it may be dead: ask `alive`."""
-        return self._read(self.root / "plane.json", PlaneFile)
+        """What the last plane wrote; it may be dead: ask `alive`. None when it is damaged: a plane writes it anew."""
+        try:
+            return self._read(self.root / "plane.json", PlaneFile)
+        except WrongFleet:
+            return None
 
     def write_plane(self, plane: PlaneFile) -> None:
         self._write(self.root / "plane.json", plane)
 
     def broker_file(self, broker: str) -> BrokerFile | None:
-        """What the broker wrote when it last listened, or None."""
-        return self._read(self.broker(broker) / "broker.json", BrokerFile)
+        """What the broker wrote when it last listened, or None; also when that is damaged: it is written anew."""
+        try:
+            return self._read(self.broker(broker) / "broker.json", BrokerFile)
+        except WrongFleet:
+            return None
 
     def brokers(self) -> list[str]:
         """The ids of brokers that have a folder here, in order."""

@@ -91,7 +91,7 @@ def down(
     left = brokers_of(fleet) if not fleet.url else []
     if plane is None and not left and not fleet.url:
         raise Unreachable(f"the fleet in {fleet.data_dir} is not running", "Nothing was done.")
-    pids = [record["pid"] for record in [*left, plane] if record]
+    pids = [record["pid"] for record in [*left, plane] if record and record["pid"]]
     what = ", ".join(
         [str(record.get("id", "?")) for record in left] + (["control plane"] if plane or fleet.url else [])
     )

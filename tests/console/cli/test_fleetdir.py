@@ -2,13 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from console.failures import Failure, Unreachable, Usage
-from console.fleetdir import alive, question_url, resolve
+from console.fleetdir import alive, brokers_of, plane_of, question_url, resolve
 from console.planeprocess import command
 from tests.console.cli.responder import plane_file
 
@@ -71,6 +72,25 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "plane.json").write_text("{")
     with pytest.raises(Failure, match=r"plane\.json is damaged"):
         question_url(resolve(tmp_path))
+
+
+def test_a_damaged_plane_file_does_not_hide_a_plane_that_listens(tmp_path: Path) -> None:
+    (tmp_path / "plane.json").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"tcp://127.0.0.1:{listening.getsockname()[1]}"
+        (tmp_path / "fleet.json").write_text(json.dumps({"plane_url": url}))
+        assert question_url(resolve(tmp_path)) == url
+        assert plane_of(resolve(tmp_path)) == {"pid": 0, "url": url}
+    with pytest.raises(Failure, match="damaged"):
+        question_url(resolve(tmp_path))
+
+
+def test_a_damaged_broker_file_is_said_and_passed_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for broker, content in (("b1", b"{"), ("b2", plane_file("tcp://127.0.0.1:7"))):
+        (tmp_path / "brokers" / broker).mkdir(parents=True)
+        (tmp_path / "brokers" / broker / "broker.json").write_bytes(content)
+    assert len(brokers_of(resolve(tmp_path))) == 1
+    assert "broker.json is damaged" in capsys.readouterr().err
 
 
 def test_no_module_of_the_folder_one_stands_in_is_run_instead(tmp_path: Path) -> None:
