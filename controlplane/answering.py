@@ -17,6 +17,7 @@ from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
 from controlplane.fold import Step
+from controlplane.health import state_of
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
@@ -46,6 +47,8 @@ from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
 Value = TypeVar("Value")
+_NO_JOURNAL_POINTS = 31
+"""What it costs that the journal cannot be written: CRITICAL, whatever else is well."""
 
 
 class Interrupted(Exception):
@@ -121,14 +124,20 @@ class Answering:
     def _complain(self, body: Body) -> None:
         """No fold can say that the journal cannot be written: that would have to be journaled."""
         why = self._turns.full
-        need = Need("bad", "the journal cannot be written", why, self._turns.full_since, "doctor", 0, "journal")
-        if isinstance(body, Status):
-            body.controlplane.why = why
-        elif isinstance(body, Board):
-            body.status.controlplane.why = why
+        points = _NO_JOURNAL_POINTS
+        need = Need("bad", "the journal cannot be written", why, self._turns.full_since, "doctor", points, "journal")
+        if isinstance(body, Board):
             body.needs.insert(0, need)
-        elif isinstance(body, Health):
+        if isinstance(body, Health):
             body.penalties.insert(0, need)
+            body.score = None if body.score is None else max(0, body.score - points)
+            body.state = state_of(body.score)
+        elif isinstance(body, Status | Board):
+            status = body if isinstance(body, Status) else body.status
+            status.controlplane.why = why
+            counts = status.counts
+            counts.score = None if counts.score is None else max(0, counts.score - points)
+            counts.health = state_of(counts.score)
 
     def _condition(self) -> str:
         if self.stopping:
@@ -169,7 +178,7 @@ class Answering:
         def told() -> Progress:
             archived = self._turns.journal.offsets
             done = sum(min(high, archived.get(partition, 0)) for partition, high in highs.items())
-            return Progress(done, total, "waiting for the archive")
+            return Progress(done, total, self._turns.full or "waiting for the archive")
 
         await self._telling(self._turns.reached(highs), tell, told)
         return None

@@ -99,10 +99,11 @@ class Archive:
 
     def saga_steps(self, saga: str, limit: int, now: int) -> list[SagaStep]:
         """The newest `limit` events of a saga in journal order; the last one has taken until `now`."""
+        limit = max(1, min(limit, limits.LISTED_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
             rows = self._rows(
                 db,
-                f"saga_hash = $hash and {_SAGA} = $saga order by position desc limit {max(1, limit)}",
+                f"saga_hash = $hash and {_SAGA} = $saga order by position desc limit {limit}",
                 {"hash": name_hash(saga), "saga": saga},
             )[::-1]
         if not rows:
