@@ -11,6 +11,7 @@ import sys
 
 import psutil  # type: ignore[import-untyped]
 
+from bus import descriptors
 from bus.broker.home import Home
 from bus.broker.loop import Broker
 from bus.config import BrokerConfig, parse
@@ -57,6 +58,7 @@ def main() -> int:
         stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", force=True
     )
     config = parse(sys.argv[1:])
+    descriptors.allow_many()
     try:
         with Home(config.directory) as home:
             serve(config, home)

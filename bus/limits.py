@@ -253,3 +253,5 @@ HOLDBACK_ASIDE_MAX = 1_000
 """Events with a gap before them that a causal `read` set aside and keeps at hand, the last ones."""
 LATENESS_MS_MAX = 24 * 3_600 * 1_000
 """The greatest `lateness` of an ordered `read`."""
+OPEN_FILES_WANTED = 8_192
+"""Open files that a broker or a plane asks its system for: SESSIONS_MAX sockets, and room for everything else."""

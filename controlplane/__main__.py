@@ -16,6 +16,7 @@ import threading
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
+from bus import descriptors
 from bus import limits as bus_limits
 from controlplane import limits
 from controlplane.config import Config
@@ -86,6 +87,7 @@ async def serve(config: Config, directory: Directory) -> None:
 def main() -> int:
     """The exit code of one plane's life."""
     config = parse(sys.argv[1:])
+    descriptors.allow_many()
     directory = Directory(Path(config.data_dir))
     try:
         try:
