@@ -26,7 +26,7 @@ class Peers:
         self.malformed = 0
         self.ended: list[Session] = []
         self.now = 0
-        self._complained = -_COMPLAIN_NS
+        self._complained = self._told_of_end = -_COMPLAIN_NS
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.SNDHWM, limits.PEER_SEND_FRAMES_MAX)
@@ -77,7 +77,10 @@ class Peers:
             return False
         refusal = self._write(session.identity, session.send(message, blobs, self.now))
         if refusal:
-            log.log(logging.INFO if refusal == GONE else logging.WARNING, "session of %s ended: %s", session, refusal)
+            if self.now - self._told_of_end >= _COMPLAIN_NS:  # thousands may come and go in one second
+                self._told_of_end = self.now
+                level = logging.INFO if refusal == GONE else logging.WARNING
+                log.log(level, "session of %s ended: %s", session, refusal)
             self.sessions.end(session, "closing", refusal)
             self.ended.append(session)
         return not refusal
