@@ -63,11 +63,11 @@ GLYPHS = {"ok": "●", "warn": "▲", "bad": "■", "unknown": "◌"}
 def show(page: Page, format: Format) -> None:
     """Write a page to stdout."""
     if format is Format.json:
-        write(encode(record_of(page.record, page.stamp)) + "\n")
+        write_data(encode(record_of(page.record, page.stamp)) + "\n")
     elif format is Format.ndjson:
-        write("".join(encode(record_of(row, page.stamp)) + "\n" for row in page.rows or [page.record]))
+        write_data("".join(encode(record_of(row, page.stamp)) + "\n" for row in page.rows or [page.record]))
     elif format is Format.csv:
-        write(csv_of(page.rows or [page.record]))
+        write_data(csv_of(page.rows or [page.record]))
     else:
         write(table_of(page, width=terminal_width(), colour=colourful()))
 
@@ -76,6 +76,11 @@ def write(text: str) -> None:
     """To stdout, at once. Raises BrokenPipeError when nobody reads any more."""
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def write_data(text: str) -> None:
+    """Data to stdout: as it is to a file or pipe; to a terminal only what a terminal does not obey."""
+    write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
 def say(text: str) -> None:

@@ -52,7 +52,7 @@ def json_value(text: bytes) -> msgspec.Raw:
     """A payload that is JSON already. Raises Usage."""
     try:
         msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Usage(f"--data is not JSON: {error}", "A text goes in quotes: --data '\"hello\"'") from error
     return msgspec.Raw(text)
 
@@ -80,7 +80,7 @@ def follow(fleet: Fleet, pattern: str, start: str, limit: int, internal: bool, f
             async for event, partition, offset, appended in found:
                 if not internal and bus.is_internal(event.type, event.extensions):
                     continue
-                out.write(_line(event, partition, offset, appended, format, first=seen == 0))
+                out.write_data(_line(event, partition, offset, appended, format, first=seen == 0))
                 seen += 1
                 if seen == limit:
                     return
@@ -151,7 +151,7 @@ def _export(link: Link, file: IO[bytes] | None, internal: bool, pattern: str, pr
         text = "".join(line + "\n" for line in lines)
         count += len(lines)
         if file is None:
-            out.write(text)
+            out.write_data(text)
         else:
             file.write(text.encode())
     return count
