@@ -162,6 +162,7 @@ async def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
             await fleet.publish_many(numbered(2_000))
         full = await until("it is full", lambda: (told := live.status()) and told.controlplane.state == "full" and told)
         assert "no room for the journal" in full.controlplane.why
+        assert full.counts.health != "OK"
         resource.prlimit(live.plane.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         archived = await asyncio.to_thread(live.exported)
         assert sorted(event["data"]["n"] for event in archived) == list(range(2_000))
