@@ -29,8 +29,10 @@ from console.screens.board import BoardScreen
 from console.screens.box import SLOW_BARS, Box
 from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
+from console.screens.fleet import FleetScreen
 from console.screens.flows import FlowsScreen
 from console.screens.health import HealthScreen
+from console.screens.partition import PartitionScreen
 from console.screens.prompt import Prompt
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -61,6 +63,7 @@ class Console(App[None]):
         "dead": DeadScreen,
         "health": HealthScreen,
         "events": EventsScreen,
+        "fleet": FleetScreen,
     }
     DEFAULT_MODE = "board"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -228,6 +231,14 @@ class Console(App[None]):
             self.push(LettersScreen(place.key))
         elif place.kind == "event":
             self.push(EventScreen(place.key))
+        elif place.kind == "partition":
+            self.switch_mode("fleet")
+            self.push(PartitionScreen(int(place.key) if place.key.isdecimal() else -1))
+        elif place.kind == "broker":
+            if self.current_mode == "fleet":
+                self._to_tab("fleet")
+            self.switch_mode("fleet")
+            self.call_after_refresh(self._narrow, place)
         elif place.kind in ("events", "flow"):
             self.switch_mode("events" if place.kind == "events" else "flows")
             self.call_after_refresh(self._narrow, place)
@@ -235,7 +246,7 @@ class Console(App[None]):
     def _narrow(self, place: Place) -> None:
         if isinstance(self.box, EventsScreen):
             self.box.apply_filter(place.key)
-        elif isinstance(self.box, FlowsScreen):
+        elif isinstance(self.box, FlowsScreen | FleetScreen):
             self.box.want(place.key)
 
     def _every(self, seconds: float) -> None:
