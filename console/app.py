@@ -218,8 +218,14 @@ class Console(App[None]):
         if mode != self.current_mode:
             self.switch_mode(mode)
         else:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
+            self._to_first(mode)
+
+    def _to_first(self, mode: str) -> None:
+        """To a tab's first screen, whatever was left open over it."""
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
 
     def _open(self, place: Place) -> None:
         """A screen over its tab's, or a row of it."""
@@ -232,12 +238,10 @@ class Console(App[None]):
         elif place.kind == "event":
             self.push(EventScreen(place.key))
         elif place.kind == "partition":
-            self.switch_mode("fleet")
-            self.push(PartitionScreen(int(place.key) if place.key.isdecimal() else -1))
+            self._to_first("fleet")
+            self.push(PartitionScreen(int(place.key)))
         elif place.kind == "broker":
-            if self.current_mode == "fleet":
-                self._to_tab("fleet")
-            self.switch_mode("fleet")
+            self._to_first("fleet")
             self.call_after_refresh(self._narrow, place)
         elif place.kind in ("events", "flow"):
             self.switch_mode("events" if place.kind == "events" else "flows")

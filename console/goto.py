@@ -17,7 +17,7 @@ _IDS = ("saga", "dead", "letter", "event", "events", "flow", "broker", "partitio
 
 @dataclass(frozen=True)
 class Place:
-    """`kind`: tab, saga, dead, letter, event, events, flow, broker, partition, theme, every, quit; or `say` with words to show."""
+    """`kind`: tab, theme, every, quit, what `_IDS` lists; or `say` with words to show."""
 
     kind: str
     key: str
@@ -32,8 +32,17 @@ def place_of(target: str, model: Model) -> Place:
             return Place("tab", name) if tab in BUILT else Place("say", f"{TABS.index(tab) + 1} {tab} is not built yet")
     kind, colon, key = text.partition(":")
     if colon and kind in _IDS:
+        number = key.strip().removeprefix("p")
+        if kind == "partition":
+            return (
+                Place(kind, str(int(number)))
+                if number.isdecimal()
+                else Place("say", f"{key} is no partition, as p07 is")
+            )
         return Place(kind, key)
     word, _, rest = text.partition(" ")
+    if word in ("broker", "partition") and rest:
+        return place_of(f"{word}:{rest.strip()}", model)
     if word in ("saga", "dlq", "event") and rest:
         return Place("dead" if word == "dlq" else word, rest.removeprefix("show ").strip())
     return _setting(word, rest.strip()) or _known(text, model)

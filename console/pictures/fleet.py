@@ -1,4 +1,4 @@
-"""The fleet: a row a broker, worst first; below, the partitions of the selected one, why it is not well, what mends it."""
+"""The fleet: a row a broker, worst first; below, the partitions of the selected one, and why it is not well."""
 
 from collections.abc import Sequence
 
@@ -121,9 +121,9 @@ def shape(
 
 
 def detail(
-    status: Status, broker: BrokerStatus, chosen: PartitionStatus | None, top: int, width: int, height: int
+    status: Status, now: int, broker: BrokerStatus, chosen: PartitionStatus | None, top: int, width: int, height: int
 ) -> Canvas:
-    """Below the table: the broker's partitions from `top` on; then why, of the chosen partition if the cursor is on one."""
+    """The broker's partitions from `top` on; below, why: of the chosen partition if the cursor is on one."""
     c = Canvas(width, height)
     here = held(status, broker.id)
     room, y = shape(status, broker, chosen, width, height)
@@ -140,6 +140,8 @@ def detail(
     else:
         c.line(4, 1, [("○", "mut"), (" no replica is here", "mut")])
     reasons, mends, note = _reasons(status, broker, chosen)
+    if chosen is None and not is_running(broker) and broker.since:
+        note += f" since {measure.moment(broker.since, now)}, {measure.age(now - broker.since)}"
     c.paste(one.why(note, reasons, mends, width, height - y), 0, y)
     return c.sealed()
 
@@ -169,13 +171,15 @@ def broker_facts(status: Status, broker: BrokerStatus) -> list[Fact]:
     found: list[Fact] = []
     if broker.why:
         found.append((BROKER_STATE.get(broker.state, BROKER_STATE["silent"]), broker.why, "txt"))
+    found += [(light("bad"), f"{name(p)} refuses publishes: {p.why}", "txt") for p, _ in here if p.severity == "bad"]
     late = [f"{name(p)} by {measure.lag(r.lag_ns)}" for p, r in here if r.state == "lagging"]
     if late:
         found.append((replica_light("lagging"), f"lags on {', '.join(late)}", "txt"))
     off = [name(p) for p, r in here if r.state == "off" and p.severity != "bad"]
     if off:
-        found.append((light("warn"), f"without its replica, one more loss and they refuse: {', '.join(off)}", "txt"))
-    found += [(light("bad"), f"{name(p)} refuses publishes: {p.why}", "txt") for p, _ in here if p.severity == "bad"]
+        found.append(
+            (light("warn"), f"{', '.join(off)}: {'runs' if len(off) == 1 else 'run'} without the replica here", "txt")
+        )
     found.append(
         (("●" if is_running(broker) else "○", "okd" if is_running(broker) else "mut"), _process(broker), "mut")
     )
@@ -187,7 +191,11 @@ def _process(broker: BrokerStatus) -> str:
     words = [f"pid {broker.pid}" if broker.pid and is_running(broker) else "no process"]
     if is_running(broker):
         words.append(f"takes {measure.percent(broker.share)} of all events")
-    words.append({0: "never restarted", 1: "restarted once"}.get(broker.restarts, f"restarted {broker.restarts} times"))
+    words.append(
+        {0: "never restarted", 1: "restarted once", 2: "restarted twice"}.get(
+            broker.restarts, f"restarted {broker.restarts:,} times"
+        )
+    )
     words += [broker.url] if broker.url else []
     words += [f"store {broker.store}"] if broker.store else []
     return "; ".join(words)

@@ -62,14 +62,17 @@ def picture(p: PartitionStatus, brokers: Sequence[BrokerStatus], cursor: str | N
     needed = why_height(reasons, [p.mend] if p.mend else [], width - 4)
     room = height - y - needed - 1
     if width >= 100 and room >= 6:
-        rows = min(room, 9)
+        rows = min(room, 7)
         left = (width - 7) // 2
         c.paste(course(p, left + 2, rows), 0, y)
         c.paste(traffic(p, width - left - 5, rows), left + 3, y)
         y += rows + 1
-    elif room >= 4:
-        c.paste(traffic(p, width, min(room, 5)), 0, y)
-        y += min(room, 5) + 1
+    elif room >= 6:
+        c.paste(traffic(p, width, 5), 0, y)
+        y += 6
+    else:
+        c.line(2, y, _marks(p), width - 4)
+        y += 1 + (room >= 2)
     c.paste(why(headline(p), reasons, [p.mend] if p.mend else [], width, height - y), 0, y)
     return c.sealed()
 
@@ -95,7 +98,9 @@ def headline(p: PartitionStatus) -> str:
     """The note beside WHY: the partition and how it stands."""
     if p.leader is None:
         return f"{name(p)} has no leader"
-    stands = {"ok": "is well", "bad": "refuses publishes"}.get(p.severity, "takes publishes, with a replica missing")
+    stands = {"ok": "is well", "bad": "refuses publishes"}.get(
+        p.severity, f"takes publishes, {in_sync(p)} of {len(p.replicas)} in sync"
+    )
     return f"{name(p)} {stands}"
 
 
@@ -146,13 +151,15 @@ def course(p: PartitionStatus, width: int, height: int) -> Canvas:
     size = max(1, min(_CHART_BAR, (width - 13) // len(p.recent)))
     c.put(2, 1, measure.short_rate(peak), "mut", 7, "r")
     c.put(2, rows, "0", "mut", 7, "r")
-    ink = "bad" if p.severity == "bad" else "fnt"
+    stopped = "bad" if p.severity == "bad" else "ln"
     for i, value in enumerate(p.recent):
         eighths = max(round(value * rows * 8 / peak), 1 if value else 0)
         for row in range(rows):
             part = min(8, eighths - row * 8)
             if part > 0:
-                c.put(11 + i * size, rows - row, measure.EIGHTHS[part - 1] * size, ink)
+                c.put(11 + i * size, rows - row, measure.EIGHTHS[part - 1] * size, "fnt")
+        if not value:
+            c.put(11 + i * size, rows, "▁" * size, stopped)
     c.put(11, rows + 1, "╵2m ago", "mut")
     c.right(11 + len(p.recent) * size, rows + 1, ("now╵", "mut"))
     return c
@@ -185,6 +192,17 @@ def traffic(p: PartitionStatus, width: int, height: int) -> Canvas:
     return c
 
 
+def _marks(p: PartitionStatus) -> list[Span]:
+    """The same in one line, where rows are few."""
+    marks = [
+        ("high ", "mut"),
+        (measure.count(p.high), "txt"),
+        ("   archived ", "mut"),
+        (measure.count(p.archived), "txt"),
+    ]
+    return [*marks, ("   slowest ", "mut"), *slowest(p)]
+
+
 def slowest(p: PartitionStatus) -> list[Span]:
     """The group that is furthest behind here, how far, and where that goes."""
     if not p.slowest_group:
@@ -212,15 +230,17 @@ def facts(p: PartitionStatus) -> list[Fact]:
             (light("bad"), f"{measure.short_rate(p.refused_rate)}/s are refused; their publishers try again", "txt")
         )
     for r in p.replicas:
+        lacks = furthest(p) - r.end
         if r.state == "lagging":
-            late = f" and {measure.lag(r.lag_ns)}" if r.lag_ns else ""
-            found.append((replica_light(r.state), f"{r.broker} lacks {furthest(p) - r.end:,} events{late}", "txt"))
-    well = f"{in_sync(p)} of {len(p.replicas)} replicas in sync"
+            late = f", {measure.lag(r.lag_ns)} late" if r.lag_ns else ""
+            found.append((replica_light(r.state), f"{r.broker} lacks the newest {lacks:,} events{late}", "txt"))
+        elif r.state == "off":
+            short = f"; it lacks the newest {lacks:,} events" if lacks else ""
+            found.append((replica_light(r.state), f"{r.broker} is off{short}", "txt"))
     led = f"led by {p.leader} in epoch {p.epoch:,}" if p.leader else f"nobody leads; the last epoch was {p.epoch:,}"
-    archived = (
-        "archived up to its high watermark" if p.archived >= p.high else f"{p.high - p.archived:,} not archived yet"
-    )
-    found.append((("●", "okd"), f"{well}, {led}, {archived}", "mut"))
+    archived = "archived up to its high watermark" if p.archived >= p.high else f"{p.high - p.archived:,} not archived"
+    well = f"all {len(p.replicas)} replicas in sync, " if in_sync(p) == len(p.replicas) else ""
+    found.append((("●", "okd") if p.leader else ("○", "bad"), f"{well}{led}, {archived}", "mut"))
     return found
 
 

@@ -149,7 +149,7 @@ class BoardScreen(Box):
 
 
 def noun_of(need: Need) -> str:
-    """Where a need is looked at: the part of the fleet that is ill, the screen its mend is about, else the score's parts."""
+    """Where a need is looked at: the broker or partition it names, what its mend is about, else the score's parts."""
     noun = need.mend.split(" ")
     kind, _, which = need.key.partition(" ")
     if kind in ("broker", "fsync") and which:

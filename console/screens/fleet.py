@@ -81,8 +81,10 @@ class FleetScreen(TableScreen):
         status, broker = self._status(), self.broker()
         if status is None or broker is None:
             return Canvas(width, height)
-        chosen = self.chosen()
-        return panel(width, height, "PARTITIONS", lambda w, h: picture.detail(status, broker, chosen, self.top, w, h))
+        chosen, now = self.chosen(), self.shell.model.now
+        return panel(
+            width, height, "PARTITIONS", lambda w, h: picture.detail(status, now, broker, chosen, self.top, w, h)
+        )
 
     def empty(self) -> tuple[str, str]:
         return "this fleet has no broker", "signalbox up --brokers 3"
