@@ -23,6 +23,8 @@ HERE = (
     Column("replicas", 0, "l", 3),
 )  # fmt: skip
 """A partition's row below its broker."""
+_MENDS = 3
+"""Commands shown of one broker."""
 _SEVERITY: dict[str, Severity] = {"up": "ok", "down": "bad", "stopped": "unknown"}
 
 
@@ -160,9 +162,13 @@ def _reasons(status: Status, broker: BrokerStatus, chosen: PartitionStatus | Non
     if chosen is not None:
         return one.facts(chosen), [chosen.mend] if chosen.mend else [], one.headline(chosen)
     note = f"{broker.id} is well" if broker.state == "up" and not broker.why else f"{broker.id} is {broker.state}"
-    sick = [p for p, _ in held(status, broker.id) if p.severity == "bad"]
-    mends = [broker.mend, *(p.mend for p in sick)]
-    return broker_facts(status, broker), [m for m in dict.fromkeys(mends) if m][:3], note
+    return broker_facts(status, broker), broker_mends(status, broker), note
+
+
+def broker_mends(status: Status, broker: BrokerStatus) -> list[str]:
+    """The commands that mend a broker, then those of its partitions that refuse; the first is the one to try."""
+    sick = [p.mend for p, _ in held(status, broker.id) if p.severity == "bad"]
+    return [mend for mend in dict.fromkeys([broker.mend, *sick]) if mend][:_MENDS]
 
 
 def broker_facts(status: Status, broker: BrokerStatus) -> list[Fact]:
@@ -175,10 +181,12 @@ def broker_facts(status: Status, broker: BrokerStatus) -> list[Fact]:
     late = [f"{name(p)} by {measure.lag(r.lag_ns)}" for p, r in here if r.state == "lagging"]
     if late:
         found.append((replica_light("lagging"), f"lags on {', '.join(late)}", "txt"))
+    if here and all(r.state in ("leader", "in_sync") for _, r in here):
+        found.append((replica_light("in_sync"), f"all {len(here)} of its replicas in sync", "mut"))
     off = [name(p) for p, r in here if r.state == "off" and p.severity != "bad"]
     if off:
         found.append(
-            (light("warn"), f"{', '.join(off)}: {'runs' if len(off) == 1 else 'run'} without the replica here", "txt")
+            (light("warn"), f"{', '.join(off)} {'runs' if len(off) == 1 else 'run'} without the replica here", "txt")
         )
     found.append(
         (("●" if is_running(broker) else "○", "okd" if is_running(broker) else "mut"), _process(broker), "mut")

@@ -179,7 +179,7 @@ class FleetScreen(TableScreen):
         return "broker", self.grid.cursor or ""
 
     def mend(self) -> str:
-        chosen, broker = self.chosen(), self.broker()
-        if self.within:
+        chosen, broker, status = self.chosen(), self.broker(), self._status()
+        if self.within or status is None or broker is None:
             return "" if chosen is None else chosen.mend
-        return "" if broker is None else broker.mend
+        return next(iter(picture.broker_mends(status, broker)), "")

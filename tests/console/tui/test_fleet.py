@@ -29,6 +29,8 @@ async def test_fleet_opens_on_the_worst_broker_with_its_cause_and_its_mend() -> 
         assert at.app.clipboard == "signalbox broker revive b5"
         await at.press("c")
         assert at.app.clipboard == "b5"
+        await at.press("j", "C")
+        assert at.app.clipboard == "signalbox partition rebalance p07 --to b1"
 
 
 async def test_tab_walks_into_the_partitions_enter_opens_one_and_esc_comes_back() -> None:
