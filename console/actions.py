@@ -63,6 +63,8 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "health": ("open", "move", "copy_command", "json", "freeze"),
     "events": ("open", "filter", "freeze", "move", "json", "copy", "copy_command"),
     "event": ("back", "copy", "copy_command", "json"),
+    "fleet": ("open", "next_part", "move", "sort", "filter", "copy_command", "json", "freeze"),
+    "partition": ("back", "next", "move", "open", "copy_command", "json", "freeze"),
 }
 """What each screen's last line shows, dearest first."""
 

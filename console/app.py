@@ -29,8 +29,10 @@ from console.screens.board import BoardScreen
 from console.screens.box import SLOW_BARS, Box
 from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
+from console.screens.fleet import FleetScreen
 from console.screens.flows import FlowsScreen
 from console.screens.health import HealthScreen
+from console.screens.partition import PartitionScreen
 from console.screens.prompt import Prompt
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -61,6 +63,7 @@ class Console(App[None]):
         "dead": DeadScreen,
         "health": HealthScreen,
         "events": EventsScreen,
+        "fleet": FleetScreen,
     }
     DEFAULT_MODE = "board"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -215,8 +218,14 @@ class Console(App[None]):
         if mode != self.current_mode:
             self.switch_mode(mode)
         else:
-            while len(self.screen_stack) > 1:
-                self.pop_screen()
+            self._to_first(mode)
+
+    def _to_first(self, mode: str) -> None:
+        """To a tab's first screen, whatever was left open over it."""
+        if mode != self.current_mode:
+            self.switch_mode(mode)
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
 
     def _open(self, place: Place) -> None:
         """A screen over its tab's, or a row of it."""
@@ -228,6 +237,12 @@ class Console(App[None]):
             self.push(LettersScreen(place.key))
         elif place.kind == "event":
             self.push(EventScreen(place.key))
+        elif place.kind == "partition":
+            self._to_first("fleet")
+            self.push(PartitionScreen(int(place.key)))
+        elif place.kind == "broker":
+            self._to_first("fleet")
+            self.call_after_refresh(self._narrow, place)
         elif place.kind in ("events", "flow"):
             self.switch_mode("events" if place.kind == "events" else "flows")
             self.call_after_refresh(self._narrow, place)
@@ -235,7 +250,7 @@ class Console(App[None]):
     def _narrow(self, place: Place) -> None:
         if isinstance(self.box, EventsScreen):
             self.box.apply_filter(place.key)
-        elif isinstance(self.box, FlowsScreen):
+        elif isinstance(self.box, FlowsScreen | FleetScreen):
             self.box.want(place.key)
 
     def _every(self, seconds: float) -> None:

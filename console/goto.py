@@ -8,12 +8,16 @@ from console.pictures.frame import BUILT, TABS
 from controlplane.questions import DeadGroups, Events, Sagas
 
 SUGGESTIONS_MAX = 500
-_ALSO = {"dlq": "dead", "dead letters": "dead", "saga": "sagas", "flow": "flows", "event": "events", "status": "board"}
+_ALSO = {
+    "dlq": "dead", "dead letters": "dead", "saga": "sagas", "flow": "flows", "event": "events", "status": "board",
+    "broker": "fleet", "brokers": "fleet", "partition": "fleet", "partitions": "fleet",
+}  # fmt: skip
+_IDS = ("saga", "dead", "letter", "event", "events", "flow", "broker", "partition")
 
 
 @dataclass(frozen=True)
 class Place:
-    """`kind`: tab, saga, dead, letter, event, events, flow, theme, every, quit; or `say` with words to show."""
+    """`kind`: tab, theme, every, quit, what `_IDS` lists; or `say` with words to show."""
 
     kind: str
     key: str
@@ -27,9 +31,18 @@ def place_of(target: str, model: Model) -> Place:
         if name == tab.casefold():
             return Place("tab", name) if tab in BUILT else Place("say", f"{TABS.index(tab) + 1} {tab} is not built yet")
     kind, colon, key = text.partition(":")
-    if colon and kind in ("saga", "dead", "letter", "event", "events", "flow"):
+    if colon and kind in _IDS:
+        number = key.strip().removeprefix("p")
+        if kind == "partition":
+            return (
+                Place(kind, str(int(number)))
+                if number.isdecimal()
+                else Place("say", f"{key} is no partition, as p07 is")
+            )
         return Place(kind, key)
     word, _, rest = text.partition(" ")
+    if word in ("broker", "partition") and rest:
+        return place_of(f"{word}:{rest.strip()}", model)
     if word in ("saga", "dlq", "event") and rest:
         return Place("dead" if word == "dlq" else word, rest.removeprefix("show ").strip())
     return _setting(word, rest.strip()) or _known(text, model)
@@ -51,6 +64,13 @@ def _known(text: str, model: Model) -> Place:
     sagas, groups = model.body("sagas", Sagas), model.body("dead", DeadGroups)
     board = model.board
     known_sagas = {row.saga for row in (*(sagas.rows if sagas else ()), *(board.sagas if board else ()))}
+    status = board.status if board is not None else None
+    if status is not None and text not in known_sagas:
+        if any(broker.id == text for broker in status.brokers):
+            return Place("broker", text)
+        number = text.removeprefix("p")
+        if text != number and any(f"{p.partition:02d}" == number.zfill(2) for p in status.partitions):
+            return Place("partition", str(int(number)))
     if text.startswith("@") or (len(text) == 36 and text.count("-") == 4 and text not in known_sagas):
         return Place("event", text)
     if text.startswith("g-") or (groups is not None and any(group.id == text for group in groups.rows)):
@@ -65,6 +85,8 @@ def suggestions(model: Model) -> list[str]:
     board = model.board
     if board is not None:
         names += [row.saga for row in board.sagas] + [group.id for group in board.dead]
+        names += [broker.id for broker in board.status.brokers]
+        names += [f"p{partition.partition:02d}" for partition in board.status.partitions]
     sagas, groups, events = model.body("sagas", Sagas), model.body("dead", DeadGroups), model.body("events", Events)
     names += [row.saga for row in sagas.rows] if sagas else []
     names += [group.id for group in groups.rows] if groups else []

@@ -11,7 +11,7 @@ from console.pictures.parts import HEALTH, LIGHT, light
 from controlplane.questions import Bar, Board
 
 TABS = ("Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet", "Agents", "Access")
-BUILT = frozenset({"Board", "Flows", "Sagas", "Dead", "Health", "Events"})
+BUILT = frozenset({"Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet"})
 """The tabs that open a screen; the others are dim and say so."""
 WIDE = 100
 """From this width on: tab names, two rows of time bar, panels side by side."""

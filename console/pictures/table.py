@@ -71,10 +71,14 @@ def head(columns: tuple[Column, ...], width: int, sorted_by: int | None = None) 
     return c
 
 
-def line(columns: tuple[Column, ...], row: Row, width: int, cursor: bool = False, marked: bool = False) -> Canvas:
-    """One row of the table."""
+def line(
+    columns: tuple[Column, ...], row: Row, width: int, cursor: bool = False, marked: bool = False, rests: bool = False
+) -> Canvas:
+    """One row of the table; a cursor that `rests` keeps its place while another part of the screen has the keys."""
     c = Canvas(width, 1)
-    if cursor:
+    if cursor and rests:
+        c.put(2, 0, "▌", "mut")
+    elif cursor:
         c.fill(2, 0, width - 4, "cur")
         c.put(2, 0, "▌", "acc b")
     if marked:
@@ -97,10 +101,11 @@ def table(
     cursor: str | None = None,
     marks: frozenset[str] = frozenset(),
     sorted_by: int | None = None,
+    rests: bool = False,
 ) -> Canvas:
     """The titles and the rows from `top` on, as many as `height` shows."""
     c = Canvas(width, height)
     c.paste(head(columns, width, sorted_by), 0, 0)
     for y, row in enumerate(rows[top : top + max(height - 1, 0)], start=1):
-        c.paste(line(columns, row, width, row.key == cursor, row.key in marks), 0, y)
+        c.paste(line(columns, row, width, row.key == cursor, row.key in marks, rests), 0, y)
     return c.sealed()

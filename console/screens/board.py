@@ -118,9 +118,7 @@ class BoardScreen(Box):
 
     def do_open(self) -> None:
         kind, key = self.selected()
-        if kind == "partition":
-            self.shell.say(f"{self._mark()}: 7 Fleet, which opens it, is not built yet; its replicas stand below")
-        elif kind == "need":
+        if kind == "need":
             need = self._need()
             self.shell.go(noun_of(need) if need is not None else "health")
         elif kind:
@@ -130,10 +128,6 @@ class BoardScreen(Box):
         """Kind and key of the target."""
         kind, _, key = self.target.partition(":")
         return kind, key
-
-    def _mark(self) -> str:
-        kind, key = self.selected()
-        return f"p{int(key):02d}" if kind == "partition" else key
 
     def _need(self) -> Need | None:
         board, (kind, key) = self.shell.model.board, self.selected()
@@ -155,8 +149,14 @@ class BoardScreen(Box):
 
 
 def noun_of(need: Need) -> str:
-    """Where a need is looked at: the screen that its mend is about, else the score's parts."""
+    """Where a need is looked at: the broker or partition it names, what its mend is about, else the score's parts."""
     noun = need.mend.split(" ")
+    kind, _, which = need.key.partition(" ")
+    if kind in ("broker", "fsync") and which:
+        return f"broker:{which}"
+    if need.key == "partitions":
+        one = need.what.partition(" ")[0].removeprefix("p")
+        return f"partition:{int(one)}" if one.isdecimal() and need.what.startswith("p") else "fleet"
     if noun[0] == "dlq":
         return f"dead:{noun[2]}" if len(noun) > 2 and noun[1] == "show" else "dead"
     if noun[0] == "saga":

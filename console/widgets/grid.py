@@ -42,6 +42,8 @@ class Grid(ScrollView):
         self.cursor: str | None = None
         self.marks: frozenset[str] = frozenset()
         self.sorted_by: int | None = None
+        self.rests = False
+        """Another part of the screen has the keys: the cursor is drawn quietly."""
         self.top = 0
         self._index: dict[str, int] = {}
         self._picture = Canvas(0, 0)
@@ -122,6 +124,7 @@ class Grid(ScrollView):
             self.cursor,
             self.marks,
             self.sorted_by,
+            self.rests,
         )
 
     def repaint(self) -> None:

@@ -17,6 +17,7 @@ from controlplane.questions import (
     AskHealth,
     AskSaga,
     AskSagas,
+    AskStatus,
     Body,
     DeadGroups,
     Flows,
@@ -57,6 +58,8 @@ class Frozen:
         match question:
             case AskBoard():
                 return story.board
+            case AskStatus():
+                return story.board.status
             case AskFlows(match=match):
                 rows = [
                     row for row in story.flows if match.casefold() in f"{row.source} {row.type} {row.group}".casefold()

@@ -110,11 +110,19 @@ def plane(position: int, started: int) -> PlaneStatus:
     )
 
 
-def broker(name: str, leads: list[int], share: float, state: str = "up", why: str = "", mend: str = "") -> BrokerStatus:
-    """One broker."""
+def broker(
+    name: str, leads: list[int], share: float, state: str = "up", why: str = "", mend: str = "", *, rate: float = 0.0,
+    since: int = 0, restarts: int = 0, fsync_ms: float = 3.1,
+) -> BrokerStatus:  # fmt: skip
+    """One broker of a fleet that takes `rate` events a second; three replicas each, and two groups read."""
+    number = int(name[1:])
+    runs = state != "down"
     return BrokerStatus(
-        name, 5000 + int(name[1:]), state, leads, why=why, mend=mend, share=share, fsync_p99_ns=3_100_000
-    )
+        name, 5000 + number if runs else 0, state, leads, f"tcp://127.0.0.1:71{number:02d}", f"brokers/{name}", since, restarts,
+        why=why, mend=mend, share=share, in_rate=rate * (0.3 + share) if runs else 0, out_rate=rate * share * 1.9 if runs else 0,
+        memory_bytes=(310 + 97 * number) * 1_000_000 if runs else 0, store_bytes=(2_100 + 310 * number) * 1_000_000 if runs else 0,
+        fsync_p99_ns=int(fsync_ms * 1_000_000) if runs else 0,
+    )  # fmt: skip
 
 
 def replicas(text: str, end: int) -> list[ReplicaStatus]:
@@ -124,7 +132,7 @@ def replicas(text: str, end: int) -> list[ReplicaStatus]:
         name, lag_ms = word[:2], word[3:]
         state = {"*": "leader", "~": "lagging", "-": "off"}.get(word[2:3], "in_sync")
         lag = int(lag_ms) * 1_000_000 if lag_ms else 0
-        out.append(ReplicaStatus(name, state, end - (lag // 100_000_000 if lag else 0), lag))
+        out.append(ReplicaStatus(name, state, end - (lag // 100_000_000 if lag else 312 if state == "off" else 0), lag))
     return out
 
 

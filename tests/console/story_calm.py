@@ -50,7 +50,7 @@ def empty() -> Story:
     """Three brokers are up, and nothing was published."""
     now = at("09:00:07")
     n = counts(100, "OK", 0)
-    brokers = [broker(f"b{i}", list(range(i - 1, 12, 3)), 0.0) for i in (1, 2, 3)]
+    brokers = [broker(f"b{i}", list(range(i - 1, 12, 3)), 0.0, since=now - 7 * S) for i in (1, 2, 3)]
     none = Vital(None, [])
     board = Board(status(42, now, n, brokers, tracks(False)), 100, [100] * 8, [], none, none, none, none, none, 0, [], [], [], [],
                   bars(now, [0] * 98, 36, {}))  # fmt: skip
@@ -134,7 +134,7 @@ def story() -> Story:
     need = Need(
         "warn", "90 new dead letters", "ExecutionFailed: exit code N", NOW - 250 * S, "dlq show g-1a", 4, "dead"
     )
-    brokers = [broker(f"b{i}", list(range(i - 1, 12, 3)), (0.34, 0.35, 0.31)[i - 1]) for i in (1, 2, 3)]
+    brokers = [broker(f"b{i}", list(range(i - 1, 12, 3)), (0.34, 0.35, 0.31)[i - 1], rate=182, since=NOW - 300 * S) for i in (1, 2, 3)]
     lately = [
         Happening(NOW - 250 * S, 812, "warn", "exec-watch: first dead letter"),
         Happening(NOW - 300 * S, 40, "ok", "b1, b2, b3 are up"),

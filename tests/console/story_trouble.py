@@ -210,8 +210,8 @@ def causes() -> list[EventRow]:
 def needs() -> list[Need]:
     """Five, worst first."""
     return [
-        Need("bad", "p07 refuses publishes", "1 of 3 in sync, needs 2; 31/s", NOW - 252 * S, MOVE, 18, "p07"),
-        Need("warn", "b5 is down", "out of memory; restart in 8 s", NOW - 253 * S, "broker revive b5", 9, "b5"),
+        Need("bad", "p07 refuses publishes", "1 of 3 in sync, needs 2; 31/s", NOW - 252 * S, MOVE, 18, "partitions"),
+        Need("warn", "b5 is down", "out of memory; restart in 8 s", NOW - 253 * S, "broker revive b5", 9, "broker b5"),
         Need(
             "warn",
             "coder 1m33s behind",
@@ -232,8 +232,11 @@ def story() -> Story:
     """03:12:44."""
     n = counts(61, "CRITICAL", 1_180_220, flows=38, sagas_open=1204, sagas_stuck=12, sagas_stuck_bad=4, sagas_finished=9_310,
                sagas_failed=41, dead_letters=412, dead_letters_new=214, agents=46, brokers_up=4, brokers=5, internal=24_111)  # fmt: skip
-    brokers = [broker("b1", [0, 4, 8], 0.44), broker("b2", [1, 5, 9], 0.30), broker("b3", [2, 6, 7, 10], 0.19),
-               broker("b4", [3, 11], 0.07, "slow", "fsync p99 84 ms"), broker("b5", [], 0.0, "down", "restart 8 s", "broker revive b5")]  # fmt: skip
+    up = NOW - 3 * 86_400 * S
+    brokers = [broker("b1", [0, 4, 8], 0.44, rate=18_400, since=up), broker("b2", [1, 5, 9], 0.30, rate=18_400, since=up, fsync_ms=2.7),
+               broker("b3", [2, 6, 7, 10], 0.19, rate=18_400, since=up + 7 * S),
+               broker("b4", [3, 11], 0.07, "slow", "fsync p99 84 ms", rate=18_400, since=up, fsync_ms=84),
+               broker("b5", [], 0.0, "down", "restart 8 s", "broker revive b5", since=NOW - 253 * S, restarts=2)]  # fmt: skip
     lately = [
         Happening(at("03:12:31"), 1_204_102, "ok", "b5 restart 2 failed"), Happening(at("03:09:00"), 1_193_000, "warn", "12 sagas past p95"),
         Happening(at("03:08:54"), 1_192_420, "warn", "coder-3 quarantined"), Happening(at("03:08:33"), 1_189_990, "ok", "p10 leads: b5 to b3"),

@@ -15,8 +15,10 @@ from console.screens.board import BoardScreen
 from console.screens.box import Box
 from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
+from console.screens.fleet import FleetScreen
 from console.screens.flows import FlowsScreen
 from console.screens.health import HealthScreen
+from console.screens.partition import PartitionScreen
 from console.screens.redrive import RedriveDialogue
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -76,7 +78,15 @@ async def seat(
 
 @pytest.mark.parametrize(
     ("key", "shown"),
-    [("1", "TRACKS"), ("2", "MAP"), ("3", "inbox"), ("4", "ATTEMPTS"), ("5", "RECOMMENDED"), ("6", "VOLUME")],
+    [
+        ("1", "TRACKS"),
+        ("2", "MAP"),
+        ("3", "inbox"),
+        ("4", "ATTEMPTS"),
+        ("5", "RECOMMENDED"),
+        ("6", "VOLUME"),
+        ("7", "PARTITIONS"),
+    ],
 )
 async def test_a_digit_opens_its_tab(key: str, shown: str) -> None:
     async with seat() as at:
@@ -84,7 +94,7 @@ async def test_a_digit_opens_its_tab(key: str, shown: str) -> None:
         assert shown in at.text
 
 
-@pytest.mark.parametrize("key", ["7", "8", "9"])
+@pytest.mark.parametrize("key", ["8", "9"])
 async def test_a_tab_that_is_not_built_says_so_and_stays(key: str) -> None:
     async with seat() as at:
         await at.press(key)
@@ -359,6 +369,8 @@ SCREENS = (
     HealthScreen,
     EventsScreen,
     EventScreen,
+    FleetScreen,
+    PartitionScreen,
 )
 
 

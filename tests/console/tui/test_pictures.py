@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.canvas import Canvas
-from console.pictures import board, dead, events, flows, frame, health, saga, sagas
+from console.pictures import board, dead, events, fleet, flows, frame, health, partition, saga, sagas
 from console.pictures.bars import fit
 from console.pictures.board import BoardView
 from console.pictures.frame import Scene
@@ -81,6 +81,17 @@ def draw_event(link: Frozen, w: int, h: int) -> Canvas:
     return events.detail(ask(link, AskEvent(link.story.events[-1].id)), w, h)  # type: ignore[arg-type]
 
 
+def draw_fleet(link: Frozen, w: int, h: int) -> Canvas:
+    status = link.story.board.status
+    broker = status.brokers[-1]
+    return fleet.detail(status, link.story.now, broker, None, 0, w, h)
+
+
+def draw_partition(link: Frozen, w: int, h: int) -> Canvas:
+    status = link.story.board.status
+    return partition.picture(status.partitions[7], status.brokers, "b1", w, h)
+
+
 def draw_frame(link: Frozen, w: int, h: int) -> Canvas:
     c = Canvas(w, 8)
     lost = scene(link, silent_s=12, tries=3, retry_in_s=3, why="refused")
@@ -102,6 +113,9 @@ PICTURES: dict[str, Draw] = {
     "event": draw_event,
     "volume": lambda link, w, h: events.volume(ask(link, AskEvents(bars=108)), w),  # type: ignore[arg-type]
     "health": lambda link, w, h: health.picture(ask(link, AskHealth()), link.story.now, 0, w, h),  # type: ignore[arg-type]
+    "fleet": draw_fleet,
+    "partition": draw_partition,
+    "broker table": lambda link, w, h: table(fleet.COLUMNS, fleet.rows(link.story.board.status, link.story.now), w, h),
     "frame": draw_frame,
     "flow table": lambda link, w, h: table(flows.COLUMNS, flows.rows(ask(link, AskFlows())), w, h),  # type: ignore[arg-type]
     "saga table": lambda link, w, h: table(sagas.COLUMNS, sagas.rows(ask(link, AskSagas())), w, h),  # type: ignore[arg-type]
@@ -135,7 +149,15 @@ def test_no_text_of_an_answer_drives_the_terminal(evil: str, name: str, size: tu
             return [poison(item) for item in value]
         return value
 
-    for row in (*link.story.flows, *link.story.sagas, *link.story.dead, *link.story.events, *link.story.board.lately):
+    for row in (
+        *link.story.flows,
+        *link.story.sagas,
+        *link.story.dead,
+        *link.story.events,
+        *link.story.board.lately,
+        *link.story.board.status.brokers,
+        *link.story.board.status.partitions,
+    ):
         for field in row.__struct_fields__:
             if field not in ("severity", "state", "trend", "id", "saga"):
                 setattr(row, field, poison(getattr(row, field)))
@@ -159,7 +181,16 @@ def test_a_panel_that_can_be_drawn_is_left_alone() -> None:
 
 @given(st.integers(30, 250))
 def test_columns_never_overlap_and_the_dear_ones_stay(total: int) -> None:
-    for columns in (flows.COLUMNS, sagas.COLUMNS, dead.COLUMNS, events.COLUMNS, dead.LETTER_COLUMNS):
+    for columns in (
+        flows.COLUMNS,
+        sagas.COLUMNS,
+        dead.COLUMNS,
+        events.COLUMNS,
+        dead.LETTER_COLUMNS,
+        fleet.COLUMNS,
+        fleet.HERE,
+        partition.COLUMNS,
+    ):
         places = layout(columns, total)
         for (_, x, width), (_, following, _) in pairwise(places):
             assert x + width < following

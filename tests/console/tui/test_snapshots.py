@@ -26,11 +26,17 @@ SCREENS = {
     "health": ("trouble", "5"),
     "events": ("trouble", "6,j,j,j,j"),
     "event": ("trouble", "6,j,j,j,j,enter"),
+    "fleet": ("trouble", "7,j"),
+    "fleet-partitions": ("trouble", "7,j,tab,j"),
+    "fleet-calm": ("calm", "7"),
+    "fleet-empty": ("empty", "7"),
+    "partition": ("trouble", "1,tab,j,j,j,j,j,j,j,enter,j"),
+    "partition-calm": ("calm", "7,enter,enter"),
     "help": ("trouble", "question_mark"),
 }
 
 
-EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events")
+EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition")
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == "120x36" or name in EVERY_SIZE]
 
 
