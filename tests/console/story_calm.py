@@ -134,7 +134,10 @@ def story() -> Story:
     need = Need(
         "warn", "90 new dead letters", "ExecutionFailed: exit code N", NOW - 250 * S, "dlq show g-1a", 4, "dead"
     )
-    brokers = [broker(f"b{i}", list(range(i - 1, 12, 3)), (0.34, 0.35, 0.31)[i - 1], rate=182, since=NOW - 300 * S) for i in (1, 2, 3)]
+    brokers = [
+        broker(f"b{i}", list(range(i - 1, 12, 3)), (0.34, 0.35, 0.31)[i - 1], rate=182, since=NOW - 300 * S)
+        for i in (1, 2, 3)
+    ]
     lately = [
         Happening(NOW - 250 * S, 812, "warn", "exec-watch: first dead letter"),
         Happening(NOW - 300 * S, 40, "ok", "b1, b2, b3 are up"),
