@@ -1,7 +1,7 @@
 """Dead letters: what could not be handled, grouped by what killed it, and published again on demand.
 
 A dead letter is an event `signalbox.deadletter` with the original inside. Letters that died alike (same group, reason
-and error text, with its numbers and ids left out) are one kind, named `g-01`, `g-02` … in order of first appearance.
+and what killed them, see `causes`) are one kind, named `g-01`, `g-02` … in order of first appearance.
 
     waiting ──RedriveDecided──▶ redriving (an intent publishes it) ──its event is recorded: Carried──▶ redriven
 
@@ -16,11 +16,11 @@ was decided and never carried is published again when a plane starts (by the edg
 | count | total waiting bytes forgotten malformed | how many |
 """
 
-import re
 from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from controlplane.causes import what_killed
 from controlplane.facts import Carried, Fact, Intent, PublishEvent, RedriveDecided, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
@@ -29,14 +29,11 @@ from controlplane.limits import (
     DEAD_KINDS_MAX,
     DEAD_LETTER_BYTES_MAX,
     DEAD_LETTERS_MAX,
-    DEAD_WHAT_CHARS_MAX,
 )
 
 TYPE = "signalbox.deadletter"
 WAITING, REDRIVING, REDRIVEN = "waiting", "redriving", "redriven"
 OTHERS = "others"
-_IDS = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|0x[0-9a-fA-F]+|\b[0-9a-f]{16,}\b")
-_NUMBERS = re.compile(r"\d+")
 
 
 class Attempt(msgspec.Struct, frozen=True, array_like=True):
@@ -89,7 +86,7 @@ class DeadLetters(Fold):
     """The fold. See the module."""
 
     name = "deadletters"
-    version = 1
+    version = 2
     follows = (Rows, RedriveDecided, Carried)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -139,15 +136,6 @@ def letters_of(state: KeyedState, kind: str | None = None) -> list[Letter]:
 def key_of(group: str, reason: str, what: str) -> str:
     """A kind's key."""
     return f"{group}\0{reason}\0{what}"
-
-
-def what_killed(reason: str, error: str) -> str:
-    """The error's telling line without what differs each time: ids and numbers."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    if not lines:
-        return reason
-    line = lines[-1] if "Traceback" in error else lines[0]
-    return _NUMBERS.sub("N", _IDS.sub("…", line))[:DEAD_WHAT_CHARS_MAX]
 
 
 # ------------------------------------------------------------------------------------------------- evolve

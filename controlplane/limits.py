@@ -171,3 +171,7 @@ INPUT_EVENTS_MAX = 2_000
 """Events of consecutive records that become one input: as many as the loop can take in without a noticeable pause."""
 ORDERS_KEPT_MAX = 8
 """Orders of the saga inbox kept between two questions."""
+DEAD_LOOK_CHARS_MAX = 64_000
+"""Of an error's text, in looking for the line that says what killed: half from its beginning, half from its end."""
+DEAD_LINE_CHARS_MAX = 1_000
+"""Of that line, before what differs each time is left out of it."""

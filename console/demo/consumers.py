@@ -1,6 +1,6 @@
 """Two consumers that do honest work, which sometimes fails; what they raise becomes retries and dead letters.
 
-`code-review` parses the Python in each message's fences and raises on a syntax error. `exec-watch` raises whatever the
+`code-review` parses the Python in each message's fences and raises on a syntax error. `exec-watch` raises what the
 terminal said when a command failed. Neither pretends: a redriven event fails again.
 """
 
@@ -20,7 +20,7 @@ _FENCE = re.compile(r"```[Pp]ython[^\n]*\n(.*?)```", re.DOTALL)
 
 
 class ExecutionFailed(Exception):
-    """A command of the log's terminal failed; the message is what it said last."""
+    """A command of the log's terminal failed; the message is the error of its traceback, else what it said last."""
 
 
 def text_of(event: bus.Event) -> str:
@@ -40,8 +40,13 @@ def review(event: bus.Event) -> None:
 
 def watch(event: bus.Event) -> None:
     """Raise what the terminal said."""
-    lines = [line.strip() for line in text_of(event).splitlines() if line.strip()]
-    raise ExecutionFailed(lines[-1] if lines else "failed without a word")
+    text = text_of(event)
+    _, traced, raised = text.rpartition("Traceback (most recent call last):")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if traced:
+        # A traceback's frames are indented; its error comes next. What the command had printed follows.
+        lines = [line for line in raised.splitlines() if line.strip() and not line[0].isspace()][:1] or lines
+    raise ExecutionFailed(lines[-1].strip() if lines else "failed without a word")
 
 
 @dataclass
