@@ -47,7 +47,7 @@ class Fleet(Fold):
     """The fold. See the module."""
 
     name = "fleet"
-    version = 1
+    version = 2
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped,
         BrokerSilent, BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
@@ -176,6 +176,7 @@ def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None
     if not fact.adopted:
         # A process that has just started leads nothing, and its figures begin anew.
         _unseat(state, entry, fact.id, f"{fact.id} started anew")
+        state.delete("figures", fact.id)
     for p in partitions_of(state):
         state.delete("replica", f"{p.partition}/{fact.id}")
     for seat in fact.seats:

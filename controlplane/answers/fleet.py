@@ -95,7 +95,8 @@ def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
             mend="doctor" if why else "",
             share=sum(rates.partition_count(p) for p in led) / total if total else 0.0,
         )
-        if figures is not None and broker.state == UP:
+        # Figures of a time before it came up are no longer its own.
+        if figures is not None and broker.state == UP and figures.at >= broker.since:
             span = max(figures.span_ns, 1) / _SECOND
             one.in_rate, one.out_rate = figures.events_in / span, figures.events_out / span
             one.memory_bytes, one.store_bytes = figures.memory_bytes, figures.store_bytes

@@ -130,6 +130,46 @@ def test_the_share_of_a_broker_is_that_of_the_partitions_it_leads() -> None:
     )
 
 
+def test_a_broker_that_started_anew_or_is_down_shows_nothing_of_what_it_did_before() -> None:
+    story = Story().begin(partitions=3)
+    for broker in BROKERS:
+        story.sample(broker)
+
+    def rates() -> list[tuple[float, float, int, int]]:
+        status = answer(AskStatus(), story.heart, story.now, Extras())
+        assert isinstance(status, questions.Status)
+        return [(one.in_rate, one.out_rate, one.memory_bytes, one.fsync_p99_ns) for one in status.brokers]
+
+    busy, nothing = rates()[0], (0.0, 0.0, 0, 0)
+    assert min(busy) > 0
+    story.tell(facts.BrokerLost("b1", "killed: 9"), 1)
+    assert rates()[0] == nothing
+    story.tell(facts.BrokerStarted("b1", 101, "store-b1", "tcp://b1"), 1)
+    assert rates()[0] == nothing
+    story.now += 2 * SECOND
+    story.sample("b1")
+    # Its counters are those of the two seconds since it came up, not of the time since its last life's sample.
+    assert rates()[0][:2] == (5.0, 10.0)
+    # Another plane adopts b2: what the last one heard of it is of the time before.
+    story.tell(facts.PlaneStarted(2, "v", "0"), 1)
+    story.tell(facts.BrokerStarted("b2", 100, "store-b2", "tcp://b2", True), 1)
+    assert rates()[1] == nothing
+    story.sample("b2")
+    assert rates()[1][2:] == busy[2:]
+
+
+def test_a_fleet_whose_brokers_all_started_anew_does_not_know_its_health() -> None:
+    story = Story().begin(partitions=3)
+    for broker in BROKERS:
+        story.sample(broker)
+    assert board(story).status.counts.health == "OK"
+    for broker in BROKERS:
+        story.tell(facts.BrokerStarted(broker, 101, f"store-{broker}", "tcp://x"), 1)
+    assert board(story).status.counts.health == "UNKNOWN"
+    story.sample("b1")
+    assert board(story).status.counts.health != "UNKNOWN"
+
+
 def test_flows_are_shown_with_the_groups_that_listen(night: Story) -> None:
     told = answer(AskFlows(), night.heart, night.now, Extras())
     assert isinstance(told, questions.Flows)
