@@ -50,7 +50,7 @@ class PlaneProcess:
         )
 
     def wait_ready(self, on_progress: Callable[[Status], None] | None = None, timeout: float = READY_S) -> Status:
-        """The first status with every broker up and every partition led. Raises Failure with the plane's own words."""
+        """The first status that `is_ready`. Raises Failure with the plane's own words."""
         deadline = time.monotonic() + timeout
         link: Link | None = None
         seen: Status | None = None
@@ -109,12 +109,13 @@ class PlaneProcess:
 
 
 def is_ready(status: Status) -> bool:
-    """Whether every broker is up and every partition led."""
+    """Whether it runs, every broker is up, every partition led, and its health known."""
     return (
         status.controlplane.state == "running"
         and bool(status.brokers)
         and all(broker.state in ("up", "slow") for broker in status.brokers)
         and all(partition.leader for partition in status.partitions)
+        and status.counts.score is not None
     )
 
 
@@ -125,7 +126,7 @@ def _missing(status: Status | None) -> str:
     unled = [partition.partition for partition in status.partitions if not partition.leader]
     return (
         f"brokers not up: {', '.join(down) or 'none'}; partitions without a leader: {len(unled)}; "
-        f"the control plane is {status.controlplane.state}"
+        f"the control plane is {status.controlplane.state}, its health {status.counts.health}"
         + (f": {status.controlplane.why}" if status.controlplane.why else "")
     )
 

@@ -2,12 +2,15 @@
 
 Each broker is asked every `SAMPLE_MS`. Of an answer only those partitions and groups are reported that differ from what
 was last reported; an answer in which nothing happened is reported only every `SAMPLE_IDLE_MS`, as a sign of life.
-How long ago a follower acked always differs: it counts as the same while it stays on one side of being in sync.
+How long ago a follower acked always differs: it counts as the same while it stays on one side of being in sync. The
+first answer in which nothing happens any more is reported, so that nobody takes the last busy second for the present.
+A broker that has just come up is asked at once: until then nothing is known of it.
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -32,6 +35,7 @@ class Thinned:
         self._replicas: dict[int, ReplicaSample] = {}
         self._groups: dict[tuple[str, int], GroupSample] = {}
         self._reported: int | None = None
+        self._was_busy = False
 
     def thin(self, sampled: Sampled, now: int) -> Sampled | None:
         """The part worth a fact, or None. `now` in ns, of any clock that never goes back."""
@@ -41,7 +45,8 @@ class Thinned:
         groups = [
             each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
         ]
-        happened = bool(replicas or groups or sampled.events_in or sampled.events_out or sampled.refused)
+        was_busy, self._was_busy = self._was_busy, bool(sampled.events_in or sampled.events_out or sampled.refused)
+        happened = bool(replicas or groups or self._was_busy or was_busy)
         if not happened and self._reported is not None and now - self._reported < _IDLE_NS:
             return None
         self._reported = now
@@ -68,24 +73,40 @@ class Sampling:
         self._report = report
         self._now = now
         self._of: dict[Controls, Thinned] = {}
+        self._asked: dict[Controls, asyncio.Task[None]] = {}
+        self._came = asyncio.Event()
+
+    def welcome(self) -> None:
+        """A broker has just come up: ask it now."""
+        self._came.set()
 
     async def run(self) -> None:
         """One round each `SAMPLE_MS`; a broker that does not answer holds nobody up."""
         loop = asyncio.get_running_loop()
-        asked: dict[Controls, asyncio.Task[None]] = {}
+        due = loop.time()
         try:
             while True:
-                begun = loop.time()
-                sessions = self._supervisor.sessions()
-                self._of = {controls: self._of.get(controls, Thinned()) for controls in sessions.values()}
-                for controls in sessions.values():
-                    if controls not in asked or asked[controls].done():
-                        asked[controls] = asyncio.create_task(self._ask(controls))
-                asked = {controls: task for controls, task in asked.items() if not task.done()}
-                await asyncio.sleep(max(0.0, begun + limits.SAMPLE_MS / 1000 - loop.time()))
+                self._came.clear()
+                sessions = self._supervisor.sessions().values()
+                is_round = loop.time() >= due
+                asked = [controls for controls in sessions if is_round or controls not in self._of]
+                self._of = {controls: self._of.get(controls, Thinned()) for controls in sessions}
+                self._begin(asked)
+                if is_round:
+                    due = loop.time() + limits.SAMPLE_MS / 1000
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(due):
+                        await self._came.wait()
         finally:
-            for task in asked.values():
+            for task in self._asked.values():
                 task.cancel()
+
+    def _begin(self, asked: Iterable[Controls]) -> None:
+        """Ask those that have not been asked, or have answered since."""
+        self._asked = {controls: task for controls, task in self._asked.items() if not task.done()}
+        for controls in asked:
+            if controls not in self._asked:
+                self._asked[controls] = asyncio.create_task(self._ask(controls))
 
     async def _ask(self, controls: Controls) -> None:
         try:

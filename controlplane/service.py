@@ -31,7 +31,16 @@ from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects, Outstanding
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
-from controlplane.facts import BrokerAdded, Fact, FleetFounded, FoldVersions, PlaneStarted, PlaneStopped, RecorderLag
+from controlplane.facts import (
+    BrokerAdded,
+    BrokerStarted,
+    Fact,
+    FleetFounded,
+    FoldVersions,
+    PlaneStarted,
+    PlaneStopped,
+    RecorderLag,
+)
 from controlplane.fold import Heart
 from controlplane.journal import Journal
 from controlplane.plane import FOLLOWED_TYPES, folds
@@ -111,12 +120,15 @@ class Plane:
         self._clock = Clock(journal.recorded)
         self._gap_since = journal.recorded
         self._supervisor = Supervisor(directory, operator, file.fleet, file.partitions, self._report, self._fail)
+        self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
         self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
         self._answering = Answering(self._turns, self._supervisor, str(directory.root), self._down)
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
+        if isinstance(fact, BrokerStarted):
+            self._sampling.welcome()
 
     def _fail(self, error: Exception) -> None:
         if not self._stop.done():
@@ -139,7 +151,7 @@ class Plane:
             await self._begin(socket.url, epoch, name, outstanding)
             self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
-            self._start("samples", Sampling(self._supervisor, self._report, self._clock.now).run())
+            self._start("samples", self._sampling.run())
             self._start("recorder", self._record(epoch, name))
             self._start("lag", self._tell_lag())
             stop = await self._stop

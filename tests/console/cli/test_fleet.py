@@ -51,6 +51,7 @@ def gone(pids: set[int]) -> bool:
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("fleet") / "data"
     signalbox("up", "--detach", "--data-dir", folder)
+    assert asked(folder, "status")["counts"]["health"] != "UNKNOWN", "ready means that its health is known"
     pids = pids_of(folder)
     try:
         yield folder

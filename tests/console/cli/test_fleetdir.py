@@ -6,11 +6,13 @@ import socket
 import subprocess
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from console.failures import Failure, Unreachable, Usage
 from console.fleetdir import alive, brokers_of, plane_of, question_url, resolve
-from console.planeprocess import command
+from console.planeprocess import command, is_ready
+from tests.console import story_calm
 from tests.console.cli.responder import plane_file
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -103,3 +105,22 @@ def test_no_module_of_the_folder_one_stands_in_is_run_instead(tmp_path: Path) ->
         line, cwd=tmp_path, capture_output=True, timeout=60, env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert ended.returncode == 0, ended.stderr
+
+
+def test_a_fleet_is_ready_when_its_brokers_are_up_its_partitions_led_and_its_health_known() -> None:
+    ready = story_calm.story().board.status
+    status = msgspec.structs.replace(
+        ready,
+        brokers=[msgspec.structs.replace(one, state="up") for one in ready.brokers],
+        partitions=[msgspec.structs.replace(one, leader="b1") for one in ready.partitions],
+        counts=msgspec.structs.replace(ready.counts, score=70),
+    )
+    assert is_ready(status)
+    for lacking in (
+        {"controlplane": msgspec.structs.replace(status.controlplane, state="stopping")},
+        {"brokers": []},
+        {"brokers": [*status.brokers[:-1], msgspec.structs.replace(status.brokers[-1], state="starting")]},
+        {"partitions": [msgspec.structs.replace(status.partitions[0], leader=None), *status.partitions[1:]]},
+        {"counts": msgspec.structs.replace(status.counts, score=None)},
+    ):
+        assert not is_ready(msgspec.structs.replace(status, **lacking))

@@ -1,11 +1,17 @@
 """Thinned samples: nothing that changed is left out, and an idle broker says little."""
 
+import asyncio
+from typing import cast
+
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.wire import GroupSample, ReplicaSample, Sampled
 from controlplane import limits
-from controlplane.sampling import Thinned
+from controlplane.facts import Fact
+from controlplane.sampling import Sampling, Thinned
+from controlplane.supervisor import Supervisor
 
 SECOND = 1_000_000_000
 replicas = st.builds(
@@ -101,3 +107,47 @@ def test_traffic_is_told_at_once() -> None:
     assert thinned.thin(sampled([], []), 0) is not None
     assert thinned.thin(sampled([], []), SECOND) is None
     assert thinned.thin(sampled([], [], events=3), 2 * SECOND) is not None
+    assert thinned.thin(sampled([], []), 3 * SECOND) is not None, "the busy second is over"
+    assert thinned.thin(sampled([], []), 4 * SECOND) is None
+
+
+class Asked:
+    """A broker's session that answers at once; `times` says how often it was asked."""
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.answered = asyncio.Event()
+
+    async def sample(self) -> Sampled:
+        self.times += 1
+        self.answered.set()
+        return sampled([], [])
+
+
+class Sessions:
+    def __init__(self) -> None:
+        self.open: dict[str, Asked] = {}
+
+    def sessions(self) -> dict[str, Asked]:
+        return self.open
+
+
+async def test_a_broker_that_comes_up_is_asked_at_once_and_the_others_in_their_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "SAMPLE_MS", 3_600_000)
+    fleet, reported = Sessions(), list[Fact]()
+    sampling = Sampling(cast("Supervisor", fleet), reported.append, lambda: 0)
+    fleet.open["b1"] = Asked()
+    running = asyncio.create_task(sampling.run())
+    try:
+        async with asyncio.timeout(10):
+            await fleet.open["b1"].answered.wait()
+            fleet.open["b2"] = Asked()
+            sampling.welcome()
+            await fleet.open["b2"].answered.wait()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert [one.times for one in fleet.open.values()] == [1, 1]
+    assert len(reported) == 2
