@@ -3,6 +3,7 @@
 | intent | what is done | answer |
 |---|---|---|
 | StartBroker | `Supervisor.ensure` | BrokerStarted, BrokerLost |
+| HaltBroker | that very process is told to end | BrokerLost |
 | OfferEpoch | each broker is offered the epoch | OfferAnswered; silence is none |
 | PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | none |
 | SpreadTopology | the newest one is sent to all | none |
@@ -25,6 +26,7 @@ from controlplane import limits
 from controlplane.facts import (
     Carried,
     Fact,
+    HaltBroker,
     Intent,
     OfferAnswered,
     OfferEpoch,
@@ -93,6 +95,8 @@ class Effects:
         for cause, index, intent in said:
             if isinstance(intent, StartBroker):
                 self._supervisor.ensure(intent.id)
+            elif isinstance(intent, HaltBroker):
+                self._supervisor.halt(intent.id, intent.pid, intent.reason)
             elif isinstance(intent, OfferEpoch):
                 self._begin(self._offer(intent, broker) for broker in intent.brokers)
             elif isinstance(intent, PlaceSeat):

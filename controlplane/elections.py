@@ -9,12 +9,20 @@ was there when the replica was admitted. A broker that comes back with another s
 answer is no vote. It follows, and once its leader says that it holds everything below the high watermark
 (`ReplicaSample.newcomers`) a new epoch admits it.
 
+Leaderships move on purpose, too: an epoch is proposed for the sake of one replica (`prefer`), and brokers that are
+drained are passed over. With more answers than needed others than the greatest will do: a committed record is on W
+replicas, and whoever lacks it is less than each of them, so of V answers the V - (RF - W + 1) next to the greatest
+hold all that is committed as well. What only the old leader held was acked by no quorum.
+
+An operator may accept a loss (`lossy`): then the greatest of any answers leads. Replicas that answered vote from here
+on; those that did not are taken back with whatever store they bring, and bound to it once they hold what is committed.
+
 At a birth, and when a fleet starts again, a partition waits for replicas that are still starting (ELECTION_GRACE_MS),
 so that ties go to the preferred leaders and the load is spread. When a leader is lost among others that live it does
 not wait.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import msgspec
 
@@ -25,6 +33,7 @@ from controlplane.limits import ELECTION_GRACE_MS, ELECTION_RETRY_MS_MAX, OFFER_
 
 WAITING, ELECTING, LED = "waiting", "electing", "led"
 NO_STORE = "-"
+ANY_STORE = ""
 _RETRY_MS_MIN = 1_000
 
 
@@ -33,7 +42,8 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
 
     `answers` are those to `epoch`. `patient`: it may wait for replicas that are starting. `promised` is the greatest
     epoch that anyone named. `high` counts the records known to be committed. `led_before`: somebody led under this
-    plane. `since`, `position`: when and where it came into its phase.
+    plane. `since`, `position`: when and where it came into its phase. `prefer`: for whose sake the epoch is offered, or
+    "". `lossy`: a loss was accepted.
     """
 
     partition: int
@@ -55,11 +65,13 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
     position: int = 0
     due: int = 0
     why: str = ""
+    prefer: str = ""
+    lossy: bool = False
 
     @property
     def needed(self) -> int:
-        """Answers that make an election: RF - W + 1."""
-        return len(self.replicas) - self.write_quorum + 1
+        """Answers that make an election: RF - W + 1; one will do when a loss was accepted."""
+        return 1 if self.lossy else len(self.replicas) - self.write_quorum + 1
 
     @property
     def seat(self) -> Seat:
@@ -107,13 +119,19 @@ def unled(p: Partition, why: str, now: int, position: int) -> Partition:
     )  # fmt: skip
 
 
-def proposed(p: Partition, epoch: int, asked: list[str], now: int, position: int) -> Partition:
+def proposed(p: Partition, epoch: int, asked: list[str], now: int, position: int, prefer: str = "") -> Partition:
     """A new epoch is offered."""
-    window = OFFER_MS_MAX if p.led_before else OFFER_FIRST_MS_MAX
+    window = OFFER_MS_MAX if p.led_before and not p.lossy else OFFER_FIRST_MS_MAX
     return msgspec.structs.replace(
-        p, epoch=epoch, leader="", phase=ELECTING, asked=asked, answers=[], closed=False,
+        p, epoch=epoch, leader="", phase=ELECTING, asked=asked, answers=[], closed=False, prefer=prefer,
         since=p.since if p.phase == WAITING else now, position=position, due=now + window * MS,
     )  # fmt: skip
+
+
+def rearranged(p: Partition, replicas: list[str]) -> Partition:
+    """Its replicas in another order, or one of them replaced; a newcomer has no vote yet."""
+    stores = {id: store for id, store in p.stores.items() if id in replicas}
+    return msgspec.structs.replace(p, replicas=replicas, stores=stores)
 
 
 def answered(p: Partition, answer: OfferAnswered, stands: bool) -> Partition:
@@ -154,7 +172,7 @@ def elected(p: Partition, epoch: int, choice: Choice, now: int, position: int) -
     """Somebody leads."""
     return msgspec.structs.replace(
         p, epoch=epoch, leader=choice.leader, stores=choice.stores, phase=LED, asked=[], answers=[], closed=False,
-        patient=False, tries=0, led_before=True, since=now, position=position, due=0, why="",
+        patient=False, tries=0, led_before=True, since=now, position=position, due=0, why="", prefer="", lossy=False,
     )  # fmt: skip
 
 
@@ -168,7 +186,12 @@ def live(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
 
 def voters(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
     """Of those the ones whose answer would be a vote."""
-    return [id for id in live(p, brokers) if not p.stores or p.stores.get(id) == brokers[id].store]
+    return [id for id in live(p, brokers) if is_vote(p, id, brokers[id].store)]
+
+
+def is_vote(p: Partition, broker: str, store: str) -> bool:
+    """Whether the answer of this replica, a broker with a store, counts."""
+    return not p.stores or p.lossy or p.stores.get(broker) in (ANY_STORE, store)
 
 
 def may_propose(p: Partition, brokers: Mapping[str, Broker]) -> bool:
@@ -203,22 +226,31 @@ def is_complete(p: Partition, brokers: Mapping[str, Broker]) -> bool:
     return all(id in heard for id in p.asked if brokers[id].state == UP)
 
 
-def choose(p: Partition) -> Choice | None:
-    """The winner by the answers so far; None while too few of them are votes. Ties go by the order of `replicas`."""
+def choose(p: Partition, avoided: Collection[str] = ()) -> Choice | None:
+    """The winner by the answers so far; None while too few of them are votes. Ties go by the order of `replicas`.
+
+    `avoided` brokers lead only where nobody else may.
+    """
     accepted = [answer for answer in p.answers if answer.accepted]
-    votes = [answer for answer in accepted if not p.stores or p.stores.get(answer.broker) == answer.store]
+    votes = [answer for answer in accepted if is_vote(p, answer.broker, answer.store)]
     if len(votes) < p.needed:
         return None
-    votes.sort(key=lambda answer: p.replicas.index(answer.broker))
-    best = max(votes, key=lambda answer: (answer.last_epoch, answer.end))
+    votes.sort(key=lambda answer: (-answer.last_epoch, -answer.end, p.replicas.index(answer.broker)))
+    able = votes[:1] if p.lossy else votes[: len(votes) - p.needed + 1]
+    wanted = [answer for answer in able if answer.broker == p.prefer]
+    allowed = [answer for answer in able if answer.broker not in avoided]
+    best = (wanted or allowed or able)[0]
     return Choice(best.broker, _stores_after(p, best, votes, accepted))
 
 
 def _stores_after(
     p: Partition, best: OfferAnswered, votes: Iterable[OfferAnswered], accepted: Iterable[OfferAnswered]
 ) -> dict[str, str]:
+    known = {answer.broker: answer.store for answer in votes}
+    if p.lossy:
+        return {id: known.get(id, ANY_STORE) for id in p.replicas}
     if not p.stores:
-        return {answer.broker: answer.store for answer in votes}
+        return known
     # The winner holds all that is committed. A newcomer that shares its last epoch and its end holds the same log, and
     # may vote from here on; the last sampled watermark would not do, as more may have been committed since. One at a
     # time; one that was a record short is proposed again after a while.

@@ -15,6 +15,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried |
 | heart, derived | FoldQuarantined |
+| operators, and the fleet that obeys | see `decisions` |
 
 All instants and durations are integer nanoseconds.
 """
@@ -25,15 +26,11 @@ from typing import Any
 import msgspec
 
 from bus.wire import Sampled, Seat, Topology
+from controlplane.decisions import Decision
+from controlplane.decisions import HaltBroker as HaltBroker
 from controlplane.errors import FactUnreadable
-
-
-class Fact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The base of every fact."""
-
-
-class Intent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The base of every intent."""
+from controlplane.journaled import Fact as Fact
+from controlplane.journaled import Intent as Intent
 
 
 class Rows(msgspec.Struct, gc=False):
@@ -203,12 +200,13 @@ class RestartScheduled(Fact, frozen=True):
 
 
 class LeadershipProposed(Fact, frozen=True):
-    """Derived: a new epoch for a partition, offered to `replicas`. `why` says what made it necessary."""
+    """Derived: a new epoch for a partition, offered to `replicas`. `why`: what asks for it, `prefer`: for whom."""
 
     partition: int
     epoch: int
     replicas: list[str]
     why: str = ""
+    prefer: str = ""
 
 
 class OfferAnswered(Fact, frozen=True):
@@ -347,8 +345,9 @@ AnyFact = (
     | SagaStuck
     | RedriveDecided
     | Carried
+    | Decision
 )
-AnyIntent = StartBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
+AnyIntent = StartBroker | HaltBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 
 UPCASTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Old tag -> old map to the present map (which has the present `type`). Old facts are read through it, forever."""

@@ -1,19 +1,20 @@
 """The fleet: brokers and their restarts, partitions and their leaders, and the newest figures of both.
 
 A broker's life stands in `brokers`, a partition's elections in `elections`, what follows from either in `leadership`,
-and the tables of the state in `roster`. Nothing is done here: effects carry the intents out, and what came of them is
-journaled and comes back as facts.
+what operators decide and how balance is kept in `operations`, and the tables of the state in `roster`. Nothing is done
+here: effects carry the intents out, and what came of them is journaled and comes back as facts.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from bus.limits import REPLICATION_FACTOR_MAX
 from controlplane import brokers as lives
-from controlplane import elections, leadership
+from controlplane import elections, leadership, operations
 from controlplane.brokers import Broker
+from controlplane.decisions import Decision, LossAccepted
 from controlplane.elections import LED, WAITING, Partition
 from controlplane.facts import (
     BrokerAdded,
@@ -36,11 +37,16 @@ from controlplane.facts import (
     PlaneStopped,
     RestartScheduled,
     StartBroker,
+    Tick,
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import BROKER_START_MS_MAX
 from controlplane.roster import Figures, Replica, brokers_of, partitions_of, plane_of, sorted_ids
 from controlplane.state import Key
+
+DECISIONS = get_args(Decision)
+TROUBLE = (BrokerStarted, BrokerLost, BrokerSilent, BrokerHeard, BrokerStopped, PlaneStarted, PlaneResumed)
+"""After any of these balance waits for a while."""
 
 
 class Fleet(Fold):
@@ -51,15 +57,21 @@ class Fleet(Fold):
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped,
         BrokerSilent, BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
-        LeaderElected, PartitionWaits,
+        LeaderElected, PartitionWaits, Tick, *DECISIONS,
     )  # fmt: skip
     timed = ("broker", "partition")
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Brokers and partitions go from state to state; samples are kept as they came."""
         fact = entry.fact
+        if isinstance(fact, TROUBLE):
+            operations.troubled(state, entry)
+        if isinstance(fact, Tick):
+            return
         if isinstance(fact, BrokerSampled):
             _sampled(state, entry, fact)
+        elif isinstance(fact, DECISIONS):
+            operations.decided(state, entry, fact)
         elif isinstance(fact, PlaneStarted | PlaneResumed | PlaneStopped | FleetFounded | BrokerAdded):
             _plane(state, entry, fact)
         elif isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected | PartitionWaits):
@@ -78,8 +90,14 @@ class Fleet(Fold):
             return list(leadership.on_sample(state, entry, fact))
         if isinstance(fact, BrokerStarted | BrokerHeard | BrokerLost | BrokerSilent | BrokerStopped):
             return list(leadership.on_broker(state, entry, fact))
-        if isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected):
+        if isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed):
             return list(leadership.on_partition(state, entry, fact))
+        if isinstance(fact, LeaderElected):
+            return [*leadership.on_partition(state, entry, fact), *operations.go_on(state, entry)]
+        if isinstance(fact, LossAccepted):
+            return list(leadership.on_loss(state, entry, fact))
+        if isinstance(fact, Tick):
+            return list(operations.go_on(state, entry))
         return []
 
     def due(self, table: str, value: Broker | Partition) -> int:
@@ -203,8 +221,13 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
     now, position = entry.recorded, entry.position
     if isinstance(fact, LeadershipProposed):
         if fact.epoch > p.epoch:
+            p = p if fact.replicas == p.replicas else elections.rearranged(p, fact.replicas)
             asked = elections.live(p, brokers_of(state))
-            state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position))
+            state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position, fact.prefer))
+            if fact.prefer:
+                operations.tried(state, entry, fact)
+            else:
+                operations.troubled(state, entry)
     elif isinstance(fact, OfferAnswered):
         broker: Broker | None = state.get("broker", fact.broker)
         stands = broker is not None and broker.state == lives.UP and broker.store == fact.store
@@ -214,6 +237,8 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
             state.put("partition", p.partition, elections.closed(p))
     elif isinstance(fact, LeaderElected):
         if fact.epoch == p.epoch and p.phase != LED:
+            if fact.leader == p.prefer:
+                operations.moved(state, p.partition)
             choice = elections.Choice(fact.leader, fact.stores)
             state.put("partition", p.partition, elections.elected(p, fact.epoch, choice, now, position))
     elif p.phase != LED:

@@ -27,7 +27,6 @@ Imported sagas cost nothing: they are history. Each penalty says why, since when
 from collections.abc import Iterator
 from typing import Any
 
-from bus.limits import REPLICA_LAG_MS_MAX
 from controlplane import deadletters, ledger
 from controlplane import sagas as saga_fold
 from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
@@ -43,7 +42,7 @@ from controlplane.limits import (
     RECORDER_BEHIND_EVENTS,
 )
 from controlplane.questions import HealthState, Need
-from controlplane.roster import Figures, brokers_of, partitions_of, plane_of, replica_of
+from controlplane.roster import Figures, brokers_of, in_sync, lagging, partitions_of, plane_of, replica_of
 
 OK_FROM, WARNING_FROM = 90, 70
 _ORDER = {"bad": 0, "warn": 1}
@@ -104,30 +103,6 @@ def state_of(score: int | None) -> HealthState:
 def is_beginning(p: Partition, now: int) -> bool:
     """Whether nobody leads it because the fleet is just starting."""
     return p.phase != LED and not p.led_before and now - p.since <= BROKER_START_MS_MAX * MS
-
-
-def lagging(state: KeyedState, p: Partition) -> list[str]:
-    """Replicas of a led partition whose brokers are up and which are not in sync, as its leader last said."""
-    led = replica_of(state, p.partition, p.leader)
-    if led is None:
-        return []
-    late = REPLICA_LAG_MS_MAX * MS
-    lags = led.sample.follower_lag_ns
-    brokers = brokers_of(state)
-    return [id for id in p.replicas if id != p.leader and _is_up(brokers.get(id)) and lags.get(id, 0) > late]
-
-
-def in_sync(state: KeyedState, p: Partition) -> int:
-    """How many replicas are in sync, the leader included; 0 when nobody leads."""
-    if p.phase != LED:
-        return 0
-    brokers = brokers_of(state)
-    late = lagging(state, p)
-    return sum(_is_up(brokers.get(id)) and id not in late for id in p.replicas)
-
-
-def _is_up(broker: Broker | None) -> bool:
-    return broker is not None and broker.state == UP
 
 
 # ------------------------------------------------------------------------------------------- what is wrong

@@ -7,9 +7,23 @@
 | next | "line" | the next number |
 """
 
+from typing import get_args
+
 import msgspec
 
 from controlplane.deadletters import TYPE as DEAD_LETTER
+from controlplane.decisions import (
+    BrokerDrained,
+    BrokerRevived,
+    Decision,
+    LossAccepted,
+    RebalanceDecided,
+    RebalanceEnded,
+    RebalanceStopped,
+    RestartDecided,
+    RestartEnded,
+    RestartStepped,
+)
 from controlplane.facts import (
     BrokerHeard,
     BrokerLost,
@@ -52,11 +66,11 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 1
+    version = 2
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
-        SagaStuck, SettingSet,
+        SagaStuck, SettingSet, *get_args(Decision),
     )  # fmt: skip
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -97,7 +111,35 @@ def tell(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, SagaStuck):
         times = "3 × " if fact.severity == "bad" else ""
         return fact.severity, f"stuck {fact.severity}", f"{fact.saga} past {times}p95", f"{{}} sagas past {times}p95"
+    if isinstance(fact, get_args(Decision)):
+        return _tell_decision(fact)
     return _tell_plane(fact)
+
+
+def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
+    if isinstance(fact, BrokerDrained):
+        return "ok", f"drain {fact.id}", f"{fact.id} is drained{_by(fact.by)}", ""
+    if isinstance(fact, BrokerRevived):
+        return "ok", f"drain {fact.id}", f"{fact.id} may lead again{_by(fact.by)}", ""
+    if isinstance(fact, RebalanceDecided):
+        return "ok", "rebalance", f"{len(fact.moves)} partitions are to move{_by(fact.by)}", ""
+    if isinstance(fact, RebalanceStopped):
+        return "warn", "rebalance", f"rebalancing was stopped{_by(fact.by)}", ""
+    if isinstance(fact, RebalanceEnded):
+        return "ok", "rebalance", "rebalancing is done", ""
+    if isinstance(fact, RestartDecided):
+        return "ok", "rolling", f"{', '.join(fact.brokers)} are restarted, one after the other{_by(fact.by)}", ""
+    if isinstance(fact, RestartStepped):
+        return "ok", f"rolling {fact.id}", f"{fact.id} {'is restarted' if fact.pid else 'is back and in sync'}", ""
+    if isinstance(fact, RestartEnded):
+        return ("bad", "rolling", fact.why, "") if fact.why else ("ok", "rolling", "all are restarted", "")
+    if isinstance(fact, LossAccepted):
+        return "bad", "loss", f"p{fact.partition:02d}: a loss was accepted{_by(fact.by)}: {fact.may_lose}", ""
+    return "warn", "rolling", "the rolling restart was stopped", ""
+
+
+def _by(name: str) -> str:
+    return f" by {name}" if name else ""
 
 
 def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
@@ -110,8 +152,7 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, FleetFounded):
         return "ok", "founded", f"fleet founded: {len(fact.brokers)} brokers, {fact.partitions} partitions", ""
     if isinstance(fact, RedriveDecided):
-        by = f" by {fact.by}" if fact.by else ""
-        return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{by}", ""
+        return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{_by(fact.by)}", ""
     if isinstance(fact, FoldQuarantined):
         return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
     if isinstance(fact, SettingSet):

@@ -11,6 +11,7 @@ from typing import Any
 from controlplane import brokers as lives
 from controlplane import elections
 from controlplane.brokers import MS, Broker
+from controlplane.decisions import LossAccepted
 from controlplane.elections import ELECTING, LED, WAITING, Partition
 from controlplane.facts import (
     BrokerHeard,
@@ -31,7 +32,8 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry
 from controlplane.limits import SEAT_SETTLE_MS
-from controlplane.roster import Replica, brokers_of, partitions_of, plane_of, replica_of, topology_of
+from controlplane.operations import avoided
+from controlplane.roster import Replica, brokers_of, is_up, partitions_of, plane_of, replica_of, topology_of
 from controlplane.state import KeyedState
 
 
@@ -57,15 +59,19 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
         elif p.leader == id and own is not None and settled and (new := _newcomer(state, p, own)):
-            why = f"{new} has caught up with its new store"
+            why = f"{new} has caught up and may vote from here on"
             yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
 
 
 def _newcomer(state: KeyedState, p: Partition, led: Replica) -> str:
-    """A replica without a vote that, by its leader's word in this epoch, holds all that is committed; or ""."""
+    """A replica without a vote of its own that, by its leader's word, holds all that is committed; or ""."""
     for id, store in sorted(led.sample.newcomers.items()):
         broker: Broker | None = state.get("broker", id)
         if broker is not None and broker.state == lives.UP and broker.store == store != p.stores.get(id):
+            return id
+    for id, end in sorted(led.sample.follower_end.items()):
+        # Taken back with any store after a loss was accepted: now it is this one that counts.
+        if p.stores.get(id) == elections.ANY_STORE and is_up(state, id) and end >= led.sample.high > 0:
             return id
     return ""
 
@@ -89,6 +95,13 @@ def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Int
     yield SpreadTopology(topology_of(state, entry.position), plane.epoch)
 
 
+def on_loss(state: KeyedState, entry: Entry, fact: LossAccepted) -> Iterator[Fact]:
+    """A partition may be led by whoever is left."""
+    p: Partition | None = state.get("partition", fact.partition)
+    if p is not None and p.lossy and elections.live(p, brokers_of(state)):
+        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, "a loss was accepted")
+
+
 def on_partition(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:
     """An election went a step further."""
     p: Partition | None = state.get("partition", fact.partition)
@@ -106,13 +119,13 @@ def on_partition(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | 
 
 def _decide(state: KeyedState, p: Partition, eager: bool = False) -> Iterator[Fact]:
     if p.phase == ELECTING:
-        yield from _decide_offered(p, brokers_of(state))
+        yield from _decide_offered(p, brokers_of(state), avoided(state))
     elif p.phase == WAITING:
-        yield from _decide_waiting(p, brokers_of(state), eager)
+        yield from _decide_waiting(p, brokers_of(state), avoided(state), eager)
 
 
-def _decide_offered(p: Partition, brokers: dict[str, Broker]) -> Iterator[Fact]:
-    choice = elections.choose(p)
+def _decide_offered(p: Partition, brokers: dict[str, Broker], shunned: list[str]) -> Iterator[Fact]:
+    choice = elections.choose(p, shunned)
     if elections.is_refused(p):
         yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, "a greater epoch was promised")
     elif not elections.is_complete(p, brokers):
@@ -126,9 +139,9 @@ def _decide_offered(p: Partition, brokers: dict[str, Broker]) -> Iterator[Fact]:
         yield PartitionWaits(p.partition, f"{votes} of {len(p.asked)} replicas accepted the offer, needs {p.needed}")
 
 
-def _decide_waiting(p: Partition, brokers: dict[str, Broker], eager: bool) -> Iterator[Fact]:
+def _decide_waiting(p: Partition, brokers: dict[str, Broker], shunned: list[str], eager: bool) -> Iterator[Fact]:
     """`closed`: it was offered, and too few answered; a late answer may make it, else it is offered again when due."""
-    choice = elections.choose(p) if p.closed else None
+    choice = elections.choose(p, shunned) if p.closed else None
     if choice is not None:
         yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
     elif elections.may_propose(p, brokers):

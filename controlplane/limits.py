@@ -175,3 +175,17 @@ DEAD_LOOK_CHARS_MAX = 64_000
 """Of an error's text, in looking for the line that says what killed: half from its beginning, half from its end."""
 DEAD_LINE_CHARS_MAX = 1_000
 """Of that line, before what differs each time is left out of it."""
+CALM_MS_MIN = 10_000
+"""How long nothing may have happened to the fleet before leaderships are moved for the sake of balance."""
+MOVE_REST_MS_MIN = 1_000
+"""Between two moves of one partition's leadership; it doubles while the moves come to nothing."""
+MOVE_REST_MS_MAX = 60_000
+"""The longest such rest."""
+CAUGHT_UP_RECORDS_MAX = 64
+"""A replica in sync that lacks no more records than this may be made leader: it gets them, or another is elected."""
+RESTART_STEP_MS_MAX = 120_000
+"""How long a rolling restart waits for one broker, to give its leaderships away or to be back in sync; then it ends."""
+HALT_AGAIN_MS = 15_000
+"""After this long a broker that was to end is told again."""
+PLANNED_MOVES_MAX = 1_024
+"""Moves in one plan of rebalancing."""

@@ -7,15 +7,17 @@
 | partition | number | elections.Partition |
 | figures | broker | Figures, from its newest sample |
 | replica | partition/broker | Replica, from that broker's newest sample |
+| drained, tried, pace, plan, restart | | see `operations` |
 """
 
 from typing import Any
 
 import msgspec
 
+from bus.limits import REPLICA_LAG_MS_MAX
 from bus.wire import Node, ReplicaSample, Topology
-from controlplane.brokers import UP, Broker
-from controlplane.elections import Partition
+from controlplane.brokers import MS, UP, Broker
+from controlplane.elections import LED, Partition
 from controlplane.state import KeyedState
 
 
@@ -81,6 +83,31 @@ def replica_of(state: KeyedState, partition: int, broker: str) -> Replica | None
     """A partition as this broker last said."""
     found: Replica | None = state.get("replica", f"{partition}/{broker}")
     return found
+
+
+def lagging(state: KeyedState, p: Partition) -> list[str]:
+    """Replicas of a led partition whose brokers are up and which are not in sync, as its leader last said."""
+    led = replica_of(state, p.partition, p.leader)
+    if led is None:
+        return []
+    lags = led.sample.follower_lag_ns
+    return [
+        id for id in p.replicas if id != p.leader and is_up(state, id) and lags.get(id, 0) > REPLICA_LAG_MS_MAX * MS
+    ]
+
+
+def in_sync(state: KeyedState, p: Partition) -> int:
+    """How many replicas are in sync, the leader included; 0 when nobody leads."""
+    if p.phase != LED:
+        return 0
+    late = lagging(state, p)
+    return sum(is_up(state, id) and id not in late for id in p.replicas)
+
+
+def is_up(state: KeyedState, id: str) -> bool:
+    """Whether this broker is known, and answers."""
+    broker: Broker | None = state.get("broker", id)
+    return broker is not None and broker.state == UP
 
 
 def topology_of(state: KeyedState, version: int) -> Topology:

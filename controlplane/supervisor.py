@@ -215,6 +215,14 @@ class Supervisor:
         said = processes.last_words(self._directory.broker(broker)) if how.startswith("exited") else ""
         return f"{how}; its log ends with: {said}" if said else how
 
+    def halt(self, broker: str, pid: int, reason: str) -> None:
+        """Tell a broker's process to end, if it is still this one; its end is reported as BrokerLost."""
+        running = self._running.get(broker)
+        if running is None or running.process.pid != pid or self._stopping:
+            return
+        log.info("broker %s, pid %d, is told to end: %s", broker, pid, reason)
+        running.controls.halt(*self._claim, reason)
+
     async def end(self, reason: str) -> None:
         """End every broker that was started or adopted, kindly first; reports each as stopped."""
         self._stopping = True

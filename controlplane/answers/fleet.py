@@ -9,7 +9,7 @@ from controlplane.answers.words import age, many
 from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.fold import Heart, World
-from controlplane.health import in_sync, is_beginning, lagging, penalties, score_of, state_of, why_down
+from controlplane.health import is_beginning, penalties, score_of, state_of, why_down
 from controlplane.limits import FSYNC_SLOW_MS, NEW_DEATH_MS, RATE_SECONDS
 from controlplane.questions import (
     BrokerStatus,
@@ -20,7 +20,7 @@ from controlplane.questions import (
     Severity,
     Status,
 )
-from controlplane.roster import Figures, brokers_of, partitions_of, replica_of
+from controlplane.roster import Figures, brokers_of, in_sync, lagging, partitions_of, replica_of
 
 _SECOND = 1_000_000_000
 

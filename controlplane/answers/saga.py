@@ -7,8 +7,8 @@ from controlplane.answers.words import age
 from controlplane.deadletters import WAITING, Letter
 from controlplane.elections import LED, Partition
 from controlplane.fold import Heart
-from controlplane.health import in_sync
 from controlplane.questions import AskSaga, Link, Refusal, Saga, SagaRow, SagaStep
+from controlplane.roster import in_sync
 from controlplane.sagas import FAILED, OPEN
 from controlplane.sagas import Saga as Known
 

@@ -1,11 +1,13 @@
 """Whatever crashes, is wiped, is lost on the way or comes late: who is elected holds everything that was committed."""
 
+import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bus.wire import ReplicaSample, Sampled, Seat
 from controlplane import facts
-from controlplane.elections import spread
+from controlplane.decisions import BrokerDrained, BrokerRevived
+from controlplane.elections import LED, choose, next_epoch, spread
 from controlplane.facts import Fact, LeaderElected, Tick
 from controlplane.fleet import Fleet
 from controlplane.fold import Heart
@@ -159,6 +161,13 @@ class Town:
             held = [] if replica.seat is None else [replica.seat]
             self.tell(facts.BrokerStarted(broker, 1, replica.store, "tcp://x", True, held))
 
+    def move(self, broker: str, argument: int) -> None:
+        """A leadership is moved on purpose, in whatever condition the fleet is."""
+        p = self.heart.states["fleet"].get("partition", 0)
+        if p.phase == LED:
+            replicas = [*p.replicas[argument % 3 :], *p.replicas[: argument % 3]]
+            self.tell(facts.LeadershipProposed(0, next_epoch(p), replicas, "moved", broker))
+
     def act(self, code: int, argument: int) -> None:
         broker = BROKERS[argument % 3]
         if code == 0:
@@ -174,11 +183,15 @@ class Town:
             self.tell(Tick())
         elif code == 10 and argument > 15:
             self.replace_plane()
+        elif code == 13:
+            self.move(broker, argument)
+        elif code == 14:
+            self.tell(BrokerDrained(broker) if argument % 2 else BrokerRevived(broker))
         else:
             self.sample(broker)
 
 
-things = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 19)), min_size=20, max_size=150)
+things = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 19)), min_size=20, max_size=150)
 
 
 def begun() -> Town:
@@ -220,6 +233,21 @@ def test_who_is_elected_holds_all_that_was_committed(things: list[tuple[int, int
     p = town.heart.states["fleet"].get("partition", 0)
     voters = [id for id, store in p.stores.items() if town.disks[id].store == store]
     assert len(voters) == 3 if p.phase == "led" else len(voters) < p.needed
+
+
+def test_a_move_is_made_to_whoever_holds_enough_and_to_nobody_else() -> None:
+    for held, drained, leader in (
+        ({"b1": 9, "b2": 8, "b3": 7}, [], "b2"),
+        ({"b1": 9, "b2": 7, "b3": 8}, [], "b1"),
+        ({"b1": 9, "b2": 8, "b3": 8}, [], "b2"),
+        ({"b1": 9, "b2": 7, "b3": 8}, ["b1"], "b3"),
+        ({"b1": 9, "b2": 8}, [], "b1"),
+        ({"b1": 9, "b2": 9}, ["b1"], "b1"),
+    ):
+        p = msgspec.structs.replace(begun().heart.states["fleet"].get("partition", 0), prefer="b2", epoch=2)
+        answers = [facts.OfferAnswered(0, 2, id, f"{id}.0", True, 2, 1, end, 0) for id, end in held.items()]
+        found = choose(msgspec.structs.replace(p, answers=answers), drained)
+        assert found is not None and found.leader == leader, (held, drained)
 
 
 def test_the_town_elects_commits_and_admits() -> None:

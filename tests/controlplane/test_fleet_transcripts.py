@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bus.wire import ReplicaSample, Sampled, Seat
-from controlplane import facts
+from controlplane import decisions, facts
 from controlplane.facts import Fact, Intent
 from controlplane.fleet import Fleet
 from controlplane.fold import Heart
@@ -62,14 +62,14 @@ class Stage:
     def do_add(self, broker: str) -> list[str]:
         return self.take(facts.BrokerAdded(broker))
 
-    def do_started(self, broker: str, store: str = "", adopted: str = "", seats: str = "") -> list[str]:
+    def do_started(self, broker: str, store: str = "", adopted: str = "", seats: str = "", pid: str = "1") -> list[str]:
         self.stores[broker] = store or self.stores.get(broker, f"store-{broker}")
         held: list[Seat] = []
         for one in seats.split(",") if seats else []:
             partition, epoch, leader = one.split(":")
             replicas = self.heart.states["fleet"].get("partition", int(partition)).replicas
             held.append(Seat(int(partition), int(epoch), leader, replicas, 2))
-        return self.take(facts.BrokerStarted(broker, 1, self.stores[broker], "tcp://x", bool(adopted), held))
+        return self.take(facts.BrokerStarted(broker, int(pid), self.stores[broker], "tcp://x", bool(adopted), held))
 
     def do_lost(self, broker: str) -> list[str]:
         return self.take(facts.BrokerLost(broker, "killed: 9"))
@@ -90,20 +90,73 @@ class Stage:
         return said
 
     def do_sample(
-        self, broker: str, end: str = "1", high: str = "1", stale: str = "", newcomers: str = ""
+        self, broker: str, end: str = "1", high: str = "1", stale: str = "", newcomers: str = "", late: str = ""
     ) -> list[str]:
+        """All followers hold what is committed and are in sync, but for the `late` ones."""
         new = dict(one.split(":") for one in newcomers.split(",") if one)
         replicas = []
         for p in partitions_of(self.heart.states["fleet"]):
             if broker in p.replicas:
                 leads = p.leader == broker and not stale
                 epoch = p.epoch - 1 if stale else p.epoch
+                others = [id for id in p.replicas if id != broker] if leads else []
+                ends = {id: 0 if id in late.split(",") else int(high) for id in others}
+                lags = {id: 9_000 * MS if id in late.split(",") else MS for id in others}
                 replicas.append(
                     ReplicaSample(
-                        p.partition, epoch, leads, int(end), int(high), 0, 0, {}, {}, newcomers=new if leads else {}
+                        p.partition, epoch, leads, int(end), int(high), 0, 0, ends, lags, newcomers=new if leads else {}
                     )
                 )
         return self.take(facts.BrokerSampled(Sampled(1, broker, 0, replicas, [], 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)))
+
+    def do_drain(self, broker: str) -> list[str]:
+        return self.take(decisions.BrokerDrained(broker, "op", "disk"))
+
+    def do_revive(self, broker: str) -> list[str]:
+        return self.take(decisions.BrokerRevived(broker))
+
+    def do_rebalance(self, *moves: str) -> list[str]:
+        """`0:b2,b1,b3`: partition 0 shall stand so."""
+        planned = [one.split(":") for one in moves]
+        return self.take(
+            decisions.RebalanceDecided([decisions.PlannedMove(int(p), to.split(",")) for p, to in planned])
+        )
+
+    def do_stop(self) -> list[str]:
+        return self.take(decisions.RebalanceStopped())
+
+    def do_restart(self, *brokers: str) -> list[str]:
+        return self.take(decisions.RestartDecided(list(brokers)))
+
+    def do_accept(self, partition: str) -> list[str]:
+        return self.take(decisions.LossAccepted(int(partition), [], ""))
+
+    def do_samples(self, late: str = "") -> list[str]:
+        """Every broker that is up says that all is well with it, but for its `late` followers."""
+        up = [b.id for b in brokers_of(self.heart.states["fleet"]).values() if b.state == "up"]
+        return [line for broker in up for line in self.do_sample(broker, late=late)]
+
+    def do_calm(self, seconds: str, late: str = "") -> list[str]:
+        """Seconds pass with ticks and samples, and every offer is answered at once by all alike."""
+        said = []
+        for _ in range(int(seconds)):
+            self.now += 1_000 * MS
+            said += self.do_tick()
+            said += self.do_vote()
+            said += self.do_samples(late)
+        return said
+
+    def do_vote(self, last: str = "1", end: str = "1") -> list[str]:
+        """All that were asked answer alike."""
+        said = []
+        offers, self.offers = self.offers, {}
+        for number, offer in sorted(offers.items()):
+            for broker in offer.brokers:
+                fact = facts.OfferAnswered(
+                    number, offer.epoch, broker, self.stores[broker], True, offer.epoch, int(last), int(end), 0
+                )
+                said += self.take(fact)
+        return said
 
     def do_tick(self) -> list[str]:
         return self.take(facts.Tick())
@@ -156,6 +209,10 @@ def tell(said: Fact | Intent) -> str:
         return f"waits p{said.partition} {said.why}"
     if isinstance(said, facts.RestartScheduled):
         return f"restart {said.id} attempt {said.attempt}"
+    if isinstance(said, facts.HaltBroker):
+        return f"  halt {said.id} pid {said.pid}"
+    if isinstance(said, decisions.RestartStepped):
+        return f"{said.id} {'ends' if said.pid else 'is back'}"
     if isinstance(said, facts.OfferClosed):
         return f"closed p{said.partition} epoch {said.epoch}"
     return f"{type(said).__name__} {getattr(said, 'id', '')} {getattr(said, 'why', '')}".strip()

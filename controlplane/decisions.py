@@ -1,0 +1,120 @@
+"""Facts about the fleet's operation: what operators decided, and how far it has come. Part of the union in `facts`.
+
+| decided by an operator | derived by the fleet |
+|---|---|
+| BrokerDrained, BrokerRevived | |
+| RebalanceDecided, RebalanceStopped | RebalanceEnded |
+| RestartDecided, RestartStopped | RestartStepped, RestartEnded |
+| LossAccepted | |
+
+`by` is who decided, `reason` what they said about it; both may be empty.
+"""
+
+import msgspec
+
+from controlplane.journaled import Fact, Intent
+
+
+class BrokerDrained(Fact, frozen=True):
+    """A broker gives its leaderships away and gets none, until it is revived; it goes on as a follower."""
+
+    id: str
+    by: str = ""
+    reason: str = ""
+
+
+class BrokerRevived(Fact, frozen=True):
+    """A drained broker may lead again."""
+
+    id: str
+    by: str = ""
+    reason: str = ""
+
+
+class PlannedMove(msgspec.Struct, frozen=True, array_like=True):
+    """A partition's replicas as they shall be, preferred leader first; at most one of them is new."""
+
+    partition: int
+    replicas: list[str]
+
+
+class RebalanceDecided(Fact, frozen=True):
+    """Partitions are to move, one after the other, in this order. Replaces a plan that is under way."""
+
+    moves: list[PlannedMove]
+    by: str = ""
+    reason: str = ""
+
+
+class RebalanceStopped(Fact, frozen=True):
+    """The plan is given up; what has moved stays where it is."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class RebalanceEnded(Fact, frozen=True):
+    """Derived: every move of the plan was made."""
+
+    moves: int
+
+
+class RestartDecided(Fact, frozen=True):
+    """These brokers are to be restarted, one after the other. Replaces a restart that is under way."""
+
+    brokers: list[str]
+    by: str = ""
+    reason: str = ""
+
+
+class RestartStopped(Fact, frozen=True):
+    """No further broker is restarted."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class RestartStepped(Fact, frozen=True):
+    """Derived: a broker leads nothing, and its process `pid` ends now; or, with `pid` 0, it is back and in sync."""
+
+    id: str
+    pid: int
+
+
+class RestartEnded(Fact, frozen=True):
+    """Derived: all are restarted; or, with `why`, it cannot go on."""
+
+    restarted: list[str]
+    why: str = ""
+
+
+class LossAccepted(Fact, frozen=True):
+    """A partition that cannot elect may be led by the greatest replica that is left; what only others held is lost."""
+
+    partition: int
+    missing: list[str]
+    may_lose: str
+    by: str = ""
+    reason: str = ""
+
+
+class HaltBroker(Intent, frozen=True):
+    """End process `pid` of a broker kindly, so that it is started again. Answer: BrokerLost."""
+
+    id: str
+    pid: int
+    reason: str
+
+
+Decision = (
+    BrokerDrained
+    | BrokerRevived
+    | RebalanceDecided
+    | RebalanceStopped
+    | RebalanceEnded
+    | RestartDecided
+    | RestartStopped
+    | RestartStepped
+    | RestartEnded
+    | LossAccepted
+)
