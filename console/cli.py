@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from console.commands import demo, dlq, doctor, event, fleet, flow, health, replay, saga
+from console.commands import broker, demo, dlq, doctor, event, fleet, flow, health, partition, replay, saga
 from console.commands.options import DataDir
 from console.failures import INTERRUPTED, Ended, Failure
 
@@ -34,6 +34,8 @@ for noun, commands in {
     "dlq": dlq.app,
     "health": health.app,
     "replay": replay.app,
+    "broker": broker.app,
+    "partition": partition.app,
 }.items():
     app.add_typer(commands, name=noun)
 

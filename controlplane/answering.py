@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
-from controlplane.answers import Extras, answer, past, plan_redrive
+from controlplane.answers import Extras, answer, past, plan_operation, plan_redrive
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
@@ -32,6 +32,8 @@ from controlplane.questions import (
     Exported,
     Health,
     Need,
+    Operate,
+    Operated,
     Progress,
     Question,
     Redrive,
@@ -98,6 +100,8 @@ class Answering:
                 return self.present(await self._at(question, tell))
             if isinstance(question, Redrive) and not question.dry_run:
                 return self.present(await self._redrive(question))
+            if isinstance(question, Operate) and not question.dry_run:
+                return self.present(await self._operate(question))
             if isinstance(question, Down):
                 return self.present(self._end(question))
         except InvalidPattern as error:
@@ -246,6 +250,15 @@ class Answering:
             await self._turns.settled()
             decision, planned = plan_redrive(self._turns.heart.states, ask)
             if decision is not None and isinstance(planned, Redriven):
+                planned.position = await self._turns.decide(decision)
+        return planned
+
+    async def _operate(self, ask: Operate) -> Body:
+        async with self._lever:
+            await self._turns.settled()
+            heart = self._turns.heart
+            decision, planned = plan_operation(heart.states, ask, heart.recorded)
+            if decision is not None and isinstance(planned, Operated):
                 planned.position = await self._turns.decide(decision)
         return planned
 

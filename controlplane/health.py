@@ -14,6 +14,7 @@
 | dead letters came in the last ten minutes | warn | 2 |
 | dead letters wait, none of them new | warn | 1 |
 | a broker's fsync is slow | warn | 1 each |
+| a broker is drained | warn | 1 each |
 
 OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
 Imported sagas cost nothing: they are history. Each penalty says why, since when, and what mends or explains it.
@@ -52,7 +53,7 @@ class Health(Fold):
     """The fold: it remembers since when each thing has been wrong. See the module."""
 
     name = "health"
-    version = 1
+    version = 2
     follows = (Tick, FoldQuarantined, FoldVersions)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -143,7 +144,7 @@ def _partitions(state: KeyedState, now: int) -> Iterator[Need]:
     if led is not None and led.sample.refused:
         led_why += f"; {led.sample.refused:,} refused in its last sample"
     why = led_why if p.phase == LED else f"no leader: {p.why or 'the election is under way'}"
-    yield Need("bad", what, why, since, "doctor", 18 + 4 * (len(refusing) - 1), "partitions")
+    yield Need("bad", what, why, since, "partition list", 18 + 4 * (len(refusing) - 1), "partitions")
 
 
 def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
@@ -159,7 +160,19 @@ def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
             yield Need("warn", f"{broker.id} is silent", broker.why, broker.since, "doctor", 6, key)
         elif broker.id in late:
             why = f"{late[broker.id]} of its replicas are not in sync"
-            yield Need("warn", f"{broker.id} lags", why, 0, "status", 4, key)
+            yield Need("warn", f"{broker.id} lags", why, 0, f"broker show {broker.id}", 4, key)
+        elif state.get("drained", broker.id) is not None:
+            drained = state.get("drained", broker.id)
+            why = "it leads nothing" + (f": {drained.reason}" if drained.reason else "")
+            yield Need(
+                "warn",
+                f"{broker.id} is drained",
+                why,
+                drained.since,
+                f"broker revive {broker.id}",
+                1,
+                f"drain {broker.id}",
+            )
         figures: Figures | None = state.get("figures", broker.id)
         if broker.state == UP and figures is not None and figures.fsync_p99_ns > FSYNC_SLOW_MS * MS:
             why = f"p99 {figures.fsync_p99_ns // MS} ms, over {FSYNC_SLOW_MS} ms: its disk is slow or shared"

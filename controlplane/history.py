@@ -36,7 +36,7 @@ class History(Fold):
     """The fold. See the module."""
 
     name = "history"
-    version = 1
+    version = 2
     follows = (Rows, BrokerSampled, Tick)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

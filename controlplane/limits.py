@@ -189,3 +189,7 @@ HALT_AGAIN_MS = 15_000
 """After this long a broker that was to end is told again."""
 PLANNED_MOVES_MAX = 1_024
 """Moves in one plan of rebalancing."""
+EXCHANGED_PARTITIONS_MAX = 128
+"""With more partitions than this a plan makes single moves, and exchanges no two leaderships."""
+LOST_NAMED_MAX = 20
+"""Partitions named one by one in an answer; the others are counted."""

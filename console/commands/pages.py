@@ -7,12 +7,14 @@ from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
 
-def _rate(per_second: float) -> str:
-    value, unit = rate(per_second)
+def per_second(events: float) -> str:
+    """A rate with its unit."""
+    value, unit = rate(events)
     return f"{value} {unit}"
 
 
-def _since(told: q.Told, instant: int) -> str:
+def since(told: q.Told, instant: int) -> str:
+    """How long ago, as of the answer; a dash for never."""
     return age(told.recorded - instant) if instant else "–"
 
 
@@ -35,11 +37,11 @@ def status_page(body: q.Status, told: q.Told) -> Page:
             Column("broker", lambda b: f"{GLYPHS[states.get(b.state, 'unknown')]} {b.id}"),
             Column("state", lambda b: b.state),
             Column("leads", lambda b: str(len(b.leads)), "r"),
-            Column("in", lambda b: _rate(b.in_rate), "r"),
-            Column("out", lambda b: _rate(b.out_rate), "r"),
+            Column("in", lambda b: per_second(b.in_rate), "r"),
+            Column("out", lambda b: per_second(b.out_rate), "r"),
             Column("fsync p99", lambda b: took(b.fsync_p99_ns) if b.fsync_p99_ns else "–", "r"),
             Column("store", lambda b: size(b.store_bytes), "r"),
-            Column("up", lambda b: _since(told, b.since), "r"),
+            Column("up", lambda b: since(told, b.since), "r"),
             Column("pid", lambda b: str(b.pid), "r"),
             Column("why", lambda b: b.why + (f"  signalbox {b.mend}" if b.mend else ""), flex=True),
         ],
@@ -84,7 +86,7 @@ def flows_page(body: q.Flows, told: q.Told) -> Page:
             Column("source", lambda f: f.source, flex=True),
             Column("type", lambda f: f.type, flex=True),
             Column("group", lambda f: f.group or "–"),
-            Column("rate", lambda f: _rate(f.rate), "r"),
+            Column("rate", lambda f: per_second(f.rate), "r"),
             Column("total", lambda f: count(f.total), "r"),
             Column("err%", lambda f: percent(f.error_share, 1), "r"),
             Column("p50", lambda f: took(f.p50_ns), "r"),
@@ -153,7 +155,7 @@ def dead_groups_page(body: q.DeadGroups, told: q.Told) -> Page:
             Column("count", lambda d: count(d.count), "r"),
             Column("waiting", lambda d: count(d.waiting), "r"),
             Column("first", lambda d: moment(d.first, told.recorded), "r"),
-            Column("newest", lambda d: _since(told, d.newest), "r"),
+            Column("newest", lambda d: since(told, d.newest), "r"),
         ],
         below=f"\n{count(body.waiting)} waiting\n  signalbox dlq show ID    signalbox dlq redrive ID --dry-run",
         empty="● no dead letters",
@@ -199,7 +201,7 @@ def health_page(body: q.Health, told: q.Told) -> Page:
             Column("", lambda n: GLYPHS[n.severity]),
             Column("points", lambda n: f"−{n.points}", "r"),
             Column("what", lambda n: n.what, flex=True),
-            Column("for", lambda n: _since(told, n.since), "r"),
+            Column("for", lambda n: since(told, n.since), "r"),
             Column("why", lambda n: n.why, flex=True),
             Column("mend", lambda n: f"signalbox {n.mend}" if n.mend else "", flex=True),
         ],

@@ -11,27 +11,32 @@ ending are the edge's own; they are refused here.
 | AskFlows | flows (rates and lag beside it) |
 | AskSagas; AskSaga | inbox; saga |
 | AskDeadGroups, AskDeadLetters, Redrive as a dry run | dead |
+| AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
 """
 
 import msgspec
 
-from controlplane.answers import board, dead, fleet, flows, inbox
+from controlplane.answers import board, dead, fleet, flows, inbox, operations
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
+from controlplane.answers.levers import plan_operation
 from controlplane.answers.rates import Rates
 from controlplane.fold import Heart
 from controlplane.health import penalties
 from controlplane.questions import (
     AskBoard,
+    AskBrokers,
     AskDeadGroups,
     AskDeadLetters,
     AskFlows,
     AskHealth,
+    AskPartitions,
     AskSaga,
     AskSagas,
     AskStatus,
     Body,
+    Operate,
     Past,
     PlaneStatus,
     Question,
@@ -41,7 +46,7 @@ from controlplane.questions import (
 )
 from controlplane.roster import plane_of
 
-__all__ = ["Extras", "answer", "past", "plan_redrive"]
+__all__ = ["Extras", "answer", "past", "plan_operation", "plan_redrive"]
 
 
 class Extras(msgspec.Struct):
@@ -78,6 +83,12 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return dead.dead_letters(world, question, now)
     if isinstance(question, Redrive) and question.dry_run:
         return plan_redrive(world, question)[1]
+    if isinstance(question, AskBrokers):
+        return operations.brokers(world, question, now)
+    if isinstance(question, AskPartitions):
+        return operations.partitions(heart, question, now, _plane(heart, extras))
+    if isinstance(question, Operate) and question.dry_run:
+        return plan_operation(world, question, now)[1]
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
 
 

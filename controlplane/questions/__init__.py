@@ -11,6 +11,21 @@ replies any number of `Progress` bodies under the same request id before its ans
 
 import msgspec
 
+from controlplane.questions.operations import (
+    AskBrokers,
+    AskPartitions,
+    BrokerRow,
+    Brokers,
+    Goal,
+    Move,
+    Operate,
+    Operated,
+    PartitionRow,
+    Partitions,
+    PlanStatus,
+    RestartStatus,
+    Verb,
+)
 from controlplane.questions.pages import (
     Ask,
     AskAt,
@@ -76,6 +91,7 @@ __all__ = [
     "Ask",
     "AskAt",
     "AskBoard",
+    "AskBrokers",
     "AskDeadGroups",
     "AskDeadLetters",
     "AskEvent",
@@ -83,6 +99,7 @@ __all__ = [
     "AskExport",
     "AskFlows",
     "AskHealth",
+    "AskPartitions",
     "AskSaga",
     "AskSagas",
     "AskStatus",
@@ -90,7 +107,9 @@ __all__ = [
     "Bar",
     "Board",
     "Body",
+    "BrokerRow",
     "BrokerStatus",
+    "Brokers",
     "Counts",
     "DeadAttempt",
     "DeadGroup",
@@ -104,13 +123,20 @@ __all__ = [
     "Exported",
     "FlowRow",
     "Flows",
+    "Goal",
     "Happening",
     "Health",
     "HealthState",
     "Link",
+    "Move",
     "Need",
+    "Operate",
+    "Operated",
+    "PartitionRow",
     "PartitionStatus",
+    "Partitions",
     "Past",
+    "PlanStatus",
     "PlaneStatus",
     "Progress",
     "Question",
@@ -119,6 +145,7 @@ __all__ = [
     "Refusal",
     "ReplicaStatus",
     "Reply",
+    "RestartStatus",
     "Saga",
     "SagaRow",
     "SagaStep",
@@ -128,6 +155,7 @@ __all__ = [
     "Stopping",
     "Told",
     "Trend",
+    "Verb",
     "Verified",
     "Vital",
     "decode_question",
@@ -154,6 +182,9 @@ Question = (
     | AskExport
     | AskVerify
     | AskAt
+    | AskBrokers
+    | AskPartitions
+    | Operate
     | Down
 )
 Body = (
@@ -171,6 +202,9 @@ Body = (
     | Exported
     | Verified
     | Past
+    | Brokers
+    | Partitions
+    | Operated
     | Stopping
     | Progress
     | Refusal

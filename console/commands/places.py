@@ -1,0 +1,135 @@
+"""Brokers, partitions and what a lever touches, as pages. Pure."""
+
+from console.commands.pages import per_second, since
+from console.measure import count, lag, percent, size, took
+from console.output import GLYPHS, Column, Page
+from controlplane import questions as q
+
+STATES = {"up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "down": "bad", "stopped": "bad"}
+REPLICAS = {"leader": "ok", "in_sync": "ok", "lagging": "warn", "off": "bad"}
+DRAINED = "◇"
+
+
+def names(partitions: list[int]) -> str:
+    """`p00 p03 p07`, or a dash."""
+    return " ".join(f"p{number:02d}" for number in partitions) or "–"
+
+
+def brokers_page(body: q.Brokers, told: q.Told) -> Page:
+    """All brokers: what they lead, hold and carry, and why they do not."""
+    return Page(
+        record=body,
+        rows=body.rows,
+        columns=[
+            Column("broker", lambda b: f"{DRAINED if b.drained else GLYPHS[STATES.get(b.state, 'unknown')]} {b.id}"),
+            Column("state", lambda b: b.state),
+            Column("leads", lambda b: str(len(b.leads)), "r"),
+            Column("of", lambda b: str(len(b.home_of)), "r"),
+            Column("in sync", lambda b: f"{b.in_sync}/{b.replicas}", "r"),
+            Column("share", lambda b: percent(b.share), "r"),
+            Column("in", lambda b: per_second(b.in_rate), "r"),
+            Column("out", lambda b: per_second(b.out_rate), "r"),
+            Column("fsync p99", lambda b: took(b.fsync_p99_ns) if b.fsync_p99_ns else "–", "r"),
+            Column("store", lambda b: size(b.store_bytes), "r"),
+            Column("up", lambda b: since(told, b.since), "r"),
+            Column("why", lambda b: "; ".join(filter(None, (b.drained, b.why))), flex=True),
+        ],
+        below="\n".join(["", *_restart_lines(body.restart), *_ailment_lines(body.ailment)]).rstrip(),
+        empty="no brokers yet\n  signalbox up",
+    )
+
+
+def broker_page(body: q.Brokers, told: q.Told) -> Page:
+    """One broker, and what depends on it."""
+    page = brokers_page(body, told)
+    below = []
+    for row in body.rows:
+        below += [
+            "",
+            f"leads             {names(row.leads)}",
+            f"preferred for     {names(row.home_of)}",
+            f"quorum needs it   {names(row.holds_up)}",
+            f"restarts          {row.restarts}",
+            f"address           {row.url or '–'}",
+            f"store             {row.store or '–'}",
+        ]
+    page.below = "\n".join(below) + page.below
+    return page
+
+
+def partitions_page(body: q.Partitions, told: q.Told) -> Page:
+    """All partitions: who leads, who should, where the replicas stand."""
+    return Page(
+        record=body,
+        rows=body.rows,
+        columns=[
+            Column("partition", lambda p: f"{GLYPHS[p.severity]} p{p.partition:02d}"),
+            Column("leader", lambda p: p.leader or "–"),
+            Column("preferred", lambda p: "" if p.preferred == p.leader else p.preferred or "–"),
+            Column("epoch", lambda p: count(p.epoch), "r"),
+            Column("replicas", lambda p: "  ".join(f"{GLYPHS[REPLICAS[r.state]]} {r.broker}" for r in p.replicas)),
+            Column("rate", lambda p: per_second(p.rate), "r"),
+            Column("2 min", lambda p: count(p.load), "r"),
+            Column("offset", lambda p: count(p.high), "r"),
+            Column("slowest group", lambda p: f"{p.slowest_group} {lag(p.behind_ns)}" if p.slowest_group else "–"),
+            Column("why", lambda p: p.why + (f"  signalbox {p.mend}" if p.mend else ""), flex=True),
+        ],
+        below="\n".join(["", *_plan_lines(body.plan), *_ailment_lines(body.ailment)]).rstrip(),
+        empty="no partitions yet",
+    )
+
+
+def operated_page(body: q.Operated) -> Page:
+    """What a lever touches, or touched: the set, and each goal before and after."""
+    what = {
+        "drain": "given away for good",
+        "revive": "given back once all is well",
+        "restart": "restarted one after the other",
+        "restart_stop": "not restarted",
+        "rebalance": "moved one after the other",
+        "rebalance_stop": "not moved",
+        "recover": "led by what is left",
+    }[body.verb]
+    head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
+    if not body.moves:
+        head += "\n" + "\n".join(f"  {line}" for line in body.touched)
+    goals = [f"  {goal.name:<42}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
+    decided = [f"decided at {body.position:,}"] if body.position else []
+    return Page(
+        record=body,
+        rows=body.moves or [body],
+        columns=[
+            Column("partition", lambda m: f"p{m.partition:02d}"),
+            Column("leader", lambda m: f"{m.leader or '–'} → {m.to}"),
+            Column("replicas", lambda m: _replicas(m)),
+            Column("2 min", lambda m: count(m.load), "r"),
+        ]
+        if body.moves
+        else [],
+        above=head + ("\n\n" if body.moves else "\n"),
+        below="\n".join(["", *goals, *(f"  {note}" for note in body.notes), *decided]).rstrip(),
+    )
+
+
+def _replicas(move: q.Move) -> str:
+    before, after = " ".join(sorted(move.replicas)), " ".join(sorted(move.target))
+    return before if before == after else f"{before} → {after}"
+
+
+def _restart_lines(restart: q.RestartStatus | None) -> list[str]:
+    if restart is None or restart.ended == "done":
+        return []
+    done = f"{len(restart.done)} of {len(restart.brokers)}"
+    if not restart.ended:
+        return [f"▲ rolling restart: {done}, at {restart.brokers[len(restart.done)]}  signalbox broker restart --stop"]
+    return [f"■ rolling restart {restart.ended} after {done}: {restart.why}"] if restart.ended == "failed" else []
+
+
+def _plan_lines(plan: q.PlanStatus | None) -> list[str]:
+    if plan is None or plan.ended:
+        return []
+    return [f"▲ rebalancing: {plan.made} of {len(plan.moves)} moved  signalbox partition rebalance --stop"]
+
+
+def _ailment_lines(ailment: str) -> list[str]:
+    return [f"▲ leaderships stay where they are: {ailment}"] if ailment else []

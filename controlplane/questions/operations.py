@@ -1,0 +1,129 @@
+"""Brokers and partitions as nouns: what they are, and the levers on them.
+
+One lever is one `Operate`. As a dry run it answers what it would touch, and changes nothing; `expected` is then that
+set, and if it has changed since, the answer is a `Refusal` with code `changed`.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from controlplane.questions.pages import Ask, Reply
+from controlplane.questions.parts import BrokerStatus, PartitionStatus
+
+Verb = Literal["drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
+
+
+class AskBrokers(Ask, frozen=True):
+    """All brokers, or the one with this id."""
+
+    broker: str = ""
+
+
+class BrokerRow(BrokerStatus):
+    """A broker and its part in the fleet. `drained` says by whom and why, or is "": it may lead."""
+
+    drained: str = ""
+    replicas: int = 0
+    in_sync: int = 0
+    """Of them."""
+    home_of: list[int] = []
+    """Partitions whose preferred leader it is."""
+    holds_up: list[int] = []
+    """Partitions that would refuse without it."""
+
+
+class RestartStatus(msgspec.Struct):
+    """The newest rolling restart. `ended` is "" while it is under way, else done, stopped, failed (`why`)."""
+
+    brokers: list[str]
+    done: list[str]
+    ended: str
+    why: str
+    since: int
+    by: str = ""
+    reason: str = ""
+
+
+class Brokers(Reply):
+    rows: list[BrokerRow]
+    restart: RestartStatus | None = None
+    ailment: str = ""
+    """What is not well, so that nothing moves for the sake of balance; "" when all is."""
+
+
+class AskPartitions(Ask, frozen=True):
+    """All partitions, or this one."""
+
+    partition: int | None = None
+
+
+class PartitionRow(PartitionStatus):
+    """A partition and where it should be. `load`: events of the last two minutes."""
+
+    preferred: str = ""
+    write_quorum: int = 0
+    load: int = 0
+
+
+class Move(msgspec.Struct):
+    """One partition's move: who leads and the replicas now, and as they shall be, preferred leader first."""
+
+    partition: int
+    leader: str
+    replicas: list[str]
+    to: str
+    target: list[str]
+    load: int = 0
+
+
+class Goal(msgspec.Struct):
+    """What a plan is measured by: hard ones must hold, soft ones are weighed. Less is better."""
+
+    name: str
+    hard: bool
+    before: float
+    after: float
+    best: float
+    """What could be reached at best; for a hard one what must be."""
+
+
+class PlanStatus(msgspec.Struct):
+    """The newest plan of rebalancing. `ended` is "" while it is under way, else done or stopped."""
+
+    moves: list[Move]
+    made: int
+    ended: str
+    since: int
+    by: str = ""
+    reason: str = ""
+
+
+class Partitions(Reply):
+    rows: list[PartitionRow]
+    plan: PlanStatus | None = None
+    ailment: str = ""
+
+
+class Operate(Ask, frozen=True):
+    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to."""
+
+    verb: Verb
+    targets: list[str] = []
+    to: str = ""
+    dry_run: bool = False
+    reason: str = ""
+    by: str = ""
+    expected: list[str] | None = None
+
+
+class Operated(Reply):
+    verb: Verb
+    touched: list[str]
+    """The exact set, a line each."""
+    dry_run: bool
+    position: int
+    """Of the decision in the journal; 0 for a dry run."""
+    moves: list[Move] = []
+    goals: list[Goal] = []
+    notes: list[str] = []
