@@ -255,3 +255,5 @@ LATENESS_MS_MAX = 24 * 3_600 * 1_000
 """The greatest `lateness` of an ordered `read`."""
 OPEN_FILES_WANTED = 8_192
 """Open files that a broker or a plane asks its system for: SESSIONS_MAX sockets, and room for everything else."""
+SEMANTIC_RULES_MAX = 1_000
+"""Rules of a semantic partitioning."""

@@ -67,6 +67,7 @@ def _drain(world: World, ask: Operate, now: int) -> Planned:
                 stuck.append(p.partition)
     if stuck:
         message = f"{names(stuck)} {'has' if len(stuck) == 1 else 'have'} no other replica in sync that may lead"
+        message += f": {ailment(state)}" if ailment(state) else ""
         return None, Refusal("failed", message, "signalbox partition list; bring back or revive another broker first")
     heirs = {move.partition: move.to for move in moves}
     before = _standings(world, now)

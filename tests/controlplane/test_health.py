@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from bus.wire import GroupSample
 from controlplane import facts
 from controlplane.answers import Extras, answer
+from controlplane.decisions import BrokerDrained, BrokerRevived
 from controlplane.facts import FoldQuarantined, FoldVersions, Tick
 from controlplane.health import penalties, score_of, state_of
 from controlplane.plane import versions
@@ -12,7 +13,8 @@ from controlplane.questions import AskHealth, Health, Need
 from tests.controlplane.logs import SECOND
 from tests.controlplane.made import BROKERS, Story, actions, bury
 
-COMMANDS = ("doctor", "status", "dlq show", "dlq list", "saga list", "saga show", "flow list", "replay verify", "up")
+COMMANDS = ("doctor", "status", "dlq show", "dlq list", "saga list", "saga show", "flow list", "replay verify", "up",
+            "partition list", "broker show", "broker revive")  # fmt: skip
 
 
 def well(partitions: int = 3) -> Story:
@@ -149,6 +151,15 @@ def test_since_is_remembered_until_it_is_mended() -> None:
     story.sample("b1")
     story.tell(Tick(), 1)
     assert not story.heart.states["health"].table("since")
+
+
+def test_a_drained_broker_is_not_forgotten() -> None:
+    story = well()
+    story.tell(BrokerDrained("b2", "op", "new disk"))
+    told = needs(story)["drain b2"]
+    assert (told.mend, told.points) == ("broker revive b2", 1) and "new disk" in told.why
+    story.tell(BrokerRevived("b2"))
+    assert needs(story) == {}
 
 
 @settings(max_examples=60, deadline=None)
