@@ -62,7 +62,12 @@ class DiskMedium:
     def span(self, partition: int, first: int, upto: int, bytes_max: int) -> list[bytes]:
         """See `Medium`."""
         with self._env.begin(db=self._records) as txn:
-            return bounded(_stream(txn, partition, first, upto), bytes_max)
+            return bounded(map(bytes, _stream(txn, partition, first, upto)), bytes_max)
+
+    def sizes(self, partition: int, first: int, upto: int) -> list[int]:
+        """See `Medium`. Looks at the tree alone, not at the records' pages."""
+        with self._env.begin(db=self._records, buffers=True) as txn:
+            return [len(value) for value in _stream(txn, partition, first, upto)]
 
     def end(self, partition: int) -> int:
         """See `Medium`."""
@@ -84,11 +89,14 @@ class DiskMedium:
         return int(os.stat(self.path / "data.mdb").st_blocks) * 512
 
     def bytes_free(self) -> int:
-        """See `Medium`: what is left of the map or the disk, whichever is less. Pages freed inside do not count."""
-        info = self._env.info()
+        """See `Medium`: what is left of the map or the disk, whichever is less; pages freed inside count."""
         page = int(self._env.stat()["psize"])
+        reached = page * int(self._env.info()["last_pgno"] + 1)
+        with self._env.begin() as txn:
+            trees = (self._env.stat(), txn.stat(self._records), txn.stat(self._values))
+        held = page * sum(tree["branch_pages"] + tree["leaf_pages"] + tree["overflow_pages"] for tree in trees)
         disk = os.statvfs(self.path)
-        return max(0, min(self.bytes_max - page * int(info["last_pgno"] + 1), disk.f_bavail * disk.f_frsize))
+        return max(0, min(self.bytes_max - held, disk.f_bavail * disk.f_frsize + max(0, reached - held)))
 
     def close(self) -> None:
         """See `Medium`."""
@@ -100,6 +108,12 @@ class DiskMedium:
                 found = cursor.set_range(_KEY.pack(partition, end))
                 while found and _partition_of(cursor.key()) == partition:
                     found = cursor.delete()  # moves on to the next key, which is b"" behind the last one
+        for partition, first in writes.trims.items():
+            end_key = _KEY.pack(partition, first)
+            with txn.cursor(db=self._records) as cursor:
+                found = cursor.set_range(_KEY.pack(partition, 0))
+                while found and b"" < bytes(cursor.key()) < end_key:
+                    found = cursor.delete()
         if writes.records:
             pack = _KEY.pack
             with txn.cursor(db=self._records) as cursor:
@@ -108,13 +122,13 @@ class DiskMedium:
             txn.put(key.encode(), value, db=self._values)
 
 
-def _stream(txn: "lmdb.Transaction", partition: int, first: int, upto: int) -> Iterator[bytes]:
+def _stream(txn: "lmdb.Transaction", partition: int, first: int, upto: int) -> Iterator[bytes | memoryview]:
     with txn.cursor() as cursor:
         for index in range(first, upto):
             found = cursor.set_key(_KEY.pack(partition, index)) if index == first else cursor.next()
             if not found or _KEY.unpack(cursor.key()) != (partition, index):
                 raise missing(partition, index)
-            yield bytes(cursor.value())
+            yield cursor.value()
 
 
 def _partition_of(key: bytes | memoryview) -> int:

@@ -74,6 +74,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if origin is list:
         return st.lists(values(arguments[0]), max_size=3)
+    if origin is tuple:
+        return st.tuples(*map(values, arguments))
     if origin is dict:
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=2)
     if origin is types.UnionType:

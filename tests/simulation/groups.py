@@ -156,6 +156,12 @@ class SimGround:
     def high_offset(self, partition: int) -> int:
         return self.owner.replica.high_offset
 
+    def first_offset(self, partition: int) -> int:
+        return self.owner.log.first_offset
+
+    def soon_trimmed(self, partition: int) -> int:
+        return 0
+
     def clock_ns(self) -> int:
         return self.owner.world.now + self.skew_ns
 
