@@ -167,7 +167,7 @@ class SimGround:
 
     def read(self, partition: int, offset: int, bytes_max: int) -> list[Entry]:
         taken: list[Entry] = []
-        for record in self.owner.log[: self.owner.replica.high]:
+        for record in self.owner.log.span(self.owner.log.first, self.owner.replica.high):
             if taken or record.base_offset + record.count > offset:
                 taken.append(entry_of(record, 0)[0])
                 if len(taken) > 10 or bytes_max == 1:
