@@ -110,8 +110,7 @@ class Group:
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
         free = sum(max(0, member.credit) for member in self.members.values()) - self._ready_count
-        most = min(free, self.room)
-        return (self.cursor, most) if most > 0 else None
+        return (self.cursor, most) if (most := min(free, self.room)) > 0 else None
 
     def feed(
         self,
@@ -147,7 +146,7 @@ class Group:
         return self.cursor
 
     def trimmed(self, first_offset: int, now: int) -> None:
-        """The log begins at `first_offset` now: the cursor moves there. To be called again while `floor` is below, as
+        """The log begins at `first_offset` now, and so does what is unread. To be called again while `floor` is below:
         what members hold, or may report, they may still settle, and strict keys go on one by one."""
         gone = max(0, first_offset - self.cursor)
         self.cursor += gone
@@ -155,7 +154,7 @@ class Group:
             self._dead.pop(work.offset, None)
             self._close(work, groupwork.TRIMMED)
             gone += 1
-        self._log.changed = self._log.changed or gone > 0
+        self._log.changed |= gone > 0
         self._figures.trimmed += gone
 
     def reporting(self, now: int) -> bool:
@@ -333,10 +332,8 @@ class Group:
         fail(entry, failed)
         self._log.failed(failed)
         self._figures.failed += 1
-        if how == TERMINATED:
-            self._die(work, "terminated")
-        elif entry.attempt - entry.spared >= self.settings.max_deliver:
-            self._die(work, "max_deliver")
+        if how == TERMINATED or entry.attempt - entry.spared >= self.settings.max_deliver:
+            self._die(work, "terminated" if how == TERMINATED else "max_deliver")
         else:
             self._wait(work, now)
 

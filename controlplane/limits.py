@@ -175,3 +175,5 @@ DEAD_LOOK_CHARS_MAX = 64_000
 """Of an error's text, in looking for the line that says what killed: half from its beginning, half from its end."""
 DEAD_LINE_CHARS_MAX = 1_000
 """Of that line, before what differs each time is left out of it."""
+ARCHIVED_MS = 1_000
+"""How often brokers are told how far the journal has archived, which is what their retention may let go of."""

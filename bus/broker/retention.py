@@ -16,6 +16,7 @@ from bus.store import Store
 
 _MS = 1_000_000
 _ABOUT = limits.RETENTION_WARN_DIVISOR
+_LOOK = limits.RETENTION_LOOK_RECORDS_MAX
 
 
 class Retention:
@@ -89,12 +90,21 @@ class Retention:
             size = store.size(partition)
             excess = size - self._bytes
             if excess > 0:
-                some = store.sizes(partition, first, min(end, first + limits.RETENTION_LOOK_RECORDS_MAX))
-                reach = max(reach, first + _covering(some, excess))
+                reach = max(reach, self._without(partition, first, min(end, first + _LOOK), excess))
             nearly = size - (self._bytes - self._bytes // _ABOUT)
             if nearly > 0:
                 about = max(about, first + (end - first) * nearly // size)
         return reach, max(reach, about)
+
+    def _without(self, partition: int, first: int, upto: int, excess: int) -> int:
+        """The records from `first` to the one are at least `excess` bytes together; at most those below `upto`."""
+        while excess > 0 and first < upto:
+            for size in self._store.sizes(partition, first, min(upto, first + limits.TRIM_TURN_RECORDS_MAX)):
+                if excess <= 0:
+                    break
+                excess -= size
+                first += 1
+        return first
 
     def _may_go(self, partition: int, reach: int) -> int:
         """The records below it are committed and archived, and not needed for a restart."""
@@ -121,12 +131,3 @@ def _fitting(sizes: list[int], room: int) -> tuple[int, int]:
         taken += 1
         total += size
     return taken, total
-
-
-def _covering(sizes: list[int], excess: int) -> int:
-    """How many of the first add up to `excess`."""
-    for taken, size in enumerate(sizes):
-        if excess <= 0:
-            return taken
-        excess -= size
-    return len(sizes)

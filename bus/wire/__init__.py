@@ -10,14 +10,11 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | publisher | Publish -> Published |
 | reader | Watch -> Records ..., Credit, Unwatch; Describe -> Described |
 | group member | Join -> Joined, Deliver ..., Settle -> Settled, Credit, Leave |
-<<<<<<< HEAD
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology to all, Sample -> Sampled; Halt |
 | leader, follower | Ship -> Shipped, AskEpochEnd -> EpochEnd |
 | agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
-=======
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology, Sample -> Sampled; Keep, Halt |
 | leader, follower | Ship -> Shipped, Begin -> Shipped, AskEpochEnd -> EpochEnd |
->>>>>>> a186543 (Retention, first cut: stores trim from the front, followers begin anew, groups pass what is gone)
 | anyone | Fault answers a request that failed |
 """
 
@@ -156,7 +153,6 @@ AnyMessage = (
     | Shipped
     | AskEpochEnd
     | EpochEnd
-<<<<<<< HEAD
     | Present
     | Presented
     | Absent
@@ -165,10 +161,8 @@ AnyMessage = (
     | Call
     | Returned
     | Cancel
-=======
     | Begin
     | Keep
->>>>>>> a186543 (Retention, first cut: stores trim from the front, followers begin anew, groups pass what is gone)
 )
 
 
