@@ -104,13 +104,7 @@ class LedGroup:
         """Move over what retention has removed from the log."""
         first = self._ground.first_offset(self.partition)
         if first > self.group.floor:
-            gone = self.group.trimmed(first, now)
-            if gone:
-                log.warning(
-                    "group %s lost %d events of partition %d to retention, which keeps those from offset %d on; "
-                    "let it keep more, or give the group more members",
-                    *(self.group.name, gone, self.partition, first),
-                )
+            self.group.trimmed(first, now)
 
     def bury(self, most: int, at: int) -> int:
         """Append at most `most` dead letters, each with what it changes here; gives how many. Raises FleetError."""
@@ -192,6 +186,12 @@ class LedGroup:
                 *(self.group.name, sample.endangered, self.partition, soon),
             )
         self._warned = sample.endangered > 0
+        if sample.trimmed:
+            log.warning(
+                "group %s lost %d events of partition %d to retention, which keeps those from offset %d on; "
+                "let it keep more, or give the group more members",
+                *(self.group.name, sample.trimmed, self.partition, self._ground.first_offset(self.partition)),
+            )
         if sample.oldest or not sample.waiting:
             return sample
         unread = self._ground.read(self.partition, self.group.cursor, 1)
