@@ -148,14 +148,15 @@ class Group:
     def trimmed(self, first_offset: int, now: int) -> None:
         """The log begins at `first_offset` now, and so does what is unread. To be called again while `floor` is below:
         what members hold, or may report, they may still settle, and strict keys go on one by one."""
-        gone = max(0, first_offset - self.cursor)
-        self.cursor += gone
-        for work in groupwork.undeliverable(self._works.values(), first_offset, self.reporting(now)):
+        passed = max(0, first_offset - self.cursor)
+        self.cursor += passed
+        for work in (gone := groupwork.undeliverable(self._works.values(), first_offset, self.reporting(now))):
             self._dead.pop(work.offset, None)
             self._close(work, groupwork.TRIMMED)
-            gone += 1
-        self._log.changed |= gone > 0
-        self._figures.trimmed += gone
+        self._log.changed |= bool(passed or gone)
+        self._figures.trimmed += passed + len(gone)
+        if self._lines is not None and passed:
+            self._lines.leap()
 
     def reporting(self, now: int) -> bool:
         """Whether members may still report what an earlier leader delivered to them."""
@@ -168,7 +169,7 @@ class Group:
 
         See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
-        if self.reporting(now) or not self._ready_count:
+        if self.reporting(now) or not self._ready_count or (self._lines is not None and self._lines.leaping):
             return []
         free = groupwork.takers(self.members.values())
         offsets = self._next_ready(sum(member.credit for member in free), now)
