@@ -3,11 +3,11 @@
 A value read outside its transaction silently shows other data, and one idle reader keeps the file from reusing pages:
 so every call opens its own transaction, copies what it returns, and closes it. The file keeps its greatest size.
 
-Steady state (`tests/bench/steady.py`; 9 KiB records on average, 8 a commit, two cores shared): the file stays at
-1.2 windows once the window is full (634 MiB of 512, 160 of 128), and a turn costs 0.75 to 1.0 ms of processor
-instead of 0.4 to 0.6 while it fills, as pages come from the free list: a step, no growth, in 3 minutes. On a shared disk
-p99 says more of the neighbours; against a control that syncs as many bytes to a plain file it was 1.98 times in the
-first full span and 2.19 in the last. A map that writes through (`writemap`) took more processor, 1.0 to 1.7 ms.
+Steady state (`tests/bench/steady.py`; 9 KiB records on average, 8 a commit, two cores shared): the file stays at 1.2
+windows once the window is full (634 MiB of 512, 160 of 128), and a turn costs 0.75 to 1.0 ms of processor instead of
+0.4 to 0.6 while it fills, as pages come from the free list: a step, and no growth in 3 minutes. On a shared disk p99
+says more of the neighbours; against a control that syncs as many bytes to a plain file it was 1.98 times in the first
+full span and 2.19 in the last. A map that writes through (`writemap`) took more processor, 1.0 to 1.7 ms.
 """
 
 import errno
