@@ -13,6 +13,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     `directory` holds its lock, `broker.json` and the store. `port` 0: the port of the last run if it is free, else any
     free one. `store_bytes_max` bounds the store's file; `disk_reserve_bytes` is the room that is left on the disk.
+    Retention trims records that are older than `retention_seconds`, and the oldest ones while a partition holds more
+    than `retention_bytes`; 0 is without end.
     """
 
     directory: Path
@@ -22,6 +24,8 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     port: int = 0
     store_bytes_max: int = limits.STORE_BYTES_MAX
     disk_reserve_bytes: int = limits.DISK_RESERVE_BYTES
+    retention_seconds: int = 0
+    retention_bytes: int = 0
 
 
 def parse(arguments: list[str]) -> BrokerConfig:
@@ -34,6 +38,8 @@ def parse(arguments: list[str]) -> BrokerConfig:
     parser.add_argument("--port", type=int, default=0, help="0: the last run's port if free, else any")
     parser.add_argument("--store-bytes-max", type=int, default=limits.STORE_BYTES_MAX)
     parser.add_argument("--disk-reserve-bytes", type=int, default=limits.DISK_RESERVE_BYTES)
+    parser.add_argument("--retention-seconds", type=int, default=0, help="older records are trimmed; 0: never")
+    parser.add_argument("--retention-bytes", type=int, default=0, help="a partition's most bytes; 0: any number")
     told = parser.parse_args(arguments)
     if not 1 <= told.partitions <= limits.PARTITIONS_MAX:
         parser.error(f"--partitions {told.partitions}: 1 to {limits.PARTITIONS_MAX}")
@@ -44,6 +50,10 @@ def parse(arguments: list[str]) -> BrokerConfig:
             parser.error(f"{flag} {name!r}: 1 to {limits.PEER_NAME_CHARS_MAX} characters, no slash")
     if told.store_bytes_max < limits.STORE_BYTES_MIN:
         parser.error(f"--store-bytes-max {told.store_bytes_max}: at least {limits.STORE_BYTES_MIN}")
+    if told.retention_seconds < 0:
+        parser.error(f"--retention-seconds {told.retention_seconds}: 0 for ever, or a number of seconds")
+    if told.retention_bytes and told.retention_bytes < limits.RETENTION_BYTES_MIN:
+        parser.error(f"--retention-bytes {told.retention_bytes}: 0, or at least {limits.RETENTION_BYTES_MIN}")
     return BrokerConfig(
         directory=told.dir,
         id=told.id,
@@ -52,4 +62,6 @@ def parse(arguments: list[str]) -> BrokerConfig:
         port=told.port,
         store_bytes_max=told.store_bytes_max,
         disk_reserve_bytes=max(0, told.disk_reserve_bytes),
+        retention_seconds=told.retention_seconds,
+        retention_bytes=told.retention_bytes,
     )

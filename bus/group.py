@@ -12,6 +12,7 @@ them, and takes back what is not acked. `now` is ns since 1970, and never goes b
 | | `ack_wait` over, or the member's session lost -> READY; the member left -> READY, and the attempt is spared |
 | DELAYED after a nack | `tick` -> READY; a nack's attempt stays over |
 | DEAD: attempts exhausted, terminated, expired, parked | `bury`, in its dead letter's record -> settled |
+| any but HELD and WAITING, and gone from the log | `trimmed` -> settled, counted; unread ones are passed, counted |
 
 An attempt that failed counts against `max_deliver`; one that a leaving member hands back does not. Attempts are
 numbered, and only the current one of the member that holds it settles an event; an older one is told why it is stale.
@@ -95,8 +96,8 @@ class Group:
 
     def credit(self, member: str, more: int) -> None:
         """A member takes `more` events, or fewer by a negative number; what was on its way by then it owes."""
-        known, most = self.members.get(member), limits.IN_FLIGHT_EVENTS_MAX
-        if known is not None:
+        most = limits.IN_FLIGHT_EVENTS_MAX
+        if (known := self.members.get(member)) is not None:
             known.credit = max(-most, min(known.credit + more, most))
 
     # ------------------------------------------------------------------------------------------ reading
@@ -109,8 +110,7 @@ class Group:
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
         free = sum(max(0, member.credit) for member in self.members.values()) - self._ready_count
-        most = min(free, self.room)
-        return (self.cursor, most) if most > 0 else None
+        return (self.cursor, most) if (most := min(free, self.room)) > 0 else None
 
     def feed(
         self,
@@ -145,6 +145,19 @@ class Group:
         self.cursor = max(self.cursor, base_offset + count)
         return self.cursor
 
+    def trimmed(self, first_offset: int, now: int) -> None:
+        """The log begins at `first_offset` now, and so does what is unread. To be called again while `floor` is below:
+        what members hold, or may report, they may still settle, and strict keys go on one by one."""
+        passed = max(0, first_offset - self.cursor)
+        self.cursor += passed
+        for work in (gone := groupwork.undeliverable(self._works.values(), first_offset, self.reporting(now))):
+            self._dead.pop(work.offset, None)
+            self._close(work, groupwork.TRIMMED)
+        self._log.changed |= bool(passed or gone)
+        self._figures.trimmed += passed + len(gone)
+        if self._lines is not None and passed:
+            self._lines.leap()
+
     def reporting(self, now: int) -> bool:
         """Whether members may still report what an earlier leader delivered to them."""
         return now < self._reports_until
@@ -156,7 +169,7 @@ class Group:
 
         See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
-        if self.reporting(now) or not self._ready_count:
+        if self.reporting(now) or not self._ready_count or (self._lines is not None and self._lines.leaping):
             return []
         free = groupwork.takers(self.members.values())
         offsets = self._next_ready(sum(member.credit for member in free), now)
@@ -196,8 +209,7 @@ class Group:
         if member in self.members:
             self.members[member].lapsed = False
         for item in items:
-            why = self._settle(member, item, now)
-            if why:
+            if why := self._settle(member, item, now):
                 stale[item.offset] = why
         return stale
 
@@ -249,13 +261,14 @@ class Group:
         entries = {offset: work.entry for offset, work in self._works.items()}
         return GroupState(self.name, self.settings, self.cursor, entries, self._buried, self._parked.keys()).copy()
 
-    def sample(self, partition: int, high_offset: int) -> GroupSample:
-        """The figures since the last sample; `high_offset`: where the partition's committed events end."""
+    def sample(self, partition: int, high_offset: int, soon: int = 0) -> GroupSample:
+        """The figures since the last sample. Committed events end at `high_offset`; those below `soon` are to go."""
         figures, self._figures = self._figures, Figures()
         return figures.sample(
             *(self.name, partition, self.settings.pattern, len(self.members)),
             (self.floor, max(0, high_offset - self.cursor), len(self._works)),
             self._works[self.floor].entry.appended if self._works else 0,
+            max(0, min(soon, high_offset) - self.cursor),
         )
 
     # ------------------------------------------------------------------------------------------ transitions
@@ -320,10 +333,8 @@ class Group:
         fail(entry, failed)
         self._log.failed(failed)
         self._figures.failed += 1
-        if how == TERMINATED:
-            self._die(work, "terminated")
-        elif entry.attempt - entry.spared >= self.settings.max_deliver:
-            self._die(work, "max_deliver")
+        if how == TERMINATED or entry.attempt - entry.spared >= self.settings.max_deliver:
+            self._die(work, "terminated" if how == TERMINATED else "max_deliver")
         else:
             self._wait(work, now)
 
@@ -360,10 +371,8 @@ class Group:
         return ""
 
     def _settled_already(self, member: str, item: Settlement) -> str:
-        if (why := self._settled.why_stale(member, item)) is not None:
+        if (why := self._settled.why_stale(member, item, self.cursor)) is not None:
             return why
-        if item.offset >= self.cursor or item.offset < 0:
-            return f"event {item.offset} was not delivered by this leader; it will come again"
         # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.
         repeated = item.verdict == "ack" and item.offset < self._restored_upto and item.offset not in self._buried
         return "" if repeated else f"event {item.offset} is settled, or was not meant for group {self.name}"

@@ -7,6 +7,7 @@ their credits allow. Neighbours lie in the same record, and a record is sent to 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
+from itertools import takewhile
 from typing import NamedTuple
 
 from bus import limits
@@ -18,6 +19,7 @@ WAITING = "waiting"
 HELD = "held"
 DELAYED = "delayed"
 DEAD = "dead"
+TRIMMED = "trimmed"
 _VERDICTS = frozenset({"ack", NACKED, TERMINATED})
 
 
@@ -109,21 +111,44 @@ def why_impossible(item: Settlement) -> str:
     return ""
 
 
+def undeliverable(works: Iterable[Work], first_offset: int, reporting: bool) -> list[Work]:
+    """Of works, ascending, those that lie below the log's first event and cannot come to anything any more.
+
+    `reporting`: members may still say that they hold what is ready or delayed.
+    """
+    spared = (HELD, WAITING, READY, DELAYED) if reporting else (HELD, WAITING)
+    return [work for work in takewhile(lambda work: work.offset < first_offset, works) if work.phase not in spared]
+
+
 class Figures:
     """Counters since the last sample. `latency`: log2 of the µs from append to ack -> acks."""
 
-    __slots__ = ("acked", "dead", "delivered", "failed", "latency")
+    __slots__ = ("acked", "dead", "delivered", "failed", "latency", "trimmed")
 
     def __init__(self) -> None:
-        self.delivered = self.acked = self.failed = self.dead = 0
+        self.delivered = self.acked = self.failed = self.dead = self.trimmed = 0
         self.latency: dict[int, int] = {}
 
     def sample(
-        self, name: str, partition: int, pattern: str, members: int, places: tuple[int, int, int], oldest: int
+        self,
+        name: str,
+        partition: int,
+        pattern: str,
+        members: int,
+        places: tuple[int, int, int],
+        oldest: int,
+        endangered: int,
     ) -> GroupSample:
         """All of them; `places`: the floor, events waiting unread, events in flight."""
         counts = (self.delivered, self.acked, self.failed, self.dead)
-        return GroupSample(name, partition, pattern, members, *places, *counts, oldest=oldest, latency=self.latency)
+        return GroupSample(
+            *(name, partition, pattern, members),
+            *(*places, *counts),
+            oldest=oldest,
+            latency=self.latency,
+            trimmed=self.trimmed,
+            endangered=endangered,
+        )
 
     def ack(self, took_ns: int) -> None:
         """One event is acked, `took_ns` after it was appended."""
@@ -144,11 +169,17 @@ class Settled:
         if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
             self._recent.popitem(last=False)
 
-    def why_stale(self, member: str, item: Settlement) -> str | None:
-        """Why a settlement is refused, "" for one repeated; None: nothing is known here of that event."""
+    def why_stale(self, member: str, item: Settlement, cursor: int) -> str | None:
+        """Why a settlement is refused, "" for one repeated; None: nothing is known here of that event.
+
+        Events from `cursor` on have not been read.
+        """
         known = self._recent.get(item.offset)
-        if known is None or known == (item.verdict, item.attempt, member):
-            return None if known is None else ""
+        if known is None:
+            unread = item.offset >= cursor or item.offset < 0
+            return f"event {item.offset} was not delivered by this leader; it will come again" if unread else None
+        if known == (item.verdict, item.attempt, member):
+            return ""
         how, attempt, by = known
         return f"event {item.offset} is settled: {how}, attempt {attempt} of {by or 'nobody'}"
 

@@ -22,6 +22,7 @@ from bus import limits
 from bus.groupstate import park
 
 _MEDIUM, _HIGH, _LOW = range(3)
+_UNLOGGED = 1 << 62
 _PRIORITIES = {"high": _HIGH, "low": _LOW}
 _FIRST_TO_LAST = (_HIGH, _MEDIUM, _LOW)
 
@@ -116,6 +117,7 @@ class Lines:
         self._lines: dict[int, deque[int]] = {}
         self._settled: list[int] = []
         self._logged: deque[tuple[int, list[int]]] = deque()
+        self._leap = -1
 
     def add(self, offset: int, tag: int) -> bool:
         """An event joins its key's line; whether it is the head."""
@@ -127,8 +129,20 @@ class Lines:
         """The head of this key's line is settled; that is not in the log yet."""
         self._settled.append(key_of(tag))
 
+    def leap(self) -> None:
+        """Unread events were passed, as they are gone here; a leader that still has them must not deliver them after
+        later ones of their keys: nothing goes on before the leap is committed."""
+        self._leap = _UNLOGGED
+
+    @property
+    def leaping(self) -> bool:
+        """Whether a leap is not committed yet."""
+        return self._leap >= 0
+
     def logged(self, index: int) -> None:
         """What was settled so far is in the log up to record `index`."""
+        if self._leap == _UNLOGGED:
+            self._leap = index
         if self._settled:
             self._logged.append((index, self._settled))
             self._settled = []
@@ -136,6 +150,8 @@ class Lines:
     def committed(self, upto: int) -> list[int]:
         """Records below `upto` are committed; gives the offsets that have become heads."""
         heads = []
+        if self._leap < upto:
+            self._leap = -1
         while self._logged and self._logged[0][0] < upto:
             for key in self._logged.popleft()[1]:
                 line = self._lines[key]

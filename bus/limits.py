@@ -257,3 +257,19 @@ OPEN_FILES_WANTED = 8_192
 """Open files that a broker or a plane asks its system for: SESSIONS_MAX sockets, and room for everything else."""
 SEMANTIC_RULES_MAX = 1_000
 """Rules of a semantic partitioning."""
+EXTENT_RECORDS_MAX = 4_096
+"""Records of a partition that opening a store counts one by one, to know how many bytes it holds."""
+TRIM_TURN_RECORDS_MAX = 256
+"""Records that retention removes in one turn of a broker."""
+TRIM_TURN_BYTES_MAX = 8 * 1024 * 1024
+"""Bytes of records after which a turn removes no more, but one record at least."""
+RETENTION_LOOK_MS = 1_000
+"""How often a broker looks for records that retention lets go of."""
+RETENTION_WARN_DIVISOR = 10
+"""Groups are warned of what retention lets go of within this fraction of its age or bytes."""
+RETENTION_BYTES_MIN = 64 * 1024
+"""The least bytes of a partition that retention may be told to keep."""
+BEGIN_BYTES_MAX = 12 * 1024 * 1024
+"""Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
+RETENTION_LOOK_RECORDS_MAX = 16_384
+"""Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""

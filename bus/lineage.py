@@ -5,6 +5,9 @@ same index are equal up to it: one epoch has one leader, that leader writes an i
 record only after the one before it matched. So a log is described by where its epochs start (its *lineage*), and two
 logs part at the end of the greatest epoch that both hold, or inside it where the shorter one ends.
 
+Retention lets go of records from the front: what is left begins at `first`. The lineage is kept whole, at a pair of
+numbers per epoch, so that logs are still compared by it however much of either is gone.
+
 Indexes count records, offsets count events. Uncommitted records keep their offsets here, because a truncation or a
 commit may stop at any of them.
 """
@@ -24,7 +27,7 @@ class Restored(msgspec.Struct, frozen=True):
 
     `promised` is the greatest epoch that was promised or followed. `lineage` has `(epoch, index of its first record)`
     for every epoch in the log, ascending. `tail` has the event count of each record from `high` on, up to `end` (0 for
-    records that carry no events). A new replica is `Restored()`.
+    records that carry no events); records below `first` were trimmed. A new replica is `Restored()`.
     """
 
     promised: int = 0
@@ -35,6 +38,7 @@ class Restored(msgspec.Struct, frozen=True):
     high: int = 0
     high_offset: int = 0
     tail: list[int] = []
+    first: int = 0
 
 
 class Outline:
@@ -43,6 +47,7 @@ class Outline:
     def __init__(self, restored: Restored) -> None:
         """Raises `CorruptRecord` if the parts contradict each other."""
         self.lineage = list(restored.lineage)
+        self.first = restored.first
         self.high = restored.high
         self.high_offset = restored.high_offset
         self._ends: deque[int] = deque()  # the end offset of each uncommitted record
@@ -55,6 +60,8 @@ class Outline:
                 f"the log ends at record {restored.end}, event {restored.end_offset}, but what lies above its high "
                 f"watermark ends at record {self.end}, event {self.end_offset}; restore this store from another replica"
             )
+        if not 0 <= self.first <= self.high:
+            raise CorruptRecord(f"the log begins at record {self.first}, beyond its high watermark, {self.high}")
         starts = [start for _, start in self.lineage]
         epochs = [epoch for epoch, _ in self.lineage]
         whole = (not starts and not self.end) or (bool(starts) and starts[0] == 0 and starts[-1] < self.end)
@@ -82,6 +89,10 @@ class Outline:
         if not at:
             return 0, 0
         return self.lineage[at - 1][0], self.lineage[at][1] if at < len(self.lineage) else self.end
+
+    def lineage_below(self, index: int) -> list[tuple[int, int]]:
+        """Where each epoch starts that has records below `index`."""
+        return [(epoch, start) for epoch, start in self.lineage if start < index]
 
     def append(self, epoch: int, count: int) -> None:
         """One more record of `count` events, written in `epoch`."""

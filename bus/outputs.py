@@ -50,6 +50,27 @@ class Truncate(Output, frozen=True):
     end_offset: int
 
 
+class Trim(Output, frozen=True):
+    """Let go of all records below index `first`."""
+
+    first: int
+
+
+class Restart(Output, frozen=True):
+    """Drop all records: the log is empty and begins at `first`. Take over the state that the Begin in hand brings."""
+
+    first: int
+
+
+class SendBegin(Output, frozen=True):
+    """Tell a follower that lacks trimmed records where the log begins, as a `Begin`: with its lineage below `first`,
+    and with what is applied here."""
+
+    broker: str
+    epoch: int
+    first: int
+
+
 class ShipTo(Output, frozen=True):
     """Send records [first, upto) to a follower as a `Ship`; none is a heartbeat.
 

@@ -22,6 +22,7 @@ class Progress:
         self.next = 0  # the next record to send
         self.contacted = False  # it has answered in this epoch, so `next` means something
         self.heard = now  # a new leader gives every replica one lag interval to be heard
+        self.begun: int | None = None  # when it was last told where the log begins
         self.sent: int | None = None  # when something was last sent to it
         self._base = 0  # what lies between here and `next` is in flight
         self._progressed = now
@@ -83,6 +84,13 @@ class Progress:
         self.next = min(self.next, upto)
         self._flight.append((upto, size_bytes))
         self._flight_bytes += size_bytes
+
+    def begins(self, now: int) -> bool:
+        """Whether to tell it (again) where the log begins; it is told so then."""
+        if self.begun is not None and now - self.begun < limits.SHIP_RETRY_MS * _MS:
+            return False
+        self.begun = self.sent = now
+        return True
 
     def due(self, now: int) -> bool:
         """Whether it is time for a heartbeat."""

@@ -14,12 +14,14 @@ starts with RF-W+1 promises, so one of them holds it, and the greatest (last epo
 epochs here: no ship of theirs is stored and, on their leader, nothing more is counted. Records are counted only from
 the epoch start on: an older one on W replicas may still lose to a greater last epoch. Where logs differ a follower
 goes back to the end of the greatest epoch both share, asking until one is found; its own high watermark says nothing
-about what others hold beyond it. Ships leave before the own fsync, so a leader that restarted may have shipped what
-it no longer holds: it leads only epochs that it promised since it started, so no (epoch, index) names two records.
+about what others hold beyond it. What was trimmed was committed: a log that ends below its leader's first record
+begins anew there. Ships leave before the own fsync, so a leader that restarted may have shipped what it no longer
+holds: it leads only epochs that it promised since it started, so no (epoch, index) names two records.
 
-The edge persists Promise, SetSeat, Append, Store, Truncate and High of one turn in one transaction, calls `synced`
-after that commit, and only then sends what `synced` returns, an `Answered` or a `Placed`. `ShipTo` and `Send` from
-other calls leave at once. No turn runs while a commit does; an edge whose commit failed starts its replicas anew.
+The edge persists Promise, SetSeat, Append, Store, Truncate, Trim, Restart and High of one turn in one transaction,
+calls `synced` after that commit, and only then sends what `synced` returns, an `Answered` or a `Placed`. `ShipTo`,
+`SendBegin` and `Send` from other calls leave at once. No turn runs while a commit does; an edge whose commit failed
+starts its replicas anew.
 """
 
 from collections.abc import Sequence
@@ -38,92 +40,22 @@ from bus.outputs import Lost as Lost
 from bus.outputs import Output as Output
 from bus.outputs import Placement as Placement
 from bus.outputs import Promise as Promise
+from bus.outputs import Restart as Restart
 from bus.outputs import Send as Send
+from bus.outputs import SendBegin as SendBegin
 from bus.outputs import SetSeat as SetSeat
 from bus.outputs import ShipTo as ShipTo
 from bus.outputs import Store as Store
+from bus.outputs import Trim as Trim
 from bus.outputs import Truncate as Truncate
 from bus.progress import Progress
-from bus.wire import AskEpochEnd, EpochEnd, Seat, Ship, Shipped
+from bus.seating import check_seat
+from bus.stance import Stance
+from bus.wire import AskEpochEnd, Begin, EpochEnd, Seat, Ship, Shipped
 
 
-class Replica:
+class Replica(Stance):
     """The machine of one (partition, broker, store). `now` is a clock in nanoseconds that never goes back."""
-
-    def __init__(self, partition: int, broker: str, restored: Restored, store: str = "") -> None:
-        """Raises `CorruptRecord` if what was restored contradicts itself."""
-        self.partition = partition
-        self.broker = broker
-        self.store = store
-        self.log = Outline(restored)
-        self.promised = restored.promised
-        self.seat: Seat | None = restored.seat
-        self.role = "idle"
-        self.epoch = 0
-        self.leader = ""
-        self.refused = 0  # appends refused for want of replicas
-        self.rejected = 0  # messages of peers that made no sense
-        self.diverged = False
-        self._start = -1  # index of the own epoch-start record
-        self._synced = restored.end
-        self._dirty = False
-        self._owes_ack = False
-        self._promised_before = restored.promised
-        self._followers: dict[str, Progress] = {}
-
-    # ------------------------------------------------------------------------------------------ what it is
-
-    @property
-    def leads(self) -> bool:
-        """Whether this replica leads `epoch`."""
-        return self.role == "leader"
-
-    @property
-    def readable(self) -> bool:
-        """Whether this replica leads and its epoch start is committed: only then may anyone read or be answered."""
-        return self.leads and self.log.high > self._start
-
-    @property
-    def end(self) -> int:
-        """Index after the last record, fsynced or not."""
-        return self.log.end
-
-    @property
-    def end_offset(self) -> int:
-        """Offset after the last event, fsynced or not."""
-        return self.log.end_offset
-
-    @property
-    def high(self) -> int:
-        """Records below are known to be committed."""
-        return self.log.high
-
-    @property
-    def high_offset(self) -> int:
-        """Events below are known to be committed."""
-        return self.log.high_offset
-
-    def answer(self) -> tuple[int, int, int]:
-        """`(last epoch, end, end offset)` for an `Answered`, which must leave after the promise is durable."""
-        return self.log.last_epoch, self.log.end, self.log.end_offset
-
-    def follower_end(self) -> dict[str, int]:
-        """Per follower, the record below which it has fsynced everything; empty unless leading."""
-        return {broker: follower.acked for broker, follower in self._followers.items()}
-
-    def follower_lag(self, now: int) -> dict[str, int]:
-        """Per follower, nanoseconds since it last acked; empty unless leading."""
-        return {broker: now - follower.heard for broker, follower in self._followers.items()}
-
-    def newcomers(self) -> dict[str, str]:
-        """Broker -> store of replicas without a vote that hold all that is committed; empty unless readable."""
-        if not self.readable:
-            return {}
-        return {
-            broker: follower.store
-            for broker, follower in self._followers.items()
-            if follower.store and not self._votes(broker, follower.store) and follower.acked >= self.high
-        }
 
     # ---------------------------------------------------------------------------------------------- plane
 
@@ -139,7 +71,7 @@ class Replica:
 
     def place(self, seat: Seat, now: int) -> list[Output]:
         """Take the place that `seat` gives. Raises `StaleEpoch` if it cannot be taken; says why."""
-        self._check_seat(seat)
+        self._check(seat)
         leading = seat.leader == self.broker
         if seat.epoch == self.epoch and self.role != "idle":
             if seat == self.seat:
@@ -192,6 +124,10 @@ class Replica:
         outputs: list[Output] = []
         for follower in self._followers.values():
             first, upto = follower.window(self.end, now)
+            if first < self.log.first:
+                if follower.begins(now):
+                    outputs.append(SendBegin(follower.broker, self.epoch, self.log.first))
+                continue
             if first == upto and not follower.due(now):
                 continue
             follower.ship(upto, now)
@@ -250,6 +186,22 @@ class Replica:
             return [*outputs, self._ask()]
         return outputs + self._store(ship, heads)
 
+    def on_begin(self, begin: Begin) -> list[Output]:
+        """The leader has trimmed what this replica lacks. Raises `CorruptRecord` if what it tells makes no log."""
+        if begin.epoch < self.promised:
+            return [Send(begin.leader, self._shipped(self.promised, matched=False))]
+        if self.role != "following" or begin.epoch != self.epoch or begin.leader != self.leader:
+            return []
+        first, offset = begin.first, begin.first_offset
+        if first <= self.end:
+            return self._ack()
+        if offset < self.end_offset:
+            return self._reject()
+        whole = Restored(self.promised, self.seat, begin.lineage, first, offset, first, offset, first=first)
+        self.log = Outline(whole)
+        self._dirty = True
+        return [Restart(first), High(first, offset), *self._ack()]
+
     def on_epoch_end(self, told: EpochEnd, now: int) -> list[Output]:
         """The leader says where the greatest epoch it shares with us may end: cut there, and ask again or follow."""
         if self.role != "asking" or told.epoch != self.epoch or told.asked != self.log.last_epoch:
@@ -268,6 +220,14 @@ class Replica:
 
     # ----------------------------------------------------------------------------------------------- both
 
+    def trim(self, first: int) -> list[Output]:
+        """Let go of the records below `first`, as far as they are committed; each replica does by itself."""
+        first = min(first, self.high)
+        if first <= self.log.first:
+            return []
+        self.log.first = first
+        return [Trim(first)]
+
     def synced(self, end: int, now: int) -> list[Output]:
         """A commit is durable that covers every output so far and all records below `end`."""
         self._synced = min(end, self.end)
@@ -278,18 +238,11 @@ class Replica:
 
     # -------------------------------------------------------------------------------------------- private
 
-    def _check_seat(self, seat: Seat) -> None:
+    def _check(self, seat: Seat) -> None:
         known = max(self.promised, self.seat.epoch if self.seat else 0)
         if seat.epoch < known:
             raise StaleEpoch(f"partition {self.partition}: epoch {seat.epoch} is over, {known} is promised")
-        count = len(set(seat.replicas))
-        fits = seat.partition == self.partition and count == len(seat.replicas) and seat.epoch > 0
-        if not fits or not count < 2 * seat.write_quorum <= 2 * count or seat.leader not in ("", *seat.replicas):
-            raise StaleEpoch(f"partition {self.partition}: {seat} is not a seat of it; propose another")
-        if seat.leader == self.broker and not seat.votes(self.broker, self.store):
-            raise StaleEpoch(
-                f"partition {self.partition}: store {self.store} of {self.broker} has no vote; another must lead"
-            )
+        check_seat(seat, self.partition, self.broker, self.store)
 
     def _lead(self, seat: Seat, now: int) -> Append:
         self.role, self.epoch, self.leader = "leader", seat.epoch, self.broker
@@ -303,12 +256,6 @@ class Replica:
         self.log.append(self.epoch, count)
         self._dirty = True
         return placed
-
-    def _votes(self, broker: str, store: str) -> bool:
-        return self.seat is not None and self.seat.votes(broker, store)
-
-    def _is_voter(self, follower: Progress) -> bool:
-        return self._votes(follower.broker, follower.store)
 
     def _advance(self) -> list[Output]:
         """Commit what W voters hold, the leader included, once that reaches beyond the epoch start."""

@@ -35,8 +35,8 @@ SAID_BY_OPENER: frozenset[type[wire.Message]] = frozenset(
         *(wire.Hello, wire.Bye, wire.Ping, wire.Pong, wire.Fault),
         *(wire.Publish, wire.Describe, wire.Watch, wire.Credit, wire.Unwatch),
         *(wire.Join, wire.Settle, wire.Leave),
-        *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Halt),
-        *(wire.Ship, wire.EpochEnd),
+        *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Keep, wire.Halt),
+        *(wire.Ship, wire.Begin, wire.EpochEnd),
         *(wire.Present, wire.Absent, wire.Whereis, wire.Call, wire.Cancel),
     }
 )

@@ -18,12 +18,20 @@ _LOOK_S = 0.05
 
 
 def command(
-    data_dir: Path, brokers: int | None = None, while_stdin: bool = False, take_over: bool = False, reason: str = ""
+    data_dir: Path,
+    brokers: int | None = None,
+    while_stdin: bool = False,
+    take_over: bool = False,
+    reason: str = "",
+    retention: tuple[int, int] = (0, 0),
 ) -> list[str]:
-    """The command line of a control plane."""
+    """The command line of a control plane. `retention`: seconds and bytes per partition, 0 without end."""
     line = [*PYTHON, "controlplane", "--data-dir", str(data_dir)]
     if brokers is not None:
         line += ["--brokers", str(brokers)]
+    for flag, value in zip(("--retention-seconds", "--retention-bytes"), retention, strict=True):
+        if value:
+            line += [flag, str(value)]
     if while_stdin:
         line.append("--while-stdin")
     if take_over:

@@ -33,6 +33,8 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--brokers", type=int, help="local brokers (default: as many as there are, 3 in a new fleet)")
     parser.add_argument("--partitions", type=int, default=bus_limits.PARTITIONS_DEFAULT, help="of a new fleet")
     parser.add_argument("--port", type=int, default=0, help="for questions (default: the last one, else a free one)")
+    parser.add_argument("--retention-seconds", type=int, default=0, help="brokers trim older events; 0: never")
+    parser.add_argument("--retention-bytes", type=int, default=0, help="a partition's most bytes; 0: any number")
     parser.add_argument("--while-stdin", action="store_true", help="end the fleet when standard input ends")
     parser.add_argument("--take-over", action="store_true", help="go on although the brokers know a newer plane")
     parser.add_argument("--reason", default="", help="why, with --take-over")
@@ -43,6 +45,10 @@ def parse(arguments: list[str]) -> Config:
         parser.error(f"--partitions {given.partitions}: 1 to {bus_limits.PARTITIONS_MAX}")
     if not 0 <= given.port <= 65_535:
         parser.error(f"--port {given.port}: 0 to 65535")
+    if given.retention_seconds < 0:
+        parser.error(f"--retention-seconds {given.retention_seconds}: 0 for ever, or a number of seconds")
+    if given.retention_bytes and given.retention_bytes < bus_limits.RETENTION_BYTES_MIN:
+        parser.error(f"--retention-bytes {given.retention_bytes}: 0, or at least {bus_limits.RETENTION_BYTES_MIN}")
     if given.take_over and not given.reason:
         parser.error("--take-over needs a --reason")
     return Config(**vars(given))

@@ -19,6 +19,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Where questions are answered; 0: where they were answered last, else a free one."""
     while_stdin: bool = False
     """End the fleet when standard input reaches its end."""
+    retention_seconds: int = 0
+    """Local brokers trim older records, once they are archived; 0: never."""
+    retention_bytes: int = 0
+    """Local brokers trim the oldest records of a partition beyond so many bytes; 0: they keep any number."""
     take_over: bool = False
     """Go on although the brokers know a newer plane than this journal."""
     reason: str = ""

@@ -193,3 +193,5 @@ EXCHANGED_PARTITIONS_MAX = 128
 """With more partitions than this a plan makes single moves, and exchanges no two leaderships."""
 LOST_NAMED_MAX = 20
 """Partitions named one by one in an answer; the others are counted."""
+ARCHIVED_MS = 1_000
+"""How often brokers are told how far the journal has archived, which is what their retention may let go of."""

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
@@ -72,11 +73,11 @@ async def _exit_of(pid: int) -> None:
         os.close(descriptor)
 
 
-def start(broker: str, folder: Path, fleet: str, partitions: int) -> BrokerProcess:
-    """Start a broker. Raises OSError when the machine refuses."""
+def start(broker: str, folder: Path, fleet: str, partitions: int, options: Sequence[str] = ()) -> BrokerProcess:
+    """Start a broker; `options` are further flags of `python -m bus`. Raises OSError when the machine refuses."""
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-P", "-m", "bus", "--dir", str(folder), "--id", broker]
-    command += ["--fleet", fleet, "--partitions", str(partitions)]
+    command += ["--fleet", fleet, "--partitions", str(partitions), *options]
     with (folder / "broker.log").open("ab") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:

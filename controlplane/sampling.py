@@ -62,7 +62,7 @@ def _replica(sample: ReplicaSample) -> ReplicaSample:
 
 
 def _is_busy(sample: GroupSample) -> bool:
-    return bool(sample.delivered or sample.acked or sample.failed or sample.dead or sample.latency)
+    return bool(sample.delivered or sample.acked or sample.failed or sample.dead or sample.latency or sample.trimmed)
 
 
 class Sampling:

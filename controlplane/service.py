@@ -119,7 +119,11 @@ class Plane:
         self._tasks: list[asyncio.Task[None]] = []
         self._clock = Clock(journal.recorded)
         self._gap_since = journal.recorded
-        self._supervisor = Supervisor(directory, operator, file.fleet, file.partitions, self._report, self._fail)
+        options = ["--retention-seconds", str(config.retention_seconds)]
+        options += ["--retention-bytes", str(config.retention_bytes)]
+        self._supervisor = Supervisor(
+            directory, operator, file.fleet, file.partitions, self._report, self._fail, options
+        )
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
         self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
@@ -154,6 +158,7 @@ class Plane:
             self._start("samples", self._sampling.run())
             self._start("recorder", self._record(epoch, name))
             self._start("lag", self._tell_lag())
+            self._start("archived", self._tell_archived(epoch, name))
             stop = await self._stop
             log.info("ending: %s", stop.reason)
             await self._finish(stop, socket)
@@ -239,6 +244,13 @@ class Plane:
                 oldest = self._turns.recorder.oldest
                 self._report(RecorderLag(events, max(0, self._clock.now() - oldest) if oldest else 0))
             was_behind = is_behind
+
+    async def _tell_archived(self, epoch: int, name: str) -> None:
+        """What the journal has, for brokers' retention to let go of; again and again, as one that starts knows none."""
+        while True:
+            await asyncio.sleep(limits.ARCHIVED_MS / 1000)
+            for controls in self._supervisor.sessions().values():
+                controls.keep(epoch, name, self._turns.journal.offsets)
 
     def _told(self, topology: Topology) -> None:
         """A topology was decided: the fleet's file names its brokers."""

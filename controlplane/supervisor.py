@@ -13,7 +13,7 @@ BrokerLost); when to try again is decided by the fold, whose intent comes back t
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bus.client.operator import Controls, Operator
@@ -47,11 +47,14 @@ class Supervisor:
         partitions: int,
         report: Callable[[Fact], None],
         fence: Callable[[PlaneError], None],
+        options: Sequence[str] = (),
     ) -> None:
+        """`options`: further flags for brokers that are started."""
         self._directory = directory
         self._operator = operator
         self._fleet = fleet
         self._partitions = partitions
+        self._options = options
         self._report = report
         self._fence = fence
         self._claim = (0, "")
@@ -130,7 +133,8 @@ class Supervisor:
         return running
 
     async def _start(self, broker: str) -> Running:
-        process = processes.start(broker, self._directory.broker(broker), self._fleet, self._partitions)
+        folder = self._directory.broker(broker)
+        process = processes.start(broker, folder, self._fleet, self._partitions, self._options)
         self._processes[broker] = process
         log.info("started broker %s, pid %d", broker, process.pid)
         announced = asyncio.create_task(self._announced(broker, lambda found: found.pid == process.pid))

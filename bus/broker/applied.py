@@ -51,6 +51,28 @@ class Applied:
         """Leadership is gone, and with it what was not committed."""
         self.windows[partition].relay(())
 
+    def noted(self, partition: int) -> int:
+        """Records below this index are in what is written down, with the next commit at the latest."""
+        return self._noted[partition]
+
+    def snapshot(self, partition: int) -> tuple[int, bytes, bytes]:
+        """The folds of a partition, for a follower that lacks the records: the index they hold at, windows, groups."""
+        return self._upto[partition], self.windows[partition].snapshot(), self._consumers.snapshot(partition)
+
+    def install(self, partition: int, upto: int, windows: bytes, groups: bytes) -> None:
+        """Take over the folds of a leader, which hold at `upto`, beyond all that was applied here. Raises
+        CorruptRecord, and changes nothing, when they cannot be read."""
+        taken = Windows()
+        taken.restore(windows)
+        self._consumers.restore(partition, groups)
+        self.windows[partition] = taken
+        self._upto[partition] = upto
+        self.note(partition, lazy=False)
+
+    def unkept(self) -> None:
+        """A turn was not kept: what is noted has to be written down again."""
+        self._noted = [0] * len(self._noted)
+
     def note(self, partition: int, *, lazy: bool) -> None:
         """Write the folds of a partition down with the next commit."""
         upto = self._upto[partition]

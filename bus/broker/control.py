@@ -42,6 +42,7 @@ class Control:
         self._store = store
         self._sample = sample
         self._started = started
+        self.on_archived: Callable[[dict[int, int]], None] = lambda archived: None
         self._answers: list[tuple[Session, int, wire.Message]] = []
         self.claim = kept(store, "claim", ClaimNote) or ClaimNote()
         self.topology = kept(store, "topology", wire.Topology)
@@ -134,6 +135,13 @@ class Control:
         """Figures since the last one. Counters belong to the plane, so nobody else may take them."""
         authorise(session.principal, "operate", "Sample")
         self._peers.send(session, self._sample(sample.request))
+
+    def on_keep(self, session: Session, keep: wire.Keep) -> None:
+        """Learn how far the plane has archived: retention lets go of nothing beyond."""
+        self._authorised(session, "Keep", keep.plane_epoch, keep.plane_uuid)
+        if len(keep.archived) > limits.PARTITIONS_MAX:
+            raise ProtocolError(f"a Keep of {len(keep.archived)} partitions; {limits.PARTITIONS_MAX} are legal")
+        self.on_archived(keep.archived)
 
     def on_halt(self, session: Session, halt: wire.Halt) -> None:
         """End the broker."""

@@ -120,6 +120,8 @@ class Delivering:
             name: LedGroup(self._ground, self._cutter, partition, Group(state, at), defined=True)
             for name, state in self._companions[partition].groups.items()
         }
+        for group in self._led[partition].values():
+            group.pass_trimmed(at)
 
     def on_lost(self, partition: int, why: str) -> None:
         """Members have to look for the next leader; what they settled and was not answered they say again there."""
@@ -139,6 +141,7 @@ class Delivering:
         for partition, groups in self._led.items():
             for group in self._whole(groups):
                 group.group.tick(at)
+                group.pass_trimmed(at)
             if at < self._retry_at.get(partition, 0):
                 continue
             try:
@@ -232,7 +235,8 @@ class Delivering:
         if group is None:
             if len(groups) >= limits.GROUPS_PER_PARTITION_MAX:
                 raise ClientError(f"group {join.group}: {len(groups)} groups are defined already; remove some")
-            start = 0 if settings.start < 0 else self._ground.offset_since(partition, settings.start)
+            earliest = self._ground.first_offset(partition)
+            start = earliest if settings.start < 0 else self._ground.offset_since(partition, settings.start)
             machine = Group(GroupState(join.group, settings, start), at, fresh=True)
             group = groups[join.group] = LedGroup(self._ground, self._cutter, partition, machine, defined=False)
             return group

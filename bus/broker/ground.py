@@ -23,6 +23,7 @@ class BrokerGround:
         self._replication = replication
         self._store = store
         self._figures = figures
+        self.soon = [0] * self.partitions
 
     def leads(self, partition: int) -> bool:
         """See `Ground`."""
@@ -31,6 +32,14 @@ class BrokerGround:
     def high_offset(self, partition: int) -> int:
         """See `Ground`."""
         return self._replication.replicas[partition].high_offset
+
+    def first_offset(self, partition: int) -> int:
+        """See `Ground`."""
+        return self._store.first_offset(partition)
+
+    def soon_trimmed(self, partition: int) -> int:
+        """See `Ground`."""
+        return self.soon[partition]
 
     def clock_ns(self) -> int:
         """See `Ground`."""

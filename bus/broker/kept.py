@@ -79,5 +79,6 @@ def restored(store: Store, partition: int) -> Restored:
         end_offset=mark.end_offset,
         high=note.high,
         high_offset=note.high_offset,
+        first=store.first(partition),
         tail=[store.header(partition, index).count for index in range(note.high, mark.end)],
     )

@@ -5,6 +5,7 @@ dead letter is appended with the delta that buries its event as its companion; u
 group is appended.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -28,6 +29,7 @@ from bus.session import Session
 from bus.store import Entry
 from bus.topic import Filter
 
+log = logging.getLogger("bus.broker")
 _RARE = (b"redriveto", b"expirytime")
 
 
@@ -69,6 +71,7 @@ class LedGroup:
         self._unlogged: list[tuple[Session, wire.Settled]] = []
         self._answers: deque[Answer] = deque()
         self._letter: Event | None = None
+        self._warned = False
 
     # ------------------------------------------------------------------------------------------ members
 
@@ -96,6 +99,12 @@ class LedGroup:
         self._unlogged.append((membership.session, wire.Settled(settle.request, stale)))
 
     # ------------------------------------------------------------------------------------------ the log
+
+    def pass_trimmed(self, now: int) -> None:
+        """Move over what retention has removed from the log."""
+        first = self._ground.first_offset(self.partition)
+        if first > self.group.floor:
+            self.group.trimmed(first, now)
 
     def bury(self, most: int, at: int) -> int:
         """Append at most `most` dead letters, each with what it changes here; gives how many. Raises FleetError."""
@@ -149,6 +158,7 @@ class LedGroup:
 
     def deliver(self, now: int) -> None:
         """Send what is ready to who has credit. Raises CorruptRecord."""
+        self.pass_trimmed(now)
         entry: Entry | None = None
         rows: list[int] = []
         attempts: list[int] = []
@@ -168,7 +178,20 @@ class LedGroup:
 
     def sample(self) -> wire.GroupSample:
         """Figures since the last one; the oldest event may be one that nobody has read."""
-        sample = self.group.sample(self.partition, self._ground.high_offset(self.partition))
+        soon = self._ground.soon_trimmed(self.partition)
+        sample = self.group.sample(self.partition, self._ground.high_offset(self.partition), soon)
+        if sample.endangered and not self._warned:
+            log.warning(
+                "group %s has not read %d events of partition %d that retention is about to trim, below offset %d",
+                *(self.group.name, sample.endangered, self.partition, soon),
+            )
+        self._warned = sample.endangered > 0
+        if sample.trimmed:
+            log.warning(
+                "group %s lost %d events of partition %d to retention, which keeps those from offset %d on; "
+                "let it keep more, or give the group more members",
+                *(self.group.name, sample.trimmed, self.partition, self._ground.first_offset(self.partition)),
+            )
         if sample.oldest or not sample.waiting:
             return sample
         unread = self._ground.read(self.partition, self.group.cursor, 1)

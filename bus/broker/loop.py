@@ -5,7 +5,7 @@ A turn, in this order, and why:
 1. Drain the sockets, bounded. Sessions number and refuse; what is left is dispatched. Publishes are appended, ships
    stored, promises made: all of it staged, nothing durable yet.
 2. `_settle`: watermarks that followers' acks have moved take effect; publishers are answered before the fsync below.
-3. Groups append what they have to (`consumers.pump`).
+3. Retention trims a slice (`retention.pump`); groups append what they have to (`consumers.pump`).
 4. Ships leave to the followers (`replication.pump`), so that their fsyncs run beside ours.
 5. One transaction, one fsync, for all partitions. While it runs, frames queue up: that is the group commit, and the
    reason why nothing lingers when the broker is idle.
@@ -35,6 +35,7 @@ from bus.broker.presence import Presence
 from bus.broker.publishing import Publishing
 from bus.broker.reading import Reading
 from bus.broker.replication import Replication
+from bus.broker.retention import Retention
 from bus.config import BrokerConfig
 from bus.errors import AccessDenied, BusError, ProtocolError, StorageFull, UnknownPartition, code_of
 from bus.session import Greeted, Heard, Session
@@ -58,12 +59,16 @@ class Broker:
         self.replication = Replication(
             config.id, config.partitions, store, self.peers, self.links, self._on_lead, self._on_lost
         )
-        self.consumers: Consumers = Delivering(BrokerGround(self.peers, self.replication, store, self.figures))
-        self.applied = Applied(store, config.partitions, self.consumers)
+        ground = BrokerGround(self.peers, self.replication, store, self.figures)
+        self.consumers: Consumers = Delivering(ground)
+        self.applied = self.replication.applied = Applied(store, config.partitions, self.consumers)
+        self.retention = Retention(config, store, self.replication, self.applied)
+        ground.soon = self.retention.soon
         self.publishing = Publishing(self.peers, self.replication, self.applied, self.figures)
         self.reading = Reading(self.peers, self.replication, store, self.figures)
         self.presence = Presence(self.peers)
         self.control = Control(self.peers, self.replication, self.links, store, self._sample, started)
+        self.control.on_archived = self.retention.keep
         self._led: set[int] = set()
         self._looked_around = 0
         self._written_at_look = 0
@@ -119,6 +124,7 @@ class Broker:
         self.links.keep(now)
         self._look_around(now)
         self._settle(now)
+        self.retention.pump(now)
         self.consumers.pump(now)
         self.replication.pump()
         self._commit()
@@ -139,7 +145,7 @@ class Broker:
             for new in sockets - self._polled:
                 self._poller.register(new, zmq.POLLIN)
             self._polled = sockets
-        wait = 0 if self.reading.busy else limits.TURN_WAIT_MS_MAX
+        wait = 0 if self.reading.busy or self.retention.busy else limits.TURN_WAIT_MS_MAX
         now = time.monotonic_ns()
         due = self.consumers.next_due(now)
         if due is not None:
@@ -313,8 +319,10 @@ class Broker:
             wire.Place: lambda session, place, _: control.on_place(session, place),
             wire.Spread: lambda session, spread, _: control.on_spread(session, spread),
             wire.Sample: lambda session, sample, _: control.on_sample(session, sample),
+            wire.Keep: lambda session, keep, _: control.on_keep(session, keep),
             wire.Halt: lambda session, halt, _: control.on_halt(session, halt),
             wire.Ship: self._ship,
+            wire.Begin: self._begin,
             wire.EpochEnd: lambda session, told, _: self._epoch_end(session, told),
         }
 
@@ -340,6 +348,12 @@ class Broker:
         if ship.leader != session.name:
             raise AccessDenied(f"{session.name} may not ship as {ship.leader}")
         self.replication.on_ship(session, ship, blobs)
+
+    def _begin(self, session: Session, begin: wire.Begin, blobs: list[bytes]) -> None:
+        self._from_leader(session, begin.partition)
+        if begin.leader != session.name:
+            raise AccessDenied(f"{session.name} may not speak as {begin.leader}")
+        self.replication.on_begin(begin, blobs)
 
     def _epoch_end(self, session: Session, told: wire.EpochEnd) -> None:
         self._from_leader(session, told.partition)

@@ -43,6 +43,12 @@ class Ground(Protocol):
     def high_offset(self, partition: int) -> int:
         """Events below it are committed: nothing at or above it may be delivered."""
 
+    def first_offset(self, partition: int) -> int:
+        """Events below it were trimmed: they cannot be read any more."""
+
+    def soon_trimmed(self, partition: int) -> int:
+        """Events below it will be trimmed before long."""
+
     def clock_ns(self) -> int:
         """Wall-clock now, ns since 1970, as `appended` is stamped."""
 

@@ -123,8 +123,12 @@ class Reading:
         return [self._extent(partition) for partition in wanted if self._replication.leads(partition)]
 
     def _extent(self, partition: int) -> wire.Extent:
-        since = self._store.header(partition, 0).appended if self._store.mark(partition).end else 0
-        return wire.Extent(partition, 0, self._replication.replicas[partition].high_offset, since)
+        store = self._store
+        first, end = store.first(partition), store.mark(partition).end
+        since = store.header(partition, first).appended if first < end else 0
+        return wire.Extent(
+            partition, store.first_offset(partition), self._replication.replicas[partition].high_offset, since
+        )
 
     def _queue(self, watch: Watch) -> None:
         if watch not in self._queued:
@@ -134,7 +138,7 @@ class Reading:
     def _advance(self, watch: Watch) -> int:
         """Send one message if there is something to say; the bytes of it."""
         replica = self._replication.replicas[watch.partition]
-        if watch.index < 0:
+        if watch.index < self._store.first(watch.partition):
             self._place(watch)
         if watch.credit <= 0 and watch.said >= 0:
             return 0
@@ -158,7 +162,7 @@ class Reading:
         return sum(map(len, blobs)) + limits.READ_OVERHEAD_BYTES
 
     def _place(self, watch: Watch) -> None:
-        """Find where the watch stands, now that the partition can be read."""
+        """Find where the watch stands, now that the partition can be read, or was trimmed beyond it."""
         store, partition = self._store, watch.partition
         high_offset = self._replication.replicas[partition].high_offset
         if watch.time > 0:
@@ -166,6 +170,8 @@ class Reading:
             end = store.mark(partition)
             offset = store.header(partition, index).base_offset if index < end.end else end.end_offset
             watch.offset = min(offset, high_offset)
+            watch.time = 0
+        watch.offset = max(watch.offset, store.first_offset(partition))
         watch.index = store.index_of(partition, watch.offset)
 
     def _collect(self, watch: Watch, high: int, blobs: list[bytes], rows: list[bytes]) -> None:

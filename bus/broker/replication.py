@@ -10,11 +10,14 @@ import time
 from collections.abc import Callable
 
 from bus import limits, outputs, wire
+from bus.broker.applied import Applied
 from bus.broker.kept import keep_replica, restored
 from bus.broker.links import Links
 from bus.broker.peers import Peers
-from bus.errors import CorruptRecord, NotLeader, StorageFull
+from bus.errors import CorruptRecord, NotLeader, ProtocolError, StorageFull
+from bus.groupstate import Companion
 from bus.outputs import High, Output
+from bus.producer import Windows
 from bus.record import EPOCH_START, Header, seal, unseal
 from bus.replica import Replica
 from bus.session import Session
@@ -28,8 +31,10 @@ class Replication:
     """The replicas, by partition.
 
     `on_lead(partition)` is called when an epoch start is staged here, `on_lost(partition, why)` as soon as a leadership
-    ends. `full` is "" or says why nothing can be kept at the moment.
+    ends. `applied` is set before the first turn. `full` is "" or says why nothing can be kept at the moment.
     """
+
+    applied: Applied
 
     def __init__(
         self,
@@ -129,6 +134,30 @@ class Replication:
         heads = [(entry.header.epoch, entry.header.base_offset, entry.header.count) for entry in entries]
         self._carry(ship.partition, self.replicas[ship.partition].on_ship(ship, heads, self.now), entries)
 
+    def on_begin(self, begin: wire.Begin, blobs: list[bytes]) -> None:
+        """A leader has trimmed what we lack. Raises CorruptRecord when what it sent instead cannot be read."""
+        if self.full:
+            return
+        if len(blobs) != 2 or not 0 < begin.first <= begin.upto:
+            raise ProtocolError(f"a Begin at {begin.first} with {len(blobs)} blobs applied up to {begin.upto}")
+        Windows().restore(blobs[0])
+        Companion.restore(blobs[1])
+        partition = begin.partition
+        for output in self.replicas[partition].on_begin(begin):
+            if isinstance(output, outputs.Restart):
+                log.warning(
+                    "partition %d: its leader trimmed what is missing here; at %d again", partition, begin.first
+                )
+                self.applied.install(partition, begin.upto, *blobs)
+                self._store.begin(partition, begin.first, begin.first_offset, begin.appended)
+                self._touched[partition] = True
+            else:
+                self._carry(partition, [output])
+
+    def trim(self, partition: int, first: int) -> None:
+        """Let go of the records below `first`, as far as they are committed."""
+        self._carry(partition, self.replicas[partition].trim(first))
+
     def on_epoch_end(self, message: wire.EpochEnd) -> None:
         """A leader says where our logs part."""
         if not self.full:
@@ -181,6 +210,7 @@ class Replication:
         self._touched.clear()
         self._unsynced.clear()
         self._highs.clear()
+        self.applied.unkept()
         for partition, replica in enumerate(self.replicas):
             self.replicas[partition] = self._restored(partition)
             if replica.leads:
@@ -220,6 +250,10 @@ class Replication:
                     log.warning("partition %d: dropping records from %d on, its leader has others", partition, end)
                     self._store.truncate(partition, end)
                     self._touched[partition] = True
+                case outputs.Trim(first=first):
+                    self._store.trim(partition, first)
+                case outputs.SendBegin():
+                    self._begin(partition, output)
                 case outputs.Append():
                     self._start_epoch(partition, output)
                 case outputs.Promise() | outputs.SetSeat():
@@ -261,6 +295,31 @@ class Replication:
         self.replicas[partition].shipped_upto(wanted.broker, wanted.first + len(blobs), sum(map(len, blobs)))
         ship = wire.Ship(partition, wanted.epoch, self.broker, wanted.prev, wanted.prev_epoch, wanted.high)
         self._links.send(wanted.broker, partition, ship, blobs, self.now)
+
+    def _begin(self, partition: int, wanted: outputs.SendBegin) -> None:
+        upto, windows, groups = self.applied.snapshot(partition)
+        size = len(windows) + len(groups)
+        if size > limits.BEGIN_BYTES_MAX:
+            log.error(
+                "partition %d: %s lacks trimmed records, and what they made is too large to send, %d bytes; "
+                "let groups settle what is open",
+                *(partition, wanted.broker, size),
+            )
+            return
+        extent = self._store.extent(partition)
+        lineage = self.replicas[partition].log.lineage_below(extent.first)
+        begin = wire.Begin(
+            partition=partition,
+            epoch=wanted.epoch,
+            leader=self.broker,
+            first=extent.first,
+            first_offset=extent.first_offset,
+            appended=extent.appended,
+            lineage=lineage,
+            upto=upto,
+        )
+        log.info("partition %d: %s lacks trimmed records; it is to begin at %d", partition, wanted.broker, extent.first)
+        self._links.send(wanted.broker, partition, begin, [windows, groups], self.now)
 
     def _records(self, partition: int, first: int, upto: int) -> list[bytes]:
         """What a ship carries. A damaged record is not shipped: it is said once, and the other followers go on."""

@@ -6,6 +6,7 @@ BrokerUnavailable.
 """
 
 import asyncio
+from collections.abc import Mapping
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
@@ -101,6 +102,10 @@ class Controls:
     def spread(self, plane_epoch: int, uuid: str, topology: wire.Topology) -> bool:
         """Have it pass a topology on to its sessions; False if the session is over."""
         return self._connection.send(wire.Spread(plane_epoch, uuid, topology))
+
+    def keep(self, plane_epoch: int, uuid: str, archived: Mapping[int, int]) -> bool:
+        """Tell it below which offset the events of each partition are archived; False if the session is over."""
+        return self._connection.send(wire.Keep(plane_epoch, uuid, dict(archived)))
 
     def halt(self, plane_epoch: int, uuid: str, reason: str) -> bool:
         """Have it commit, say Bye to all, and exit; `closed` follows. False if the session is over."""

@@ -4,6 +4,9 @@ What a turn writes is *staged* in memory, where followers and readers of the sam
 one transaction and one fsync of all of it, for all partitions; `rollback()` forgets it. Recent records stay in a cache
 bounded in bytes; older ones are copied out of the medium in the same call, and their checksums are verified.
 
+A log begins at `first`: records below it were trimmed. What it begins with, and how many bytes it holds, stands in an
+*extent* that is written with every trim and every EXTENT_RECORDS_MAX records, so that opening counts no more than that.
+
 Headers never go back: base offsets, epochs and `appended` times only grow with the index. So an offset or an instant
 is found by bisection over headers, and no second index has to be written.
 
@@ -15,6 +18,8 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+
+import msgspec
 
 from bus import limits
 from bus.batch import Header, header_of, unseal
@@ -36,19 +41,35 @@ class Mark(NamedTuple):
     appended: int
 
 
-_EMPTY = Mark(0, 0, 0)
+class Extent(msgspec.Struct, array_like=True):
+    """Where a partition begins, and that its records from there to `counted` are `size` bytes.
+
+    `first` is the index of the first record, `first_offset` its first event's; `appended` is of the record before it.
+    """
+
+    first: int = 0
+    first_offset: int = 0
+    appended: int = 0
+    counted: int = 0
+    size: int = 0
 
 
 class _Log:
-    """One partition: what the medium holds below `floor`, and what is staged from there on."""
+    """One partition: what the medium holds below `floor`, and what is staged from there on.
 
-    __slots__ = ("cut", "floor", "mark", "staged")
+    `size` is of everything from `extent.first` on, staged records included; the extent's own counts lag behind.
+    """
 
-    def __init__(self, mark: Mark) -> None:
+    __slots__ = ("base", "cut", "extent", "floor", "mark", "size", "staged")
+
+    def __init__(self, mark: Mark, extent: Extent, size: int) -> None:
         self.floor = mark.end
         self.cut: int | None = None
+        self.base: int | None = None
         self.staged: list[Entry] = []
         self.mark = mark
+        self.extent = extent
+        self.size = size
 
 
 class Store:
@@ -74,7 +95,7 @@ class Store:
         self.id = kept.decode() if kept else fresh_id
         if kept is None:
             medium.commit(Writes(values={_STORE_KEY: self.id.encode()}))
-        self._logs = [_Log(self._durable_mark(partition)) for partition in range(partitions)]
+        self._logs = [self._durable(partition) for partition in range(partitions)]
 
     @property
     def dirty(self) -> bool:
@@ -85,11 +106,28 @@ class Store:
         """The partition's end, staged records included."""
         return self._logs[partition].mark
 
+    def extent(self, partition: int) -> Extent:
+        """Where the partition begins, staged trims included; `counted` and `size` may be behind."""
+        return self._logs[partition].extent
+
+    def first(self, partition: int) -> int:
+        """The index of the partition's first record, staged trims included; its end when it holds none."""
+        return self._logs[partition].extent.first
+
+    def first_offset(self, partition: int) -> int:
+        """Events below it were trimmed."""
+        return self._logs[partition].extent.first_offset
+
+    def size(self, partition: int) -> int:
+        """Bytes of the partition's records."""
+        return self._logs[partition].size
+
     def append(self, partition: int, header: Header, record: bytes) -> int:
         """Stage a sealed record at the end of a partition; returns its index."""
         log = self._logs[partition]
         mark = log.mark
         log.staged.append(Entry(header, record))
+        log.size += len(record)
         log.mark = Mark(mark.end + 1, header.base_offset + header.count, header.appended)
         self._urgent = True
         return mark.end
@@ -99,6 +137,8 @@ class Store:
         log = self._logs[partition]
         if end >= log.mark.end:
             return
+        end = max(end, log.extent.first)
+        log.size -= sum(self.sizes(partition, end, log.mark.end))
         if end < log.floor:
             log.staged.clear()
             log.floor = end
@@ -107,6 +147,39 @@ class Store:
         else:
             del log.staged[end - log.floor :]
         log.mark = self._mark_below(partition, end)
+        if end < log.extent.counted:
+            self._keep_extent(partition, log)
+        self._urgent = True
+
+    def trim(self, partition: int, first: int) -> None:
+        """Stage the removal of every record below `first`, which must be durable already."""
+        log = self._logs[partition]
+        first = min(first, log.floor)
+        if first <= log.extent.first:
+            return
+        last = self.header(partition, first - 1)
+        log.size -= sum(self.sizes(partition, log.extent.first, first))
+        log.extent = Extent(first, last.base_offset + last.count, last.appended)
+        log.base = first
+        self._keep_extent(partition, log)
+        self._urgent = True
+
+    def begin(self, partition: int, first: int, first_offset: int, appended: int) -> None:
+        """Stage an empty log that begins at `first`, beyond the end, instead of what is there.
+
+        `appended` is of the record before.
+        """
+        log = self._logs[partition]
+        if first < log.mark.end:
+            raise ValueError(f"partition {partition} holds {log.mark.end} records, and is to begin at {first}")
+        log.staged.clear()
+        self._tail.drop(partition, 0)
+        log.floor = log.base = first
+        log.cut = None
+        log.mark = Mark(first, first_offset, appended)
+        log.extent = Extent(first, first_offset, appended)
+        log.size = 0
+        self._keep_extent(partition, log)
         self._urgent = True
 
     def put(self, key: str, value: bytes, *, lazy: bool = False) -> None:
@@ -125,11 +198,15 @@ class Store:
         for partition, log in enumerate(self._logs):
             if log.cut is not None:
                 writes.cuts[partition] = log.cut
+            if log.base is not None:
+                writes.trims[partition] = log.base
+            if log.mark.end - log.extent.counted >= limits.EXTENT_RECORDS_MAX:
+                self._keep_extent(partition, log)
             floor = log.floor
             writes.records += [(partition, floor + i, entry.record) for i, entry in enumerate(log.staged)]
         self._medium.commit(writes)
         for partition, log in enumerate(self._logs):
-            log.cut = None
+            log.cut = log.base = None
             for entry in log.staged:
                 self._tail.keep(partition, log.floor, entry)
                 self.bytes_written += len(entry.record)
@@ -139,13 +216,16 @@ class Store:
         self._urgent = False
 
     def rollback(self) -> None:
-        """Forget everything staged; partitions end again where they durably end."""
+        """Forget everything staged; partitions begin and end again where they durably do."""
+        stale: list[int] = []
         for partition, log in enumerate(self._logs):
-            if log.staged or log.cut is not None:
+            if log.staged or log.cut is not None or log.base is not None:
                 self._tail.drop(partition, 0)
-                self._logs[partition] = _Log(self._durable_mark(partition))
+                stale.append(partition)
         self._values = {}
         self._urgent = False
+        for partition in stale:
+            self._logs[partition] = self._durable(partition)
 
     def entry(self, partition: int, index: int) -> Entry:
         """One record with its header; raises CorruptRecord when it is not there or damaged."""
@@ -162,6 +242,8 @@ class Store:
     def span(self, partition: int, first: int, upto: int, bytes_max: int) -> list[Entry]:
         """Records [first, upto) in order, cut so that all but the first fit in `bytes_max`; staged ones included."""
         log = self._logs[partition]
+        if first < log.extent.first:
+            raise CorruptRecord(f"partition {partition}: record {first} was trimmed, the first is {log.extent.first}")
         taken: list[Entry] = []
         index, room = first, bytes_max
         while index < upto:
@@ -180,6 +262,12 @@ class Store:
             index += 1
             room -= len(entry.record)
         return taken
+
+    def sizes(self, partition: int, first: int, upto: int) -> list[int]:
+        """The bytes of each record in [first, upto); staged ones included."""
+        log = self._logs[partition]
+        durable = self._medium.sizes(partition, first, min(upto, log.floor)) if first < log.floor else []
+        return durable + [len(entry.record) for entry in log.staged[max(first - log.floor, 0) : upto - log.floor]]
 
     def index_of(self, partition: int, offset: int) -> int:
         """The first record that holds events at or above `offset`; the end when there is none."""
@@ -202,7 +290,7 @@ class Store:
         self._medium.close()
 
     def _bisect(self, partition: int, reached: Callable[[Header], bool]) -> int:
-        low, high = 0, self._logs[partition].mark.end
+        low, high = self._logs[partition].extent.first, self._logs[partition].mark.end
         while low < high:
             middle = (low + high) // 2
             if reached(self.header(partition, middle)):
@@ -232,12 +320,31 @@ class Store:
                 head = self._medium.record(partition, index)
         return header_of(head)
 
-    def _durable_mark(self, partition: int) -> Mark:
-        end = self._medium.end(partition)
-        return _mark_after(end, self._durable_header(partition, end - 1)) if end else _EMPTY
+    def _durable(self, partition: int) -> _Log:
+        blob = self._medium.value(f"extent/{partition}")
+        try:
+            extent = msgspec.msgpack.decode(blob, type=Extent) if blob is not None else Extent()
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise CorruptRecord(
+                f"partition {partition}: where it begins cannot be read ({error}); start with an empty store"
+            ) from error
+        end = max(self._medium.end(partition), extent.first)
+        empty = end == extent.first
+        mark = _mark_at(extent) if empty else _mark_after(end, self._durable_header(partition, end - 1))
+        counted = max(extent.counted, extent.first)
+        return _Log(mark, extent, extent.size + sum(self._medium.sizes(partition, counted, end)))
+
+    def _keep_extent(self, partition: int, log: _Log) -> None:
+        log.extent.counted, log.extent.size = log.mark.end, log.size
+        self.put(f"extent/{partition}", msgspec.msgpack.encode(log.extent), lazy=True)
 
     def _mark_below(self, partition: int, end: int) -> Mark:
-        return _mark_after(end, self.header(partition, end - 1)) if end else _EMPTY
+        extent = self._logs[partition].extent
+        return _mark_after(end, self.header(partition, end - 1)) if end > extent.first else _mark_at(extent)
+
+
+def _mark_at(extent: Extent) -> Mark:
+    return Mark(extent.first, extent.first_offset, extent.appended)
 
 
 def _mark_after(end: int, header: Header) -> Mark:

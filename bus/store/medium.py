@@ -13,9 +13,13 @@ from bus.errors import CorruptRecord, StorageFull
 
 @dataclass(slots=True)
 class Writes:
-    """One transaction. Cuts come first: records from the index on go. Then records by (partition, index), values."""
+    """One transaction. Cuts and trims come first; then records by (partition, index), values.
+
+    A cut of a partition: records from the index on go. A trim: records below the index go.
+    """
 
     cuts: dict[int, int] = field(default_factory=dict)
+    trims: dict[int, int] = field(default_factory=dict)
     records: list[tuple[int, int, bytes]] = field(default_factory=list)
     values: dict[str, bytes] = field(default_factory=dict)
 
@@ -34,6 +38,9 @@ class Medium(Protocol):
 
     def span(self, partition: int, first: int, upto: int, bytes_max: int) -> list[bytes]:
         """Records [first, upto), cut so that all but the first fit in `bytes_max`."""
+
+    def sizes(self, partition: int, first: int, upto: int) -> list[int]:
+        """The bytes of each record in [first, upto); raises CorruptRecord when one is not there."""
 
     def end(self, partition: int) -> int:
         """One more than the greatest index of a partition; 0 when it is empty."""
@@ -80,6 +87,10 @@ class MemoryMedium:
             log = self.platter.records.get(partition, {})
             for index in [index for index in log if index >= end]:
                 del log[index]
+        for partition, first in writes.trims.items():
+            log = self.platter.records.get(partition, {})
+            for index in [index for index in log if index < first]:
+                del log[index]
         for partition, index, record in writes.records:
             self.platter.records.setdefault(partition, {})[index] = record
         self.platter.values.update(writes.values)
@@ -98,6 +109,10 @@ class MemoryMedium:
     def span(self, partition: int, first: int, upto: int, bytes_max: int) -> list[bytes]:
         """See `Medium`."""
         return bounded((self.record(partition, index) for index in range(first, upto)), bytes_max)
+
+    def sizes(self, partition: int, first: int, upto: int) -> list[int]:
+        """See `Medium`."""
+        return [len(self.record(partition, index)) for index in range(first, upto)]
 
     def end(self, partition: int) -> int:
         """See `Medium`."""

@@ -13,6 +13,8 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology to all, Sample -> Sampled; Halt |
 | leader, follower | Ship -> Shipped, AskEpochEnd -> EpochEnd |
 | agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
+| plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology, Sample -> Sampled; Keep, Halt |
+| leader, follower | Ship -> Shipped, Begin -> Shipped, AskEpochEnd -> EpochEnd |
 | anyone | Fault answers a request that failed |
 """
 
@@ -30,6 +32,7 @@ from bus.wire.control import (
     Claimed,
     GroupSample,
     Halt,
+    Keep,
     Offer,
     Place,
     Placed,
@@ -42,7 +45,7 @@ from bus.wire.greeting import Bye, Fault, Hello, Ping, Pong, Welcome
 from bus.wire.groups import Deliver, GroupSettings, Join, Joined, Leave, Settle, Settled, Settlement
 from bus.wire.publishing import Outcome, Publish, Published, Section
 from bus.wire.reading import Credit, Describe, Described, Extent, Records, Unwatch, Watch
-from bus.wire.replication import AskEpochEnd, EpochEnd, Ship, Shipped
+from bus.wire.replication import AskEpochEnd, Begin, EpochEnd, Ship, Shipped
 
 __all__ = [
     "MAGIC",
@@ -53,6 +56,7 @@ __all__ = [
     "Answerer",
     "AnyMessage",
     "AskEpochEnd",
+    "Begin",
     "Bye",
     "Call",
     "Cancel",
@@ -72,6 +76,7 @@ __all__ = [
     "Hello",
     "Join",
     "Joined",
+    "Keep",
     "Leave",
     "Located",
     "Message",
@@ -156,6 +161,8 @@ AnyMessage = (
     | Call
     | Returned
     | Cancel
+    | Begin
+    | Keep
 )
 
 

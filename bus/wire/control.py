@@ -104,7 +104,8 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
 class GroupSample(msgspec.Struct, array_like=True, frozen=True):
     """A group at one partition, since the last sample. `latency`: append to ack, log2 bucket of µs -> count.
 
-    `oldest` is when the oldest unsettled event was appended, ns, or 0. `waiting` counts events not yet read by it.
+    `oldest` is when the oldest unsettled event was appended, ns, or 0. `waiting` counts events not yet read by it;
+    `endangered` of them retention is about to trim. `trimmed` were, before they were delivered or settled.
     """
 
     group: str
@@ -120,6 +121,8 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
     dead: int
     oldest: int
     latency: dict[int, int]
+    trimmed: int = 0
+    endangered: int = 0
 
 
 class Sampled(Message, frozen=True):
@@ -140,6 +143,14 @@ class Sampled(Message, frozen=True):
     sessions: int
     malformed: int
     refused: int
+
+
+class Keep(Message, frozen=True):
+    """The plane has archived all events below these offsets, by partition: retention may let go of no others."""
+
+    plane_epoch: int
+    plane_uuid: str
+    archived: dict[int, int]
 
 
 class Halt(Message, frozen=True):

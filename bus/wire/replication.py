@@ -18,6 +18,23 @@ class Ship(Message, frozen=True):
     high: int
 
 
+class Begin(Message, frozen=True):
+    """A follower lacks records that its leader has trimmed: let go of its own, and begin at `first`.
+
+    `first_offset` is the offset of the first event there, `appended` of the record before, `lineage` the start of every
+    epoch below. Blobs: producer windows and groups as applied up to `upto`, at or above `first`.
+    """
+
+    partition: int
+    epoch: int
+    leader: str
+    first: int
+    first_offset: int
+    appended: int
+    lineage: list[tuple[int, int]]
+    upto: int
+
+
 class Shipped(Message, frozen=True):
     """A follower has fsynced all records below `end`.
 

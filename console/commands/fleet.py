@@ -21,6 +21,12 @@ def up(
     headless: Annotated[bool, typer.Option("--headless", help="Stay in the foreground until SIGTERM.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the fleet is ready.")] = False,
     take_over: Annotated[bool, typer.Option("--take-over", help="Though the brokers know a newer plane.")] = False,
+    retention_seconds: Annotated[
+        int, typer.Option("--retention-seconds", min=0, help="Brokers trim older events, once archived; 0: never.")
+    ] = 0,
+    retention_bytes: Annotated[
+        int, typer.Option("--retention-bytes", min=0, help="A partition's most bytes in a broker; 0: any number.")
+    ] = 0,
     reason: Reason = "",
     output: Output = "table",
 ) -> None:
@@ -33,16 +39,18 @@ def up(
     if take_over and not reason:
         raise Usage("--take-over needs a --reason", "It is kept in the journal.")
     folder = resolve(data_dir).data_dir
+    tied = not detach and not headless and sys.stdin.isatty() and sys.stdout.isatty()
+    retention = (retention_seconds, retention_bytes)
+    line = command(folder, brokers, while_stdin=tied, take_over=take_over, reason=reason, retention=retention)
     if detach:
-        _detach(folder, command(folder, brokers, take_over=take_over, reason=reason), output)
-    elif headless or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _detach(folder, line, output)
+    elif tied:
+        _with_console(folder, line)
+    else:
         from console.output import say
 
         say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status`")
-        line = command(folder, brokers, take_over=take_over, reason=reason)
         os.execv(line[0], line)  # noqa: S606 - this very process becomes the control plane
-    else:
-        _with_console(folder, command(folder, brokers, while_stdin=True, take_over=take_over, reason=reason))
 
 
 def _detach(folder: Path, line: list[str], format: str) -> None:

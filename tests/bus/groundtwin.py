@@ -48,6 +48,8 @@ class GroundTwin:
         self.partitions = partitions
         self.logs: list[list[Entry]] = [[] for _ in range(partitions)]
         self.high = [0] * partitions
+        self.first = [0] * partitions
+        self.soon = [0] * partitions
         self.leading: set[int] = set()
         self.clock = 1_000 * SECOND
         self.sent: list[tuple[Session, wire.Message, list[bytes]]] = []
@@ -64,11 +66,17 @@ class GroundTwin:
     def clock_ns(self) -> int:
         return self.clock
 
+    def first_offset(self, partition: int) -> int:
+        return self._offset(partition, self.first[partition])
+
+    def soon_trimmed(self, partition: int) -> int:
+        return self.soon[partition]
+
     def read(self, partition: int, offset: int, bytes_max: int) -> list[Entry]:
         if self.damaged:
             raise CorruptRecord("a record's body does not have its checksum")
         taken: list[Entry] = []
-        for entry in self.logs[partition][: self.high[partition]]:
+        for entry in self.logs[partition][self.first[partition] : self.high[partition]]:
             if entry.header.base_offset + entry.header.count > offset or taken:
                 if taken and sum(len(one.record) for one in (*taken, entry)) > bytes_max:
                     break

@@ -74,6 +74,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.booleans()
     if origin is list:
         return st.lists(values(arguments[0]), max_size=3)
+    if origin is tuple:
+        return st.tuples(*map(values, arguments))
     if origin is dict:
         return st.dictionaries(values(arguments[0]), values(arguments[1]), max_size=2)
     if origin is types.UnionType:
@@ -282,6 +284,7 @@ def test_only_a_plane_claims_and_only_the_claimed_session_operates(stage: Stage)
         wire.Place(1, *CLAIM, seat),
         wire.Spread(*CLAIM, wire.Topology(9, FLEET, 4096, [], [])),
         wire.Sample(1),
+        wire.Keep(*CLAIM, {0: 1}),
         wire.Halt(*CLAIM, "because"),
     ):
         assert stage.ask(client, message, wire.Fault).code == "AccessDenied"
@@ -292,6 +295,11 @@ def test_only_brokers_ship_and_only_in_their_own_name(stage: Stage) -> None:
     ship = wire.Ship(1, 5, "b2", -1, 0, 0)
     assert stage.ask(stage.peer(), ship, wire.Fault).code == "AccessDenied"
     assert stage.ask(stage.peer("broker", "b3"), ship, wire.Fault).code == "AccessDenied"
+    begin = wire.Begin(1, 5, "b2", 4, 12, 0, [(5, 0)], 4)
+    assert stage.ask(stage.peer(), begin, wire.Fault, [b"", b""]).code == "AccessDenied"
+    assert stage.ask(stage.peer("broker", "b3"), begin, wire.Fault, [b"", b""]).code == "AccessDenied"
+    assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, [b"x"]).code == "ProtocolError"
+    assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, [b"nonsense", b""]).code == "CorruptRecord"
     damaged = seal(Header(EVENTS, 1, 5, 0, 3, 1), BODY)[:-1] + b"X"
     assert stage.ask(stage.peer("broker", "b2"), ship, wire.Fault, [damaged]).code == "CorruptRecord"
     assert stage.store.mark(1).end == 0

@@ -29,6 +29,8 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if origin is list:
         return st.lists(drawn(inner[0]), max_size=2)
+    if origin is tuple:
+        return st.tuples(*map(drawn, inner))
     if origin is dict:
         return st.dictionaries(drawn(inner[0]), drawn(inner[1]), max_size=2)
     if origin in (typing.Union, python_types.UnionType):

@@ -14,7 +14,8 @@ from bus.producer import Original, Windows
 
 from .checkers import Ledger
 from .disk import Disk, Record
-from .messages import Batch, Page, Read, Reply, Shipment, Status
+from .messages import Batch, Beginning, Page, Read, Reply, Shipment, Status
+from .trimming import Trimming
 from .world import MS, Network, World
 
 PAGE_RECORDS_MAX = 20
@@ -29,9 +30,11 @@ class Parts:
     answers_before_commit = False
     acks_before_commit = False
     forgets_promises = False
+    trims_unnoted = False
+    begins_without_state = False
 
 
-class Broker:
+class Broker(Trimming):
     """One broker process and its restarts."""
 
     def __init__(
@@ -41,12 +44,22 @@ class Broker:
         self.world, self.network, self.ledger, self.parts = world, network, ledger, parts
         self.commit_ns = int(commit_ms * MS)
         self.grouping = grouping
+        self.trimming = 0.0
         self.stall_ns = 0
         self.life = 0
         self.up = False
         self.snapshot_every = world.dice.choice([1, 3, 20])
         self.producers_max = limits.PRODUCERS_MAX
-        self.counts = {"refused": 0, "repeated": 0, "truncated": 0, "led": 0, "lost": 0, "diverged": 0}
+        self.counts = {
+            "refused": 0,
+            "repeated": 0,
+            "truncated": 0,
+            "led": 0,
+            "lost": 0,
+            "diverged": 0,
+            "trims": 0,
+            "begun": 0,
+        }
         network.nodes[name] = self.deliver
 
     # ------------------------------------------------------------------------------------------ life and death
@@ -59,16 +72,18 @@ class Broker:
         self.inbox: deque[tuple[str, Any]] = deque()
         self.committing = False
         self.scheduled = False
-        self.log: list[Record] = list(disk.log)
+        self.log = disk.log.copy()
         self.waiting: dict[int, list[Batch]] = {}
         self.afterwards: list[Callable[[], None]] = []
         self.highs = 0
+        self.noted = 0
         self.known_high: int = disk.meta["high"]
         self.led_epoch = 0
         self.replica = self.parts.machine(0, self.name, disk.restored(), disk.store)
         self.windows = self.parts.windows(self.producers_max)
         if disk.meta["windows"]:
             self.windows.restore(disk.meta["windows"])
+            self.noted = self.windows.applied
         self._apply(self.windows.applied, self.replica.high)
         self.world.say(self.name, "starts life", self.life, "end", self.replica.end, "high", self.replica.high)
         self._tick(self.life)
@@ -140,11 +155,15 @@ class Broker:
         now, machine = self.world.now, self.replica
         match message:
             case None:
+                if self.trimming and self.world.dice.random() < self.trimming:
+                    self._trim()
                 if machine.leads and self.world.dice.random() < self.grouping:
                     self._append_group_record()
             case Shipment(ship, records):
                 heads = [(record.epoch, record.base_offset, record.count) for record in records]
                 self._carry(machine.on_ship(ship, heads, now), records)
+            case Beginning(begin, windows, groups):
+                self._begin(begin, windows, groups)
             case wire.Shipped():
                 self._carry(machine.on_shipped(message, now))
             case wire.AskEpochEnd():
@@ -176,8 +195,15 @@ class Broker:
                 case replica.Truncate(end, _):
                     self.world.say(self.name, "truncates", len(self.log), "to", end)
                     self.counts["truncated"] += 1
-                    del self.log[end:]
+                    self.log.cut(end)
                     self.disk.write("truncate", end)
+                case replica.Trim(first):
+                    self.ledger.trims(self.name, first)
+                    self.log.trim(first)
+                    self.disk.write("trim", first)
+                    self.counts["trims"] += 1
+                case replica.SendBegin():
+                    self._send_begin(output)
                 case replica.ShipTo():
                     self._ship(output)
                 case replica.Send(broker, message):
@@ -203,7 +229,7 @@ class Broker:
         upto = out.upto
         if upto - out.first > 1 and self.world.dice.random() < 0.2:  # the byte limit cuts somewhere
             upto = self.world.dice.randrange(out.first + 1, upto)
-        records = self.log[out.first : upto]
+        records = self.log.span(out.first, upto)
         self.replica.shipped_upto(out.broker, upto, 100 * len(records))
         ship = wire.Ship(0, out.epoch, self.name, out.prev, out.prev_epoch, out.high)
         self.network.send(self.name, out.broker, Shipment(ship, records))
@@ -218,10 +244,14 @@ class Broker:
         self.disk.write("high_offset", high_offset)
         self.highs += 1
         if self.highs % self.snapshot_every == 0:
-            self.disk.write("windows", self.windows.snapshot())
+            self._note()
         for index in [index for index in self.waiting if index < high]:
             for batch in self.waiting.pop(index):
                 self._reply(batch, index)
+
+    def _note(self) -> None:
+        self.disk.write("windows", self.windows.snapshot())
+        self.noted = self.windows.applied
 
     def _apply(self, first: int, upto: int) -> None:
         for index in range(first, upto):
@@ -319,7 +349,8 @@ class Broker:
             self.waiting.setdefault(index, []).append(batch)
 
     def _reply(self, batch: Batch, index: int) -> None:
-        record = self.log[index]
+        # A repetition is answered from the windows, long after its record may have gone.
+        record = self.log[index] if index >= self.log.first else self.ledger.committed[index]
         self.ledger.acked(self.name, batch.value, index, record)
         self.network.send(self.name, batch.publisher, Reply(batch.sequence, "", record.base_offset))
 
@@ -329,9 +360,10 @@ class Broker:
             return
         values: list[tuple[int, str]] = []
         offset = read.offset
-        for record in self.log[: machine.high]:
+        for record in self.log.span(self.log.first, machine.high):
             if record.count and record.base_offset >= read.offset and len(values) < PAGE_RECORDS_MAX:
                 values.append((record.base_offset, record.value))
                 offset = record.base_offset + record.count
-        page = Page(machine.epoch, machine.high_offset, read.offset, offset, values)
+        offset = max(offset, self.log.first_offset)
+        page = Page(machine.epoch, machine.high_offset, read.offset, offset, values, self.log.first_offset)
         self.network.send(self.name, read.reader, page)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bus.errors import UnknownProducer
-from bus.outputs import Append, High, Output, ShipTo
+from bus.lineage import Outline, Restored
+from bus.outputs import Append, High, Output, Restart, ShipTo, Trim
 from bus.producer import Original, Windows
 from bus.replica import Replica
-from bus.wire import EpochEnd, Seat, Ship
+from bus.wire import Begin, EpochEnd, Seat, Ship
 
 from .broker import Parts
 from .plane import Plane
@@ -220,6 +221,49 @@ class StrangerElects(Plane):
         super()._answered(broker, votes, answered)
 
 
+class TrimUncommitted(Replica):
+    """Retention goes beyond the high watermark."""
+
+    def trim(self, first: int) -> list[Output]:
+        return [*super().trim(first), *([Trim(self.end)] if self.end > self.high >= first > 0 else [])]
+
+
+class TrimUnnoted(Parts):
+    """Retention removes records whose effect on the windows is not written down."""
+
+    trims_unnoted = True
+
+
+class BeginWithoutState(Parts):
+    """Who begins anew is not told what the trimmed records made."""
+
+    begins_without_state = True
+
+
+class BeginAnyway(Replica):
+    """Begins anew whenever told so, though it holds more: a Begin that came late takes away what it has acked."""
+
+    def on_begin(self, begin: Begin) -> list[Output]:
+        if self.role == "following" and begin.epoch == self.epoch and begin.first <= self.end:
+            first, offset = begin.first, begin.first_offset
+            self.log = Outline(
+                Restored(self.promised, self.seat, begin.lineage, first, offset, first, offset, first=first)
+            )
+            self._dirty = True
+            return [Restart(first), High(first, offset), *self._ack()]
+        return super().on_begin(begin)
+
+
+class ShipOverGap(Replica):
+    """Ships its first record to a follower that lacks the ones before."""
+
+    def pump(self, now: int) -> list[Output]:
+        for follower in self._followers.values():
+            if follower.contacted:
+                follower.next = max(follower.next, self.log.first)
+        return super().pump(now)
+
+
 class Bug(NamedTuple):
     """Where to put it, and which plan of storms brings it out."""
 
@@ -257,6 +301,11 @@ BUGS = {
     "any-live-replica": Bug(Parts, AnyLiveReplica, "any"),
     "longest-log": Bug(Parts, LongestLog, "usurp"),
     "one-answer-twice": Bug(Parts, OneAnswerTwice, "tempt"),
+    "trim-uncommitted": _machine(TrimUncommitted),
+    "trim-unnoted": Bug(TrimUnnoted, Plane, "any"),
+    "begin-without-state": Bug(BeginWithoutState, Plane, "any"),
+    "begin-anyway": _machine(BeginAnyway),
+    "ship-over-gap": _machine(ShipOverGap),
     "stranger-elects": Bug(Parts, StrangerElects, "any"),
 }
 """The planted bugs by name."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bus.replica import Diverged
 from bus.wire import Seat
 
-from .disk import Disk, Record
+from .disk import Disk, Log, Record
 from .world import Violation
 
 
@@ -43,7 +43,7 @@ class Ledger:
         if disk not in disks:
             disks.append(disk)
 
-    def high(self, broker: str, seat: Seat | None, log: list[Record], old: int, high: int, high_offset: int) -> None:
+    def high(self, broker: str, seat: Seat | None, log: Log, old: int, high: int, high_offset: int) -> None:
         """Below the high watermark all logs are equal, and W disks hold them before any leader says so.
 
         `seat` is None when a follower speaks.
@@ -65,6 +65,21 @@ class Ledger:
             if len(held) < seat.write_quorum or broker not in held:
                 self.fail("quorum", f"{broker} commits {log[index]} at {index}, durable only on {held}")
             self.committed.append(log[index])
+
+    def trims(self, broker: str, first: int) -> None:
+        """Nothing goes that was not committed."""
+        if first > len(self.committed):
+            self.fail("trimmed", f"{broker} trims to {first}, {len(self.committed)} records are committed")
+
+    def begins(self, broker: str, end: int, log: Log, high: int, high_offset: int) -> None:
+        """Who begins anew stands where the trimmed records would have led, and had none beyond: `end` was its end."""
+        if end >= log.first:
+            self.fail("trimmed", f"{broker} begins at {log.first} and lets go of records up to {end}")
+        before = self.committed[: log.first]
+        if len(before) < log.first or sum(record.count for record in before) != high_offset:
+            self.fail("trimmed", f"{broker} begins at {log.first}, event {high_offset}, after {len(before)} committed")
+        if high != log.first:
+            self.fail("watermark", f"{broker} begins at {log.first} and takes {high} for committed")
 
     def _holds(self, broker: str, seat: Seat, index: int, record: Record) -> bool:
         return any(
@@ -91,17 +106,17 @@ class Ledger:
         """Without lost disks no leader lacks what a follower knows as committed."""
         self.fail("diverged", f"{broker} holds {output.high} committed records, its leader parts at {output.end}")
 
-    def finish(self, logs: dict[str, list[Record]], published: list[str]) -> None:
+    def finish(self, logs: dict[str, Log], published: list[str]) -> None:
         """After everything has healed: nothing acked is lost, nothing is there twice, offsets are dense."""
         values = [record.value for record in self.committed if record.count]
         if len(set(values)) != len(values):
             twice = sorted({value for value in values if values.count(value) > 1})
             self.fail("twice", f"{twice} were appended more than once")
         for name, log in logs.items():
-            if log[: len(self.committed)] != self.committed:
+            if log.span(log.first, len(self.committed)) != self.committed[log.first :]:
                 self.fail("equal logs", f"{name} differs from what was committed")
             for value, index in self.acks.items():
-                if index >= len(log) or log[index].value != value:
+                if index >= len(log) or (index >= log.first and log[index].value != value):
                     self.fail("acked", f"{value!r} was acked at {index} and is not there on {name}")
         missing = sorted(set(published) - set(values))
         if missing:

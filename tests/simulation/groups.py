@@ -64,6 +64,8 @@ class GroupLedger:
         self.confirmed: dict[int, int] = {}
         self.acked: set[int] = set()
         self.delivered = 0
+        self.gone_below = 0
+        self.trimmed = 0
 
     def sends(self, epoch: int, offset: int, attempt: int) -> None:
         self.delivered += 1
@@ -114,7 +116,7 @@ class GroupLedger:
             if companion.snapshot() != next(iter(states.values())).snapshot():
                 self.ledger.fail("group", f"{name} has applied the same records to another state")
         # An ack may be durable though its answer was lost; but nothing is settled without a member that settled it.
-        skipped = events - letters.keys() - self.acked
+        skipped = {offset for offset in events - letters.keys() - self.acked if offset >= self.gone_below}
         if skipped:
             self.ledger.fail("group", f"skipped: {sorted(skipped)}")
 
@@ -156,12 +158,18 @@ class SimGround:
     def high_offset(self, partition: int) -> int:
         return self.owner.replica.high_offset
 
+    def first_offset(self, partition: int) -> int:
+        return self.owner.log.first_offset
+
+    def soon_trimmed(self, partition: int) -> int:
+        return 0
+
     def clock_ns(self) -> int:
         return self.owner.world.now + self.skew_ns
 
     def read(self, partition: int, offset: int, bytes_max: int) -> list[Entry]:
         taken: list[Entry] = []
-        for record in self.owner.log[: self.owner.replica.high]:
+        for record in self.owner.log.span(self.owner.log.first, self.owner.replica.high):
             if taken or record.base_offset + record.count > offset:
                 taken.append(entry_of(record, 0)[0])
                 if len(taken) > 10 or bytes_max == 1:
@@ -219,6 +227,18 @@ class GroupBroker(Broker):
             self.leading = self.replica.epoch
             self.delivering.on_lead(0, self.world.now)
 
+    def _groups(self) -> bytes:
+        return self.delivering.snapshot(0)
+
+    def _install(self, begin: wire.Begin, windows: bytes, groups: bytes) -> None:
+        super()._install(begin, windows, groups)
+        self.delivering.restore(0, groups)
+        self.disk.write("groups", groups)
+
+    def _trim(self) -> None:
+        super()._trim()
+        self.groups.gone_below = max(self.groups.gone_below, self.log.first_offset)
+
     def _lost(self, why: str) -> None:
         super()._lost(why)
         if self.leading:
@@ -242,6 +262,7 @@ class GroupBroker(Broker):
     def _finish(self) -> None:
         super()._finish()
         self.delivering.deliver(self.world.now)
+        self.groups.trimmed += sum(sample.trimmed for sample in self.delivering.samples(self.world.now))
         self._sweep()
         due = self.delivering.next_due(self.world.now)
         if due is not None:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from bus.wire import Ship
+from bus.wire import Begin, Ship
 
 from .disk import Record
 
@@ -12,6 +12,14 @@ class Shipment(NamedTuple):
 
     ship: Ship
     records: list[Record]
+
+
+class Beginning(NamedTuple):
+    """A Begin with its blob of windows, and of groups."""
+
+    begin: Begin
+    windows: bytes
+    groups: bytes
 
 
 class Status(NamedTuple):
@@ -52,10 +60,11 @@ class Read(NamedTuple):
 
 
 class Page(NamedTuple):
-    """What a leader lets read: events below `high`, as (offset of the first, value) of each record."""
+    """What a leader lets read: events from `first_offset` to `high`, as (offset of the first, value) of each record."""
 
     epoch: int
     high: int
     offset: int
     next_offset: int
     values: list[tuple[int, str]]
+    first_offset: int

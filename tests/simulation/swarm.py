@@ -48,6 +48,7 @@ class Weather(NamedTuple):
     usurped: float
     tempted: float
     grouping: float
+    trimming: float
 
 
 class Verdict(NamedTuple):
@@ -83,6 +84,7 @@ def weather(seed: int) -> Weather:
         usurped=dice.choice([0.0, 0.0, 0.5]),
         tempted=dice.choice([0.0, 0.0, 0.5]),
         grouping=dice.choice([0.0, 0.2, 1.0]),
+        trimming=dice.choice([0.0, 0.0, 0.1, 0.6]),
     )
     if plan == "usurp":  # short reigns, each leaving records on one disk only
         faults = ("crash leader", "isolate leader")
@@ -118,6 +120,8 @@ class Run:
             name: Broker(name, self.world, self.network, self.ledger, parts(), self.sky.commit_ms, self.sky.grouping)
             for name in names
         }
+        for broker in self.brokers.values():
+            broker.trimming = self.sky.trimming
         self.disks = {name: Disk(f"{name}-s1") for name in names}
         self.plane = plane(self.world, self.network, names, self.sky.write_quorum, self.sky.suspect_ms)
         self.reader = Reader(self.world, self.network, self.plane, self.ledger)

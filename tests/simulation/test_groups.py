@@ -22,13 +22,14 @@ real_settled, real_logged, real_add = Lines.settled, Lines.logged, Lines.add
 
 @pytest.mark.parametrize("part", range(4))
 def test_groups_keep_their_word_in_any_weather(part: int, long: bool) -> None:
-    delivered = letters = 0
+    delivered = letters = trimmed = 0
     for seed in range(part, LONG if long else SHORT, 4):
         violation, run = run_groups(seed)
         assert not violation, f"{violation}\nagain: python -m tests.simulation.members {seed}"
         delivered += run.groups.delivered
+        trimmed += run.groups.trimmed
         letters += sum(record.value.startswith("letter ") for record in run.ledger.committed)
-    assert delivered > 100 and letters > 0, "the runs were too quiet to show anything"
+    assert delivered > 100 and letters > 0 and trimmed > 0, "the runs were too quiet to show anything"
 
 
 @pytest.mark.parametrize("part", range(2))

@@ -25,6 +25,8 @@ MET = [
     "stall",
     "wiped",
     "plane",
+    "trims",
+    "begun",
 ]
 """What the swarm as a whole must have met, or it proves nothing."""
 
