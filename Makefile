@@ -30,9 +30,9 @@ imports: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench $(BENCH)
 
-# The pictures in docs/, painted anew (PNG needs rsvg-convert).
+# Every screen from frozen answers, SVG and PNG (which needs rsvg-convert); docs/ shows a running demo instead.
 screens: .venv/installed-dev
-	$(BIN)/python -m tests.console.screens docs
+	$(BIN)/python -m tests.console.screens build/screens
 
 install: .venv/installed
 install-dev: .venv/installed-dev

@@ -75,6 +75,12 @@ def middle(text: str, width: int) -> str:
     return "".join(shown[:head]) + "…" + "".join(shown[len(shown) - tail :])
 
 
+def last_token(type: str, width: int) -> str:
+    """A type that does not fit, by its last token if that does: `agent.message` is `message`, not `agen…age`."""
+    last = type.rpartition(".")[2]
+    return type if width_of(type) <= width or width_of(last) > width else last
+
+
 class Canvas:
     """`height` rows of `width` cells. What lies outside is dropped; later writing wins; paper stays until filled."""
 

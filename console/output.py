@@ -65,11 +65,16 @@ def show(page: Page, format: Format) -> None:
     if format is Format.json:
         write_data(encode(record_of(page.record, page.stamp)) + "\n")
     elif format is Format.ndjson:
-        write_data("".join(encode(record_of(row, page.stamp)) + "\n" for row in page.rows or [page.record]))
+        write_data("".join(encode(record_of(row, page.stamp)) + "\n" for row in _lines(page)))
     elif format is Format.csv:
-        write_data(csv_of(page.rows or [page.record]))
+        write_data(csv_of(_lines(page)))
     else:
         write(table_of(page, width=terminal_width(), colour=colourful()))
+
+
+def _lines(page: Page) -> Sequence[Any]:
+    """One record a line. A table without rows has none: its envelope is no row."""
+    return page.rows if page.columns else page.rows or [page.record]
 
 
 def write(text: str) -> None:

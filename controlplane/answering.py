@@ -13,6 +13,7 @@ from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
 from controlplane.answers import Extras, answer, past, plan_operation, plan_redrive
+from controlplane.answers.lag import Listening
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
@@ -29,6 +30,8 @@ from controlplane.questions import (
     Board,
     Body,
     Down,
+    EventDetail,
+    Events,
     Exported,
     Health,
     Need,
@@ -89,9 +92,9 @@ class Answering:
         try:
             if isinstance(question, AskEvents):
                 now = self._turns.clock.now()
-                return self.present(await asyncio.to_thread(self._archive.events, question, now))
+                return await self._addressed(await asyncio.to_thread(self._archive.events, question, now))
             if isinstance(question, AskEvent):
-                return self.present(await asyncio.to_thread(self._archive.event, question))
+                return await self._addressed(await asyncio.to_thread(self._archive.event, question))
             if isinstance(question, AskExport):
                 return self.present(await self._export(question, tell))
             if isinstance(question, AskVerify):
@@ -109,6 +112,16 @@ class Answering:
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
         return await self._state(question)
+
+    async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
+        """Events of the archive, with the groups that listen to them now: the archive itself does not know them."""
+        if not isinstance(body, Refusal):
+            await self._turns.settled()
+            heart = self._turns.heart
+            listening = Listening(heart.states["groups"], heart.recorded)
+            for row in body.rows if isinstance(body, Events) else [body.row]:
+                row.to = ", ".join(lag.group for lag in listening.to(row.type))
+        return self.present(body)
 
     async def _state(self, question: Question) -> Told:
         extras = self._extras

@@ -220,7 +220,7 @@ def _sagas(state: KeyedState) -> Iterator[Need]:
         return
     what = f"{warn + bad:,} sagas are stuck" if warn + bad > 1 else "1 saga is stuck"
     rule = state.get("setting", saga_fold.STUCK_AFTER)
-    usual = f"the {rule} ms that are set" if rule else "the p95 of their step"
+    usual = f"the {rule} ms that are set" if rule else "their step's p95"
     why = f"{bad:,} past 3 × {usual}" if bad else f"past {usual}"
     yield Need("bad" if bad else "warn", what, why, 0, "saga list --stuck", 8 if bad else 4, "sagas")
 

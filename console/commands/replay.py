@@ -1,9 +1,11 @@
 """Replay: the journal again, to prove it or to look back."""
 
+import re
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from console.commands.options import DataDir, Output, instant
 from console.failures import Failure
@@ -11,6 +13,8 @@ from console.failures import Failure
 app = typer.Typer(
     rich_markup_mode=None, no_args_is_help=True, help="Replay: the journal again, to prove it or look back."
 )
+
+_DURATION_BACK = re.compile(r"-\d[\w.]*")
 
 
 @app.command("verify")
@@ -32,13 +36,23 @@ def verify(data_dir: DataDir = None, output: Output = "table") -> None:
         raise Failure(f"the journal differs: {body.divergence}", "Keep the data directory; this is a bug.")
 
 
-@app.command("at")
+class _MomentFirst(TyperCommand):
+    """`replay at -5m`: a duration back is a moment, and no option is written like one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        moments = [word for word in args if _DURATION_BACK.fullmatch(word)]
+        if moments and "--" not in args:
+            args = [*(word for word in args if word not in moments), "--", *moments]
+        return super().parse_args(ctx, args)
+
+
+@app.command("at", cls=_MomentFirst)
 def at(
     moment: Annotated[str, typer.Argument(metavar="TIME|POSITION", help="2026-03-01T12:00:00Z, -5m, or 120431.")],
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
-    """The state as of then, rounded down to a step. (A duration back goes after `--`: replay at -- -5m)"""
+    """The state as of then, rounded down to a step."""
     from console.commands.asking import LONG_ANSWER_S, show
     from console.commands.pages import past_page
     from controlplane.questions import AskAt, Past

@@ -1,6 +1,6 @@
 """Two consumers that do honest work, which sometimes fails; what they raise becomes retries and dead letters.
 
-`code-review` parses the Python in each message's fences and raises on a syntax error. `exec-watch` raises what the
+`reviewer` parses the Python in each message's fences and raises on a syntax error. `watcher` raises what the
 terminal said when a command failed. Neither pretends: a redriven event fails again.
 """
 
@@ -76,7 +76,9 @@ class Consumer:
             self.work(delivery.event)
         except (ExecutionFailed, SyntaxError, ValueError, RecursionError, MemoryError) as error:
             delay = RETRY_S * 2 ** (delivery.attempt - 1)
-            _forget_outcome(delivery.nack(delay=delay, error=f"{type(error).__name__}: {error}"))
+            # What the terminal said names its own kind; the class in front would only push it out of narrow columns.
+            said = str(error) if isinstance(error, ExecutionFailed) else f"{type(error).__name__}: {error}"
+            _forget_outcome(delivery.nack(delay=delay, error=said))
             if delivery.attempt < MAX_DELIVER:
                 self.retried += 1
                 return
@@ -110,4 +112,4 @@ def _forget_outcome(settled: "asyncio.Future[None]") -> None:
 
 def consumers() -> list[Consumer]:
     """The demo's two groups."""
-    return [Consumer("code-review", "agent.message", review), Consumer("exec-watch", "exec.failed", watch)]
+    return [Consumer("reviewer", "agent.message", review), Consumer("watcher", "exec.failed", watch)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from console import measure
-from console.canvas import Canvas, Span, middle
+from console.canvas import Canvas, Span, last_token, middle
 from console.pictures import tracks as track_diagram
 from console.pictures.parts import HEALTH, LIGHT, TREND, big, cursor, heading, light, loud, nothing_yet, panel
 from controlplane.questions import Board, Need, PartitionStatus, Vital
@@ -230,7 +230,9 @@ def flows(board: Board, view: BoardView, width: int, height: int) -> Canvas:
             cursor(c, 2, y, width - 2)
         glyph, ink = light(flow.severity)
         half = (width - 2 - 26) // 2
-        name = f"{middle(flow.source, half)} ▸ {middle(flow.group or 'nobody', max(half + 1, 9))}"
+        room = max(half + 1, 9)
+        # An orphan is told by its type: that nobody listens to it stands at the end of the line.
+        name = f"{middle(flow.source, half)} ▸ {middle(flow.group or last_token(flow.type, room), room)}"
         c.line(2, y, [(glyph, ink), (f" {name}", "txt")], width - 22)
         c.line(width - 20, y, [(measure.short_rate(flow.rate), "txt"), ("/s", "mut")], 8, "r")
         calm = flow.behind_ns is None and flow.severity == "ok"

@@ -16,6 +16,8 @@ COLUMNS = (
 )  # fmt: skip
 VOLUME_ROWS = 5
 VOLUME_BARS = 108
+_ATTRIBUTES_MIN = 6
+"""Rows of an event's attributes that its data never takes: id, type, source, subject, where, time."""
 
 
 def rows(answer: Events) -> list[Row]:
@@ -81,7 +83,7 @@ def detail(answer: EventDetail, width: int, height: int, opened: bool = False) -
     """Causes on the left, the event on the right, which has the larger part when it was opened."""
     c = Canvas(width, height)
     if width < 100:
-        half = height // 2
+        half = min(height // 3, len(answer.causes) + 1) if opened else height // 2
         c.paste(causes(answer, width - 4, half), 2, 0)
         c.paste(event(answer, width - 4, height - half), 2, half)
         return c.sealed()
@@ -120,10 +122,11 @@ def event(answer: EventDetail, width: int, height: int) -> Canvas:
     heading(c, 0, 0, width, "EVENT")
     original = parsed(answer.event)
     data = original.get("data")
-    shown = [] if data in (None, "", {}) else data_lines(data, width, max(height - 8, height // 2 - 1))
     known = attributes(answer)
+    room = max(height - 3 - len(known), min(height - 3 - _ATTRIBUTES_MIN, height // 2 - 2))
+    shown = [] if data in (None, "", {}) else data_lines(data, width, room)
     y = 1
-    for name, value in known[: max(height - 2 - len(shown) - 2 * bool(shown), 6)]:
+    for name, value in known[: max(height - 1 - len(shown) - 2 * bool(shown), _ATTRIBUTES_MIN)]:
         c.put(0, y, middle(name, 10), "mut")
         c.put(11, y, middle(value, max(width - 11, 3)), "txt", width - 11)
         y += 1

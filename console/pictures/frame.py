@@ -80,7 +80,7 @@ def _badge(board: Board | None, name: str) -> tuple[str, str]:
 def crumb(width: int, left: Sequence[Span], right: Sequence[Span] = ()) -> Canvas:
     """Where one is, what is filtered, how much there is."""
     c = Canvas(width, 1)
-    end = c.line(2, 0, left)
+    end = c.line(2, 0, left, width - 4)
     room = width - 2 - end - 2
     if sum(len(text) for text, _ in right) <= room:
         c.right(width - 2, 0, *right)

@@ -42,7 +42,14 @@ def _score(c: Canvas, health: Health, width: int) -> None:
     x = big(c, 2, 1, measure.UNKNOWN if health.score is None else str(health.score), ink)
     c.put(x, 1, "of 100", "mut")
     c.put(x, 2, health.state, f"{ink} b")
-    c.put(x, 3, "no data" if health.was is None else f"was {health.was} five minutes ago", "mut")
+    was = (
+        f"was {health.was} five minutes ago"
+        if health.was is not None
+        else "new"
+        if health.score is not None
+        else "no data"
+    )
+    c.put(x, 3, was, "mut")
 
 
 def _penalty(c: Canvas, y: int, need: Need, now: int, most: int, width: int, selected: bool) -> None:

@@ -70,7 +70,7 @@ def wrap(text: str, width: int, lines: int) -> list[str]:
             break
         head = "".join(shown[:width])
         at = head.rfind(" ")
-        head = head[:at] if at > width // 3 else head
+        head = head[:at] if at > width // 4 else head
         out.append(head)
         rest = "".join(shown)[len(head) :].lstrip()
     return out
@@ -85,11 +85,17 @@ def paragraph(c: Canvas, x: int, y: int, width: int, lines: int, text: str, ink:
 
 
 def commands(c: Canvas, x: int, y: int, width: int, mends: Sequence[str], rows: int) -> int:
-    """`mend  …` and `or  …`. Returns the row after them."""
-    for i, mend in enumerate(mends[: max(rows, 0)]):
+    """`mend  …` and `or  …`. Returns the row after them.
+
+    Each is whole while there are rows: a command that is cut cannot be typed.
+    """
+    end = y + max(rows, 0)
+    for i, mend in enumerate(mends):
+        if y >= end:
+            break
         c.put(x, y, "or" if i else "mend", "mut")
-        c.put(x + 6, y, mend, "acc", width - 6)
-        y += 1
+        spare = end - y - (len(mends) - 1 - i)
+        y = paragraph(c, x + 6, y, width - 6, max(1, spare), mend, "acc")
     return y
 
 

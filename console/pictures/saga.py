@@ -130,10 +130,12 @@ def _step(saga: Saga, now: int, selected: int, width: int, height: int) -> Canva
     y = 0
     if saga.mend:
         heading(c, 0, 0, width, "MEND")
-        y = commands(c, 0, 1, width, saga.mend, 3) + 1
+        y = commands(c, 0, 1, width, saga.mend, 4 if height > 14 else 3) + 1
     if 0 <= selected < len(saga.steps):
         step = saga.steps[selected]
-        heading(c, 0, y, width, "STEP", f"{selected + 1} of {saga.row.steps:,}; enter opens the event")
+        heading(
+            c, 0, y, width, "STEP", f"{selected + 1} of {max(saga.row.steps, len(saga.steps)):,}; enter opens the event"
+        )
         facts = (
             ("type", step.type), ("source", step.source), ("id", middle(step.id, max(width - 11, 8))),
             ("time", f"{measure.clock(step.time, 3)} {measure.day(step.time)}"),

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from console import measure
-from console.canvas import Canvas, middle
+from console.canvas import Canvas, last_token, middle
 from console.pictures.parts import TREND, cursor, light
 from controlplane.questions import BrokerStatus, PartitionStatus, Status
 
@@ -143,7 +143,7 @@ def _left(c: Canvas, y: int, at: Places, p: PartitionStatus, peak: float, top: f
         c.fill(x, y, _BUSIEST, "bbg")
         c.put(x + 1, y, f"{measure.short_rate(p.refused_rate)}/s refused", "bad", _BUSIEST - 2)
     elif p.busiest:
-        c.put(x + 1, y, middle(p.busiest, 8), "txt", 8)
+        c.put(x + 1, y, middle(last_token(p.busiest, 8), 8), "txt", 8)
         c.put(x + 9, y, measure.percent(p.busiest_share), "txt", 4, "r")
         c.fill(x, y, max(0, min(_BUSIEST, round(_BUSIEST * p.busiest_share))), "acd")
 

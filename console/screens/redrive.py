@@ -117,11 +117,18 @@ class RedriveDialogue(ModalScreen[None]):
         """What, how many, to whom, the exact ids, the command."""
         c = Canvas(width, height, "sf")
         named = ", ".join(self.targets[:3]) + (f" and {len(self.targets) - 3} more" if len(self.targets) > 3 else "")
-        heading(c, 3, 1, width - 6, f"REDRIVE {named}", "nothing is sent until you confirm")
+        note = "nothing is sent until you confirm" if self.done is None else "sent"
+        heading(c, 3, 1, width - 6, f"REDRIVE {named}", note)
         if self.done is not None:
-            number = f"{len(self.done.ids):,} dead letters are on their way again"
-            c.line(3, 3, [("●", "ok"), (f" {number}, decided at position {self.done.position:,}", "txt")], width - 6)
-            c.line(3, 5, [("esc", "acc b"), (" back to the list", "mut")])
+            many = len(self.done.ids)
+            number = "1 dead letter is on its way" if many == 1 else f"{many:,} dead letters are on their way"
+            c.line(
+                3,
+                3,
+                [("●", "ok"), (f" {number} again, decided at position {self.done.position:,}", "txt")],
+                width - 6,
+            )
+            c.line(3, 5, [("esc", "acc b"), (" back to the list, where what fails again is a new dead letter", "mut")])
         elif self.fault:
             c.line(3, 3, [("▲", "warn"), (f" {self.fault}", "txt")], width - 6)
             c.put(5, 4, self.hint, "acc", width - 8)
@@ -133,9 +140,9 @@ class RedriveDialogue(ModalScreen[None]):
         return c.sealed()
 
     def _plan(self, c: Canvas, plan: Redriven) -> None:
-        width, height = c.width, c.height
+        width, height, many = c.width, c.height, len(plan.ids)
         facts = (
-            ("will touch", f"{len(plan.ids):,} dead letters, exactly these"),
+            ("will touch", f"{many:,} dead letters, exactly these" if many != 1 else "1 dead letter, exactly this one"),
             ("goes to", f"{', '.join(plan.groups) or 'nobody'}, the group each died in, and no other"),
             ("cannot undo", "what is handled again cannot be unsent"),
             ("command", f"signalbox dlq redrive {' '.join(self.targets)} --reason …"),

@@ -84,7 +84,7 @@ class SagaScreen(Box):
         if saga is not None:
             shown = picture.steps_shown(self.query_one("#saga").size.height - 1, len(saga.steps))
             at = self._at(saga)
-            self.top = max(0, min(self.top, at), at - shown + 1)
+            self.top = max(0, min(self.top, at, len(saga.steps) - shown), at - shown + 1)
 
     def _move(self, by: int) -> None:
         saga = self._answer()

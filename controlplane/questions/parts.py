@@ -245,7 +245,7 @@ class EventRow(msgspec.Struct):
     size: int
     severity: Severity = "ok"
     to: str = ""
-    """The groups that listen to it, worst first."""
+    """The groups that listen to its type now, by name."""
 
 
 class Bar(msgspec.Struct):

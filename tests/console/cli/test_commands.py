@@ -80,6 +80,13 @@ def test_an_empty_fleet_is_no_failure(cli, empty: Path, name: str) -> None:
     assert result.out.strip()
 
 
+@pytest.mark.parametrize("name", ["flow list", "saga list", "dlq list"])
+@pytest.mark.parametrize("format", ["ndjson", "csv"])
+def test_an_empty_list_has_no_lines_for_a_script_to_count(cli, empty: Path, name: str, format: str) -> None:
+    result = cli(*READING[name], "-o", format, "--data-dir", empty)
+    assert (result.code, result.out, result.err) == (0, "", "")
+
+
 def test_status_has_what_others_rely_on(cli, trouble: Path) -> None:
     found = json.loads(cli("status", "-o", "json", "--data-dir", trouble).out)
     assert {"pid", "state", "position"} <= set(found["controlplane"])
@@ -233,7 +240,7 @@ def test_verify_fails_when_anything_differs(cli, fleet_of) -> None:
     assert bad.code == 1 and "at 17 in sagas" in bad.err
 
 
-@pytest.mark.parametrize("text", ["120431", "@120,431", "2026-03-01T12:00:00Z", "now"])
+@pytest.mark.parametrize("text", ["120431", "@120,431", "2026-03-01T12:00:00Z", "now", "-5m", "-1h"])
 def test_replay_at_takes_positions_and_instants(cli, fleet_of, text: str) -> None:
     asked = []
     board = frozen.calm().ask(frozen.AskBoard()).body

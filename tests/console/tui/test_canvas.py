@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from console.canvas import Canvas, cells, changed, middle, printable, width_of
+from console.canvas import Canvas, cells, changed, last_token, middle, printable, width_of
 from console.widgets.ink import strip
 
 ANY = st.text(st.characters(codec=None, categories=None), max_size=40)
@@ -58,6 +58,12 @@ def test_a_cut_text_takes_no_more_than_its_width_and_says_that_it_is_cut(text: s
     assert all(cell == (" ", "", "bg") for cell in c.rows[0][width:])
     if width_of(text) > width > 0:
         assert c.rows[0][width - 1][0] == "…"
+
+
+@given(st.lists(st.text("abcdefgh", min_size=1, max_size=12), min_size=1, max_size=4), st.integers(3, 30))
+def test_a_type_gives_way_to_its_last_token_only_where_that_fits(tokens: list[str], width: int) -> None:
+    whole, short = ".".join(tokens), last_token(".".join(tokens), width)
+    assert short == (tokens[-1] if len(whole) > width >= len(tokens[-1]) else whole)
 
 
 @given(TEXT, st.integers(3, 30))
