@@ -232,15 +232,3 @@ class Rig:
             case wire.EpochEnd(last_epoch=last_epoch, end=end, asked=asked):
                 return f"tells of {asked}: {last_epoch} ends at {end}"
         raise TypeError(message)
-
-
-def replay(text: str) -> str:
-    """The same script with the machines' own words."""
-    rig = Rig()
-    told: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("> "):
-            told += [line, *rig.run(line[2:])]
-        elif not line or line.startswith("#"):
-            told.append(line)
-    return "\n".join(told) + "\n"

@@ -12,8 +12,9 @@ import pytest
 from bus.group import Group
 from bus.groupstate import Companion, Delta, GroupState, decode_deltas, encode_deltas
 from bus.wire import GroupSettings, Settlement
+from tests.transcripts import check, files
 
-FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("group_*.txt"))
+FILES = files("group")
 SECOND = 1_000_000_000
 
 
@@ -134,26 +135,9 @@ class Stage:
         return said + [f"dead {dead.offset} {dead.reason}" for dead in self.group.dead(10)]
 
 
-def replay(text: str) -> str:
-    """The same script with the machine's own words."""
-    stage = Stage()
-    told: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("> "):
-            told += [line, *stage.run(line[2:])]
-        elif not line or line.startswith("#"):
-            told.append(line)
-    return "\n".join(told) + "\n"
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_machine_says_what_the_transcript_says(path: Path, rewrite: bool) -> None:
-    text = path.read_text(encoding="utf-8")
-    said = replay(text)
-    if rewrite:
-        path.write_text(said, encoding="utf-8")
-    else:
-        assert said == text
+    check(path, Stage().run, rewrite)
 
 
 def test_there_are_transcripts() -> None:

@@ -7,19 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from .replicas import replay
+from tests.transcripts import check, files
 
-FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("replica_*.txt"))
+from .replicas import Rig
+
+FILES = files("replica")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_machines_say_what_the_transcript_says(path: Path, rewrite: bool) -> None:
-    text = path.read_text(encoding="utf-8")
-    said = replay(text)
-    if rewrite:
-        path.write_text(said, encoding="utf-8")
-    else:
-        assert said == text
+    check(path, Rig().run, rewrite)
 
 
 def test_there_are_transcripts() -> None:

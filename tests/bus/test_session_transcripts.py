@@ -20,8 +20,9 @@ import pytest
 from bus import wire
 from bus.errors import ProtocolError
 from bus.session import Greeted, Heard, Refused, Session, Sessions
+from tests.transcripts import check, files
 
-FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("session_*.txt"))
+FILES = files("session")
 MS = 1_000_000
 
 
@@ -138,26 +139,9 @@ def show(parts: list[bytes]) -> str:
     return f"{frame.session}:{frame.sequence} {what}"
 
 
-def replay(text: str) -> str:
-    """The same script with the machines' own words."""
-    stage = Stage()
-    told: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("> "):
-            told += [line, *stage.run(line[2:])]
-        elif not line or line.startswith("#"):
-            told.append(line)
-    return "\n".join(told) + "\n"
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_machines_say_what_the_transcript_says(path: Path, rewrite: bool) -> None:
-    text = path.read_text(encoding="utf-8")
-    said = replay(text)
-    if rewrite:
-        path.write_text(said, encoding="utf-8")
-    else:
-        assert said == text
+    check(path, Stage().run, rewrite)
 
 
 def test_there_are_transcripts() -> None:

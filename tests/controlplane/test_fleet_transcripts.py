@@ -15,8 +15,9 @@ from controlplane.facts import Fact, Intent
 from controlplane.fleet import Fleet
 from controlplane.fold import Heart
 from controlplane.roster import brokers_of, partitions_of
+from tests.transcripts import check, files
 
-FILES = sorted((Path(__file__).parent.parent / "transcripts").glob("fleet_*.txt"))
+FILES = files("fleet")
 MS = 1_000_000
 
 
@@ -218,26 +219,9 @@ def tell(said: Fact | Intent) -> str:
     return f"{type(said).__name__} {getattr(said, 'id', '')} {getattr(said, 'why', '')}".strip()
 
 
-def replayed(text: str) -> str:
-    """The same script with the fold's own words."""
-    stage = Stage()
-    told: list[str] = []
-    for line in text.splitlines():
-        if line.startswith("> "):
-            told += [line, *stage.run(line[2:])]
-        elif not line or line.startswith("#"):
-            told.append(line)
-    return "\n".join(told) + "\n"
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_the_fleet_says_what_the_transcript_says(path: Path, rewrite: bool) -> None:
-    text = path.read_text(encoding="utf-8")
-    said = replayed(text)
-    if rewrite:
-        path.write_text(said, encoding="utf-8")
-    else:
-        assert said == text
+    check(path, Stage().run, rewrite)
 
 
 def test_there_are_transcripts() -> None:
