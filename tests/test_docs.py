@@ -1,9 +1,9 @@
 """Every command and every snippet of the README is run, in order, against one fleet of its own.
 
-A `console` block is a session: lines that begin with `$ ` run in the shell with the project's commands on the PATH; the
-lines below one are what it prints, and the first of them must come out (`...` stands for anything). `make test` is
-this very run and is left out. A `python` block is a program and must exit 0. The console itself gets a terminal and
-the key `q`.
+A `console` block is a session: lines that begin with `$ ` run in the shell, `make` and `export` in the checkout, the
+rest in a folder of their own. The lines below one are what it prints, and the first of them must come out (`...` stands
+for anything). `make test` is this very run and is left out. A `python` block is a program and must exit 0. The console
+itself gets a terminal and the key `q`.
 """
 
 import os
@@ -48,9 +48,7 @@ def commands(session: str) -> Iterator[tuple[str, list[str]]]:
 def place(tmp_path: Path) -> Iterator[dict[str, str]]:
     environment = {
         **os.environ,
-        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "SIGNALBOX_DATA_DIR": str(tmp_path / "fleet"),
-        "README_DIR": str(tmp_path),
         "NO_COLOR": "1",
         "COLUMNS": "120",
     }
@@ -98,11 +96,11 @@ def expect(printed: list[str], output: str, command: str) -> None:
 
 @pytest.mark.fleet
 @pytest.mark.timeout(600)
-def test_the_readme_does_what_it_says(place: dict[str, str]) -> None:
+def test_the_readme_does_what_it_says(place: dict[str, str], tmp_path: Path) -> None:
     ran = 0
     for kind, text in blocks():
         if kind == "python":
-            script = Path(place["README_DIR"]) / "snippet.py"
+            script = tmp_path / "snippet.py"
             script.write_text(text, encoding="utf-8")
             done = subprocess.run(
                 [sys.executable, str(script)], env=place, capture_output=True, text=True, timeout=60, check=False
@@ -117,9 +115,15 @@ def test_the_readme_does_what_it_says(place: dict[str, str]) -> None:
             if command in NEEDS_A_TERMINAL:
                 assert in_a_terminal(command, place) == 0, f"`{command}` did not end well"
                 continue
+            if command.startswith("export PATH="):
+                told = ["bash", "-c", f'{command}; printf %s "$PATH"']
+                place["PATH"] = subprocess.run(
+                    told, cwd=ROOT, env=place, capture_output=True, text=True, timeout=10, check=True
+                ).stdout
+                continue
             done = subprocess.run(
                 ["bash", "-c", command],
-                cwd=ROOT,
+                cwd=ROOT if command.startswith("make ") else tmp_path,
                 env=place,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
