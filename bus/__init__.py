@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bus.client.answering import Answering as Answering
     from bus.client.answering import CallContext as CallContext
     from bus.client.deliveries import Delivery as Delivery
+    from bus.client.deliveries import DeliveryBatch as DeliveryBatch
+    from bus.client.deliveries import Settling as Settling
     from bus.client.discovery import Whereabouts as Whereabouts
     from bus.client.discovery import default_data_dir as default_data_dir
     from bus.client.fleet import Fleet as Fleet
@@ -66,7 +68,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "bus.client.answering": "Answering CallContext",
-    "bus.client.deliveries": "Delivery",
+    "bus.client.deliveries": "Delivery DeliveryBatch Settling",
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
     "bus.client.ordering": "Reading",
@@ -99,6 +101,7 @@ __all__ = [
     "ClientError",
     "CorruptRecord",
     "Delivery",
+    "DeliveryBatch",
     "Event",
     "EventTooLarge",
     "Extent",
@@ -119,6 +122,7 @@ __all__ = [
     "PublishError",
     "Reading",
     "Receipt",
+    "Settling",
     "StaleDelivery",
     "StaleEpoch",
     "StorageFull",

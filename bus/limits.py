@@ -80,7 +80,11 @@ WATCH_RETRIES_MAX = 5
 IN_FLIGHT_EVENTS_MAX = 65_536
 """The greatest `in_flight` of a subscription: deliveries that are out and not settled."""
 SETTLE_ITEMS_MAX = 1_000
-"""Settlements in one Settle frame."""
+"""Settlements in one Settle frame that are said one by one."""
+SETTLE_ACKS_MAX = 8_192
+"""Events in one Settle frame that are acked as runs of offsets; as many as a group has in flight at one partition."""
+ITERATE_EVENTS_MAX = 256
+"""Deliveries that an iteration gives out before it lets other tasks run, though more are at hand."""
 SETTLE_MS_MAX = 30_000
 """How long a settlement is retried before it fails with OutcomeUnknown."""
 LEAVE_MS_MAX = 2_000

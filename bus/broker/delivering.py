@@ -33,6 +33,7 @@ from bus.errors import (
 from bus.group import Group
 from bus.groupstate import Companion, GroupState, check_same, check_settings, encode_deltas
 from bus.record import GROUP
+from bus.runs import pairs
 from bus.session import Session
 from bus.store import Entry
 
@@ -264,6 +265,10 @@ class Delivering:
     def _settle(self, session: Session, settle: wire.Settle, at: int) -> None:
         if len(settle.items) > limits.SETTLE_ITEMS_MAX:
             raise ProtocolError(f"a Settle of {len(settle.items)} items; {limits.SETTLE_ITEMS_MAX} are legal")
+        try:
+            pairs(settle.acks, limits.SETTLE_ACKS_MAX)
+        except ValueError as error:
+            raise ProtocolError(f"a Settle's acks: {error}") from None
         membership = self._sessions.get(session, {}).get(settle.subscription)
         group = self._group(membership)
         if membership is None or group is None or membership.partition != settle.partition:

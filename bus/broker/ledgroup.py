@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bus import limits, wire
-from bus.batch import body_of, decode, type_view
+from bus.batch import bitmap, body_of, decode, header_of, type_view
 from bus.broker.cutting import Cutter
 from bus.broker.deadletter import TYPE as DEAD_LETTER
 from bus.broker.deadletter import dead_letter, made_by
@@ -25,6 +25,7 @@ from bus.groupstate import encode_deltas
 from bus.keys import tag_of
 from bus.record import EVENTS
 from bus.rfc3339 import NANOSECONDS_MAX
+from bus.runs import pairs
 from bus.session import Session
 from bus.store import Entry
 from bus.topic import Filter
@@ -93,9 +94,12 @@ class LedGroup:
 
     def settle(self, membership: Membership, settle: wire.Settle, now: int) -> None:
         """Take settlements; the answer waits for the record that holds them."""
-        if self.group.reporting(now) and settle.items:
-            self._read_past(max(item.offset for item in settle.items), now)
-        stale = self.group.settle(membership.member, settle.items, now)
+        acks = pairs(settle.acks, limits.SETTLE_ACKS_MAX)
+        if self.group.reporting(now) and (settle.items or acks):
+            last = [first + length - 1 for first, length in acks[-1:]]
+            self._read_past(max(*last, -1, *[item.offset for item in settle.items]), now)
+        items = [wire.Settlement(one, 1, "ack") for first, length in acks for one in range(first, first + length)]
+        stale = self.group.settle(membership.member, [*items, *settle.items], now)
         self._unlogged.append((membership.session, wire.Settled(settle.request, stale)))
 
     # ------------------------------------------------------------------------------------------ the log
@@ -275,6 +279,8 @@ class LedGroup:
         for record, piece in self._cutter.cut(entry, rows):
             part = attempts[at : at + len(piece)]
             at += len(piece)
-            told = wire.Deliver(membership.subscription, self.partition, list(piece), part)
+            meant = bitmap(piece, header_of(record).count)
+            again = {row: attempt for row, attempt in zip(piece, part, strict=True) if attempt != 1}
+            told = wire.Deliver(membership.subscription, self.partition, meant, again)
             if not self._ground.send(membership.session, told, [record]):
                 return

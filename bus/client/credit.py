@@ -78,10 +78,10 @@ class CreditPool:
             share.window = min(2 * share.window, self.total)
         self._look(share)
 
-    def ended(self, share: Share) -> None:
-        """One that came is over."""
-        share.out -= 1
-        self.free += 1
+    def ended(self, share: Share, count: int = 1) -> None:
+        """Some that came are over."""
+        share.out -= count
+        self.free += count
         self._look(share)
 
     @property

@@ -4,28 +4,27 @@ Settlements of one turn of the loop leave in one frame. When the leader is lost 
 next one after joining there: a new leader takes its members' word for what they hold.
 """
 
-import asyncio
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bus import limits, wire
-from bus.batch import decode, unseal
+from bus.batch import decode, rows_of, unseal
 from bus.client.cluster import Cluster, fault_error
 from bus.client.connection import Connection, Lost
 from bus.client.credit import Share
-from bus.client.deliveries import Delivery
-from bus.errors import ClientError, CorruptRecord, OutcomeUnknown, ProtocolError, StaleDelivery
+from bus.client.deliveries import OVER, SETTLED, Arrival, Settling, Verdicts
+from bus.errors import ClientError, CorruptRecord, OutcomeUnknown, ProtocolError
 
 if TYPE_CHECKING:
     from bus.client.subscribing import Subscription
 
-_Pending = tuple[wire.Settlement, "asyncio.Future[None]", float]
-
 
 class Membership:
-    """This member at one partition. `held`: deliveries that came and are not ended, by offset.
+    """This member at one partition. `held`: offset -> what brought it, of deliveries that are out.
 
-    `share` is its part of the subscription's credit.
+    `share` is its part of the subscription's credit. `pending`: settlements that no leader was asked to take, or that
+    are to be said again; the last ones may still collect more.
     """
 
     def __init__(self, subscription: "Subscription", partition: int) -> None:
@@ -33,15 +32,17 @@ class Membership:
         self.group = subscription.group
         self.partition = partition
         self.share = Share(partition)
-        self.held: dict[int, Delivery] = {}
+        self.held: dict[int, Arrival] = {}
         self.link: Connection | None = None
         self.joined = False
         self.number = 0
         self.retry_at = 0.0
         self.refused_by: Connection | None = None
         self.failures = 0
-        self.pending: deque[_Pending] = deque()
-        self.asked: dict[int, list[_Pending]] = {}
+        self.pending: deque[Verdicts] = deque()
+        self.asked: dict[int, Verdicts] = {}
+        self._collecting: Verdicts | None = None
+        self._freed = 0
 
     @property
     def settling(self) -> bool:
@@ -72,8 +73,10 @@ class Membership:
 
     def holds(self) -> dict[int, int]:
         """Offset -> attempt of what is worked on here, or settled without an answer: a new leader must not deal it."""
-        unanswered = {item.offset: item.attempt for item, _, _ in self.pending}
-        return unanswered | {offset: delivery.attempt for offset, delivery in self.held.items()}
+        said: dict[int, int] = {}
+        for verdicts in self.pending:
+            said |= verdicts.attempts()
+        return said | {offset: arrival.attempt(arrival.place(offset)) for offset, arrival in self.held.items()}
 
     def lose(self) -> None:
         """The session with the leader is over: what was asked there will be said again elsewhere."""
@@ -84,8 +87,7 @@ class Membership:
         self.link = None
         self.joined = False
         self.number = 0
-        for asked in reversed(self.asked.values()):
-            self.pending.extendleft(reversed(asked))
+        self.pending.extendleft(reversed(self.asked.values()))
         self.asked.clear()
         self.subscription.pool.leave(self.share)
         self.subscription.forget(self)
@@ -116,95 +118,120 @@ class Membership:
             raise ProtocolError(f"{type(message).__name__} answers no Join")
 
     def _deliver(self, deliver: wire.Deliver, blobs: list[bytes]) -> None:
-        if deliver.partition != self.partition or len(blobs) != 1 or len(deliver.rows) != len(deliver.attempts):
+        if deliver.partition != self.partition or len(blobs) != 1:
             raise ProtocolError(f"Deliver of partition {deliver.partition} does not fit partition {self.partition}")
         header, body = unseal(blobs[0])
-        if header.partition != self.partition or any(not 0 <= row < header.count for row in deliver.rows):
+        rows = rows_of(deliver.rows, header.count)
+        if header.partition != self.partition or not rows or not deliver.attempts.keys() <= set(rows):
             raise ProtocolError(f"Deliver of partition {self.partition} names rows that its record does not have")
         columns = decode(body)
         if columns.count != header.count:
             raise CorruptRecord(f"partition {self.partition}: a record of {header.count} events holds {columns.count}")
-        events = columns.events(deliver.rows)
-        self.subscription.pool.delivered(self.share, len(events))
-        for event, row, attempt in zip(events, deliver.rows, deliver.attempts, strict=True):
-            offset = header.base_offset + row
-            older = self.held.get(offset)
-            if older is not None:
-                self.end(older)
-            delivery = self.held[offset] = Delivery(event, attempt, offset, header.appended, self)
-            self.subscription.take(delivery)
+        arrival = Arrival(self, header, columns, rows, deliver.attempts)
+        offsets = [header.base_offset + row for row in rows]
+        if not self.held.keys().isdisjoint(offsets):
+            self.end(self.held.keys() & offsets)
+        self.held.update(dict.fromkeys(offsets, arrival))
+        self.subscription.pool.delivered(self.share, len(rows))
+        self.subscription.take(arrival)
         self.subscription.lend_soon()
 
     # ------------------------------------------------------------------------------------------ settling
 
-    def end(self, delivery: Delivery) -> None:
-        """A delivery is over, one way or another: its credit may be used again."""
-        if not delivery.ended:
-            delivery.ended = True
-            if self.held.get(delivery.offset) is delivery:
-                del self.held[delivery.offset]
+    def end(self, offsets: Iterable[int]) -> None:
+        """The time of what is held of these is over, though it was not settled: its credit may be used again."""
+        for offset in offsets:
+            arrival = self.held.pop(offset)
+            arrival.ended[arrival.place(offset)] = OVER
+            arrival.left -= 1
             self.subscription.pool.ended(self.share)
 
-    def settle(self, delivery: Delivery, settlement: wire.Settlement) -> "asyncio.Future[None]":
-        """Queue a settlement for the end of this turn; the future is done when it is durable."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        future.add_done_callback(_seen)
-        if self.subscription.closed:
-            future.set_exception(ClientError("the subscription is closed: settle inside its `async with`"))
-            return future
-        self.pending.append((settlement, future, loop.time() + limits.SETTLE_MS_MAX / 1000))
-        self.end(delivery)
-        self.subscription.flush_soon(self)
-        return future
+    def ack(self, arrival: Arrival, places: Sequence[int]) -> Settling:
+        """Queue acks, to leave at the end of this turn; awaiting what it gives waits until they are durable."""
+        verdicts = self._collect(len(places))
+        if verdicts.error is None:
+            ended, rows, base, attempts = arrival.ended, arrival.rows, arrival.base, arrival.attempts
+            acks, held, out = verdicts.acks, self.held, 0
+            for place in places:
+                row = rows[place]
+                if ended[place] == 0:
+                    del held[base + row]
+                    out += 1
+                if ended[place] or row in attempts:
+                    verdicts.items.append(wire.Settlement(base + row, arrival.attempt(place), "ack"))
+                else:
+                    acks.append(base + row)
+                ended[place] = SETTLED
+            arrival.left -= out
+            self._freed += out
+        return Settling(verdicts, arrival, places)
+
+    def settle(self, arrival: Arrival, place: int, settlement: wire.Settlement) -> Settling:
+        """Queue a settlement that is not an ack, like `ack`."""
+        verdicts = self._collect(1)
+        if verdicts.error is None:
+            if not arrival.ended[place]:
+                del self.held[settlement.offset]
+                arrival.left -= 1
+                self._freed += 1
+            verdicts.items.append(settlement)
+            arrival.ended[place] = SETTLED
+        return Settling(verdicts, arrival, (place,))
 
     def flush(self) -> None:
         """Send the settlements that are queued."""
+        self._collecting = None
+        if self._freed:
+            self.subscription.pool.ended(self.share, self._freed)
+            self._freed = 0
         link = self.link
         if link is None or not self.joined:
             return
         while self.pending and link.lost is None:
-            items = [self.pending.popleft() for _ in range(min(len(self.pending), limits.SETTLE_ITEMS_MAX))]
-            self._send(link, items)
+            self._send(link, self.pending.popleft())
 
     def lend(self, more: int) -> None:
         """Tell the leader of more credit, or that it has less."""
         if self.link is not None:
             self.link.send(wire.Credit(self.number, more))
 
-    def _send(self, link: Connection, items: list[_Pending]) -> None:
+    def _collect(self, count: int) -> Verdicts:
+        """The settlements of this turn, with room for `count` more."""
+        collecting = self._collecting
+        if collecting is not None and collecting.fits(count):
+            return collecting
+        subscription = self.subscription
+        if subscription.closed:
+            refused = Verdicts(0.0)
+            refused.end(None, ClientError("the subscription is closed: settle inside its `async with`"))
+            return refused
+        self._collecting = Verdicts(subscription.now() + limits.SETTLE_MS_MAX / 1000)
+        self.pending.append(self._collecting)
+        subscription.flush_soon(self)
+        return self._collecting
+
+    def _send(self, link: Connection, verdicts: Verdicts) -> None:
         request = next(self.subscription.cluster.numbers)
-        self.asked[request] = items
+        self.asked[request] = verdicts
 
         def answered(message: Any, _blobs: list[bytes]) -> None:
             link.forget(request)
             self._settled(request, message)
 
-        settle = wire.Settle(request, self.number, self.partition, [item for item, _, _ in items])
+        settle = wire.Settle(request, self.number, self.partition, verdicts.items, verdicts.runs())
         if not link.ask(request, settle, (), answered):
             self._settled(request, Lost("closed", "the session is over"))
 
     def _settled(self, request: int, message: Any) -> None:
-        items = self.asked.pop(request, [])
-        if isinstance(message, wire.Settled):
-            for item, future, _ in items:
-                why = message.stale.get(item.offset)
-                if future.done():
-                    continue
-                if why is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(
-                        StaleDelivery(
-                            f"partition {self.partition}, offset {item.offset}, attempt {item.attempt}: {why}"
-                        )
-                    )
+        verdicts = self.asked.pop(request, None)
+        if verdicts is None:
+            pass
+        elif isinstance(message, wire.Settled):
+            verdicts.end(message.stale)
         elif isinstance(message, wire.Fault) and isinstance(fault_error(message), ClientError):
-            for _, future, _ in items:
-                if not future.done():
-                    future.set_exception(fault_error(message))
+            verdicts.end(None, fault_error(message))
         else:
-            self.pending.extendleft(reversed(items))
+            self.pending.appendleft(verdicts)
             if isinstance(message, wire.Fault):
                 self.refused_by = self.link
                 self.lose()
@@ -213,22 +240,13 @@ class Membership:
 
     def expire(self, now: float) -> None:
         """Give up settlements that no leader has answered in time."""
-        late: list[_Pending] = []
-        while self.pending and self.pending[0][2] <= now:
+        late: list[Verdicts] = []
+        while self.pending and self.pending[0].deadline <= now:
             late.append(self.pending.popleft())
-        for request in [request for request, items in self.asked.items() if items[0][2] <= now]:
-            late += self.asked.pop(request)
-        for item, future, _ in late:
-            if not future.done():
-                future.set_exception(
-                    OutcomeUnknown(
-                        f"partition {self.partition}, offset {item.offset}: nobody answered the {item.verdict}; "
-                        "unless it took effect, the event comes again"
-                    )
-                )
-
-
-def _seen(future: "asyncio.Future[None]") -> None:
-    """Who does not await a settlement has chosen not to hear of it: no warning about an exception nobody took."""
-    if not future.cancelled():
-        future.exception()
+        for request in [request for request, verdicts in self.asked.items() if verdicts.deadline <= now]:
+            late.append(self.asked.pop(request))
+        for verdicts in late:
+            unknown = "nobody answered the settlement; unless it took effect, the event comes again"
+            verdicts.end(None, OutcomeUnknown(unknown))
+            if verdicts is self._collecting:
+                self._collecting = None

@@ -3,18 +3,20 @@
 Each partition has a `Membership`, and a share of `in_flight` as credit (`bus.client.credit`): so many deliveries may be
 out. One that ends (settled, or its `ack_wait` is over) gives its credit back. What a lost leader had delivered and
 nobody has taken out of here yet is forgotten: it will come again.
+
+What one message of a leader brought waits here as one `Arrival`, and is given out one by one, or together.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from secrets import token_hex
 from types import TracebackType
 
 from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.credit import CreditPool
-from bus.client.deliveries import Delivery
+from bus.client.deliveries import OVER, Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
 from bus.errors import BusError, ClientError
 
@@ -23,9 +25,10 @@ _TIMER_SLACK_SECONDS = 0.001
 
 
 class Subscription:
-    """An async context manager and iterator of `Delivery`. Made by `Fleet.subscribe`.
+    """An async context manager and iterator of `Delivery`, or by `batches` of `DeliveryBatch`. Made by
+    `Fleet.subscribe`.
 
-    `saw(partition, offset)` hears of each delivery that is given out.
+    `saw(partition, offset)` hears of what is given out: of each delivery, or of the last one of a batch.
     """
 
     def __init__(
@@ -47,11 +50,12 @@ class Subscription:
         self._saw = saw
         self._loop = asyncio.get_running_loop()
         self._memberships: list[Membership] = []
-        self._inbox: deque[Delivery] = deque()
+        self._inbox: deque[Arrival] = deque()
+        self._streak = 0
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
         self._error: BusError | None = None
-        self._out: deque[tuple[float, Delivery]] = deque()
+        self._out: deque[Arrival] = deque()
         self._to_flush: set[Membership] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -122,38 +126,84 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Delivery:
+        if self._streak >= limits.ITERATE_EVENTS_MAX:
+            await self._pause()
         while True:
-            while self._inbox:
-                delivery = self._inbox.popleft()
-                if not delivery.ended:
-                    if self._saw is not None:
-                        self._saw(delivery.partition, delivery.offset)
-                    return delivery
-            if self._error is not None:
-                raise self._error
-            if self.closed or self.cluster.closed:
+            inbox = self._inbox
+            while inbox:
+                arrival = inbox[0]
+                place = arrival.next()
+                if place < 0:
+                    inbox.popleft()
+                    continue
+                arrival.given = place + 1
+                self._streak += 1
+                delivery = Delivery(arrival, place)
+                if self._saw is not None:
+                    self._saw(delivery.partition, delivery.offset)
+                return delivery
+            if not await self._some():
                 raise StopAsyncIteration
-            self._lend()
-            self._arrived.clear()
-            await self._arrived.wait()
 
-    def take(self, delivery: Delivery) -> None:
-        """A delivery came; it waits here until it is iterated over."""
-        self._inbox.append(delivery)
+    async def batches(self) -> AsyncIterator[DeliveryBatch]:
+        """What is delivered, as it came: the deliveries of one partition that came together, 1 to BATCH_EVENTS_MAX.
+
+        For throughput: `batch.events`, `await batch.ack()`; single ones may be settled, too, by iterating over it.
+        """
+        while True:
+            if self._streak >= limits.ITERATE_EVENTS_MAX:
+                await self._pause()
+            while self._inbox:
+                arrival = self._inbox.popleft()
+                places: Sequence[int] = range(arrival.given, len(arrival.rows))
+                if OVER in arrival.ended:
+                    places = [place for place in places if not arrival.ended[place]]
+                if places:
+                    arrival.given = len(arrival.rows)
+                    self._streak += len(places)
+                    if self._saw is not None:
+                        self._saw(arrival.membership.partition, arrival.offset(places[-1]))
+                    yield DeliveryBatch(arrival, places)
+                    break
+            else:
+                if not await self._some():
+                    return
+
+    async def _pause(self) -> None:
+        """Let other tasks run: what was settled leaves, and what comes is taken."""
+        self._streak = 0
+        await asyncio.sleep(0)
+
+    async def _some(self) -> bool:
+        """Wait until something came; False: nothing will."""
+        if self._error is not None:
+            raise self._error
+        if self.closed or self.cluster.closed:
+            return False
+        self._streak = 0
+        self._lend()
+        self._arrived.clear()
+        await self._arrived.wait()
+        return True
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return self._loop.time()
+
+    def take(self, arrival: Arrival) -> None:
+        """Deliveries came; they wait here until they are iterated over."""
+        self._inbox.append(arrival)
         if len(self._out) > 2 * self.pool.total + limits.BATCH_EVENTS_MAX:
-            self._out = deque(entry for entry in self._out if not entry[1].ended)
-        self._out.append((self._loop.time() + self.settings.ack_wait_ms / 1000, delivery))
+            self._out = deque(one for one in self._out if one.left)
+        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        self._out.append(arrival)
         self._arrived.set()
 
     def forget(self, membership: Membership) -> None:
         """Its leader is lost: what was not handed out yet will be delivered again by the next one."""
-        kept: deque[Delivery] = deque()
-        for delivery in self._inbox:
-            if delivery.partition != membership.partition:
-                kept.append(delivery)
-            else:
-                membership.end(delivery)
-        self._inbox = kept
+        for arrival in [one for one in self._inbox if one.membership is membership]:
+            self._inbox.remove(arrival)
+            membership.end(arrival.waiting())
 
     def fail(self, error: BusError) -> None:
         """The group refused this member for good."""
@@ -210,9 +260,9 @@ class Subscription:
     def _tick(self) -> None:
         """Once in a while: deliveries whose `ack_wait` is over give back their credit, old settlements are given up."""
         now = self._loop.time()
-        while self._out and (self._out[0][0] <= now or self._out[0][1].ended):
-            _, delivery = self._out.popleft()
-            delivery.over()
+        while self._out and (self._out[0].deadline <= now or not self._out[0].left):
+            arrival = self._out.popleft()
+            arrival.membership.end(arrival.out())
         for share, less in self.pool.reclaim(one.share for one in self._memberships):
             self._memberships[share.partition].lend(less)
         self._lend()

@@ -44,12 +44,15 @@ class Joined(Message, frozen=True):
 
 
 class Deliver(Message, frozen=True):
-    """Events for a member: one record (blob 0), the rows of it that are meant, and the attempt of each."""
+    """Events for a member: one record (blob 0), and the rows of it that are meant, as a little-endian bitmap.
+
+    `attempts`: row -> attempt, of those whose attempt is not the first.
+    """
 
     subscription: int
     partition: int
-    rows: list[int]
-    attempts: list[int]
+    rows: bytes
+    attempts: dict[int, int] = {}
 
 
 class Settlement(msgspec.Struct, array_like=True, frozen=True):
@@ -63,10 +66,15 @@ class Settlement(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Settle(Message, frozen=True):
+    """What became of deliveries. `acks`: events whose first attempt is acked, as runs of offsets [first, length, first,
+    length, ...], ascending; `items`: everything else, said after that, in order.
+    """
+
     request: int
     subscription: int
     partition: int
     items: list[Settlement]
+    acks: list[int] = []
 
 
 class Settled(Message, frozen=True):

@@ -78,13 +78,14 @@ class Consumer:
             delay = RETRY_S * 2 ** (delivery.attempt - 1)
             # What the terminal said names its own kind; the class in front would only push it out of narrow columns.
             said = str(error) if isinstance(error, ExecutionFailed) else f"{type(error).__name__}: {error}"
-            _forget_outcome(delivery.nack(delay=delay, error=said))
+            # Not awaited: one that comes too late, or meets a leader's end, comes back as another delivery.
+            delivery.nack(delay=delay, error=said)
             if delivery.attempt < MAX_DELIVER:
                 self.retried += 1
                 return
             self.given_up += place not in self.finished
         else:
-            _forget_outcome(delivery.ack())
+            delivery.ack()
             self.acked += 1
         self.finished.add(place)
         self.moved.set()
@@ -98,16 +99,6 @@ class Consumer:
             except TimeoutError:
                 return False
         return True
-
-
-def _forget_outcome(settled: "asyncio.Future[None]") -> None:
-    """A settlement that came too late, or met a leader's end, comes back as another delivery: nothing is to be done."""
-
-    def look(done: "asyncio.Future[None]") -> None:
-        if not done.cancelled() and (error := done.exception()) and not isinstance(error, bus.BusError):
-            raise error
-
-    settled.add_done_callback(look)
 
 
 def consumers() -> list[Consumer]:

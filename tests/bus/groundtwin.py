@@ -31,8 +31,10 @@ def delivered(sent: list) -> list[tuple[Session, str, int, int]]:
             header, body = batch.unseal(blobs[0])
             columns = batch.decode(body)
             assert columns.count == header.count and len(blobs) == 1
-            for row, attempt in zip(message.rows, message.attempts, strict=True):
-                found.append((to, columns.ids[row], header.base_offset + row, attempt))
+            rows = batch.rows_of(message.rows, header.count)
+            assert rows and message.attempts.keys() <= set(rows)
+            for row in rows:
+                found.append((to, columns.ids[row], header.base_offset + row, message.attempts.get(row, 1)))
     return found
 
 

@@ -312,9 +312,9 @@ class GroupBroker(Broker):
         if not session.is_open and not isinstance(message, wire.Welcome):
             return False
         if isinstance(message, wire.Deliver):
-            base = batch.header_of(blobs[0]).base_offset
-            for row, attempt in zip(message.rows, message.attempts, strict=True):
-                self.groups.sends(self.leading, base + row, attempt)
+            header = batch.header_of(blobs[0])
+            for row in batch.rows_of(message.rows, header.count):
+                self.groups.sends(self.leading, header.base_offset + row, message.attempts.get(row, 1))
         frames = session.send(message, blobs, self.world.now)
         self.channel.send(self.name, session.identity.decode(), frames)
         return True

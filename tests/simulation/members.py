@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from bus import batch, wire
 from bus.errors import BusError, ProtocolError
+from bus.runs import runs_of
 from bus.session import Session
 
 from . import swarm
@@ -89,7 +90,9 @@ class Member:
             items, self.pending = self.pending, []
             self.number += 1
             self.asked[self.number] = items
-            self.say(wire.Settle(self.number, 1, 0, items))
+            first = {item.offset: item for item in reversed(items) if item.attempt == 1 and item.verdict == "ack"}
+            others = [item for item in items if first.get(item.offset) is not item]
+            self.say(wire.Settle(self.number, 1, 0, others, runs_of(sorted(first))))
             self.say(wire.Credit(1, len(items)))
 
     def say(self, message: wire.Message) -> None:
@@ -128,9 +131,10 @@ class Member:
                 self.joined = True
                 self.flush()
             case wire.Deliver():
-                base = batch.header_of(blobs[0]).base_offset
-                dice = self.world.dice
-                for row, attempt in zip(message.rows, message.attempts, strict=True):
+                header, dice = batch.header_of(blobs[0]), self.world.dice
+                base = header.base_offset
+                for row in batch.rows_of(message.rows, header.count):
+                    attempt = message.attempts.get(row, 1)
                     if base + row in self.held:  # an older attempt of it, which is over: its credit is free again
                         self.say(wire.Credit(1, 1))
                     takes = dice.choice([10, 100, 400] if self.calm else [10, 100, 400, 1_800])

@@ -24,6 +24,7 @@ import zmq
 
 from bus import batch, wire
 from bus.errors import BusError, OutOfSequence, code_of
+from bus.runs import pairs
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.topic import Filter
 from tests.bus.client.fakelog import Partition
@@ -231,7 +232,9 @@ class FakeBroker(threading.Thread):
         if not joined:
             self.not_leader(session, settle.request)
         for group in joined:
-            for item in settle.items:
+            acks = pairs(settle.acks, 8_192)
+            first = [wire.Settlement(at, 1, "ack") for one, length in acks for at in range(one, one + length)]
+            for item in [*first, *settle.items]:
                 if group.attempts.get(item.offset) != item.attempt or item.offset not in group.held:
                     stale[item.offset] = "another attempt has begun"
                     continue
@@ -297,7 +300,10 @@ class FakeBroker(threading.Thread):
                 group.held[offset] = member.join.member
                 header, record = next(one for one in reversed(partition.records) if one[0].base_offset <= offset)
                 row = offset - header.base_offset
-                told = wire.Deliver(member.join.subscription, partition.number, [row], [group.attempts[offset]])
+                again = {row: group.attempts[offset]} if group.attempts[offset] > 1 else {}
+                told = wire.Deliver(
+                    member.join.subscription, partition.number, batch.bitmap([row], header.count), again
+                )
                 self.send(member.session, told, [record])
 
 

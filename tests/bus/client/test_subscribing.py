@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import bus
+from bus import limits as bus_limits
 from tests.bus.client.fakebroker import FakeFleet
 
 
@@ -70,6 +71,68 @@ async def test_acks_that_are_not_awaited_are_flushed_on_leaving(fake: FakeFleet)
         assert len(fake.settled("billing")) == 300
     frames = [one for broker in fake.brokers for one in broker.heard if type(one).__name__ == "Settle"]
     assert len(frames) < 100, "settlements share frames"
+
+
+async def test_batches_are_acked_together_or_one_by_one(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(300))
+        seen: dict[str, int] = {}
+        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
+            first = await anext(deliveries)
+            seen[first.event.id] = first.attempt
+            async for batch in deliveries.batches():
+                assert len(batch) == len(batch.events) > 0 and batch.group == "billing" and batch.appended > 0
+                for delivery, event in zip(batch, batch.events, strict=True):
+                    assert (delivery.event, delivery.partition, delivery.appended) == (
+                        event,
+                        batch.partition,
+                        batch.appended,
+                    )
+                    seen[event.id] = delivery.attempt
+                    if delivery.event.data % 7 == 0 and delivery.attempt == 1:
+                        delivery.nack(error="once more")
+                await batch.ack()
+                if len(seen) == 300 and sum(seen.values()) == 300 + 43 - (first.event.data % 7 == 0):
+                    break
+            await first.ack()
+        assert set(fake.settled("billing").values()) == {"ack"} and len(fake.settled("billing")) == 300
+
+
+async def test_a_batch_says_which_of_its_acks_were_stale(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(events(1)[0])
+        async with fleet.subscribe("order.>", group="billing", start="earliest", ack_wait=0.1) as deliveries:
+            batch = await anext(deliveries.batches())
+            offset = next(iter(batch)).offset
+            with fake.lock:
+                fake.groups["billing", batch.partition].attempts[offset] = 2
+            await asyncio.sleep(0.5)
+            with pytest.raises(bus.StaleDelivery, match=f"offset {offset}, attempt 1"):
+                await batch.ack()
+            await batch.ack()
+        with pytest.raises(bus.ClientError, match="closed"):
+            await next(iter(batch)).nack()
+
+
+async def test_iterating_lets_others_run_though_more_is_at_hand(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(2_000))
+        beats, done = 0, False
+
+        async def beat() -> None:
+            nonlocal beats
+            while not done:
+                beats += 1
+                await asyncio.sleep(0)
+
+        async with fleet.subscribe("order.>", group="billing", start="earliest", in_flight=4_000) as deliveries:
+            await asyncio.sleep(1.0)
+            task = asyncio.create_task(beat())
+            for _ in range(2_000):
+                await anext(deliveries)
+            done = True
+            await task
+        assert beats >= 2_000 // bus_limits.ITERATE_EVENTS_MAX - 1
 
 
 async def test_a_nack_comes_again_and_an_old_ack_is_stale(fake: FakeFleet) -> None:
