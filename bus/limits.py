@@ -283,3 +283,7 @@ FLUSH_BYTES = 8 * 1024 * 1024
 """Records that gather in the write-ahead log before the tree takes them in one transaction."""
 FLUSH_RECORDS = 4_096
 """The same as a number of records."""
+BUNDLE_MESSAGES_MAX = 32
+"""Messages that one turn says to one peer in one frame."""
+BUNDLE_BYTES_MAX = 2 * 1024 * 1024
+"""Blobs in such a frame, unless one message alone has more."""
