@@ -7,7 +7,7 @@ them, and takes back what is not acked. `now` is ns since 1970, and never goes b
 |---|---|
 | unread, at or above `cursor` | `feed`: matches -> READY, or DEAD when it has expired; the filter's rest is passed |
 | WAITING in its key's line, if the order is strict | the one before it is settled, committed -> as if read now |
-| READY | `deliveries` -> HELD; a late ack of its last attempt -> settled |
+| READY | `deal` -> HELD; a late ack of its last attempt -> settled |
 | HELD by a member, attempt n | ack -> settled; nack -> DELAYED or READY; terminate -> DEAD |
 | | `ack_wait` over, or the member's session lost -> READY; the member left -> READY, and the attempt is spared |
 | DELAYED after a nack | `tick` -> READY; a nack's attempt stays over |
@@ -18,22 +18,38 @@ An attempt that failed counts against `max_deliver`; one that a leaving member h
 numbered, and only the current one of the member that holds it settles an event; an older one is told why it is stale.
 A settlement repeated by its sender is no news and no fault. `bus/keys.py` has strict order, and who goes first.
 
+All of this is so for each event, but most are never more than READY, HELD once, and acked: those have no Work of their
+own (`bus/groupodd.py`), but bits on the sheet of their batch (`bus/groupplain.py`), until something befalls them.
+
 What is durable is a fold over the deltas (`bus/groupstate.py`): `delta()` is what the leader has to log now, and
 `logged()` says that it was appended. The edge answers a settlement when that record is committed. A new leader starts
 a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes the members' word for what they hold.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from bus import groupwork, limits
+from bus.bitmap import lowest, places
 from bus.grouplog import Unlogged
-from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail, remember
-from bus.groupwork import DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
-from bus.keys import Lines, Parked, Ready
+from bus.groupodd import Odd
+from bus.groupplain import Plain, Sheet
+from bus.groupstate import LOST, TIMED_OUT, Delta, GroupState, Open
+from bus.groupwork import DELAYED, READY, Dead, Figures, Member, Work
 from bus.wire import GroupSample, Settlement
 
 _MS = 1_000_000
+_Lot = tuple[Sheet | None, int, int]
+
+
+class Dealt(NamedTuple):
+    """Events for a member: bit i of `bits` is the event at `base + i`; it is attempt `attempt` of each."""
+
+    member: str
+    base: int
+    bits: int
+    attempt: int
 
 
 class Group:
@@ -48,21 +64,15 @@ class Group:
         self.cursor = state.upto
         self.members: dict[str, Member] = {}
         self._reports_until = now if fresh else now + limits.GROUP_REPORT_MS * _MS
-        self._restored_upto = 0 if fresh else state.upto
-        self._works: dict[int, Work] = {}
-        self._ready = Ready()
-        self._ready_count = 0
-        self._timers = Timers(self._works)
-        self._lines = Lines() if state.settings.order == "strict" else None
-        self._dead: dict[int, str] = {}
-        self._buried = list(state.buried)
-        self._settled = Settled()
+        self._plain = Plain()
         self._served = 0
         self._figures = Figures()
         self._log = Unlogged(state.name, state.settings, state.upto, fresh)
-        self._parked = Parked(state.parked, self._log.parked)
-        for offset, entry in state.copy().open.items():
-            self._take(Work(offset, entry), now)
+        restored_upto = 0 if fresh else state.upto
+        self._odd = Odd(state, restored_upto, self.members, self._plain, self._log, self._figures)
+        for page in state.pages:
+            odd = state.entries(page, plain=self._odd.lines is not None)
+            self._enter(Sheet(page.base, page.count, page.appended, page.open), odd, now)
 
     # ------------------------------------------------------------------------------------------ members
 
@@ -79,20 +89,23 @@ class Group:
         known.lapsed = False
         known.credit = max(0, min(credit, limits.IN_FLIGHT_EVENTS_MAX))
         for offset, attempt in (holds or {}).items():
-            work = self._works.get(offset)
-            if work is not None and self._claim(work, attempt, now):
-                self._hold(work, known, attempt, now)
+            work = self._odd.work(offset)
+            if work is not None and self._odd.claim(work, attempt, self.reporting(now)):
+                self._odd.hold(work, known, attempt, now)
 
     def leave(self, member: str, now: int, lost: bool = False) -> None:
         """A member goes, and what it holds is ready for others at once. `lost`: its session broke, so they failed."""
-        known = self.members.pop(member, None)
-        for offset in known.held if known is not None else ():
-            work = self._works[offset]
+        if member not in self.members:
+            return
+        for loan in list(self.members[member].loans):
+            self._odd.detach(loan.sheet, loan.bits)
+        for offset in self.members.pop(member).held:
+            work = self._odd.works[offset]
             if lost:
-                self._over(work, LOST, f"the session of {member} ended", now)
+                self._odd.over(work, LOST, f"the session of {member} ended", now)
             else:
                 work.spared += 1
-                self._move(work, READY)
+                self._odd.move(work, READY)
 
     def credit(self, member: str, more: int) -> None:
         """A member takes `more` events, or fewer by a negative number; what was on its way by then it owes."""
@@ -105,18 +118,19 @@ class Group:
     @property
     def room(self) -> int:
         """Events that may still be read before some are settled."""
-        return limits.GROUP_IN_FLIGHT_MAX - len(self._works)
+        return limits.GROUP_IN_FLIGHT_MAX - self._plain.count
 
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
-        free = sum(max(0, member.credit) for member in self.members.values()) - self._ready_count
+        free = sum(max(0, member.credit) for member in self.members.values())
+        free -= self._odd.ready + self._plain.ready
         return (self.cursor, most) if (most := min(free, self.room)) > 0 else None
 
     def feed(
         self,
         base_offset: int,
         count: int,
-        rows: Sequence[int],
+        meant: int,
         appended: int,
         now: int,
         expires: Mapping[int, int] | None = None,
@@ -124,39 +138,45 @@ class Group:
     ) -> int:
         """Read one batch of `count` committed events from `base_offset`, appended at `appended` (ns).
 
-        `rows`: ascending, those that are meant for the group; all others are passed. `expires`: row -> ns. `tags`: row
-        -> tag (`bus.keys`), for a strict group. Gives the new cursor, which stands within the batch when there is no
-        room for more. A batch that begins beyond the cursor would skip what lies between, and is a ValueError.
+        `meant`: the rows that are meant for the group, a bit each; all others are passed. `expires`: row -> ns. `tags`:
+        row -> tag (`bus.keys`), for a strict group. Gives the new cursor, which stands within the batch when there is
+        no room for more. A batch that begins beyond the cursor would skip what lies between, and is a ValueError.
         """
         if base_offset > self.cursor:
             raise ValueError(f"group {self.name} stands at {self.cursor}: a batch from {base_offset} on would skip")
-        room = self.room
-        for row in rows:
-            offset = base_offset + row
-            if offset < self.cursor:
-                continue
-            if not room:
-                self.cursor = offset
-                return offset
-            room -= 1
-            work = Work(offset, Open(appended, expires.get(row, 0) if expires else 0, tag=tags[row] if tags else 0))
-            self._log.read(offset)
-            self._take(work, now)
-        self.cursor = max(self.cursor, base_offset + count)
-        return self.cursor
+        start, end = self.cursor, base_offset + count
+        if end <= start:
+            return start
+        meant >>= start - base_offset
+        taken = lowest(meant, self.room)
+        if rest := meant ^ taken:
+            end = start + (rest & -rest).bit_length() - 1
+        if taken:
+            odd: dict[int, Open] = {}
+            if expires or self._odd.lines is not None:
+                for row in (start - base_offset + place for place in places(taken)):
+                    until, tag = expires.get(row, 0) if expires else 0, tags[row] if tags else 0
+                    if until or self._odd.lines is not None:
+                        odd[base_offset + row] = Open(appended, until, tag=tag)
+            sheet = Sheet(start, end - start, appended, taken)
+            self._log.read(sheet, odd)
+            self._enter(sheet, odd, now)
+        self.cursor = end
+        return end
 
     def trimmed(self, first_offset: int, now: int) -> None:
         """The log begins at `first_offset` now, and so does what is unread. To be called again while `floor` is below:
         what members hold, or may report, they may still settle, and strict keys go on one by one."""
         passed = max(0, first_offset - self.cursor)
         self.cursor += passed
-        for work in (gone := groupwork.undeliverable(self._works.values(), first_offset, self.reporting(now))):
-            self._dead.pop(work.offset, None)
-            self._close(work, groupwork.TRIMMED)
+        if not self.reporting(now):
+            for sheet, bits in self._plain.pages.over(0, first_offset):
+                self._odd.detach(sheet, sheet.fresh & bits)
+        gone = self._odd.trimmed(first_offset, self.reporting(now))
         self._log.changed |= bool(passed or gone)
-        self._figures.trimmed += passed + len(gone)
-        if self._lines is not None and passed:
-            self._lines.leap()
+        self._figures.trimmed += passed + gone
+        if self._odd.lines is not None and passed:
+            self._odd.lines.leap()
 
     def reporting(self, now: int) -> bool:
         """Whether members may still report what an earlier leader delivered to them."""
@@ -164,237 +184,163 @@ class Group:
 
     # ------------------------------------------------------------------------------------------ delivering
 
-    def deliveries(self, now: int) -> list[tuple[str, int, int]]:
-        """(member, offset, attempt) of what is to be sent now: each member with credit gets an equal share, ascending.
+    def deal(self, now: int) -> list[Dealt]:
+        """What is to be sent now: each member with credit gets an equal share, ascending.
 
         See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
-        if self.reporting(now) or not self._ready_count or (self._lines is not None and self._lines.leaping):
+        ready = self._odd.ready + self._plain.ready
+        if not ready or self.reporting(now) or (self._odd.lines is not None and self._odd.lines.leaping):
             return []
         free = groupwork.takers(self.members.values())
-        offsets = self._next_ready(sum(member.credit for member in free), now)
-        dealt = []
-        for member, offset in groupwork.deal(free, offsets):
-            work = self._works[offset]
-            self._hold(work, member, work.attempt + 1, now)
-            member.credit -= 1
-            self._served += 1
+        lots, count = self._next_lots(sum(member.credit for member in free), now)
+        dealt: list[Dealt] = []
+        for member, share in groupwork.shares(free, count):
+            dealt += self._give(member, share, lots, now)
+            member.credit -= share
+            self._served += share
             member.served = self._served
-            dealt.append((member.name, offset, work.attempt))
-        self._figures.delivered += len(dealt)
+        self._figures.delivered += count
         return dealt
 
     def tick(self, now: int) -> None:
         """Let deadlines pass: nacks' delays, and `ack_wait` of what is held."""
-        for work in self._timers.due(now):
+        while (loan := self._plain.due(now)) is not None:
+            self._odd.detach(loan.sheet, loan.bits)
+        for work in self._odd.timers.due(now):
             if work.phase == DELAYED:
-                self._move(work, READY)
+                self._odd.move(work, READY)
             else:
                 if work.member in self.members:
                     self.members[work.member].lapsed = True
-                self._over(work, TIMED_OUT, f"no ack within {self.settings.ack_wait_ms} ms", now)
+                self._odd.over(work, TIMED_OUT, f"no ack within {self.settings.ack_wait_ms} ms", now)
 
     def next_deadline(self, now: int) -> int | None:
         """When `tick`, or deliveries after the reports, are due (ns); None: not before something happens."""
-        due = self._timers.next()
+        dues = [due for due in (self._odd.timers.next(), self._plain.next_due()) if due is not None]
+        due = min(dues, default=None)
         if self.reporting(now):
             return min(due, self._reports_until) if due else self._reports_until
         return due
 
     # ------------------------------------------------------------------------------------------ settling
 
-    def settle(self, member: str, items: Iterable[Settlement], now: int) -> dict[int, str]:
-        """What became of deliveries. Gives the offsets whose settlement is refused, with why; the others hold."""
+    def settle(
+        self, member: str, items: Iterable[Settlement], now: int, acks: Iterable[tuple[int, int]] = ()
+    ) -> dict[int, str]:
+        """What became of deliveries: `acks`, runs (first offset, length) whose first attempt is acked; then `items`.
+        Gives the offsets whose settlement is refused, with why; the others hold."""
         stale: dict[int, str] = {}
-        if member in self.members:
-            self.members[member].lapsed = False
+        reporting = self.reporting(now)
+        known = self.members.get(member)
+        if known is not None:
+            known.lapsed = False
+        for first, length in acks:
+            settled, others = self._plain.ack(known, first, length)
+            for sheet, bits in settled:
+                self._figures.ack(now - sheet.appended, bits.bit_count())
+                self._odd.shut(sheet, bits)
+            for offset in others:
+                if why := self._odd.settle(member, Settlement(offset, 1, "ack"), now, reporting, self.cursor):
+                    stale[offset] = why
         for item in items:
-            if why := self._settle(member, item, now):
+            if why := self._odd.settle(member, item, now, reporting, self.cursor):
                 stale[item.offset] = why
         return stale
 
     def dead(self, most: int) -> list[Dead]:
         """At most `most` events whose dead letter is to be appended, the first to die first."""
-        return [groupwork.dying(self._works[offset], reason) for offset, reason in islice(self._dead.items(), most)]
+        return self._odd.next_dead(most)
 
     def bury(self, offsets: Iterable[int]) -> None:
         """The dead letters of these go into the record that the next delta goes into."""
         for offset in offsets:
-            reason = self._dead.pop(offset, None)
-            if reason is not None:
-                self._figures.dead += 1
-                remember(self._buried, [offset])
-                work = self._works[offset]
-                if self.settings.park and reason != "parked":
-                    self._parked.died(work.entry.tag)
-                self._close(work, work.entry.history[-1].how if work.entry.history else reason, buried=True)
+            self._odd.bury(offset)
 
     # ------------------------------------------------------------------------------------------ the durable side
 
     @property
     def floor(self) -> int:
         """All events below it are settled here; of the committed state, ask that."""
-        return next(iter(self._works), self.cursor)
+        first = self._plain.pages.first
+        return first.floor if first is not None else self.cursor
 
     def delta(self) -> Delta | None:
         """What is to be logged since the last `logged()`; None: nothing worth a record."""
-        return self._log.delta(self.cursor, self._works)
+        return self._log.delta(self.cursor, self._odd.works)
 
     def logged(self, index: int = -1) -> None:
         """The `delta()` that was made just now was appended, in record `index`. There may be more (`unlogged`)."""
         self._log.logged(self.cursor)
-        if self._lines is not None:
-            self._lines.logged(index)
+        if self._odd.lines is not None:
+            self._odd.lines.logged(index)
 
     def committed(self, upto: int, now: int) -> None:
         """Records below `upto` are committed: keys whose event they settled go on."""
-        for offset in self._lines.committed(upto) if self._lines is not None else ():
-            self._admit(self._works[offset], now)
+        for offset in self._odd.lines.committed(upto) if self._odd.lines is not None else ():
+            self._odd.admit(self._odd.works[offset], now)
 
     @property
     def unlogged(self) -> bool:
         """Whether a settlement is not in the log yet: its delta was not appended, or its dead letter is due."""
-        return self._log.changed or bool(self._dead)
+        return self._log.changed or bool(self._odd.dead)
 
     def state(self) -> GroupState:
         """The state that all deltas add up to once they are logged."""
-        entries = {offset: work.entry for offset, work in self._works.items()}
-        return GroupState(self.name, self.settings, self.cursor, entries, self._buried, self._parked.keys()).copy()
+        entries = {offset: work.entry for offset, work in self._odd.works.items()}
+        state = GroupState.made(self.name, self.settings, self.cursor, self._plain.pages, entries)
+        state.buried, state.parked = list(self._odd.buried), self._odd.parked.keys()
+        return state
 
     def sample(self, partition: int, high_offset: int, soon: int = 0) -> GroupSample:
         """The figures since the last sample. Committed events end at `high_offset`; those below `soon` are to go."""
-        figures, self._figures = self._figures, Figures()
-        return figures.sample(
+        return self._figures.taken(
             *(self.name, partition, self.settings.pattern, len(self.members)),
-            (self.floor, max(0, high_offset - self.cursor), len(self._works)),
-            self._works[self.floor].entry.appended if self._works else 0,
+            (self.floor, max(0, high_offset - self.cursor), self._plain.count),
+            self._plain.pages.first.appended if self._plain.pages.first is not None else 0,
             max(0, min(soon, high_offset) - self.cursor),
         )
 
     # ------------------------------------------------------------------------------------------ transitions
 
-    def _take(self, work: Work, now: int) -> None:
-        """An event enters: read just now, or restored."""
-        self._works[work.offset] = work
-        if self._lines is None or self._lines.add(work.offset, work.entry.tag):
-            self._admit(work, now)
-        else:
-            work.phase = WAITING
+    def _enter(self, sheet: Sheet, odd: Mapping[int, Open], now: int) -> None:
+        """Events of a batch enter, read just now or restored; `odd` (ascending) are known by more than their bit."""
+        for offset in odd:
+            sheet.fresh ^= sheet.bit(offset)
+        self._plain.read(sheet)
+        for offset, entry in odd.items():
+            self._odd.take(Work(offset, entry, sheet), now)
 
-    def _admit(self, work: Work, now: int) -> None:
-        entry = work.entry
-        if entry.history and entry.history[-1].how == TERMINATED:
-            self._die(work, "terminated")
-        elif entry.attempt - entry.spared >= self.settings.max_deliver:
-            self._die(work, "max_deliver")
-        elif 0 < entry.expires <= now:
-            self._die(work, "expired")
-        elif self._lines is not None and entry.tag in self._parked:
-            self._die(work, "parked")
-        else:
-            self._wait(work, now)
+    def _next_lots(self, most: int, now: int) -> tuple[deque[_Lot], int]:
+        """What is dealt next, at most `most` events: (its sheet or None, base, bits), and how many events."""
+        lots: deque[_Lot] = deque()
+        left = most
+        while left:
+            fresh = self._plain.next()
+            picked = self._odd.pick(left, fresh, now)
+            lots.extend((None, offset, 1) for offset in picked)
+            left -= len(picked)
+            if fresh is None or not left:
+                break
+            sheet, bits = self._plain.take(left, self._odd.first())
+            lots.append((sheet, sheet.base, bits))
+            left -= bits.bit_count()
+        return lots, most - left
 
-    def _wait(self, work: Work, now: int) -> None:
-        if work.entry.due > now:
-            self._move(work, DELAYED)
-            self._timers.set(work.entry.due, work)
-        else:
-            self._move(work, READY)
-
-    def _hold(self, work: Work, member: Member, attempt: int, now: int) -> None:
-        self._move(work, HELD)
-        work.attempt = attempt
-        work.member = member.name
-        work.since = now
-        member.held[work.offset] = None
-        self._timers.set(now + self.settings.ack_wait_ms * _MS, work)
-
-    def _move(self, work: Work, phase: str) -> None:
-        """The one place where a phase changes."""
-        if work.phase == READY:
-            self._ready_count -= 1
-        elif work.phase == HELD and work.member in self.members:
-            self.members[work.member].held.pop(work.offset, None)
-        if phase == READY:
-            self._ready_count += 1
-            self._ready.push(work.offset, work.entry.tag)
-        work.phase = phase
-
-    def _die(self, work: Work, reason: str) -> None:
-        self._move(work, DEAD)
-        self._dead[work.offset] = reason
-
-    def _over(self, work: Work, how: str, error: str, now: int, due: int = 0) -> None:
-        """The current attempt failed."""
-        entry = work.entry
-        error = error[: limits.GROUP_ERROR_CHARS_MAX]
-        ended = Attempt(work.attempt, now, error, work.member, (now - work.since) // _MS, how)
-        failed = Failed(work.offset, work.spared, due, ended)
-        fail(entry, failed)
-        self._log.failed(failed)
-        self._figures.failed += 1
-        if how == TERMINATED or entry.attempt - entry.spared >= self.settings.max_deliver:
-            self._die(work, "terminated" if how == TERMINATED else "max_deliver")
-        else:
-            self._wait(work, now)
-
-    def _close(self, work: Work, how: str, buried: bool = False) -> None:
-        """Settled for good."""
-        self._move(work, "")
-        offset = work.offset
-        del self._works[offset]
-        if self._lines is not None:
-            self._lines.settled(work.entry.tag)
-        self._log.settled(offset, buried)
-        self._settled.note(work, how)
-
-    def _settle(self, member: str, item: Settlement, now: int) -> str:
-        if (item.verdict != "ack" or item.delay_ms) and (why := groupwork.why_impossible(item)):
-            return why
-        work = self._works.get(item.offset)
-        if work is None:
-            return self._settled_already(member, item)
-        current = work.phase == HELD and work.member == member and work.attempt == item.attempt
-        if not current and self._claim(work, item.attempt, now):
-            work.attempt, work.member, work.since = item.attempt, member, now
-            current = True
-        if not current and (item.verdict != "ack" or not work.settles_late(member, item.attempt)):
-            return work.why_stale(member, item)
-        if item.verdict == "ack":
-            self._figures.ack(now - work.entry.appended)
-            if self._lines is not None:
-                self._parked.acked(work.entry.tag)
-            self._close(work, item.verdict)
-        else:
-            due = now + item.delay_ms * _MS if item.verdict == NACKED and item.delay_ms else 0
-            self._over(work, item.verdict, item.error, now, due)
-        return ""
-
-    def _settled_already(self, member: str, item: Settlement) -> str:
-        if (why := self._settled.why_stale(member, item, self.cursor)) is not None:
-            return why
-        # Settled under an earlier leader, most likely by this very settlement, whose answer was lost with that leader.
-        repeated = item.verdict == "ack" and item.offset < self._restored_upto and item.offset not in self._buried
-        return "" if repeated else f"event {item.offset} is settled, or was not meant for group {self.name}"
-
-    def _claim(self, work: Work, attempt: int, now: int) -> bool:
-        """A member may claim an attempt of the leader before: a later one than all that are known of."""
-        if not self.reporting(now) or work.phase not in (READY, DELAYED) or attempt <= work.attempt:
-            return False
-        work.spared += attempt - work.attempt - 1
-        return True
-
-    def _next_ready(self, most: int, now: int) -> list[int]:
-        offsets: list[int] = []
-        while len(offsets) < most and (picked := self._ready.pick(most - len(offsets), self._is_ready)):
-            for offset in picked:
-                work = self._works[offset]
-                if 0 < work.entry.expires <= now:
-                    self._die(work, "expired")
-                else:
-                    offsets.append(offset)
-        return offsets
-
-    def _is_ready(self, offset: int) -> bool:
-        work = self._works.get(offset)
-        return work is not None and work.phase == READY
+    def _give(self, member: Member, share: int, lots: deque[_Lot], now: int) -> Iterator[Dealt]:
+        """The next `share` events go to a member."""
+        while share:
+            sheet, base, bits = lots[0]
+            taken = lowest(bits, share)
+            if taken == bits:
+                lots.popleft()
+            else:
+                lots[0] = (sheet, base, bits ^ taken)
+            share -= taken.bit_count()
+            if sheet is not None:
+                self._plain.lend(sheet, taken, member, now, now + self.settings.ack_wait_ms * _MS)
+                yield Dealt(member.name, base, taken, 1)
+            else:
+                work = self._odd.works[base]
+                self._odd.hold(work, member, work.attempt + 1, now)
+                yield Dealt(member.name, base, 1, work.attempt)

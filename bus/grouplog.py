@@ -4,12 +4,14 @@ An event that was read and settled between two deltas leaves no trace but `upto`
 `opened`; one that an earlier delta opened, and that is settled now, is `closed`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from bus import limits
-from bus.groupstate import Delta, Failed, Opened, runs_of
+from bus.groupplain import Sheet
+from bus.groupstate import Delta, Failed, Opened
 from bus.groupwork import Work
+from bus.runs import extend
 from bus.wire import GroupSettings
 
 
@@ -22,26 +24,32 @@ class Unlogged:
         self.define = define
         self.changed = define
         self._upto = upto
-        self._open: dict[int, None] = {}
-        self._closed: list[int] = []
+        self._read: list[Sheet] = []
+        self._odd: list[int] = []
+        self._closed: dict[int, int] = {}
         self._failed: dict[int, list[Failed]] = {}
         self._buried: list[int] = []
         self._parked: dict[int, bool] = {}
 
-    def read(self, offset: int) -> None:
-        """An event matched; offsets come ascending. Worth no record of its own."""
-        self._open[offset] = None
+    def read(self, sheet: Sheet, odd: Iterable[int]) -> None:
+        """Events matched; sheets come ascending. `odd`: those that expire or have a tag. Worth no record of its own."""
+        sheet.unlogged = sheet.open
+        self._read.append(sheet)
+        self._odd += odd
 
-    def settled(self, offset: int, buried: bool) -> None:
-        """An event is settled; `buried` if its dead letter comes with the delta."""
+    def settled(self, sheet: Sheet, bits: int) -> None:
+        """Events are settled."""
+        fresh = bits & sheet.unlogged
+        sheet.unlogged ^= fresh
+        if known := bits ^ fresh:
+            self._closed[sheet.base] = self._closed.get(sheet.base, 0) | known
+        self.changed = True
+
+    def over(self, offset: int, buried: bool) -> None:
+        """What is to be logged of an event that is settled; `buried` if its dead letter comes with the delta."""
         if buried:
             self._buried.append(offset)
         self._failed.pop(offset, None)
-        if offset in self._open:
-            del self._open[offset]
-        else:
-            self._closed.append(offset)
-        self.changed = True
 
     def parked(self, key: int, is_parked: bool) -> None:
         """A key is parked, or goes on; comes with a settlement."""
@@ -55,34 +63,33 @@ class Unlogged:
         self.changed = True
 
     def delta(self, cursor: int, works: Mapping[int, Work]) -> Delta | None:
-        """All of it as one delta up to `cursor`; None: nothing worth a record. `works`: the events that are open.
+        """All of it as one delta up to `cursor`; None: nothing worth a record. `works`: the events that are known by
+        more than their bit.
 
         Failures of more than GROUP_FAILED_PER_DELTA_MAX events are left for the next delta.
         """
         if not self.changed and cursor - self._upto < limits.GROUP_PASSED_EVENTS_MAX:
             return None
         opened: list[Opened] = []
-        run: list[int] = []
-        appended = 0
-        for offset in self._open:
-            at = works[offset].entry.appended
-            if run and at != appended:
-                opened.append(Opened(appended, runs_of(run)))
-                run = []
-            appended = at
-            run.append(offset)
-        if run:
-            opened.append(Opened(appended, runs_of(run)))
+        for sheet in self._read:
+            if sheet.unlogged:
+                if not opened or opened[-1].appended != sheet.appended:
+                    opened.append(Opened(sheet.appended, []))
+                extend(opened[-1].runs, sheet.base, sheet.unlogged)
+        closed: list[int] = []
+        for base, bits in sorted(self._closed.items()):
+            extend(closed, base, bits)
+        entries = [(offset, works[offset].entry) for offset in self._odd if offset in works]
         return Delta(
             self.group,
             cursor,
             self.settings if self.define else None,
             opened,
-            runs_of(sorted(self._closed)),
+            closed,
             [one for few in islice(self._failed.values(), limits.GROUP_FAILED_PER_DELTA_MAX) for one in few],
-            {offset: works[offset].entry.expires for offset in self._open if works[offset].entry.expires},
+            {offset: entry.expires for offset, entry in entries if entry.expires},
             list(self._buried),
-            {offset: works[offset].entry.tag for offset in self._open if works[offset].entry.tag},
+            {offset: entry.tag for offset, entry in entries if entry.tag},
             dict(self._parked),
         )
 
@@ -90,7 +97,10 @@ class Unlogged:
         """The delta up to `cursor` that was made just now is in the log."""
         self._upto = cursor
         self.define = False
-        self._open.clear()
+        for sheet in self._read:
+            sheet.unlogged = 0
+        self._read.clear()
+        self._odd.clear()
         self._closed.clear()
         self._buried.clear()
         self._parked.clear()

@@ -11,18 +11,20 @@ applies them when they commit, and not before; whoever leads next goes on from t
 above `upto`, or acked in a record that never committed, is read and delivered again: redelivered, never skipped.
 
     delta    = what became of one group in one turn of the leader; a record's companion is a list of them
-    runs     = offsets as [first, length, first, length, ...], ascending
+    runs     = offsets as [first, length, first, length, ...], ascending, see `bus.runs`
+    pages    = the open events in memory, a bit each, see `bus.pages`
     Open     = one event below `upto` that is not settled, with the attempts that failed
-    Companion = all groups of a partition, and the record index they are applied up to
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
 from bus import limits
 from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
+from bus.pages import Page, Pages
+from bus.runs import extend, pairs
 from bus.topic import is_pattern
 from bus.wire import GroupSettings
 
@@ -101,72 +103,192 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     parked: dict[Natural, bool] = {}
 
 
-class GroupState(msgspec.Struct, array_like=True):
-    """One group at one partition, as committed. `open` is keyed by offset, ascending.
+class Kept(msgspec.Struct, array_like=True, frozen=True):
+    """A GroupState as it is written down. `plain`: all open events, in as few entries as possible; `open`: by offset,
+    ascending, those with more to say than when they were appended."""
+
+    name: str
+    settings: GroupSettings
+    upto: Natural
+    open: dict[int, Open] = {}
+    buried: list[int] = []
+    parked: list[int] = []
+    plain: list[Opened] = []
+
+
+class GroupState:
+    """One group at one partition, as committed. `pages` have the open events, `odd` what there is to say of some: of
+    those that failed, expire, or have a tag.
 
     `buried`: the last GROUP_BURIED_EVENTS_MAX events that became dead letters, so that a later leader tells no member
     that its ack of one of them holds. `parked`: the keys whose events become dead letters, since an earlier one did.
     """
 
-    name: str
-    settings: GroupSettings
-    upto: int
-    open: dict[int, Open] = {}
-    buried: list[int] = []
-    parked: list[int] = []
+    def __init__(self, name: str, settings: GroupSettings, upto: int) -> None:
+        self.name = name
+        self.settings = settings
+        self.upto = upto
+        self.count = 0
+        self.pages: Pages[Page] = Pages()
+        self.odd: dict[int, Open] = {}
+        self.buried: list[int] = []
+        self.parked: list[int] = []
 
     @property
     def floor(self) -> int:
         """All events below it are settled."""
-        return next(iter(self.open), self.upto)
+        return self.pages.first.floor if self.pages.first is not None else self.upto
+
+    @property
+    def open(self) -> dict[int, Open]:
+        """Each open event with a copy of what there is to say of it, ascending."""
+        return {offset: entry for page in self.pages for offset, entry in self.entries(page, True).items()}
+
+    def entries(self, page: Page, plain: bool) -> dict[int, Open]:
+        """The open events of a page, or those in `odd` alone, each with a copy of what there is to say of it."""
+        if not plain and not self.odd:
+            return {}
+        found: dict[int, Open] = {}
+        for offset in page.offsets(page.open):
+            entry = self.odd.get(offset)
+            if entry is not None:
+                found[offset] = msgspec.structs.replace(entry, history=list(entry.history))
+            elif plain:
+                found[offset] = Open(page.appended)
+        return found
 
     def apply(self, delta: Delta) -> None:
         """Move by one delta. Raises CorruptRecord, and changes nothing, when it does not fit this state."""
         if delta.upto < self.upto:
-            raise _misfit(delta, f"upto goes back from {self.upto}")
-        opened = self._opened(delta)
-        closed = spread(delta.closed, limits.GROUP_IN_FLIGHT_MAX)
-        for offset in closed:
-            if offset not in self.open:
-                raise _misfit(delta, f"offset {offset} is closed, but was not open")
+            raise misfit(delta, f"upto goes back from {self.upto}")
+        opened, count = self._opened(delta)
+        closed = _pairs(delta.closed, limits.GROUP_IN_FLIGHT_MAX)
+        for first, length in closed:
+            if sum((page.open & bits).bit_count() for page, bits in self.pages.over(first, length)) != length:
+                raise misfit(delta, f"of {length} offsets from {first} that are closed one was not open")
+        count += self.count - sum(delta.closed[1::2])
+        if count > limits.GROUP_IN_FLIGHT_MAX:
+            raise misfit(delta, f"over {limits.GROUP_IN_FLIGHT_MAX} open events")
         attempts: dict[int, int] = {}
         for failed in delta.failed:
-            entry = opened.get(failed.offset) or self.open.get(failed.offset)
-            if entry is None:
-                raise _misfit(delta, f"offset {failed.offset} failed, but was not open")
-            before = attempts.get(failed.offset, entry.attempt)
+            if opened.having(failed.offset) is None and self.pages.having(failed.offset) is None:
+                raise misfit(delta, f"offset {failed.offset} failed, but was not open")
+            known = self.odd.get(failed.offset)
+            before = attempts.get(failed.offset, known.attempt if known is not None else 0)
             if failed.ended.attempt <= before:
-                raise _misfit(delta, f"offset {failed.offset}: attempt {failed.ended.attempt} after {before}")
+                raise misfit(delta, f"offset {failed.offset}: attempt {failed.ended.attempt} after {before}")
             attempts[failed.offset] = failed.ended.attempt
-        self.open.update(opened)
+        self._move(delta, opened, closed)
+        self.count = count
+
+    def _move(self, delta: Delta, opened: Pages[Page], closed: list[tuple[int, int]]) -> None:
+        for added in opened:
+            self.pages.add(added)
+        for offset in delta.expires.keys() | delta.tags.keys():
+            if (page := opened.having(offset)) is not None:
+                self._say(offset, Open(page.appended, delta.expires.get(offset, 0), tag=delta.tags.get(offset, 0)))
         for failed in delta.failed:
-            fail(self.open[failed.offset], failed)
-        for offset in closed:
-            del self.open[offset]
+            if (page := self.pages.having(failed.offset)) is not None:
+                entry = self.odd.get(failed.offset) or Open(page.appended)
+                fail(entry, failed)
+                self.odd[failed.offset] = entry
+        for first, length in closed:
+            self._close(first, length)
         remember(self.buried, delta.buried)
         for key, parked in delta.parked.items():
             park(self.parked, key, parked)
         self.upto = delta.upto
 
-    def _opened(self, delta: Delta) -> dict[int, Open]:
-        opened: dict[int, Open] = {}
-        after = self.upto
-        for part in delta.opened:
-            for offset in spread(part.runs, limits.GROUP_IN_FLIGHT_MAX - len(opened)):
-                if not after <= offset < delta.upto:
-                    raise _misfit(delta, f"offset {offset} is opened outside [{after}, {delta.upto})")
-                opened[offset] = Open(part.appended, delta.expires.get(offset, 0), tag=delta.tags.get(offset, 0))
-                after = offset + 1
-        if len(self.open) + len(opened) - sum(delta.closed[1::2]) > limits.GROUP_IN_FLIGHT_MAX:
-            raise _misfit(delta, f"over {limits.GROUP_IN_FLIGHT_MAX} open events")
-        return opened
+    def _say(self, offset: int, entry: Open) -> None:
+        if entry != Open(entry.appended):
+            self.odd[offset] = entry
 
-    def copy(self) -> "GroupState":
-        """A state of its own; the history's entries are frozen and shared."""
-        held = {
-            offset: msgspec.structs.replace(entry, history=list(entry.history)) for offset, entry in self.open.items()
-        }
-        return GroupState(self.name, self.settings, self.upto, held, list(self.buried), list(self.parked))
+    def _close(self, first: int, length: int) -> None:
+        for page, bits in self.pages.over(first, length):
+            page.open &= ~bits
+            if not page.open:
+                self.pages.drop(page)
+        if self.odd:
+            run = range(first, first + length)
+            for offset in [offset for offset in run if offset in self.odd]:
+                del self.odd[offset]
+
+    def _opened(self, delta: Delta) -> tuple[Pages[Page], int]:
+        """The pages of what a delta opens, and how many events these are."""
+        pages: Pages[Page] = Pages()
+        after, count = self.upto, 0
+        for part in delta.opened:
+            runs = _pairs(part.runs, limits.GROUP_IN_FLIGHT_MAX - count)
+            if runs and not after <= runs[0][0] <= sum(runs[-1]) <= delta.upto:
+                raise misfit(delta, f"offsets {part.runs[:8]} are opened outside [{after}, {delta.upto})")
+            count += fill(pages, part.appended, runs)
+            after = sum(runs[-1]) if runs else after
+        return pages, count
+
+    def kept(self) -> Kept:
+        """As it is written down; equal states give equal bytes."""
+        plain: list[Opened] = []
+        for page in self.pages:
+            if not plain or plain[-1].appended != page.appended:
+                plain.append(Opened(page.appended, []))
+            extend(plain[-1].runs, page.base, page.open)
+        odd = dict(sorted(self.odd.items()))
+        return Kept(self.name, self.settings, self.upto, odd, self.buried, self.parked, plain)
+
+    @classmethod
+    def made(
+        cls, name: str, settings: GroupSettings, upto: int, pages: Iterable[Page], entries: Mapping[int, Open]
+    ) -> "GroupState":
+        """A state of its own with these open events; `entries`: what there is to say of some."""
+        state = cls(name, settings, upto)
+        for page in pages:
+            state.pages.add(Page(page.base, page.count, page.appended, page.open))
+            state.count += page.open.bit_count()
+        for offset, entry in entries.items():
+            state._say(offset, msgspec.structs.replace(entry, history=list(entry.history)))
+        return state
+
+    @classmethod
+    def restored(cls, kept: Kept) -> "GroupState":
+        """From `kept()`; raises CorruptRecord when its open events are no state."""
+        state = cls(kept.name, kept.settings, kept.upto)
+        # Before there was `plain`, `open` had them all.
+        parts = kept.plain or [Opened(entry.appended, [max(offset, 0), 1]) for offset, entry in kept.open.items()]
+        opened, state.count = cls(kept.name, kept.settings, 0)._opened(Delta(kept.name, kept.upto, opened=parts))
+        state.pages = opened
+        for offset, entry in kept.open.items():
+            page = opened.having(offset)
+            if page is None or page.appended != entry.appended:
+                raise CorruptRecord(f"group {kept.name!r}: event {offset} is not among those that are open")
+            state._say(offset, entry)
+        state.buried, state.parked = list(kept.buried), list(kept.parked)
+        return state
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, GroupState) and self.kept() == other.kept()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"GroupState({self.kept()})"
+
+
+def fill(pages: Pages[Page], appended: int, runs: Iterable[tuple[int, int]]) -> int:
+    """Add pages of runs (ascending) behind all that are there; gives how many events these are."""
+    count = 0
+    page: Page | None = None
+    for first, length in runs:
+        count += length
+        end = first + length
+        while first < end:
+            if page is None or first - page.base >= limits.GROUP_PAGE_OFFSETS_MAX:
+                page = Page(first, 0, appended, 0)
+                pages.add(page)
+            upto = min(end, page.base + limits.GROUP_PAGE_OFFSETS_MAX)
+            page.open |= ((1 << (upto - first)) - 1) << (first - page.base)
+            page.count = upto - page.base
+            first = upto
+    return count
 
 
 def remember(buried: list[int], more: Iterable[int]) -> None:
@@ -191,33 +313,6 @@ def fail(entry: Open, failed: Failed) -> None:
     entry.due = failed.due
     entry.history.append(failed.ended)
     del entry.history[: -limits.GROUP_HISTORY_MAX]
-
-
-def runs_of(offsets: Iterable[int]) -> Runs:
-    """Ascending offsets as [first, length, first, length, ...]."""
-    runs: Runs = []
-    end = -1
-    for offset in offsets:
-        if offset == end:
-            runs[-1] += 1
-        else:
-            runs += (offset, 1)
-        end = offset + 1
-    return runs
-
-
-def spread(runs: Sequence[int], most: int) -> list[int]:
-    """The offsets of runs, at most `most` of them; raises CorruptRecord when they are not ascending, or more."""
-    if len(runs) % 2 or sum(runs[1::2]) > most:
-        raise CorruptRecord(f"runs of offsets: {len(runs)} numbers, or over {most} offsets")
-    offsets: list[int] = []
-    after = 0
-    for first, length in zip(runs[::2], runs[1::2], strict=True):
-        if first < after or length < 1:
-            raise CorruptRecord(f"runs of offsets: {length} from {first}, after {after}")
-        offsets.extend(range(first, first + length))
-        after = first + length
-    return offsets
 
 
 def check_settings(group: str, settings: GroupSettings) -> None:
@@ -245,58 +340,6 @@ def check_same(group: str, known: GroupSettings, coming: GroupSettings) -> None:
             raise GroupConflict(f"group {group} has {field}={has!r}, and the member came with {wants!r}", name)
 
 
-class Companion:
-    """All groups of one partition as applied up to, and not including, record index `applied`."""
-
-    def __init__(self) -> None:
-        self.applied = 0
-        self.groups: dict[str, GroupState] = {}
-
-    def apply(self, index: int, companion: bytes) -> list[str]:
-        """Apply the companion of committed record `index`; gives the groups it moved. Raises CorruptRecord.
-
-        Records must come in order. One that is already applied is passed over, so that a scan may begin early.
-        """
-        if index < self.applied:
-            return []
-        moved = []
-        for delta in decode_deltas(companion) if companion else ():
-            state = self.groups.get(delta.group)
-            if state is None:
-                if delta.settings is None:
-                    raise _misfit(delta, "the group is not defined")
-                state = GroupState(delta.group, delta.settings, 0)
-                state.apply(delta)
-                self.groups[delta.group] = state
-            else:
-                state.apply(delta)
-            moved.append(delta.group)
-        self.applied = index + 1
-        return moved
-
-    def snapshot(self) -> bytes:
-        """The whole of it, for the store."""
-        return _encoder.encode((self.applied, list(self.groups.values())))
-
-    @classmethod
-    def restore(cls, snapshot: bytes) -> "Companion":
-        """From `snapshot()`; raises CorruptRecord on anything else. No bytes: a partition without groups."""
-        companion = cls()
-        if not snapshot:
-            return companion
-        try:
-            companion.applied, states = _snapshots.decode(snapshot)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise CorruptRecord(f"snapshot of groups: {error}") from error
-        for state in states:
-            offsets = list(state.open)
-            ascending = offsets == sorted(offsets) and (not offsets or 0 <= offsets[0] <= offsets[-1] < state.upto)
-            if not ascending or len(offsets) > limits.GROUP_IN_FLIGHT_MAX:
-                raise CorruptRecord(f"snapshot of group {state.name!r}: its open events are no state")
-            companion.groups[state.name] = state
-        return companion
-
-
 def encode_deltas(deltas: Sequence[Delta]) -> bytes:
     """A record's companion."""
     return _encoder.encode(deltas)
@@ -310,10 +353,17 @@ def decode_deltas(companion: bytes) -> list[Delta]:
         raise CorruptRecord(f"companion of groups: {error}") from error
 
 
-def _misfit(delta: Delta, why: str) -> CorruptRecord:
+def _pairs(runs: Runs, most: int) -> list[tuple[int, int]]:
+    try:
+        return pairs(runs, most)
+    except ValueError as error:
+        raise CorruptRecord(str(error)) from None
+
+
+def misfit(delta: Delta, why: str) -> CorruptRecord:
+    """The error that a delta does not fit the state it comes to."""
     return CorruptRecord(f"group {delta.group!r}: a delta up to {delta.upto} does not fit: {why}")
 
 
 _encoder = msgspec.msgpack.Encoder()
 _deltas = msgspec.msgpack.Decoder(list[Delta])
-_snapshots = msgspec.msgpack.Decoder(tuple[Natural, list[GroupState]])

@@ -7,10 +7,10 @@ their credits allow. Neighbours lie in the same record, and a record is sent to 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from heapq import heapify, heappop, heappush
-from itertools import takewhile
 from typing import NamedTuple
 
 from bus import limits
+from bus.groupplain import Loan, Sheet
 from bus.groupstate import NACKED, TERMINATED, Attempt, Open
 from bus.wire import GroupSample, Settlement
 
@@ -24,17 +24,20 @@ _VERDICTS = frozenset({"ack", NACKED, TERMINATED})
 
 
 class Work:
-    """An event that is read and not settled. `attempt`: the last one begun; `entry`: what is durable of it.
+    """An event that is read and not settled, and of which there is more to say than a bit does (see `bus.groupplain`).
+
+    `attempt`: the last one begun; `entry`: what is durable of it; `sheet` has its bit.
 
     `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns). `spared`: attempts
     that do not count against `max_deliver`, of which `entry` knows those up to its last failure.
     """
 
-    __slots__ = ("attempt", "entry", "member", "offset", "phase", "since", "spared", "timer")
+    __slots__ = ("attempt", "entry", "member", "offset", "phase", "sheet", "since", "spared", "timer")
 
-    def __init__(self, offset: int, entry: Open) -> None:
+    def __init__(self, offset: int, entry: Open, sheet: Sheet) -> None:
         self.offset = offset
         self.entry = entry
+        self.sheet = sheet
         self.attempt = entry.attempt
         self.spared = entry.spared
         self.member = entry.history[-1].member if entry.history else ""
@@ -73,12 +76,13 @@ class Work:
 
 
 class Member:
-    """One member: how many more events it takes, and the offsets it holds. `served`: its turn among equals.
+    """One member: how many more events it takes, and what it holds: the offsets of `held`, and the `lent` events of its
+    `loans`. `served`: its turn among equals.
 
     `lapsed`: it let an event's `ack_wait` pass, and has not been heard of since; it may be dead without our knowing.
     """
 
-    __slots__ = ("credit", "held", "lapsed", "name", "served")
+    __slots__ = ("credit", "held", "lapsed", "lent", "loans", "name", "served")
 
     def __init__(self, name: str, served: int) -> None:
         self.name = name
@@ -86,6 +90,8 @@ class Member:
         self.credit = 0
         self.lapsed = False
         self.held: dict[int, None] = {}
+        self.loans: dict[Loan, None] = {}
+        self.lent = 0
 
 
 class Dead(NamedTuple):
@@ -111,13 +117,14 @@ def why_impossible(item: Settlement) -> str:
     return ""
 
 
-def undeliverable(works: Iterable[Work], first_offset: int, reporting: bool) -> list[Work]:
-    """Of works, ascending, those that lie below the log's first event and cannot come to anything any more.
+def undeliverable(works: Mapping[int, Work], first_offset: int, reporting: bool) -> list[Work]:
+    """Of works, those that lie below the log's first event and cannot come to anything any more, ascending.
 
     `reporting`: members may still say that they hold what is ready or delayed.
     """
     spared = (HELD, WAITING, READY, DELAYED) if reporting else (HELD, WAITING)
-    return [work for work in takewhile(lambda work: work.offset < first_offset, works) if work.phase not in spared]
+    gone = (works[offset] for offset in sorted(works) if offset < first_offset)
+    return [work for work in gone if work.phase not in spared]
 
 
 class Figures:
@@ -126,10 +133,14 @@ class Figures:
     __slots__ = ("acked", "dead", "delivered", "failed", "latency", "trimmed")
 
     def __init__(self) -> None:
-        self.delivered = self.acked = self.failed = self.dead = self.trimmed = 0
         self.latency: dict[int, int] = {}
+        self._restart()
 
-    def sample(
+    def _restart(self) -> None:
+        self.delivered = self.acked = self.failed = self.dead = self.trimmed = 0
+        self.latency = {}
+
+    def taken(
         self,
         name: str,
         partition: int,
@@ -139,9 +150,9 @@ class Figures:
         oldest: int,
         endangered: int,
     ) -> GroupSample:
-        """All of them; `places`: the floor, events waiting unread, events in flight."""
+        """All of them; they count anew from here on. `places`: the floor, events waiting unread, events in flight."""
         counts = (self.delivered, self.acked, self.failed, self.dead)
-        return GroupSample(
+        sample = GroupSample(
             *(name, partition, pattern, members),
             *(*places, *counts),
             oldest=oldest,
@@ -149,16 +160,19 @@ class Figures:
             trimmed=self.trimmed,
             endangered=endangered,
         )
+        self._restart()
+        return sample
 
-    def ack(self, took_ns: int) -> None:
-        """One event is acked, `took_ns` after it was appended."""
-        self.acked += 1
+    def ack(self, took_ns: int, count: int = 1) -> None:
+        """Events are acked, `took_ns` after they were appended."""
+        self.acked += count
         bucket = max(1, took_ns // 1_000).bit_length() - 1
-        self.latency[bucket] = self.latency.get(bucket, 0) + 1
+        self.latency[bucket] = self.latency.get(bucket, 0) + count
 
 
 class Settled:
-    """Events that this leader has settled, the last GROUP_RECENT_EVENTS_MAX: a settlement repeated is not stale."""
+    """Events that this leader has settled, the last GROUP_RECENT_EVENTS_MAX: a settlement repeated is not stale. Those
+    that were acked by runs `Plain` remembers."""
 
     def __init__(self) -> None:
         self._recent: OrderedDict[int, tuple[str, int, str]] = OrderedDict()
@@ -169,12 +183,12 @@ class Settled:
         if len(self._recent) > limits.GROUP_RECENT_EVENTS_MAX:
             self._recent.popitem(last=False)
 
-    def why_stale(self, member: str, item: Settlement, cursor: int) -> str | None:
+    def why_stale(self, member: str, item: Settlement, cursor: int, acked_by: str) -> str | None:
         """Why a settlement is refused, "" for one repeated; None: nothing is known here of that event.
 
-        Events from `cursor` on have not been read.
+        Events from `cursor` on have not been read; `acked_by` is who acked its first attempt by a run.
         """
-        known = self._recent.get(item.offset)
+        known = ("ack", 1, acked_by) if acked_by else self._recent.get(item.offset)
         if known is None:
             unread = item.offset >= cursor or item.offset < 0
             return f"event {item.offset} was not delivered by this leader; it will come again" if unread else None
@@ -220,19 +234,19 @@ def takers(members: Iterable[Member]) -> list[Member]:
     """Who is dealt to, in order: those with credit, who holds least first. Lapsed ones only when there is no other."""
     free = [member for member in members if member.credit > 0]
     free = [member for member in free if not member.lapsed] or free
-    return sorted(free, key=lambda member: (len(member.held), member.served))
+    return sorted(free, key=lambda member: (len(member.held) + member.lent, member.served))
 
 
-def deal(members: Sequence[Member], offsets: Sequence[int]) -> list[tuple[Member, int]]:
-    """Stretches of offsets for members, the first members first; there must be credit for all of them."""
+def shares(members: Sequence[Member], count: int) -> list[tuple[Member, int]]:
+    """How `count` events are cut into stretches for members, the first members first; there must be credit for all."""
     dealt: list[tuple[Member, int]] = []
     credits = {member.name: member.credit for member in members}
-    at = 0
-    while at < len(offsets):
+    while count:
         able = [member for member in members if credits[member.name] > 0]
         for place, member in enumerate(able):
-            share = min(-(-(len(offsets) - at) // (len(able) - place)), credits[member.name])
-            credits[member.name] -= share
-            dealt += [(member, offset) for offset in offsets[at : at + share]]
-            at += share
+            share = min(-(-count // (len(able) - place)), credits[member.name])
+            if share:
+                credits[member.name] -= share
+                count -= share
+                dealt.append((member, share))
     return dealt

@@ -53,15 +53,22 @@ class Ready:
         """One more."""
         heappush(self._heaps[tag & 3], offset)
 
-    def pick(self, most: int, is_ready: Callable[[int], bool]) -> list[int]:
-        """The next ones, taken out, at most `most`; fewer: no others are ready."""
+    def first(self, is_ready: Callable[[int], bool]) -> int | None:
+        """The first of medium priority, which in a group without order they all have."""
+        medium = self._heaps[_MEDIUM]
+        while medium and not is_ready(medium[0]):
+            heappop(medium)
+        return medium[0] if medium else None
+
+    def pick(self, most: int, is_ready: Callable[[int], bool], before: int | None = None) -> list[int]:
+        """The next ones, taken out, at most `most`, below `before`; fewer: no others are ready."""
         picked: list[int] = []
         medium = self._heaps[_MEDIUM]
         while len(picked) < most:
             heap = medium
             if self._heaps[_HIGH] or self._heaps[_LOW]:
                 heap = self._next(is_ready)
-            if not heap:
+            if not heap or (before is not None and heap[0] >= before):
                 break
             offset = heappop(heap)
             # One that was ready, was taken otherwise, and is ready again stands here twice.

@@ -91,6 +91,8 @@ LEAVE_MS_MAX = 2_000
 """How long a closing subscription waits for its last settlements to be answered."""
 GROUP_IN_FLIGHT_MAX = 8_192
 """Events of one group and partition that are read and not settled; the group reads no further before some are."""
+GROUP_PAGE_OFFSETS_MAX = 4_096
+"""Offsets that one page of a group's committed state spans, so that a log of nonsense makes no numbers without end."""
 GROUP_HISTORY_MAX = 10
 """Failed attempts of an event that are kept, the last ones."""
 GROUP_ERROR_CHARS_MAX = 1_000
@@ -111,6 +113,8 @@ GROUP_REPORT_MS = 1_000
 """For so long a new leader lets members report what they hold before it delivers anything itself."""
 GROUP_PASSED_EVENTS_MAX = 10_000
 """Events passed by the filter before a group's advance is logged though nothing else happened."""
+GROUP_LOANS_SPARED = 256
+"""Settled loans of a group that may stand among the others before their list is gone through."""
 GROUP_RECENT_EVENTS_MAX = 8_192
 """Settled events a leader remembers, to know a repeated settlement from a stale one."""
 FILTER_TYPE_CHARS_MAX = 1_024
@@ -187,6 +191,8 @@ GROUP_RETRY_MS = 50
 """After a refused append of groups' changes, the next try."""
 GROUP_CUT_GAP_ROWS_MAX = 8
 """Rows of a record that lie closer than this go to a member in one piece."""
+GROUP_CUT_DIVISOR = 4
+"""A member is sent a whole record when it gets this part of its events, or more; less is cut out of it."""
 GROUP_CUT_RECORDS_MAX = 16
 """Decoded records that are kept at hand for cutting."""
 GROUP_MEMBERSHIPS_PER_SESSION_MAX = 65_536

@@ -89,6 +89,20 @@ class Filter:
             mask = [wanted[place] for place in index]
         return list(compress(range(len(index)), mask))
 
+    def bits(self, types: list[str], index: "bytes | list[int] | tuple[int, ...]") -> int:
+        """The rows of a batch that match, as the bits of an int."""
+        wanted = self.types(types)
+        if all(wanted):
+            return (1 << len(index)) - 1
+        if not any(wanted):
+            return 0
+        digits = b"".join([b"1" if one else b"0" for one in wanted])
+        if isinstance(index, bytes):
+            mask = index.translate(digits + bytes(256 - len(digits)))
+        else:
+            mask = bytes([digits[place] for place in index])
+        return int(mask[::-1], 2)
+
     def _decide(self, type: str) -> bool:
         if not self._reserved and type.startswith(_RESERVED_PREFIX):
             return False

@@ -21,6 +21,7 @@ from bus.broker.access import authorise
 from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup, Membership
 from bus.broker.ports import Ground
+from bus.companion import Companion
 from bus.errors import (
     ClientError,
     CorruptRecord,
@@ -31,7 +32,7 @@ from bus.errors import (
     code_of,
 )
 from bus.group import Group
-from bus.groupstate import Companion, GroupState, check_same, check_settings, encode_deltas
+from bus.groupstate import GroupState, check_same, check_settings, encode_deltas
 from bus.record import GROUP
 from bus.runs import pairs
 from bus.session import Session

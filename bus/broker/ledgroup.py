@@ -13,7 +13,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bus import limits, wire
-from bus.batch import bitmap, body_of, decode, header_of, type_view
+from bus.batch import body_of, decode, type_view
+from bus.bitmap import packed, places
 from bus.broker.cutting import Cutter
 from bus.broker.deadletter import TYPE as DEAD_LETTER
 from bus.broker.deadletter import dead_letter, made_by
@@ -97,9 +98,8 @@ class LedGroup:
         acks = pairs(settle.acks, limits.SETTLE_ACKS_MAX)
         if self.group.reporting(now) and (settle.items or acks):
             last = [first + length - 1 for first, length in acks[-1:]]
-            self._read_past(max(*last, -1, *[item.offset for item in settle.items]), now)
-        items = [wire.Settlement(one, 1, "ack") for first, length in acks for one in range(first, first + length)]
-        stale = self.group.settle(membership.member, [*items, *settle.items], now)
+            self._read_past(max([*last, *[item.offset for item in settle.items]]), now)
+        stale = self.group.settle(membership.member, settle.items, now, acks)
         self._unlogged.append((membership.session, wire.Settled(settle.request, stale)))
 
     # ------------------------------------------------------------------------------------------ the log
@@ -164,21 +164,25 @@ class LedGroup:
         """Send what is ready to who has credit. Raises CorruptRecord."""
         self.pass_trimmed(now)
         entry: Entry | None = None
-        rows: list[int] = []
-        attempts: list[int] = []
-        to = ""
-        for member, offset, attempt in self.group.deliveries(now):
-            row = offset - entry.header.base_offset if entry is not None else -1
-            behind = bool(rows) and row <= rows[-1]
-            if entry is None or member != to or behind or not 0 <= row < entry.header.count:
-                self._send(to, entry, rows, attempts)
-                if entry is None or not 0 <= row < entry.header.count:
-                    entry = self._entry(offset)
-                to, rows, attempts = member, [], []
-                row = offset - entry.header.base_offset
-            rows.append(row)
-            attempts.append(attempt)
-        self._send(to, entry, rows, attempts)
+        to, bits = "", 0
+        attempts: dict[int, int] = {}
+        for dealt in self.group.deal(now):
+            left = dealt.bits
+            while left:
+                first = dealt.base + (left & -left).bit_length() - 1
+                if entry is None or not 0 <= first - entry.header.base_offset < entry.header.count:
+                    self._send(to, entry, bits, attempts)
+                    entry, bits, attempts = self._entry(first), 0, {}
+                shift = dealt.base - entry.header.base_offset
+                rows = (left << shift if shift > 0 else left >> -shift) & (1 << entry.header.count) - 1
+                left ^= rows >> shift if shift > 0 else rows << -shift
+                if dealt.member != to or (rows & -rows).bit_length() <= bits.bit_length():
+                    self._send(to, entry, bits, attempts)
+                    to, bits, attempts = dealt.member, 0, {}
+                bits |= rows
+                if dealt.attempt != 1:
+                    attempts |= dict.fromkeys(places(rows), dealt.attempt)
+        self._send(to, entry, bits, attempts)
 
     def sample(self) -> wire.GroupSample:
         """Figures since the last one; the oldest event may be one that nobody has read."""
@@ -227,19 +231,17 @@ class LedGroup:
         if header.kind != EVENTS or header.base_offset + header.count <= self.group.cursor:
             return
         types, index = type_view(body_of(entry.record))
-        rows = self._filter.rows(types, index)
+        bits = self._filter.bits(types, index)
         expires: dict[int, int] = {}
-        if rows and any(name in entry.record for name in _RARE):
-            rows, expires = self._screened(entry, rows)
-        if rows and DEAD_LETTER in types:
+        if bits and any(name in entry.record for name in _RARE):
+            bits, expires = self._screened(entry, bits)
+        if bits and DEAD_LETTER in types:
             columns = decode(body_of(entry.record))
-            rows = [
-                row
-                for row in rows
-                if types[index[row]] != DEAD_LETTER or made_by(columns.event(row)) != self.group.name
-            ]
-        tags = self._tags(entry, rows) if rows and self.group.settings.order == "strict" else None
-        self.group.feed(header.base_offset, header.count, rows, header.appended, now, expires, tags)
+            for row in places(bits):
+                if types[index[row]] == DEAD_LETTER and made_by(columns.event(row)) == self.group.name:
+                    bits ^= 1 << row
+        tags = self._tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
+        self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, tags)
 
     def _tags(self, entry: Entry, rows: list[int]) -> dict[int, int]:
         """Row -> tag, of the rows that are meant."""
@@ -252,17 +254,19 @@ class LedGroup:
             tags[row] = tag_of(hashes[row], priority, redriven[row] is not None)
         return tags
 
-    def _screened(self, entry: Entry, rows: list[int]) -> tuple[list[int], dict[int, int]]:
+    def _screened(self, entry: Entry, bits: int) -> tuple[int, dict[int, int]]:
         """Without events that are redriven to another group; and when those that are left expire, by row."""
         columns = decode(body_of(entry.record))
         redriven = columns.extension("redriveto")
-        kept = [row for row in rows if redriven[row] in (None, self.group.name)]
         expires: dict[int, int] = {}
-        for row in kept:
+        for row in places(bits):
+            if redriven[row] not in (None, self.group.name):
+                bits ^= 1 << row
+                continue
             extras = columns.extras_of(row)
             if extras is not None and extras.expirytime is not None:
                 expires[row] = min(max(1, extras.expirytime), NANOSECONDS_MAX)
-        return kept, expires
+        return bits, expires
 
     def _entry(self, offset: int) -> Entry:
         for entry in self._ground.read(self.partition, offset, 1):
@@ -271,16 +275,12 @@ class LedGroup:
                 return entry
         raise CorruptRecord(f"partition {self.partition}: event {offset} of group {self.group.name} is not in the log")
 
-    def _send(self, to: str, entry: Entry | None, rows: list[int], attempts: list[int]) -> None:
-        if entry is None or not rows:
+    def _send(self, to: str, entry: Entry | None, bits: int, attempts: dict[int, int]) -> None:
+        if entry is None or not bits:
             return
         membership = self.members[to]
-        at = 0
-        for record, piece in self._cutter.cut(entry, rows):
-            part = attempts[at : at + len(piece)]
-            at += len(piece)
-            meant = bitmap(piece, header_of(record).count)
-            again = {row: attempt for row, attempt in zip(piece, part, strict=True) if attempt != 1}
-            told = wire.Deliver(membership.subscription, self.partition, meant, again)
+        for record, first, count, meant in self._cutter.cut(entry, bits):
+            again = {row - first: attempt for row, attempt in attempts.items() if first <= row < first + count}
+            told = wire.Deliver(membership.subscription, self.partition, packed(meant, count), again)
             if not self._ground.send(membership.session, told, [record]):
                 return

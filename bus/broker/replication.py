@@ -14,8 +14,8 @@ from bus.broker.applied import Applied
 from bus.broker.kept import keep_replica, restored
 from bus.broker.links import Links
 from bus.broker.peers import Peers
+from bus.companion import Companion
 from bus.errors import CorruptRecord, NotLeader, ProtocolError, StorageFull
-from bus.groupstate import Companion
 from bus.outputs import High, Output
 from bus.producer import Windows
 from bus.record import EPOCH_START, Header, seal, unseal

@@ -8,9 +8,13 @@ committed. It checks every step; `finish` checks that all that matched ends, onc
 
 from msgspec.structs import replace
 
+from bus import limits
+from bus.bitmap import bits_of, places
+from bus.companion import Companion
 from bus.group import Group
-from bus.groupstate import Companion, Delta, GroupState, decode_deltas, encode_deltas
+from bus.groupstate import Delta, GroupState, decode_deltas, encode_deltas
 from bus.keys import tag_of
+from bus.runs import pairs, runs_of
 from bus.wire import GroupSettings, Settlement
 
 SECOND = 1_000_000_000
@@ -20,6 +24,13 @@ SETTINGS = GroupSettings(">", -1, ACK_WAIT // 1_000_000, MAX_DELIVER)
 STRICT = replace(SETTINGS, order="strict")
 KEYS = 3
 PRIORITIES = (None, "high", "low", "medium")
+
+
+def deliveries(group: Group, now: int) -> list[tuple[str, int, int]]:
+    """(member, offset, attempt) of what a group deals, one by one."""
+    return [
+        (dealt.member, dealt.base + place, dealt.attempt) for dealt in group.deal(now) for place in places(dealt.bits)
+    ]
 
 
 class World:
@@ -47,6 +58,7 @@ class World:
         self.upto_at_start = state.upto if state else 0
         self.settled: set[int] = set()
         self.attempts: dict[int, int] = {}
+        self.given: set[tuple[str, int, int]] = set()
         self.granted: dict[str, int] = {}
         self.overlay = Companion.restore(self.committed.snapshot())
 
@@ -73,7 +85,8 @@ class World:
                 tags = None
                 if self.strict:
                     tags = {row: tag_of((base + row) % KEYS, PRIORITIES[(base + row) % 4], False) for row in rows}
-                assert self.group.feed(base, count, rows, appended, self.now, expires, tags) > cursor
+                meant = bits_of(rows, count)
+                assert self.group.feed(base, count, meant, appended, self.now, expires, tags) > cursor
                 return
 
     def join(self, member: str, credit: int, report: bool) -> None:
@@ -94,7 +107,7 @@ class World:
             self.granted[member] += more
 
     def deliver(self) -> None:
-        for member, offset, attempt in self.group.deliveries(self.now):
+        for member, offset, attempt in deliveries(self.group, self.now):
             assert offset in self.matched
             assert self.now < self.expires.get(offset, self.now + 1), "delivered after it expired"
             assert offset not in self.settled, "delivered after it was settled here"
@@ -102,6 +115,7 @@ class World:
             assert not self.strict or not self.before(offset), "overtook an event of its key"
             assert attempt > self.attempts.get(offset, 0), "attempts go up"
             self.attempts[offset] = attempt
+            self.given.add((member, offset, attempt))
             assert self.granted[member] > 0, "over its credit"
             self.granted[member] -= 1
             self.members[member][offset] = attempt
@@ -118,10 +132,39 @@ class World:
         if older:
             return
         del held[offset]
-        assert verdict != "ack" or stale or offset not in self.letters, "told that the ack of a dead event holds"
-        if verdict == "ack" and not stale and not gone and self.in_play(offset):
-            self.settled.add(offset)
-            self.ever_acked.add(offset)
+        if verdict == "ack" and not stale:
+            self.told(member, offset, attempt, gone)
+
+    def acks(self, member: str, mask: int, stretch: bool) -> None:
+        """A member acks some of what it holds: first attempts as runs; with `stretch` these reach over what lies
+        between, whoever has it. The others one by one."""
+        held = self.members.get(member)
+        if not held:
+            return
+        picked = [offset for place, offset in enumerate(sorted(held)) if mask >> place & 1]
+        first = [offset for offset in picked if held[offset] == 1]
+        if stretch and first:
+            first = list(range(first[0], first[-1] + 1))
+        items = [Settlement(offset, held[offset], "ack") for offset in picked if held[offset] > 1]
+        items = [item for item in items if item.offset not in first]
+        gone = set(self.settled)
+        stale = self.group.settle(member, items, self.now, pairs(runs_of(first), limits.GROUP_IN_FLIGHT_MAX))
+        for offset, attempt in [*((one, 1) for one in first), *((item.offset, item.attempt) for item in items)]:
+            if held.get(offset) == attempt:
+                del held[offset]
+            if offset not in stale:
+                self.told(member, offset, attempt, offset in gone)
+
+    def told(self, member: str, offset: int, attempt: int, gone: bool) -> None:
+        """A member was told that its ack holds."""
+        assert offset not in self.letters, "told that the ack of a dead event holds"
+        if gone or not self.in_play(offset) or offset not in self.matched:
+            return
+        if not self.group.reporting(self.now):
+            assert (member, offset, attempt) in self.given or attempt > self.attempts.get(offset, 0), "never had it"
+            assert self.attempts.get(offset, attempt) == attempt, "another attempt has begun"
+        self.settled.add(offset)
+        self.ever_acked.add(offset)
 
     def wait(self, seconds: int) -> None:
         self.now += seconds * SECOND
@@ -200,8 +243,7 @@ class World:
             self.wait(2)
             self.read()
             self.deliver()
-            for _ in range(len(self.members["good"])):
-                self.settle("good", "ack", 0, older=False)
+            self.acks("good", -1, stretch=False)
             self.log(100)
             if self.strict:
                 self.commit(len(self.queue))

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bus.bitmap import bits_of
+from bus.companion import Companion
 from bus.group import Group
-from bus.groupstate import Companion, Delta, GroupState, decode_deltas, encode_deltas
+from bus.groupstate import Delta, GroupState, decode_deltas, encode_deltas
 from bus.wire import GroupSettings, Settlement
+from tests.bus.groupmodel import deliveries
 from tests.transcripts import check, files
 
 FILES = files("group")
@@ -61,7 +64,9 @@ class Stage:
     def do_feed(self, base: str, count: str, rows: str = "all", expires: str = "") -> list[str]:
         meant = list(range(int(count))) if rows == "all" else [int(row) for row in rows.split(",") if row]
         until = {row: int(float(expires) * SECOND) for row in meant} if expires else {}
-        return [f"cursor {self.group.feed(int(base), int(count), meant, self.now, self.now, until)}"]
+        return [
+            f"cursor {self.group.feed(int(base), int(count), bits_of(meant, int(count)), self.now, self.now, until)}"
+        ]
 
     def do_wait(self, seconds: str) -> list[str]:
         self.now += int(float(seconds) * SECOND)
@@ -129,7 +134,7 @@ class Stage:
 
     def said(self) -> list[str]:
         by_member: dict[str, list[str]] = {}
-        for member, offset, attempt in self.group.deliveries(self.now):
+        for member, offset, attempt in deliveries(self.group, self.now):
             by_member.setdefault(member, []).append(f"{offset}#{attempt}")
         said = [f"{member} <- {' '.join(sent)}" for member, sent in by_member.items()]
         return said + [f"dead {dead.offset} {dead.reason}" for dead in self.group.dead(10)]

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bus import limits
+from bus.companion import Companion
 from bus.event import Event
-from bus.groupstate import Companion
 from bus.keys import Lines, Ready, is_redriven, key_of, tag_of
 from bus.partitioner import key_hash
 from bus.session import Session

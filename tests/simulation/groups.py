@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from bus import batch, wire
 from bus.broker.delivering import Delivering
+from bus.companion import Companion
 from bus.errors import BusError
 from bus.event import Event, from_json, to_json
-from bus.groupstate import Companion
 from bus.partitioner import key_hash
 from bus.record import EVENTS, GROUP, Header, seal
 from bus.session import Greeted, Heard, Refused, Session, Sessions
