@@ -12,9 +12,10 @@ never looks into the body. Publishers make bodies; a leader seals them into reco
 """
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from itertools import pairwise
+from itertools import pairwise, repeat
+from operator import itemgetter
 from typing import Any
 from zlib import crc32
 
@@ -330,27 +331,35 @@ class Columns:
 
     def events(self, rows: Sequence[int] | None = None) -> list[Event]:
         """The events of some rows, or of all."""
+        kinds, extras, ends, data = self._stored.kinds, [None, *self.extras[1:]], self._ends, self._stored.data
         picked = range(self.count) if rows is None else rows
-        ids, times, subjects, data, ends = self.ids, self.times, self.subjects, self._stored.data, self._ends
-        correlations, causations, traces = self.correlations, self.causations, self.traces
-        types, type_index, sources, source_index = self.types, self.type_index, self.sources, self.source_index
-        kind, extras_of = self.data_kind, self.extras_of
-        return [
-            make(
-                types[type_index[row]],
-                sources[source_index[row]],
-                ids[row],
-                subjects[row],
-                times[row],
-                correlations[row],
-                causations[row],
-                traces[row],
-                extras_of(row),
-                kind(row),
-                data[ends[row] : ends[row + 1]],
+        pick = _picker(picked, self.count)
+        # Column by column: a look-up and a call less for each attribute of each event.
+        return list(
+            map(
+                make,
+                map(self.types.__getitem__, pick(self.type_index)),
+                map(self.sources.__getitem__, pick(self.source_index)),
+                pick(self.ids),
+                pick(self.subjects),
+                pick(self.times),
+                pick(self.correlations),
+                pick(self.causations),
+                pick(self.traces),
+                map(extras.__getitem__, pick(self.extras_index)) if self.extras_index else repeat(None),
+                pick(kinds) if len(kinds) > 1 else repeat(kinds[0]),
+                [data[ends[row] : ends[row + 1]] for row in picked],
             )
-            for row in picked
-        ]
+        )
+
+
+def _picker(rows: Sequence[int], count: int) -> Callable[[Sequence[Any]], Sequence[Any]]:
+    """What takes the entries of some rows from a column of `count`."""
+    if len(rows) == count and (rows == range(count) or list(rows) == list(range(count))):
+        return lambda column: column
+    if len(rows) < 2:
+        return lambda column: [column[row] for row in rows]
+    return itemgetter(*rows)
 
 
 def _numbers(code: str, blob: bytes, count: int) -> tuple[int, ...]:

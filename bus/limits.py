@@ -83,7 +83,7 @@ SETTLE_ITEMS_MAX = 1_000
 """Settlements in one Settle frame that are said one by one."""
 SETTLE_ACKS_MAX = 8_192
 """Events in one Settle frame that are acked as runs of offsets; as many as a group has in flight at one partition."""
-ITERATE_EVENTS_MAX = 256
+ITERATE_EVENTS_MAX = 500
 """Deliveries that an iteration gives out before it lets other tasks run, though more are at hand."""
 SETTLE_MS_MAX = 30_000
 """How long a settlement is retried before it fails with OutcomeUnknown."""
@@ -209,7 +209,7 @@ READ_STALL_MS_MAX = 30_000
 """A read with an end to it fails when none of its partitions brings anything for so long."""
 CREDIT_BASE_PARTS = 4
 """A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
-CREDIT_CHUNKS = 8
+CREDIT_CHUNKS = 4
 """While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""
 PUBLISH_GATHER_EVENTS = 64
 """Events of concurrent `publish` calls to one partition that leave though a batch of such calls is unanswered."""
