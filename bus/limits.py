@@ -211,6 +211,8 @@ CREDIT_BASE_PARTS = 4
 """A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
 CREDIT_CHUNKS = 4
 """While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""
+CREDIT_PATIENCE_MS = 20
+"""When nothing has been delivered to a subscription for so long, it lends credit in pieces of any size."""
 PUBLISH_GATHER_EVENTS = 64
 """Events of concurrent `publish` calls to one partition that leave though a batch of such calls is unanswered."""
 PRESENCE_MAX = 4_096

@@ -10,8 +10,12 @@ partition was lent and has not used since the last `reclaim` is taken back when 
 | the leader may still deliver | `granted`; below 0 by what was on its way when credit was taken back |
 | delivered, not ended | `out` |
 
-The sum over all shares and `free` is `total` at all times, but for the one event that every partition may always have:
-without it an idle partition could not say that it has work.
+The sum over all shares and `free` is `total` at all times, but for the one event that a partition may have all the same
+when nothing is left: without it one that was idle could not say that it has work.
+
+A message for one event costs as much as one for hundreds. So while deliveries come and end, less than a quarter of a
+chunk waits for more, and who has nothing waits to be lent some, as the first; only when nothing has come for a while
+(`lend(small=True)`), or when partitions outnumber `total`, does everybody get what there is, and one at least.
 """
 
 from collections.abc import Iterable
@@ -46,6 +50,7 @@ class CreditPool:
         self.base = max(1, total // (limits.CREDIT_BASE_PARTS * max(1, partitions)))
         self._chunk = max(1, total // limits.CREDIT_CHUNKS)
         self._hungry: dict[int, Share] = {}
+        self._crowded = total < partitions
         self._turn = 0
 
     def join(self, share: Share) -> int:
@@ -85,18 +90,28 @@ class CreditPool:
         self._look(share)
 
     @property
+    def wanted(self) -> bool:
+        """Whether somebody wants more."""
+        return bool(self._hungry)
+
+    @property
     def worth_lending(self) -> bool:
         """Whether enough is free to be worth a message though there is other work at hand."""
         return bool(self._hungry) and self.free >= self._chunk
 
-    def lend(self) -> list[tuple[Share, int]]:
-        """What is free, to those who want more, the poorest first; in few large pieces, as each costs a delivery."""
+    def lend(self, small: bool = False) -> list[tuple[Share, int]]:
+        """What is free, to those who want more, the poorest first; in few large pieces, as each costs a delivery.
+        `small`: whatever there is, and one event for those who would have nothing."""
+        small = small or self._crowded
+        least = 1 if small else max(1, self._chunk // 4)
         lent = []
         wanting = sorted(self._hungry.values(), key=lambda share: (share.granted + share.out, share.lent_at))
         for place, share in enumerate(wanting):
             fair = max(self.free // (len(wanting) - place), self._chunk)
             piece = min(fair, self.free)
-            most = max(piece, 1 if share.granted + share.out <= 0 else 0)
+            if piece < least and not small:
+                break
+            most = max(piece, 1 if small and share.granted + share.out <= 0 else 0)
             more = min(share.window - share.granted, most)
             if more > 0:
                 self.free -= more

@@ -52,6 +52,8 @@ class Subscription:
         self._memberships: list[Membership] = []
         self._inbox: deque[Arrival] = deque()
         self._streak = 0
+        self._arrivals = 0
+        self._patience: asyncio.TimerHandle | None = None
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
         self._error: BusError | None = None
@@ -110,8 +112,9 @@ class Subscription:
     def _let_go(self) -> None:
         self.closed = True
         self.cluster.observers.discard(self._attend)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._patience):
+            if timer is not None:
+                timer.cancel()
         for one in self._memberships:
             if one.link is not None:
                 one.link.send(wire.Leave(one.number))
@@ -193,6 +196,7 @@ class Subscription:
     def take(self, arrival: Arrival) -> None:
         """Deliveries came; they wait here until they are iterated over."""
         self._inbox.append(arrival)
+        self._arrivals += 1
         if len(self._out) > 2 * self.pool.total + limits.BATCH_EVENTS_MAX:
             self._out = deque(one for one in self._out if one.left)
         arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
@@ -238,6 +242,18 @@ class Subscription:
         if self._inbox and not self.pool.worth_lending:
             return
         for share, more in self.pool.lend():
+            self._memberships[share.partition].lend(more)
+        if self._patience is None and self.pool.wanted and not self._inbox:
+            wait = limits.CREDIT_PATIENCE_MS / 1000
+            self._patience = self._loop.call_later(wait, self._lend_small, self._arrivals)
+
+    def _lend_small(self, arrivals: int) -> None:
+        """Nothing has come for a while, perhaps because too little credit is where the work is."""
+        self._patience = None
+        if self._arrivals != arrivals or self.closed:
+            self._lend()
+            return
+        for share, more in self.pool.lend(small=True):
             self._memberships[share.partition].lend(more)
 
     # ------------------------------------------------------------------------------------------ timing

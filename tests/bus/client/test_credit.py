@@ -14,6 +14,7 @@ STEP = st.one_of(
     st.tuples(st.just("deliver"), st.integers(0, 11), st.integers(1, 40)),
     st.tuples(st.just("end"), st.integers(0, 11), st.integers(1, 40)),
     st.tuples(st.just("lend")),
+    st.tuples(st.just("lend"), st.just(True)),
     st.tuples(st.just("reclaim")),
 )
 
@@ -45,8 +46,8 @@ class Leaders:
         for _ in range(min(most, self.shares[number].out)):
             self.pool.ended(self.shares[number])
 
-    def lend(self) -> None:
-        for share, more in self.pool.lend():
+    def lend(self, small: bool = False) -> None:
+        for share, more in self.pool.lend(small):
             assert more > 0
             self.credit[share.partition] += more
 
@@ -68,7 +69,7 @@ def test_what_is_lent_and_out_stays_within_the_pool(total: int, partitions: int,
     for number in range(partitions):
         world.join(number)
     for name, *arguments in steps:
-        if arguments and arguments[0] >= partitions:
+        if arguments and arguments[0] is not True and arguments[0] >= partitions:
             continue
         getattr(world, name)(*arguments)
         assert world.credit == [share.granted for share in world.shares]
@@ -78,7 +79,7 @@ def test_what_is_lent_and_out_stays_within_the_pool(total: int, partitions: int,
         world.end(share.partition, share.out)
         if not share.joined:
             world.join(share.partition)
-    world.lend()
+    world.lend(small=True)
     assert all(credit > 0 for credit in world.credit), "each may say that it has work"
 
 
@@ -137,3 +138,37 @@ def test_partitions_beyond_in_flight_still_have_one_each() -> None:
     assert world.credit == [1] * 12
     run(world, list(range(12)), 5)
     assert min(world.credit) == 1
+
+
+def test_a_busy_pool_lends_no_crumbs() -> None:
+    world = Leaders(256, 12)
+    for number in range(12):
+        world.join(number)
+    run(world, list(range(12)), 12)
+    pieces: list[int] = []
+    for turn in range(200):
+        number = turn % 12
+        world.deliver(number, world.credit[number])
+        world.end(number, world.shares[number].out)
+        pieces += [more for _, more in world.pool.lend()]
+        world.credit = [share.granted for share in world.shares]
+    assert pieces and min(pieces) >= 256 // 4 // 4
+
+
+def test_who_has_nothing_gets_one_when_nothing_comes() -> None:
+    world = Leaders(64, 4)
+    for number in range(4):
+        world.join(number)
+    run(world, [0], 10)
+    for share in world.shares[1:]:
+        world.deliver(share.partition, world.credit[share.partition])
+    world.lend(small=True)
+    for share in world.shares[1:]:
+        world.deliver(share.partition, world.credit[share.partition])
+    assert world.pool.free <= 0 and world.credit[0] > 0, "the hot one has all that is left, and does not use it"
+    world.end(1, world.shares[1].out)
+    world.pool.free, stolen = 0, world.pool.free
+    assert world.pool.lend() == []
+    world.lend(small=True)
+    assert world.credit[1] == 1
+    world.pool.free += stolen
