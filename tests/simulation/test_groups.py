@@ -9,15 +9,19 @@ import pytest
 from bus.broker.delivering import Delivering
 from bus.broker.ledgroup import LedGroup
 from bus.group import Group
+from bus.grouplog import Unlogged
 from bus.groupodd import Odd
-from bus.groupstate import GroupState
+from bus.groupplain import Plain, Sheet
+from bus.groupstate import Delta, GroupState
 from bus.keys import Lines
+from bus.pages import Page, Pages
 
 from .members import run_groups
 
 SHORT, LONG = 12, 400
 real_group = Group.__init__
 real_restore = Delivering.restore
+real_noted, real_opened, real_ack = Unlogged.settled, GroupState._opened, Plain.ack
 real_settled, real_logged, real_add = Lines.settled, Lines.logged, Lines.add
 
 
@@ -67,6 +71,19 @@ def believes_every_ack(self: Odd, member: str, item: Any, cursor: int) -> str:
     return ""
 
 
+def logs_no_ack_of_what_it_logged_as_open(self: Unlogged, sheet: Sheet, bits: int) -> None:
+    real_noted(self, sheet, bits & sheet.unlogged)
+
+
+def takes_what_is_open_for_settled(self: GroupState, delta: Delta) -> tuple[Pages[Page], int]:
+    real_opened(self, delta)
+    return Pages(), 0
+
+
+def believes_every_run(self: Plain, member: Any, first: int, length: int) -> Any:
+    return real_ack(self, member, first, length)[0], []
+
+
 @pytest.mark.parametrize(
     ("owner", "method", "bug"),
     [
@@ -75,6 +92,9 @@ def believes_every_ack(self: Odd, member: str, item: Any, cursor: int) -> str:
         (Group, "__init__", forgets_open_events),
         (Delivering, "restore", loses_snapshots),
         (Odd, "_settled_already", believes_every_ack),
+        (Unlogged, "settled", logs_no_ack_of_what_it_logged_as_open),
+        (GroupState, "_opened", takes_what_is_open_for_settled),
+        (Plain, "ack", believes_every_run),
     ],
     ids=lambda value: getattr(value, "__name__", str(value)),
 )
