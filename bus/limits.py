@@ -127,6 +127,10 @@ UNCOMMITTED_RECORDS_MAX = 16_384
 """Records a leader appends beyond its high watermark before it refuses."""
 PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
+GIVEN_IDS_MAX = 32_768
+"""Ids that publishers gave, remembered per partition at 32 bytes each: those of the events appended last."""
+GIVEN_ID_HOURS_MAX = 24
+"""How long before the newest one the oldest of those may have been appended."""
 PRODUCER_OUTCOMES_MAX = 64
 """Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
 STORE_BYTES_MIN = 1024 * 1024
@@ -270,6 +274,6 @@ RETENTION_WARN_DIVISOR = 10
 RETENTION_BYTES_MIN = 64 * 1024
 """The least bytes of a partition that retention may be told to keep."""
 BEGIN_BYTES_MAX = 12 * 1024 * 1024
-"""Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
+"""Producer windows, groups and given ids, sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""

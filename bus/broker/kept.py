@@ -25,11 +25,12 @@ class ReplicaNote(msgspec.Struct, array_like=True, frozen=True):
 
 
 class AppliedNote(msgspec.Struct, array_like=True, frozen=True):
-    """Producer windows and groups of one partition, with all records below `upto` applied."""
+    """Producer windows, groups and given ids of one partition, with all records below `upto` applied."""
 
     upto: int
     windows: bytes
     groups: bytes
+    given: bytes = b""
 
 
 class ClaimNote(msgspec.Struct, array_like=True, frozen=True):
