@@ -1,14 +1,18 @@
 """Ids that publishers gave: an event is appended once, whoever publishes it again under whatever producer id. Pure.
 
 A client that crashed and publishes the same events again is a new producer: its batches are new, its events are not.
-So each partition remembers the (source, id) of the last `GIVEN_IDS_MAX` events whose id their publisher gave, none
-appended longer than `GIVEN_ID_HOURS_MAX` before the newest; only a digest of 16 bytes of each, and where it stands. Ids
-that the client made are new by themselves: they are neither checked nor remembered.
+So each partition remembers the (source, id) of the last `GIVEN_IDS_MAX` events whose id their publisher gave (a leader
+perhaps of some more), none appended longer than `GIVEN_ID_HOURS_MAX` before the newest; only a digest of 16 bytes of
+each, and where it stands. Ids that the client made are new by themselves: they are neither checked nor remembered.
+
+Where a leader looks them up they are two dictionaries, the ids that came last and those before: the older one goes as a
+whole when the younger is full, so that letting go of an id costs nothing. Whoever finds one that the window has let go
+of sees so by its offset.
 
 The digests travel in the record's header (`Header.given`: a bitmap of the record's rows, then a digest for each bit),
 so that the window is a fold over the headers of committed records, the same on every replica, as producers' windows
-are. A leader lays what it has appended and not yet committed over it. Followers keep columns only; a leader makes the
-dictionary it looks ids up in when the first batch with given ids comes.
+are. A leader lays what it has appended and not yet committed over it. Followers keep columns only; a leader makes its
+dictionaries when the first batch with given ids comes.
 
 A digest is blake2b over `source`, a line's end (neither can hold one) and `id`. Whoever could find two ids with one
 digest would lose nothing but an event of its own.
@@ -17,10 +21,10 @@ digest would lose nothing but an event of its own.
 from array import array
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from struct import iter_unpack
+from struct import Struct, iter_unpack
 
 import msgspec
 
@@ -73,8 +77,7 @@ class GivenIds:
         self._offsets = array("q")
         self._appended = array("q")
         self._overlay: deque[_Marked] = deque()
-        # Digest -> offset of all that is above, while this broker leads and has been asked.
-        self._known: dict[bytes, int] | None = None
+        self._known: _Known | None = None
 
     def sift(self, given: bytes, columns: Columns, body: bytes) -> Fresh:
         """What is new in a batch whose ids in bitmap `given` are its publisher's. Raises ProtocolError.
@@ -85,8 +88,9 @@ class GivenIds:
         digests = digests_of(columns, rows)
         known = self._lookup()
         distinct = set(digests)
-        if len(distinct) == len(digests) and known.keys().isdisjoint(distinct):
+        if len(distinct) == len(digests) and known.lacks(distinct):
             return Fresh(body, columns.count, given + b"".join(digests))
+        oldest = self._offsets[0] if self._offsets else 0
         digest_of = dict(zip(rows, digests, strict=True))
         kept: list[int] = []
         marked: dict[bytes, int] = {}
@@ -94,8 +98,8 @@ class GivenIds:
         for row in range(columns.count):
             digest = digest_of.get(row)
             if digest is not None:
-                offset = known.get(digest)
-                if offset is not None:
+                offset = known.offset(digest)
+                if offset >= oldest:
                     repeated.append((row, offset, self._appended_at(offset)))
                     continue
                 if digest in marked:
@@ -103,6 +107,8 @@ class GivenIds:
                     continue
                 marked[digest] = len(kept)
             kept.append(row)
+        if not repeated:
+            return Fresh(body, columns.count, given + b"".join(digests))
         repeats = runs(repeated)
         if not kept:
             return Fresh(b"", 0, b"", repeats)
@@ -116,7 +122,7 @@ class GivenIds:
         marked = _marked(index, header)
         self._overlay.append(marked)
         if self._known is not None:
-            self._known.update(zip(_split(marked.digests), marked.offsets, strict=True))
+            self._known.add(marked.digests, marked.offsets)
 
     def commit(self, index: int, header: Header) -> None:
         """Apply a committed record. To be called in order; one that is applied already is passed over."""
@@ -177,25 +183,20 @@ class GivenIds:
         """Committed ids remembered."""
         return len(self._offsets)
 
-    def _lookup(self) -> dict[bytes, int]:
+    def _lookup(self) -> "_Known":
         if self._known is None:
-            self._known = dict(zip(_split(self._digests), self._offsets, strict=True))
+            self._known = _Known(self._ids_max)
+            self._known.add(self._digests, self._offsets)
             for marked in self._overlay:
-                self._known.update(zip(_split(marked.digests), marked.offsets, strict=True))
+                self._known.add(marked.digests, marked.offsets)
         return self._known
 
     def _forget(self, count: int) -> None:
         """Let the oldest ids go."""
-        if count <= 0:
-            return
-        if self._known is not None:
-            for digest, offset in zip(_split(self._digests[: count * DIGEST_BYTES]), self._offsets, strict=False):
-                # A new leader may know of a later append of the same id before it commits what made the first one old.
-                if self._known.get(digest) == offset:
-                    del self._known[digest]
-        del self._digests[: count * DIGEST_BYTES]
-        del self._offsets[:count]
-        del self._appended[:count]
+        if count > 0:
+            del self._digests[: count * DIGEST_BYTES]
+            del self._offsets[:count]
+            del self._appended[:count]
 
     def _appended_at(self, offset: int) -> int:
         """When a known event was appended."""
@@ -204,17 +205,40 @@ class GivenIds:
         return next(marked.appended for marked in self._overlay if offset <= marked.offsets[-1])
 
 
+class _Known:
+    """Digest -> offset where it stood last, of the last `ids_max` ids and up to as many before them."""
+
+    def __init__(self, ids_max: int) -> None:
+        self._ids_max = ids_max
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+
+    def add(self, digests: bytes | bytearray, offsets: Sequence[int]) -> None:
+        if len(self._young) >= self._ids_max:
+            self._young, self._old = {}, self._young
+        self._young.update(zip(_split(digests), offsets, strict=True))
+
+    def lacks(self, digests: set[bytes]) -> bool:
+        """Whether none of them is known."""
+        return self._young.keys().isdisjoint(digests) and self._old.keys().isdisjoint(digests)
+
+    def offset(self, digest: bytes) -> int:
+        """-1 for none."""
+        found = self._young.get(digest)
+        return self._old.get(digest, -1) if found is None else found
+
+
 # ------------------------------------------------------------------------------------------------- codec
 
 
 def digests_of(columns: Columns, rows: Iterable[int]) -> list[bytes]:
     """The digest of (source, id) of some rows."""
     begun = [blake2b(source.encode() + b"\n", digest_size=DIGEST_BYTES) for source in columns.sources]
-    ids, places = columns.ids, columns.source_index
+    ids, places = "\n".join(columns.ids).encode().split(b"\n"), columns.source_index
     digests = []
     for row in rows:
         digest = begun[places[row]].copy()
-        digest.update(ids[row].encode())
+        digest.update(ids[row])
         digests.append(digest.digest())
     return digests
 
@@ -259,8 +283,16 @@ def _whole(count: int) -> bytes:
     return bitmap(range(count), count)
 
 
-def _split(digests: bytes | bytearray) -> Iterator[bytes]:
+def _split(digests: bytes | bytearray) -> Iterable[bytes]:
+    count = len(digests) // DIGEST_BYTES
+    if count <= limits.BATCH_EVENTS_MAX:
+        return _layout(count).unpack(digests)
     return (digest for (digest,) in iter_unpack(f"{DIGEST_BYTES}s", digests))
+
+
+@lru_cache(maxsize=limits.BATCH_EVENTS_MAX + 1)
+def _layout(count: int) -> Struct:
+    return Struct(f"{DIGEST_BYTES}s" * count)
 
 
 def _grows(numbers: "array[int]") -> bool:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -51,45 +51,40 @@ class Partition(RuleBasedStateMachine):
         self.now = 1_000
         self.noted = b""
 
-    def remembered(self) -> dict[Name, int]:
-        """Name -> offset of what the window has to know: the last ones below the watermark, and all above."""
-        committed = sum(header.count for header in self.records[: self.high])
-        below = [(at, one) for at, one in enumerate(self.log[:committed]) if one.name is not None]
-        below = below[-IDS_MAX:]
-        below = [(at, one) for at, one in below if one.appended >= below[-1][1].appended - AGE_NS]
-        above = list(enumerate(self.log))[committed:]
-        return {one.name: at for at, one in [*below, *above] if one.name is not None}
+    def must_know(self) -> set[Name]:
+        """The last ids, in order of the log."""
+        last = [one for one in self.log if one.name is not None][-IDS_MAX:]
+        return {one.name for one in last if one.name and one.appended >= last[-1].appended - AGE_NS}
 
     @rule(ids=st.lists(names, min_size=1, max_size=8), gives=st.lists(st.booleans(), min_size=8, max_size=8))
     def publish(self, ids: list[Name], gives: list[bool]) -> None:
-        rows = [row for row in range(len(ids)) if gives[row]]
-        assume(rows)
+        rows = [row for row in range(len(ids)) if gives[row]] or [0]
         self.now += 7
         base, body = len(self.log), body_of(ids)
-        expected: list[tuple[int, int, int] | None] = []
-        known, fresh = self.remembered(), []
+        bits = bitmap(rows, len(ids))
+        found = self.window.sift(bits, batch.decode(body), body)
+        repeats = resolved(found.repeats, base, self.now)
+        check_repeats(repeats, len(ids), bits)
+        repeated = {row: (offset, appended) for row, offset, appended in repeated_rows(repeats)}
+        must_know = self.must_know()
         for row, name in enumerate(ids):
-            at = known.get(name) if row in rows else None
-            if at is not None:
-                appended = self.log[at].appended if at < len(self.log) else self.now
-                expected.append((row, at, appended))
-                continue
-            if row in rows:
-                known[name] = base + len(fresh)
-            fresh.append(Placed(name if row in rows else None, self.now))
-        found = self.window.sift(bitmap(rows, len(ids)), batch.decode(body), body)
-        assert list(repeated_rows(resolved(found.repeats, base, self.now))) == expected
-        check_repeats(resolved(found.repeats, base, self.now), len(ids), bitmap(rows, len(ids)))
-        header = header_of(len(self.records), base, found.count, self.now, found.given, list(found.repeats))
-        assert found.count == len(fresh) and bool(found.given) == any(one.name for one in fresh)
-        if found.count:
+            if row not in repeated:
+                assert row not in rows or name not in must_know, f"{name} is appended twice"
+                must_know |= {name} if row in rows else set()
+                self.log.append(Placed(name if row in rows else None, self.now))
+        for row, (offset, appended) in repeated.items():
+            assert self.log[offset] == Placed(ids[row], appended), "where it stands is another event"
+            assert ids[row] not in [one.name for one in self.log[offset + 1 :]], "it stands further on, too"
+        left = [name for row, name in enumerate(ids) if row not in repeated]
+        assert found.count == len(left)
+        if left:
             columns = batch.decode(found.body)
-            left = [name for row, name in enumerate(ids) if row not in [one[0] for one in expected if one]]
             assert [(columns.sources[columns.source_index[n]], columns.ids[n]) for n in range(found.count)] == left
+        header = header_of(len(self.records), base, found.count, self.now, found.given, list(found.repeats))
+        assert bool(found.given) == any(one.name for one in self.log[base:])
         check_given(header)
         self.window.append(len(self.records), header)
         self.records.append(header)
-        self.log += fresh
 
     @rule()
     def grow_old(self) -> None:
