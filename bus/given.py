@@ -57,11 +57,32 @@ class _Marked(msgspec.Struct, frozen=True):
     digests: bytes
 
 
-class _Snapshot(msgspec.Struct, array_like=True, frozen=True):
-    applied: int
+class Page(msgspec.Struct, array_like=True, frozen=True):
+    """Rows of a window, from row number `first` on: a column each of digests, and of offsets and instants as int64."""
+
+    first: int
     digests: bytes
     offsets: bytes
     appended: bytes
+
+    def cut(self, first: int, stop: int) -> "Page":
+        """Some of its rows. Raises CorruptRecord when it does not have them."""
+        at, end = first - self.first, stop - self.first
+        cut = Page(
+            first,
+            self.digests[at * DIGEST_BYTES : end * DIGEST_BYTES],
+            self.offsets[at * 8 : end * 8],
+            self.appended[at * 8 : end * 8],
+        )
+        sizes = len(cut.digests), len(cut.offsets), len(cut.appended)
+        if not 0 <= at <= end or sizes != ((end - at) * DIGEST_BYTES, (end - at) * 8, (end - at) * 8):
+            raise CorruptRecord(f"a page of given ids from row {self.first} on has no rows {first} to {stop}")
+        return cut
+
+
+class _Snapshot(msgspec.Struct, array_like=True, frozen=True):
+    applied: int
+    rows: Page
 
 
 class GivenIds:
@@ -70,6 +91,8 @@ class GivenIds:
     def __init__(self, ids_max: int = limits.GIVEN_IDS_MAX, age_ns: int = _AGE_NS) -> None:
         self.applied = 0
         """Records below this index are in the window."""
+        self.first = 0
+        """Rows that the window has let go of: its own have the numbers from here on."""
         self._ids_max = ids_max
         self._age_ns = age_ns
         # Columns, a row for each id, in order of the log. Both numbers only grow.
@@ -150,8 +173,8 @@ class GivenIds:
 
     def snapshot(self) -> bytes:
         """The committed window and how far it is applied; equal on all replicas that applied as much."""
-        columns = bytes(self._digests), self._offsets.tobytes(), self._appended.tobytes()
-        return msgspec.msgpack.encode(_Snapshot(self.applied, *columns))
+        rows = Page(0, bytes(self._digests), self._offsets.tobytes(), self._appended.tobytes())
+        return msgspec.msgpack.encode(_Snapshot(self.applied, rows))
 
     def restore(self, snapshot: bytes) -> None:
         """Take over a `snapshot`; records from `applied` on are to be committed again.
@@ -162,20 +185,27 @@ class GivenIds:
             restored = msgspec.msgpack.decode(snapshot, type=_Snapshot)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CorruptRecord(f"not a snapshot of given ids: {error}; rebuild it from the log") from error
-        count = len(restored.digests) // DIGEST_BYTES
-        offsets, appended = array("q"), array("q")
-        if len(restored.digests) != count * DIGEST_BYTES or not (
-            len(restored.offsets) == len(restored.appended) == count * offsets.itemsize
-        ):
-            raise CorruptRecord("a snapshot of given ids has columns of different lengths; rebuild it from the log")
-        if count > self._ids_max:
-            raise CorruptRecord(f"a snapshot of {count} given ids; {self._ids_max} are legal")
-        offsets.frombytes(restored.offsets)
-        appended.frombytes(restored.appended)
+        rows = restored.rows
+        self.take(restored.applied, rows.cut(rows.first, rows.first + -(-len(rows.digests) // DIGEST_BYTES)))
+
+    def page(self, first: int, stop: int) -> Page:
+        """The rows with these numbers, which the window has."""
+        at, end = first - self.first, stop - self.first
+        digests = bytes(self._digests[at * DIGEST_BYTES : end * DIGEST_BYTES])
+        return Page(first, digests, self._offsets[at:end].tobytes(), self._appended[at:end].tobytes())
+
+    def take(self, applied: int, rows: Page) -> None:
+        """Hold these rows and no others, with records below `applied` in them.
+
+        Raises `CorruptRecord` if they are not rows of a window, and then changes nothing.
+        """
+        offsets, appended = array("q", rows.offsets), array("q", rows.appended)
+        if len(offsets) > self._ids_max:
+            raise CorruptRecord(f"a window of {len(offsets)} given ids; {self._ids_max} are legal")
         if not (_grows(offsets) and _grows(appended)):
-            raise CorruptRecord("a snapshot of given ids is not in the order of the log; rebuild it from the log")
-        self.applied = restored.applied
-        self._digests, self._offsets, self._appended = bytearray(restored.digests), offsets, appended
+            raise CorruptRecord("a window of given ids is not in the order of the log; rebuild it from the log")
+        self.applied, self.first = applied, rows.first
+        self._digests, self._offsets, self._appended = bytearray(rows.digests), offsets, appended
         self._overlay.clear()
         self._known = None
 
@@ -194,6 +224,7 @@ class GivenIds:
     def _forget(self, count: int) -> None:
         """Let the oldest ids go."""
         if count > 0:
+            self.first += count
             del self._digests[: count * DIGEST_BYTES]
             del self._offsets[:count]
             del self._appended[:count]

@@ -131,6 +131,8 @@ GIVEN_IDS_MAX = 32_768
 """Ids that publishers gave, remembered per partition at 32 bytes each: those of the events appended last."""
 GIVEN_ID_HOURS_MAX = 24
 """How long before the newest one the oldest of those may have been appended."""
+GIVEN_PAGE_IDS = 2_048
+"""Given ids that are written down together; a note writes the pages that have new ones, not the whole window."""
 PRODUCER_OUTCOMES_MAX = 64
 """Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
 STORE_BYTES_MIN = 1024 * 1024

@@ -5,7 +5,7 @@ written down with the index they hold at, so that a restart reads headers from t
 """
 
 from bus import limits
-from bus.broker.kept import AppliedNote, keep, kept
+from bus.broker.kept import AppliedNote, keep, keep_given, kept, kept_given
 from bus.broker.ports import Consumers
 from bus.errors import OutcomeUnknown
 from bus.given import GivenIds
@@ -24,6 +24,7 @@ class Applied:
         self._consumers = consumers
         self._upto = [0] * partitions
         self._noted = [0] * partitions
+        self._rows = [0] * partitions  # given ids below this number are written down, too
         self.windows = [Windows() for _ in range(partitions)]
         self.given = [GivenIds() for _ in range(partitions)]
         for partition in range(partitions):
@@ -73,14 +74,11 @@ class Applied:
         """Records below this index are in what is written down, with the next commit at the latest."""
         return self._noted[partition]
 
-    def snapshot(self, partition: int) -> AppliedNote:
-        """The folds of a partition as they are written down, or sent to a follower that lacks the records."""
-        return AppliedNote(
-            self._upto[partition],
-            self.windows[partition].snapshot(),
-            self._consumers.snapshot(partition),
-            self.given[partition].snapshot(),
-        )
+    def snapshot(self, partition: int) -> tuple[int, list[bytes]]:
+        """The folds of a partition, for a follower that lacks the records: the index they hold at; windows, groups,
+        given ids."""
+        windows, given = self.windows[partition].snapshot(), self.given[partition].snapshot()
+        return self._upto[partition], [windows, self._consumers.snapshot(partition), given]
 
     def install(self, partition: int, upto: int, windows: bytes, groups: bytes, given: bytes) -> None:
         """Take over the folds of a leader, which hold at `upto`, beyond all that was applied here. Raises
@@ -91,19 +89,23 @@ class Applied:
         self._consumers.restore(partition, groups)
         self.windows[partition] = taken
         self.given[partition] = ids
+        self._rows[partition] = 0
         self._upto[partition] = upto
         self.note(partition, lazy=False)
 
     def unkept(self) -> None:
         """A turn was not kept: what is noted has to be written down again."""
         self._noted = [0] * len(self._noted)
+        self._rows = [0] * len(self._rows)
 
     def note(self, partition: int, *, lazy: bool) -> None:
         """Write the folds of a partition down with the next commit."""
         upto = self._upto[partition]
         if upto > self._noted[partition]:
-            keep(self._store, f"applied/{partition}", self.snapshot(partition), lazy=lazy)
-            self._noted[partition] = upto
+            rows = keep_given(self._store, partition, self.given[partition], self._rows[partition], lazy=lazy)
+            note = AppliedNote(upto, self.windows[partition].snapshot(), self._consumers.snapshot(partition), rows)
+            keep(self._store, f"applied/{partition}", note, lazy=lazy)
+            self._noted[partition], self._rows[partition] = upto, rows[1]
 
     def note_all(self) -> None:
         """Write everything down with the next commit."""
@@ -118,8 +120,8 @@ class Applied:
         self._upto[partition] = self._noted[partition] = note.upto
         self.windows[partition].restore(note.windows)
         self._consumers.restore(partition, note.groups)
-        if note.given:
-            self.given[partition].restore(note.given)
+        self.given[partition] = kept_given(self._store, partition, note.upto, note.given)
+        self._rows[partition] = note.given[1]
 
 
 def original_of(index: int, header: Header) -> Original:

@@ -306,8 +306,8 @@ class Replication:
         self._links.send(wanted.broker, partition, ship, blobs, self.now)
 
     def _begin(self, partition: int, wanted: outputs.SendBegin) -> None:
-        folds = self.applied.snapshot(partition)
-        size = len(folds.windows) + len(folds.groups) + len(folds.given)
+        upto, folds = self.applied.snapshot(partition)
+        size = sum(map(len, folds))
         if size > limits.BEGIN_BYTES_MAX:
             log.error(
                 "partition %d: %s lacks trimmed records, and what they made is too large to send, %d bytes; "
@@ -325,10 +325,10 @@ class Replication:
             first_offset=extent.first_offset,
             appended=extent.appended,
             lineage=lineage,
-            upto=folds.upto,
+            upto=upto,
         )
         log.info("partition %d: %s lacks trimmed records; it is to begin at %d", partition, wanted.broker, extent.first)
-        self._links.send(wanted.broker, partition, begin, [folds.windows, folds.groups, folds.given], self.now)
+        self._links.send(wanted.broker, partition, begin, folds, self.now)
 
     def _records(self, partition: int, first: int, upto: int) -> list[bytes]:
         """What a ship carries. A damaged record is not shipped: it is said once, and the other followers go on."""

@@ -1,6 +1,7 @@
 """The window of given ids against a list of everything that was ever appended; its bounds; what travels; garbage."""
 
 from itertools import pairwise
+from random import Random
 
 import msgspec
 import pytest
@@ -10,11 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from bus import batch, limits
 from bus.bitmap import bitmap, marked
+from bus.broker.kept import keep_given, kept_given
 from bus.errors import BusError, CorruptRecord, ProtocolError
 from bus.event import Event
 from bus.given import DIGEST_BYTES, GivenIds, check_given, digests_of
 from bus.record import EVENTS, Header
 from bus.repeats import Repeated, check_repeats, repeated_rows, resolved, runs
+from bus.store import MemoryMedium, Platter, Store
 
 IDS_MAX = 12
 AGE_NS = 40
@@ -196,7 +199,60 @@ def test_a_snapshot_that_is_none_changes_nothing(garbage: bytes) -> None:
 )
 def test_columns_that_do_not_fit_are_refused(columns: tuple[bytes, bytes, bytes]) -> None:
     with pytest.raises(CorruptRecord):
-        GivenIds(IDS_MAX).restore(msgspec.msgpack.encode([3, *columns]))
+        GivenIds(IDS_MAX).restore(msgspec.msgpack.encode([3, [0, *columns]]))
+
+
+@given(st.lists(st.integers(1, 900), max_size=40), st.integers(0, 2**32))
+@settings(max_examples=20, deadline=None)
+def test_what_is_written_down_page_by_page_is_the_window(counts: list[int], seed: int) -> None:
+    """Notes, restarts, turns that were not kept, and windows taken over, in any order."""
+    dice, store = Random(seed), Store(MemoryMedium(Platter()), 1, "store")
+    window, noted, kept_rows, base = GivenIds(), 0, (0, 0), 0
+    kept_snapshot = window.snapshot()
+    for index, count in enumerate(counts):
+        digests = dice.randbytes(DIGEST_BYTES * count * 4)
+        marks = bitmap(range(count * 4), count * 4) + digests
+        window.commit(index, header_of(index, base, count * 4, index + 1, marks))
+        base += count * 4
+        chance = dice.random()
+        if chance < 0.6:
+            kept_rows = keep_given(store, 0, window, noted, lazy=False)
+            store.commit()
+            noted, kept_snapshot = kept_rows[1], window.snapshot()
+            again = kept_given(store, 0, window.applied, kept_rows)
+            assert again.snapshot() == kept_snapshot
+            window = again if dice.random() < 0.3 else window
+        elif chance < 0.7:
+            keep_given(store, 0, window, noted, lazy=False)
+            store.rollback()
+            noted = 0
+        elif chance < 0.8:
+            twin = GivenIds()
+            twin.restore(window.snapshot())
+            window, noted = twin, 0
+
+
+def test_a_note_writes_what_is_new_and_not_the_window() -> None:
+    store, window = Store(MemoryMedium(Platter()), 1, "store"), GivenIds()
+    window.commit(0, header_of(0, 0, limits.GIVEN_IDS_MAX, 1, bitmap(range(limits.GIVEN_IDS_MAX), limits.GIVEN_IDS_MAX)
+                               + bytes(DIGEST_BYTES * limits.GIVEN_IDS_MAX)))  # fmt: skip
+    _, noted = keep_given(store, 0, window, 0, lazy=False)
+    assert len(store._values) == limits.GIVEN_IDS_MAX // limits.GIVEN_PAGE_IDS
+    store.commit()
+    window.commit(1, header_of(1, limits.GIVEN_IDS_MAX, 1, 1, b"\1" + bytes(DIGEST_BYTES)))
+    assert keep_given(store, 0, window, noted, lazy=False) == (1, limits.GIVEN_IDS_MAX + 1)
+    assert sum(map(len, store._values.values())) < 100, "one page of one row"
+    store.commit()
+    assert keep_given(store, 0, window, noted + 1, lazy=False)[1] == noted + 1 and not store._values
+
+
+@pytest.mark.parametrize("rows", [(0, 5), (3, 2), (-1, 1), (0, 1 << 40), (2_047, 2_050)])
+def test_pages_that_do_not_hold_the_rows_are_refused(rows: tuple[int, int]) -> None:
+    store, window = Store(MemoryMedium(Platter()), 1, "store"), GivenIds()
+    window.commit(0, header_of(0, 0, 4, 1, bitmap(range(4), 4) + bytes(DIGEST_BYTES * 4)))
+    keep_given(store, 0, window, 0, lazy=False)
+    with pytest.raises(CorruptRecord):
+        kept_given(store, 0, 1, rows)
 
 
 @given(st.binary(max_size=60), st.integers(0, 20))

@@ -9,13 +9,11 @@ from functools import partial
 from typing import Any
 
 from bus import limits, replica, wire
-from bus.batch import decode
-from bus.bitmap import bitmap
 from bus.errors import FleetError, UnknownProducer, code_of
-from bus.given import Fresh, GivenIds
+from bus.given import GivenIds
 from bus.producer import Original, Windows
-from bus.record import REPEATS, Header
 
+from .appending import Appending, header_of
 from .checkers import Ledger
 from .disk import Disk, Record
 from .messages import Batch, Beginning, Page, Read, Reply, Shipment, Status
@@ -40,7 +38,7 @@ class Parts:
     begins_without_ids = False
 
 
-class Broker(Trimming):
+class Broker(Trimming, Appending):
     """One broker process and its restarts."""
 
     def __init__(
@@ -353,31 +351,6 @@ class Broker(Trimming):
         else:
             self.waiting.setdefault(index, []).append(batch)
 
-    def _append(self, batch: Batch) -> int:
-        fresh = Fresh(b"", batch.count)
-        if batch.names:
-            bits = bitmap(range(batch.count), batch.count)
-            fresh = self.given.sift(bits, decode(batch.body), batch.body)
-        placed = self.replica.append(fresh.count, self.world.now)
-        self.counts["duplicates"] += batch.count - fresh.count
-        record = Record(
-            kind=replica.EVENTS if fresh.count else REPEATS,
-            epoch=placed.epoch,
-            base_offset=placed.base_offset,
-            count=fresh.count,
-            producer=batch.producer,
-            sequence=batch.sequence,
-            value=batch.value,
-            appended=max(self.world.now, 1, self.log.records[-1].appended if self.log.records else 0),
-            names=tuple(decode(fresh.body).ids) if batch.names and fresh.count else (),
-            given=fresh.given,
-            repeats=tuple(fresh.repeats),
-        )
-        self._write(placed.index, record)
-        self.windows.append(self._original(placed.index))
-        self.given.append(placed.index, header_of(record))
-        return placed.index
-
     def _reply(self, batch: Batch, index: int) -> None:
         # A repetition is answered from the windows, long after its record may have gone.
         record = self.log[index] if index >= self.log.first else self.ledger.committed[index]
@@ -398,17 +371,3 @@ class Broker(Trimming):
         offset = max(offset, self.log.first_offset)
         page = Page(machine.epoch, machine.high_offset, read.offset, offset, values, self.log.first_offset)
         self.network.send(self.name, read.reader, page)
-
-
-def header_of(record: Record) -> Header:
-    """What the window of given ids reads of a record."""
-    return Header(
-        kind=record.kind,
-        partition=0,
-        epoch=record.epoch,
-        base_offset=record.base_offset,
-        count=record.count,
-        appended=record.appended,
-        given=record.given,
-        repeats=list(record.repeats),
-    )
