@@ -13,11 +13,15 @@ from bus.event import Event
 
 
 class Shared:
-    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them.
 
-    __slots__ = ("events", "futures")
+    `since` is when the first of them came, in seconds of the loop's clock.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("events", "futures", "since")
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
         self.events: list[Event] = []
         self.futures: list[asyncio.Future[Receipt]] = []
 
