@@ -39,11 +39,12 @@ class Shared:
 
 
 class Call:
-    """One `publish_many`: results by the events' places, and how many are still due."""
+    """One `publish_many`: results by the events' places, how many are there, and how many of those are errors."""
 
     def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
         self.results: list[Receipt | BusError | None] = []
         self.done = 0
+        self.failed = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.complete = False
         self._on_progress = on_progress
@@ -82,6 +83,7 @@ class Part:
     def settled(self, result: Result, acks: str) -> None:
         results = self.call.results
         if isinstance(result, BusError):
+            self.call.failed += len(self.places)
             for place in self.places:
                 results[place] = result
         else:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from bus import limits, wire
 from bus.client.cluster import Cluster
@@ -93,13 +93,13 @@ class Publisher:
         except BaseException:
             self._withdraw(call)
             raise
-        errors = [result for result in call.results if isinstance(result, BusError)]
-        if errors:
+        if call.failed:
+            errors = [result for result in call.results if isinstance(result, BusError)]
             raise PublishError(
                 f"{len(errors)} of {len(call.results)} events were not published; the first: {errors[0]}",
                 list(call.results),
             )
-        return [result for result in call.results if isinstance(result, Receipt)]
+        return cast(list[Receipt], call.results)
 
     async def _feed(self, call: Call, events: Iterable[Event], acks: str, within: float) -> None:
         """Slice by slice: check, spread over the partitions, encode what is full; other tasks run in between."""
@@ -145,6 +145,7 @@ class Publisher:
                 ready.append((place, whole))
             except ClientError as error:
                 call.results[place] = error
+                call.failed += 1
                 call.advance(1)
         return ready
 
