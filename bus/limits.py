@@ -31,6 +31,8 @@ STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024
 """The address space a broker's store may take; its file grows as it fills."""
 TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Recent records that a broker keeps in memory for followers and readers."""
+TAIL_ENTRY_BYTES = 768
+"""What a record in memory takes beside its bytes: its decoded header and its place."""
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
