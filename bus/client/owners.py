@@ -14,11 +14,15 @@ from bus.event import Event
 
 
 class Shared:
-    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them.
 
-    __slots__ = ("events", "futures", "marks")
+    `since` is when the first of them came, in seconds of the loop's clock.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("events", "futures", "marks", "since")
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
         self.events: list[Event] = []
         self.futures: list[asyncio.Future[Receipt]] = []
         self.marks = bytearray()
@@ -31,7 +35,7 @@ class Shared:
 
     def cut(self, start: int, stop: int) -> "Shared":
         """The owner of some of the events."""
-        owner = Shared()
+        owner = Shared(self.since)
         owner.events, owner.futures = self.events[start:stop], self.futures[start:stop]
         owner.marks = self.marks[start:stop]
         return owner
@@ -50,13 +54,14 @@ class Shared:
 
 
 class Call:
-    """One `publish_many`: results by the events' places, which ids were given, and how many are still due."""
+    """One `publish_many`: results by the events' places, which ids were given, how many are there, how many errors."""
 
     def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
         self.results: list[Receipt | BusError | None] = []
         self.marks = bytearray()
         self.gives = False
         self.done = 0
+        self.failed = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.complete = False
         self._on_progress = on_progress
@@ -106,6 +111,7 @@ class Part:
     def settled(self, result: Result, acks: str) -> None:
         results = self.call.results
         if isinstance(result, BusError):
+            self.call.failed += len(self.places)
             for place in self.places:
                 results[place] = result
         else:
