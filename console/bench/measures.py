@@ -33,9 +33,11 @@ class Bench:
         self._urls = [node.url for node in fleet.topology.nodes]
 
     async def run(self, bench: str) -> None:
-        """One of `plan.BENCHES`, but for failover, which needs a fleet of its own."""
+        """One of `plan.BENCHES`, or half of publish; not failover, which needs a fleet of its own."""
         of: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "publish": self.publish,
+            "batched": self.batched,
+            "singly": self.singly,
             "consume": self.consume,
             "latency": self.latency,
             "calls": self.calls,
@@ -46,7 +48,12 @@ class Bench:
         return made(f"bench.{self.name}.{type}", count, self.plan.size, time.time_ns(), run)
 
     async def publish(self) -> None:
-        """Rates of `publish_many`, then of many tasks that each await one `publish` after another."""
+        """Both ways of publishing."""
+        await self.batched()
+        await self.singly()
+
+    async def batched(self) -> None:
+        """Rates of `publish_many`."""
         plan = self.plan
         step = plan.batch or plan.events
         said = f"publish_many to ack, {plan.size} B" + (f", {plan.batch:,} a call" if plan.batch else "")
@@ -62,9 +69,9 @@ class Bench:
                     if plan.batch:
                         measured.one(time.monotonic_ns() - began)
         measured.done = True
-        await self._one_by_one()
 
-    async def _one_by_one(self) -> None:
+    async def singly(self) -> None:
+        """Rates and times of many tasks that each await one `publish` after another."""
         plan = self.plan
         measured = Measured("publish", f"await publish, {plan.tasks} tasks, {plan.size} B")
         advance = self._begin(measured, plan.single * plan.runs)

@@ -19,6 +19,7 @@ from tests.bench.peers.peer import (
     MEASURING_S,
     MS,
     US,
+    WARM_S,
     Apart,
     Peer,
     age,
@@ -149,10 +150,10 @@ class Nats(Peer):
             return count / ((int(far.result()) - began) / 1e9)
 
     def _latency(self, rate: int, seconds: float) -> dict[str, float]:
-        stream, count = asyncio.run(self._stream()), int(rate * seconds)
+        stream, count = asyncio.run(self._stream()), int(rate * (seconds + WARM_S))
         with Apart(pushed, self.ports[0], stream, count) as far:
             asyncio.run(self._paced(stream, rate, count))
-            return spread(Histogram(far.result()), MS)
+            return spread(Histogram(far.result()[rate * WARM_S :]), MS)
 
     async def _paced(self, stream: str, rate: int, count: int) -> None:
         client = await connected(self.ports[0])

@@ -13,7 +13,6 @@ from tests.bench.peers.peer import MS, US, Peer
 from tests.bus.rig import rig
 
 PARTITIONS = 12
-PUBLISH_TASKS = 256
 
 
 class Signalbox(Peer):
@@ -32,14 +31,10 @@ class Signalbox(Peer):
 
     def figures(self) -> dict[str, Callable[[int, float], dict[str, float]]]:
         return {
-            "publish 128 B": lambda events, _s: {"rate": self.rows("publish", Plan(events=events))[0].rate or 0},
-            "publish 1 KiB": lambda events, _s: {
-                "rate": self.rows("publish", Plan(events=events, size=1024, tasks=1))[0].rate or 0
-            },
-            "await publish, 256 tasks": lambda events, _s: {
-                "rate": self.rows("publish", Plan(events=events, tasks=PUBLISH_TASKS))[1].rate or 0
-            },
-            "consume 128 B": lambda events, _s: {"rate": self.rows("consume", Plan(events=events))[0].rate or 0},
+            "publish 128 B": lambda events, _s: _rate(self.rows("batched", Plan(events=events))),
+            "publish 1 KiB": lambda events, _s: _rate(self.rows("batched", Plan(events=events, size=1024))),
+            "await publish, 256 tasks": lambda events, _s: _rate(self.rows("singly", Plan(events=events))),
+            "consume 128 B": lambda events, _s: _rate(self.rows("consume", Plan(events=events))),
             "deliver at 5 k/s": lambda _n, seconds: _spread(self.rows("latency", Plan(seconds=seconds))[0], MS),
             "request, reply": lambda _n, _s: _spread(self.rows("calls", Plan())[0], US),
         }
@@ -76,6 +71,10 @@ class Whole(Signalbox):
 async def _urls(folder: str) -> list[str]:
     async with bus.connect(data_dir=folder) as fleet:
         return [node.url for node in fleet.topology.nodes]
+
+
+def _rate(rows: list[Row]) -> dict[str, float]:
+    return {"rate": rows[0].rate or 0}
 
 
 def _spread(row: Row, unit_ns: float) -> dict[str, float]:

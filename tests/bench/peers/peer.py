@@ -17,6 +17,8 @@ from console.bench.figures import Histogram
 STARTING_S = 60.0
 ENDING_S = 20.0
 MEASURING_S = 180.0
+WARM_S = 1
+"""The first second of a paced load is not counted: connections and caches. (Signalbox's own measure warms up, too.)"""
 BEAT_S = 0.001
 INSTANT_BYTES = 8
 
