@@ -16,6 +16,8 @@ import bus
 from console.bench.made import due, made
 from console.bench.pace import Beat
 
+TASKS_MAX = 4
+"""Tasks that wait; whoever sends them awaits each answer."""
 OUT_MAX = 20_000
 """Publishes under way of a paced load; a fleet that is further behind than that cannot keep its rate."""
 
@@ -47,10 +49,10 @@ async def _paced(fleet: bus.Fleet, task: dict[str, Any], acks: str, size: int) -
     return {"acked": number, "late_ns": beat.late_ns}
 
 
-async def _publish(fleet: bus.Fleet, hello: dict[str, Any], lines: asyncio.StreamReader) -> None:
+async def _publish(fleet: bus.Fleet, hello: dict[str, Any], tasks: asyncio.Queue[bytes]) -> None:
     events: list[bus.Event] = []
-    while line := await lines.readline():
-        task = msgspec.json.decode(line)
+    while True:
+        task = msgspec.json.decode(await tasks.get())
         try:
             if task["do"] == "make":
                 events = made(task["type"], task["count"], hello["size"], time.time_ns())
@@ -63,25 +65,39 @@ async def _publish(fleet: bus.Fleet, hello: dict[str, Any], lines: asyncio.Strea
             _say({"error": str(several.exceptions[0])})
 
 
-async def _answer(fleet: bus.Fleet, hello: dict[str, Any], lines: asyncio.StreamReader) -> None:
+async def _answer(fleet: bus.Fleet, hello: dict[str, Any]) -> None:
     async def echo(payload: Any, _context: bus.CallContext) -> Any:
         return payload
 
     async with fleet.answers(hello["name"], echo):
         _say({})
-        await lines.read()
+        await asyncio.Event().wait()
+
+
+async def _be(hello: dict[str, Any], tasks: asyncio.Queue[bytes]) -> None:
+    async with bus.connect(hello["urls"], name="signalbox-bench") as fleet:
+        if hello["role"] == "answer":
+            await _answer(fleet, hello)
+        _say({})
+        await _publish(fleet, hello, tasks)
 
 
 async def main() -> None:
-    """Until stdin ends, which cancels what is under way."""
+    """Until stdin ends, which ends what is under way."""
     lines = await _lines()
-    hello = msgspec.json.decode(await lines.readline())
-    async with bus.connect(hello["urls"], name="signalbox-bench") as fleet:
-        if hello["role"] == "answer":
-            await _answer(fleet, hello, lines)
-            return
-        _say({})
-        await _publish(fleet, hello, lines)
+    tasks: asyncio.Queue[bytes] = asyncio.Queue(TASKS_MAX)
+    role = asyncio.create_task(_be(msgspec.json.decode(await lines.readline()), tasks))
+
+    async def feed() -> None:
+        while line := await lines.readline():
+            await tasks.put(line)
+        role.cancel()
+
+    feeding = asyncio.create_task(feed())
+    await asyncio.wait([role])
+    feeding.cancel()
+    if not role.cancelled():
+        role.result()
 
 
 if __name__ == "__main__":

@@ -86,6 +86,7 @@ class Failover:
     def __init__(self, home: Fleet, link: Link, kills: int, begin: Begin) -> None:
         self.home, self.link, self.kills = home, link, kills
         self.measured = Measured("failover", "leader SIGKILL to acked writes again", "kills/s")
+        self.kills_ns: list[int] = []
         self.ledger: Ledger | None = None
         self._advance = begin(self.measured, kills)
         self._probers: dict[int, Prober] = {}
@@ -101,7 +102,8 @@ class Failover:
                 try:
                     for number in range(self.kills):
                         await self._well()
-                        self.measured.one(await self._kill())
+                        self.kills_ns.append(await self._kill())
+                        self.measured.one(self.kills_ns[-1])
                         self._advance(number + 1)
                 finally:
                     ended.set()

@@ -16,7 +16,7 @@ from console.bench.measures import Advance, Bench
 from console.bench.own import own_fleet
 from console.bench.plan import ACKS, Plan
 from console.commands.publishing import reaching
-from console.failures import Failure, Partly
+from console.failures import Failure, Partly, Unreachable
 from console.fleetdir import Fleet
 from console.importing import connect
 from console.link import Link
@@ -125,6 +125,8 @@ def run(plan: Plan, home: Fleet | None, format: str) -> None:
     with signals_interrupt():
         try:
             _measure(work, home, usual)
+        except Unreachable as error:
+            raise Unreachable(str(error), "`signalbox bench --own` measures a fleet made for it.") from error
         except KeyboardInterrupt:
             interrupted = True
         finally:

@@ -55,14 +55,14 @@ def bench(
         raise Usage(f"--brokers {brokers}: failover needs 3 at least, as a leader's loss leaves no quorum of fewer")
     plan = Plan(chosen, events, size, batch, tasks, seconds, rate, runs, calls, kills, acks=acks, brokers=brokers)
     home = None if own or chosen == ("failover",) else resolve(data_dir)
-    if home is not None:
-        question_url(home)  # whether it lives, before anything is asked or done
-    what = planned(plan, home)
+    asks = home is not None and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    if home is not None and (dry_run or asks):
+        question_url(home)  # whether it lives, before anything is said of it; else the measurement finds out
     if dry_run:
-        show(what, Format(output))
+        show(planned(plan, home), Format(output))
         return
-    if home is not None and not yes and sys.stdin.isatty() and sys.stderr.isatty():
-        say(table_of(what, None, False).rstrip())
+    if asks:
+        say(table_of(planned(plan, home), None, False).rstrip())
         if not typer.confirm("Measure?", err=True):
             raise Failure("nothing was done")
     run(plan, home, output)

@@ -9,6 +9,7 @@ from console.bench.figures import Measured, Row
 from console.bench.measures import Bench
 from console.bench.own import own_fleet
 from console.bench.plan import Plan
+from console.fleetdir import Fleet, brokers_of
 from tests.bench.peers.peer import MS, US, Peer
 from tests.bus.rig import rig
 
@@ -21,6 +22,8 @@ class Signalbox(Peer):
     name = "signalbox"
     durable = "fsynced on 2 of 3"
     urls: list[str]
+    pids: list[int]
+    """Of its brokers."""
 
     def start(self) -> None:
         fleet = self.up.enter_context(rig(self.folder, partitions=PARTITIONS))
@@ -28,6 +31,7 @@ class Signalbox(Peer):
         for partition in range(PARTITIONS):
             fleet.elect(partition, replicas=names, prefer=names[partition % len(names)])
         self.urls = [process.url for process in fleet.processes.values()]
+        self.pids = [process.process.pid for process in fleet.processes.values()]
 
     def figures(self) -> dict[str, Callable[[int, float], dict[str, float]]]:
         return {
@@ -65,11 +69,13 @@ class Whole(Signalbox):
 
     def start(self) -> None:
         home, _ = self.up.enter_context(own_fleet(3))
-        self.urls = asyncio.run(_urls(str(home.data_dir)))
+        self.urls = asyncio.run(urls_of(home))
+        self.pids = [int(record["pid"]) for record in brokers_of(home)]
 
 
-async def _urls(folder: str) -> list[str]:
-    async with bus.connect(data_dir=folder) as fleet:
+async def urls_of(home: Fleet) -> list[str]:
+    """Where a fleet's brokers are."""
+    async with bus.connect(data_dir=home.data_dir) as fleet:
         return [node.url for node in fleet.topology.nodes]
 
 

@@ -17,6 +17,7 @@ from console.bench import runner
 from console.bench.failover import Ledger
 from tests.console.cli.test_commands import SHAPES, shape
 from tests.console.cli.test_fleet import ROOT, asked, gone, pids_of, signalbox
+from tests.console.cli.test_terminal import Terminal
 
 SMALL = ["--events", "1000", "--runs", "2", "--calls", "32", "--seconds", "0.5", "--rate", "400", "--tasks", "8"]
 
@@ -24,8 +25,9 @@ SMALL = ["--events", "1000", "--runs", "2", "--calls", "32", "--seconds", "0.5",
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 3, "no fleet in"),
-        (["publish", "--yes"], 3, "no fleet in"),
+        ([], 3, "no fleet here"),
+        (["publish", "--yes"], 3, "no fleet here"),
+        (["--dry-run"], 3, "no fleet in"),
         (["nosuch"], 2, "There are: publish"),
         (["--acks", "some"], 2, "quorum, leader, none"),
         (["--size", "31"], 2, "--size"),
@@ -149,3 +151,24 @@ def test_failover_kills_its_own_fleet_and_loses_nothing(tmp_path: Path, long: bo
     assert (told["ledger"]["lost"], told["ledger"]["doubled"]) == (0, 0)
     assert told["ledger"]["acked"] > 0 and told["rows"][0]["count"] == kills
     assert told["rows"][0]["max_ns"] > 0
+
+
+@pytest.mark.fleet
+def test_on_a_terminal_it_asks_and_no_means_that_nothing_is_left(fleet: Path) -> None:
+    terminal = Terminal("bench", "publish", *SMALL, "--data-dir", str(fleet))
+    assert terminal.until(lambda said: b"Measure? [y/N]" in said), terminal.said
+    assert b"4,200 events of types bench.>" in terminal.said
+    os.write(terminal.fd, b"n\r")
+    terminal.until(lambda said: False)
+    assert terminal.code() == 1
+    assert b"nothing was done" in terminal.said
+
+
+@pytest.mark.fleet
+def test_on_a_terminal_a_bar_shows_how_far_it_is_and_ctrl_c_ends_it_with_figures(fleet: Path) -> None:
+    terminal = Terminal("bench", "latency", "--seconds", "600", "--rate", "200", "--yes", "--data-dir", str(fleet))
+    assert terminal.until(lambda said: b"of 120,000" in said), terminal.said
+    os.write(terminal.fd, b"\x03")
+    terminal.until(lambda said: False)
+    assert terminal.code() == 6
+    assert b"(stopped)" in terminal.said and b"Traceback" not in terminal.said
