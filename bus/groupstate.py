@@ -22,8 +22,8 @@ from typing import Annotated
 import msgspec
 
 from bus import limits
-from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
-from bus.topic import is_pattern
+from bus.errors import ClientError, CorruptRecord, GroupConflict
+from bus.topic import check_pattern
 from bus.wire import GroupSettings
 
 NACKED = "nack"
@@ -224,8 +224,7 @@ def check_settings(group: str, settings: GroupSettings) -> None:
     """Refuse what no group can be: raises ClientError, which names the field and its bounds."""
     if not 0 < len(group) <= limits.GROUP_NAME_CHARS_MAX:
         raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
-    if not is_pattern(settings.pattern):
-        raise InvalidPattern(f"{settings.pattern!r} is not a pattern")
+    check_pattern(settings.pattern)
     if settings.order not in ORDERS:
         raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {' or '.join(ORDERS)}")
     if settings.park and settings.order != "strict":

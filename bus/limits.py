@@ -35,6 +35,12 @@ DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
 """Distinct types a pattern remembers its answer for; beyond it the memory is emptied and starts again."""
+TRIE_MATCHES_CACHED_MAX = 65_536
+"""Distinct types, and subscriptions that they lead to, which a trie remembers; then it is emptied and starts again."""
+PATTERN_CHARS_MAX = 1_024
+"""A pattern that is subscribed to."""
+PATTERN_TOKENS_MAX = 64
+"""Tokens of a pattern that is subscribed to; each may be a node of a trie."""
 EXTENSIONS_MAX = 64
 """Extension attributes of one event."""
 RECORD_HEAD_BYTES = 4 * 1024
