@@ -86,7 +86,8 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
 
     `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
     `buried`: those of the settled whose dead letter the delta comes with. `tags`: offset -> tag, for opened events that
-    have one. `parked`: key -> whether it is parked from now on, or no longer.
+    have one. `parked`: key -> whether it is parked from now on, or no longer. `also`: further groups that move to
+    `upto`, too, and in nothing else.
     """
 
     group: str
@@ -99,6 +100,7 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     buried: list[Natural] = []
     tags: dict[Natural, Natural] = {}
     parked: dict[Natural, bool] = {}
+    also: list[str] = []
 
 
 class GroupState(msgspec.Struct, array_like=True):
@@ -252,7 +254,7 @@ class Companion:
         self.groups: dict[str, GroupState] = {}
 
     def apply(self, index: int, companion: bytes) -> list[str]:
-        """Apply the companion of committed record `index`; gives the groups it moved. Raises CorruptRecord.
+        """Apply the companion of committed record `index`; gives the groups that deltas are of. Raises CorruptRecord.
 
         Records must come in order. One that is already applied is passed over, so that a scan may begin early.
         """
@@ -260,6 +262,7 @@ class Companion:
             return []
         moved = []
         for delta in decode_deltas(companion) if companion else ():
+            passed = [self._passing(delta, name) for name in delta.also]
             state = self.groups.get(delta.group)
             if state is None:
                 if delta.settings is None:
@@ -269,9 +272,17 @@ class Companion:
                 self.groups[delta.group] = state
             else:
                 state.apply(delta)
+            for other in passed:
+                other.upto = delta.upto
             moved.append(delta.group)
         self.applied = index + 1
         return moved
+
+    def _passing(self, delta: Delta, name: str) -> GroupState:
+        state = self.groups.get(name)
+        if state is None or state.upto > delta.upto:
+            raise _misfit(delta, f"group {name!r} is not defined, or beyond that")
+        return state
 
     def snapshot(self) -> bytes:
         """The whole of it, for the store."""

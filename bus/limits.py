@@ -153,6 +153,12 @@ WATCHES_PER_SESSION_MAX = 4_096
 """Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
 WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
 """Credit of one watch; more is cut to this."""
+WATCH_PASSED_MS = 10
+"""A watch that wants to know is told so often, at most, what was passed without a matching event."""
+WATCH_PASSED_EVENTS_MAX = 10_000
+"""Events passed without a matching one of which the slow round of all watches tells a reader."""
+WATCH_ROUND_MS = 5
+"""The slow round comes to the next watch so often."""
 READ_BYTES_MAX = 1024 * 1024
 """Records in one Records message, but one record at least."""
 READ_RECORDS_MAX = 200

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus import batch, wire
+from bus import batch, limits, wire
 from bus.bitmap import rows_of
+from bus.broker.reading import Reading
 from bus.errors import StorageFull
 from bus.event import Event
 from bus.record import unseal
@@ -89,19 +90,95 @@ def test_reserved_types_come_only_when_asked_for(stage: Stage) -> None:
     assert read(stage, peer, wire.Watch(3, 0, 0, 0, "signalbox.>", False, LARGE)) == [(0, "signalbox.tick")]
 
 
-def test_a_watch_follows_and_passes_on_what_it_filters(stage: Stage) -> None:
+def quiet(stage: Stage, peer: Peer) -> bool:
+    """Whether a peer has heard no Records by the answer to a request of its own."""
+    stage.ask(peer, wire.Describe(1, []), wire.Described)
+    return not [message for message, _ in peer.inbox if isinstance(message, wire.Records)]
+
+
+def test_a_watch_follows_and_hears_nothing_of_what_it_filters(stage: Stage) -> None:
     peer, writer = stage.peer(), stage.peer()
     assert read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, LARGE)) == []
     publish(stage, writer, ["a.b", "a.b"])
-    passed, blobs = stage.hear(peer, wire.Records)
-    assert (passed.first_offset, passed.next_offset, passed.high, blobs) == (0, 2, 2, [])
+    assert quiet(stage, peer)
     publish(stage, writer, ["a.b", "x.y"])
     told, blobs = stage.hear(peer, wire.Records)
     assert rows(told, blobs) == [(3, "x.y")]
+    assert (told.first_offset, told.next_offset, told.high) == (0, 4, 4), "from where it was told to stand, no gap"
     peer.say(wire.Unwatch(1))
     publish(stage, writer, ["x.y"])
-    stage.ask(peer, wire.Describe(1, []), wire.Described)
-    assert not [message for message, _ in peer.inbox if isinstance(message, wire.Records)]
+    assert quiet(stage, peer)
+
+
+def test_a_watch_that_asked_hears_soon_what_was_passed(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    assert read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, LARGE, passes=True)) == []
+    for base in (0, 2):
+        publish(stage, writer, ["a.b", "a.b"])
+        told, blobs = stage.hear(peer, wire.Records)
+        assert (told.first_offset, told.next_offset, told.high, blobs) == (base, base + 2, base + 2, [])
+    publish(stage, writer, ["x.y"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(4, "x.y")]
+
+
+def test_the_slow_round_tells_every_watch_where_it_stands(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_PASSED_EVENTS_MAX", 3)
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(30):
+        assert read(stage, peer, wire.Watch(number, 0, 0, 0, "x.>", False, LARGE)) == []
+    publish(stage, writer, ["a", "a"])
+    for _ in range(5):
+        assert quiet(stage, peer), "two events are too few to speak of"
+    publish(stage, writer, ["a", "a"])
+    told = {}
+    for _ in range(30):
+        records, _ = stage.hear(peer, wire.Records)
+        told[records.subscription] = (records.first_offset, records.next_offset)
+    assert told == dict.fromkeys(range(30), (0, 4)), "each of them once"
+    assert quiet(stage, peer)
+
+
+def test_what_is_not_matched_does_not_touch_a_sleeping_watch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(200):
+        read(stage, peer, wire.Watch(number, 0, 0, 0, f"other.{number}.>", False, LARGE))
+    read(stage, peer, wire.Watch(200, 0, 0, 0, "a.>", False, LARGE))
+    advanced = []
+    real = Reading._advance
+    monkeypatch.setattr(
+        Reading, "_advance", lambda self, watch: advanced.append(watch.subscription) or real(self, watch)
+    )
+    for _ in range(5):
+        publish(stage, writer, ["a.b"] * 3)
+        stage.hear(peer, wire.Records)
+    assert advanced == [200] * 5
+    publish(stage, writer, ["other.7.x", "other.9.y", "a.b"])
+    heard = {stage.hear(peer, wire.Records)[0].subscription for _ in range(3)}
+    assert heard == {7, 9, 200}
+
+
+def test_a_sleeping_watch_without_credit_waits_at_what_it_matched(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, 1))
+    publish(stage, writer, ["x.1"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(0, "x.1")]
+    publish(stage, writer, ["a"])
+    publish(stage, writer, ["x.2"])
+    publish(stage, writer, ["x.3"])
+    assert quiet(stage, peer)
+    peer.say(wire.Credit(1, LARGE))
+    told, blobs = stage.hear(peer, wire.Records)
+    assert rows(told, blobs) == [(2, "x.2"), (3, "x.3")] and told.first_offset == 1
+
+
+def test_a_watch_from_beyond_the_end_sleeps_until_it_is_reached(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    peer.say(wire.Watch(1, 0, 3, 0, ">", False, LARGE))
+    assert stage.hear(peer, wire.Records)[0].next_offset == 3
+    publish(stage, writer, ["a", "a"])
+    assert quiet(stage, peer)
+    publish(stage, writer, ["b", "c"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(3, "c")]
 
 
 def test_without_credit_nothing_is_sent_but_where_the_watch_stands(stage: Stage) -> None:
