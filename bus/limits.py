@@ -285,3 +285,17 @@ BEGIN_BYTES_MAX = 12 * 1024 * 1024
 """Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""
+WAL_BYTES_MAX = 16 * 1024 * 1024
+"""Each of the two files of a store's write-ahead log; a turn that does not fit goes to the tree at once."""
+WAL_BYTES_MIN = 64 * 1024
+"""The least of such a file, where the store itself is small: a sixteenth of it."""
+WAL_GROWTH_BYTES = 1024 * 1024
+"""A file of the write-ahead log grows by so much, until it has its size."""
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Records that gather in the write-ahead log before the tree takes them in one transaction."""
+FLUSH_RECORDS = 4_096
+"""The same as a number of records."""
+BUNDLE_MESSAGES_MAX = 32
+"""Messages that one turn says to one peer in one frame."""
+BUNDLE_BYTES_MAX = 2 * 1024 * 1024
+"""Blobs in such a frame, unless one message alone has more."""

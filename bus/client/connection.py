@@ -19,7 +19,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from bus import limits, wire
 from bus.errors import FleetError, ProtocolError
-from bus.session import Received, Session, State
+from bus.session import Session, State
 
 _ENDINGS = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
@@ -186,12 +186,12 @@ class Connection:
         try:
             received = self.session.receive(parts, time.monotonic_ns())
             if received is not None:
-                self._dispatch(received)
+                for message, blobs in wire.unbundled(*received):
+                    self._dispatch(message, blobs)
         except FleetError as error:
             self._lose(self.session.bye_code or "protocol", f"{self.url} broke the protocol: {error}")
 
-    def _dispatch(self, received: Received) -> None:
-        message, blobs = received
+    def _dispatch(self, message: Any, blobs: list[bytes]) -> None:
         kind = type(message)
         if kind is wire.Pong:
             return
