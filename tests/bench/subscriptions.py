@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,7 +22,9 @@ from tests.bench.publish import BATCHES, EVENTS, PARTITIONS, flood, idle
 from tests.bus.rig import Peer, Rig, rig
 
 SUBSCRIPTIONS = 10_000
-RUNS = 2
+RUNS = 3
+QUIET = 0.1
+"""Seconds of processor time in one second that three idle brokers stay below."""
 
 
 class Subscribed:
@@ -56,12 +59,20 @@ class Subscribed:
         before = self.worked()
         self.rates.append(flood(self.fleet, peers, self._producer, self._sequences))
         self.costs.append((self.worked() - before) * 1e6 / (BATCHES * EVENTS))
+        self._until_quiet()
         before = self.worked()
         took = self._one_by_one(peers)
         self.single_costs.append((self.worked() - before) * 1e6 / len(took))
         self.latencies += took
         for peer in peers.values():
             peer.close()
+
+    def _until_quiet(self) -> None:
+        """The flood is over when its subscribers have been given all of it."""
+        before = -QUIET
+        while (now := self.worked()) - before >= QUIET:
+            before = now
+            threading.Event().wait(1.0)
 
     def _one_by_one(self, peers: dict[str, Peer]) -> list[float]:
         took = idle(peers[self.fleet.seats[0].leader], 0, self._producer, self._sequences[0])
