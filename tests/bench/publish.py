@@ -42,11 +42,11 @@ def body(first: int, count: int) -> bytes:
     )
 
 
-def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[int]) -> float:
+def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[int], batches: int = BATCHES) -> float:
     """Events a second, all of them acked by quorum."""
     waiting = dict.fromkeys(peers, 0)
     began = time.monotonic()
-    for number in range(BATCHES):
+    for number in range(batches):
         partition = number % PARTITIONS
         leader = fleet.seats[partition].leader
         peer = peers[leader]
@@ -59,7 +59,7 @@ def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[i
     for leader, peer in peers.items():
         while waiting[leader]:
             waiting[leader] -= taken(peer)
-    return BATCHES * EVENTS / (time.monotonic() - began)
+    return batches * EVENTS / (time.monotonic() - began)
 
 
 def taken(peer: Peer) -> int:

@@ -18,11 +18,12 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 
 from tests.bench._subscribers import MATCHING
-from tests.bench.publish import BATCHES, EVENTS, PARTITIONS, flood, idle
+from tests.bench.publish import EVENTS, PARTITIONS, flood, idle
 from tests.bus.rig import Peer, Rig, rig
 
 SUBSCRIPTIONS = 10_000
-RUNS = 3
+BATCHES = 240
+RUNS = 5
 QUIET = 0.1
 """Seconds of processor time in one second that three idle brokers stay below."""
 
@@ -54,30 +55,33 @@ class Subscribed:
         return max(sizes)
 
     def measure(self) -> None:
-        """One round: a flood of batches, then one event at a time. Fresh peers, as others go by turns."""
-        peers = {name: self.fleet.client(name) for name in self.fleet.processes}
+        """One round: a flood of batches; then, when its subscribers have been given all of it, one event at a time."""
         before = self.worked()
-        self.rates.append(flood(self.fleet, peers, self._producer, self._sequences))
-        self.costs.append((self.worked() - before) * 1e6 / (BATCHES * EVENTS))
+        with self._peers() as peers:
+            self.rates.append(flood(self.fleet, peers, self._producer, self._sequences, BATCHES))
         self._until_quiet()
+        self.costs.append((self.worked() - before) * 1e6 / (BATCHES * EVENTS))
         before = self.worked()
-        took = self._one_by_one(peers)
+        with self._peers() as peers:
+            took = idle(peers[self.fleet.seats[0].leader], 0, self._producer, self._sequences[0])
+        self._sequences[0] += len(took)
         self.single_costs.append((self.worked() - before) * 1e6 / len(took))
         self.latencies += took
+
+    @contextmanager
+    def _peers(self) -> Iterator[dict[str, Peer]]:
+        """Fresh ones each time: they do not ping while others have their turn."""
+        peers = {name: self.fleet.client(name) for name in self.fleet.processes}
+        yield peers
         for peer in peers.values():
             peer.close()
 
     def _until_quiet(self) -> None:
-        """The flood is over when its subscribers have been given all of it."""
+        """Wait until the subscribers have been given the flood."""
         before = -QUIET
         while (now := self.worked()) - before >= QUIET:
             before = now
             threading.Event().wait(1.0)
-
-    def _one_by_one(self, peers: dict[str, Peer]) -> list[float]:
-        took = idle(peers[self.fleet.seats[0].leader], 0, self._producer, self._sequences[0])
-        self._sequences[0] += len(took)
-        return took
 
 
 @contextmanager

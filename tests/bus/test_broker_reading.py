@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bus import batch, limits, wire
 from bus.bitmap import rows_of
 from bus.broker.reading import Reading
-from bus.errors import StorageFull
+from bus.errors import CorruptRecord, StorageFull
 from bus.event import Event
 from bus.record import unseal
 from bus.store import MemoryMedium
@@ -169,6 +169,32 @@ def test_a_sleeping_watch_without_credit_waits_at_what_it_matched(stage: Stage) 
     peer.say(wire.Credit(1, LARGE))
     told, blobs = stage.hear(peer, wire.Records)
     assert rows(told, blobs) == [(2, "x.2"), (3, "x.3")] and told.first_offset == 1
+
+
+def test_watches_wait_until_the_partition_can_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.broker.replication, "leads", lambda partition: False)
+        peer.say(wire.Watch(1, 0, 0, 0, ">", False, LARGE))
+        assert quiet(stage, peer)
+    publish(stage, writer, ["a"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(0, "a")]
+
+
+def test_a_record_that_cannot_be_looked_through_wakes_everyone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    read(stage, peer, wire.Watch(1, 0, 0, 0, "a", False, LARGE))
+    read(stage, peer, wire.Watch(2, 0, 0, 0, "b", False, LARGE))
+
+    def damaged(body: object) -> list[str]:
+        raise CorruptRecord("its types cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bus.broker.reading.types_of", damaged)
+        publish(stage, writer, ["a"])
+        heard = [stage.hear(peer, wire.Records) for _ in range(2)]
+    found = {records.subscription: rows(records, blobs) for records, blobs in heard}
+    assert found == {1: [(0, "a")], 2: []}, "each reads for itself, and would hear what is wrong"
 
 
 def test_a_watch_from_beyond_the_end_sleeps_until_it_is_reached(stage: Stage) -> None:
