@@ -1,7 +1,7 @@
 """The readers of `subscriptions.py`: `python -m tests.bench._subscribers COUNT URL...` until its stdin ends.
 
 COUNT subscriptions, each at every partition, nine of ten of them watches and the others groups of one member; of each
-kind MATCHING / 2 match `bench.step3.done`, the others nothing that is published. They go out as frames, over sessions
+kind MATCHING / 2 match `bench.order.placed`, the others nothing that is published. They go out as frames, over sessions
 enough: events are not decoded here, credit and acks are given back at once.
 """
 
@@ -81,7 +81,7 @@ def join(link: Connection, partition: int, pattern: str, group: str, waiting: Wa
 def pattern_of(number: int, subscriptions: int) -> str:
     """The first and the last ones match."""
     if number < MATCHING // 2 or number >= subscriptions - MATCHING // 2:
-        return "bench.step3.done"
+        return "bench.order.*"
     return (f"bench.*.item{number}.>", f"fleet.{number}.*", f"bench.step{number % 10}.failed{number}")[number % 3]
 
 

@@ -42,8 +42,15 @@ def body(first: int, count: int) -> bytes:
     )
 
 
-def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[int], batches: int = BATCHES) -> float:
-    """Events a second, all of them acked by quorum."""
+def flood(
+    fleet: Rig,
+    peers: dict[str, Peer],
+    producer: bytes,
+    sequences: list[int],
+    batches: int = BATCHES,
+    made: Callable[[int, int], bytes] = body,
+) -> float:
+    """Events a second, all of them acked by quorum; `made(first, count)` gives a batch."""
     waiting = dict.fromkeys(peers, 0)
     began = time.monotonic()
     for number in range(batches):
@@ -54,7 +61,7 @@ def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[i
             waiting[leader] -= taken(peer)
         section = wire.Section(partition, producer, sequences[partition], EVENTS)
         sequences[partition] += 1
-        peer.say(wire.Publish(peer.number(), "quorum", [section]), [body(number * EVENTS, EVENTS)])
+        peer.say(wire.Publish(peer.number(), "quorum", [section]), [made(number * EVENTS, EVENTS)])
         waiting[leader] += 1
     for leader, peer in peers.items():
         while waiting[leader]:
