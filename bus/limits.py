@@ -159,6 +159,10 @@ WATCH_PASSED_MS = 10
 """A watch that wants to know is told so often, at most, what was passed without a matching event."""
 WATCH_PASSED_EVENTS_MAX = 10_000
 """Events passed without a matching one of which the slow round of all watches tells a reader."""
+WATCH_NEWCOMER_RECORDS_MAX = 16_384
+"""A watch that begins so far behind, or less, is looked after together with all others that come."""
+WATCH_NEWCOMERS_TURN_RECORDS_MAX = 512
+"""Records that a broker looks through for newcomers in one turn."""
 WATCH_ROUND_MS = 5
 """The slow round comes to the next watch so often."""
 READ_BYTES_MAX = 1024 * 1024

@@ -9,6 +9,7 @@
 A sleeping group stands at `upto`, though its machine's cursor stays behind until it wakes: events that it does not
 match pass by without its being touched. The trie leads from the types of a record to the groups to wake. That groups
 advanced is logged after GROUP_PASSED_EVENTS_MAX events, in one delta for all sleeping ones that have nothing in hand.
+Groups whose order spans partitions stay awake: their members want to know how far each partition is.
 """
 
 from collections.abc import Iterable
@@ -21,6 +22,8 @@ from bus.errors import CorruptRecord
 from bus.groupstate import Delta
 from bus.record import EVENTS
 from bus.trie import Trie
+
+_ORDERS_AT_REST = frozenset({"none", "strict"})
 
 
 class LedPartition:
@@ -74,7 +77,7 @@ class LedPartition:
         """The turn is over for it: let it sleep or idle if there is no more to do."""
         if group.broken:
             self.awake.pop(group, None)
-        elif not group.group.unlogged and not group.burying:
+        elif group.group.settings.order in _ORDERS_AT_REST and not group.group.unlogged and not group.burying:
             if group.group.cursor >= self.upto:
                 group.asleep = True
                 self._asleep += 1

@@ -6,14 +6,15 @@ passed. A watch costs something only when there is something for it:
 
 | a watch is | until |
 |---|---|
+| a newcomer, not far behind: what it missed is looked through for all newcomers together | it matches, or is asleep |
 | ready: takes its turn, `TURN_READ_BYTES_MAX` together | it has been sent what is committed: asleep; or has no credit |
 | waiting for credit, or for the partition to be readable | it comes |
 | asleep, at the high watermark | a record comes whose types the trie of its partition leads from to this watch |
 
 So records that a sleeping watch does not match pass by without its being touched: it stands wherever its partition has
 been looked through to (`_Partition.upto`). Its reader hears of that with the next record that matches; or, if it asked
-to (`wire.Watch.passes`), within WATCH_PASSED_MS; or when its turn comes in a slow round, so that it need not be taken
-far back by its next leader.
+to (`wire.Watch.passes`), within WATCH_PASSED_MS; or when its turn comes in a slow round, so that its next leader need
+not take it far back: thousands of them may come at once then.
 """
 
 from collections import OrderedDict, deque
@@ -42,11 +43,12 @@ class Watch:
     """One reader at one partition. `index`: the record that holds `offset`, -1 while the partition is not readable.
 
     `said`: the position last told. While it is `asleep` it stands at its partition's `upto`, if that is further.
+    `comes`: it is a newcomer.
     """
 
     __slots__ = (
-        *("asleep", "credit", "filter", "index", "offset", "partition", "passes", "said", "session", "subscription"),
-        "time",
+        *("asleep", "comes", "credit", "filter", "index", "offset", "partition", "passes", "said", "session"),
+        *("subscription", "time"),
     )
 
     def __init__(self, session: Session, asked: wire.Watch) -> None:
@@ -62,13 +64,14 @@ class Watch:
         self.index = -1
         self.said = -1
         self.asleep = False
+        self.comes = False
 
 
 class _Partition:
     """The watches of one partition, and how far its committed records were looked through for those asleep.
 
     `upto` is the next record, `offset` the next event. `passes`: those who want to know. `unplaced`: waiting for it to
-    be readable.
+    be readable. `newcomers` are looked after from record `back` on, `coming` after them.
     """
 
     def __init__(self) -> None:
@@ -76,6 +79,9 @@ class _Partition:
         self.trie: Trie[Watch] = Trie()
         self.passes: dict[Watch, None] = {}
         self.unplaced: list[Watch] = []
+        self.newcomers: dict[Watch, None] = {}
+        self.coming: list[Watch] = []
+        self.back = 0
         self.asleep = 0
         self.upto = self.offset = 0
 
@@ -89,7 +95,12 @@ class _Partition:
         del self.watches[watch]
         self.trie.remove(watch.filter.pattern, watch, watch.filter.internal)
         self.passes.pop(watch, None)
+        self.newcomers.pop(watch, None)
         self.asleep -= watch.asleep
+
+    def sleep(self, watch: Watch) -> None:
+        watch.asleep = True
+        self.asleep += 1
 
 
 class Reading:
@@ -104,6 +115,7 @@ class Reading:
         self._at = [_Partition() for _ in replication.replicas]
         self._ready: deque[Watch] = deque()
         self._queued: set[Watch] = set()
+        self._newcomers: dict[int, None] = {}
         self._passing: dict[Watch, None] = {}
         self._passed_at = 0
         self._round: OrderedDict[Watch, None] = OrderedDict()
@@ -112,7 +124,7 @@ class Reading:
     @property
     def busy(self) -> bool:
         """Whether some watch can go on at once."""
-        return bool(self._ready)
+        return bool(self._ready or self._newcomers)
 
     def next_due(self) -> int | None:
         """When somebody is to be told what was passed, ns of the clock of `pump`; None: nobody is."""
@@ -148,7 +160,7 @@ class Reading:
         watch = self._watches.get(session, {}).get(credit.subscription)
         if watch is not None and credit.more > 0:
             watch.credit = min(watch.credit + credit.more, limits.WATCH_CREDIT_BYTES_MAX)
-            if not watch.asleep:
+            if not watch.asleep and not watch.comes:
                 self._queue(watch)
 
     def on_high(self, partition: int) -> None:
@@ -175,6 +187,7 @@ class Reading:
 
     def pump(self, now: int) -> None:
         """Send what ready watches may have, in turns; and tell sleeping ones what was passed, where that is due."""
+        self._look_back()
         room = limits.TURN_READ_BYTES_MAX
         for _ in range(len(self._ready)):
             if room <= 0:
@@ -243,6 +256,49 @@ class Reading:
                 watch.index = index
                 self._queue(watch)
 
+    def _look_back(self) -> None:
+        """Look through what newcomers have missed, once for all that came by then, a turn's worth of it."""
+        room = limits.WATCH_NEWCOMERS_TURN_RECORDS_MAX
+        for partition in list(self._newcomers):
+            at = self._at[partition]
+            if not at.newcomers:
+                at.newcomers = {watch: None for watch in at.coming if watch in at.watches}
+                at.coming.clear()
+                at.back = min((watch.index for watch in at.newcomers), default=0)
+            room -= self._look_back_at(partition, at, room)
+            if not at.newcomers and not at.coming:
+                del self._newcomers[partition]
+            if room <= 0:
+                return
+
+    def _look_back_at(self, partition: int, at: _Partition, most: int) -> int:
+        first = index = at.back
+        upto = min(at.upto, index + most)
+        try:
+            while at.newcomers and index < upto:
+                for header, record in self._store.span(partition, index, upto, limits.READ_BYTES_MAX):
+                    if header.kind == EVENTS:
+                        for type in types_of(body_of(record)):
+                            for watch in at.trie.match(type):
+                                if watch.comes and watch.index <= index and watch in at.newcomers:
+                                    self._come(at, watch, index)
+                    index += 1
+        except CorruptRecord:  # damaged, or trimmed by now: each of them hears of it when it goes there
+            for watch in list(at.newcomers):
+                self._come(at, watch, watch.index)
+        at.back = index
+        if index >= at.upto:
+            for watch in list(at.newcomers):
+                self._come(at, watch, max(watch.index, at.upto))
+        return index - first
+
+    def _come(self, at: _Partition, watch: Watch, index: int) -> None:
+        """A newcomer stands at `index`, as if it had read what lies before."""
+        watch.comes = False
+        del at.newcomers[watch]
+        watch.index = index
+        self._queue(watch)
+
     def _tell(self, watch: Watch, events_min: int) -> None:
         """Tell the reader of a sleeping watch where it stands, if it has passed so many events since it was told."""
         at = self._at[watch.partition]
@@ -269,8 +325,14 @@ class Reading:
     def _advance(self, watch: Watch) -> int:
         """Send one message if there is something to say; the bytes of it."""
         replica = self._replication.replicas[watch.partition]
+        at = self._at[watch.partition]
         if watch.index < self._store.first(watch.partition):
             self._place(watch)
+            if watch.said < 0 and 0 < at.upto - watch.index <= limits.WATCH_NEWCOMER_RECORDS_MAX:
+                watch.comes = True
+                at.coming.append(watch)
+                self._newcomers[watch.partition] = None
+                return limits.READ_OVERHEAD_BYTES
         if watch.credit <= 0 and watch.said >= 0:
             return 0
         first = watch.offset
@@ -283,14 +345,15 @@ class Reading:
                 self.on_unwatch(watch.session, watch.subscription)
                 self._peers.fault(watch.session, watch.subscription, "CorruptRecord", str(error))
                 return 0
+        if watch.index >= at.upto:
+            watch.offset = max(watch.offset, at.offset)
         if blobs or watch.offset != watch.said:
             watch.said = watch.offset
             told = wire.Records(watch.subscription, watch.partition, first, watch.offset, replica.high_offset, rows)
             if not self._peers.send(watch.session, told, blobs):
                 return 0
         if watch.index >= replica.high:
-            watch.asleep = True
-            self._at[watch.partition].asleep += 1
+            at.sleep(watch)
         elif watch.credit > 0:
             self._queue(watch)
         return sum(map(len, blobs)) + limits.READ_OVERHEAD_BYTES

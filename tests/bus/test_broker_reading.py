@@ -54,7 +54,7 @@ def read(stage: Stage, peer: Peer, watch: wire.Watch) -> list[tuple[int, str]]:
     while True:
         records, blobs = stage.hear(peer, wire.Records)
         assert records.subscription == watch.subscription
-        assert records.first_offset >= at or not watch.time
+        assert records.first_offset == at or watch.time
         found += rows(records, blobs)
         at = records.next_offset
         if at >= records.high:
@@ -155,6 +155,54 @@ def test_what_is_not_matched_does_not_touch_a_sleeping_watch(stage: Stage, monke
     publish(stage, writer, ["other.7.x", "other.9.y", "a.b"])
     heard = {stage.hear(peer, wire.Records)[0].subscription for _ in range(3)}
     assert heard == {7, 9, 200}
+
+
+def test_what_newcomers_missed_is_looked_through_once_for_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_NEWCOMERS_TURN_RECORDS_MAX", 7)
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(30):
+        publish(stage, writer, ["a", f"other.{number}.x"])
+    looked = []
+    real = batch.types_of
+    monkeypatch.setattr("bus.broker.reading.types_of", lambda body: looked.append(0) or real(body))
+    collected = []
+    collect = Reading._collect
+    monkeypatch.setattr(
+        Reading, "_collect", lambda self, watch, *more: collected.append(watch.index) or collect(self, watch, *more)
+    )
+    for number in range(100):
+        peer.say(wire.Watch(number, 0, number % 3, 0, f"other.{number}.>", False, LARGE))
+    found: dict[int, list[tuple[int, str]]] = {}
+    for _ in range(100):
+        records, blobs = stage.hear(peer, wire.Records)
+        assert (records.first_offset, records.next_offset) == (records.subscription % 3, 60)
+        found[records.subscription] = rows(records, blobs)
+    expected = {number: [(2 * number + 1, f"other.{number}.x")] for number in range(30)}
+    assert found == {number: expected.get(number, []) for number in range(100)}
+    assert len(looked) <= 30 * 2, "a pass over the log or two, not a hundred"
+    assert len(collected) == 30
+    publish(stage, writer, ["other.99.y", "a"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(60, "other.99.y")] and quiet(stage, peer)
+
+
+def test_a_newcomer_that_leaves_or_is_far_behind_holds_up_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_NEWCOMER_RECORDS_MAX", 5)
+    monkeypatch.setattr(limits, "WATCH_NEWCOMERS_TURN_RECORDS_MAX", 1)
+    peer, writer = stage.peer(), stage.peer()
+    for _ in range(10):
+        publish(stage, writer, ["a"])
+    for number, offset in enumerate((0, 6, 7, 8, 10)):
+        peer.say(wire.Watch(number, 0, offset, 0, "b", False, LARGE))
+    peer.say(wire.Credit(1, 5))
+    peer.say(wire.Unwatch(2))
+    publish(stage, writer, ["b"])
+    found: dict[int, list[tuple[int, str]]] = {}
+    while len(found) < 4:
+        records, blobs = stage.hear(peer, wire.Records)
+        if blobs:
+            found[records.subscription] = rows(records, blobs)
+    assert found == {number: [(10, "b")] for number in (0, 1, 3, 4)}
+    assert not stage.broker.reading.busy
 
 
 def test_a_sleeping_watch_without_credit_waits_at_what_it_matched(stage: Stage) -> None:

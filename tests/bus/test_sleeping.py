@@ -170,6 +170,22 @@ def test_a_sleeping_group_wakes_for_its_deadlines_and_for_its_members() -> None:
     assert [(to, at, attempt) for to, _, at, attempt in delivered(stage.turn())] == [(again, 0, 3)]
 
 
+def test_a_group_whose_order_spans_partitions_is_visited_in_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bus.groupstate.ORDERS", ("none", "strict", "spanning"))
+    stage = Stage()
+    many(stage, 3)
+    join(stage, "spans", "other.x", order="spanning")
+    stage.turn()
+    stage.turn()
+    visited: list[str] = []
+    real = LedGroup.deliver
+    monkeypatch.setattr(LedGroup, "deliver", lambda self, now: visited.append(self.group.name) or real(self, now))
+    stage.turn()
+    stage.publish(event("bulk"))
+    stage.turn()
+    assert visited == ["spans", "spans"] and standing(stage)["spans"] == (1, 0, 0)
+
+
 def test_groups_of_a_new_leader_are_looked_after_together_and_late_ones_read_by_themselves(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
