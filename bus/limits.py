@@ -37,6 +37,12 @@ DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
 """Distinct types a pattern remembers its answer for; beyond it the memory is emptied and starts again."""
+TRIE_MATCHES_CACHED_MAX = 65_536
+"""Distinct types, and subscriptions that they lead to, which a trie remembers; then it is emptied and starts again."""
+PATTERN_CHARS_MAX = 1_024
+"""A pattern that is subscribed to."""
+PATTERN_TOKENS_MAX = 64
+"""Tokens of a pattern that is subscribed to; each may be a node of a trie."""
 EXTENSIONS_MAX = 64
 """Extension attributes of one event."""
 RECORD_HEAD_BYTES = 4 * 1024
@@ -155,6 +161,16 @@ WATCHES_PER_SESSION_MAX = 4_096
 """Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
 WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
 """Credit of one watch; more is cut to this."""
+WATCH_PASSED_MS = 10
+"""A watch that wants to know is told so often, at most, what was passed without a matching event."""
+WATCH_PASSED_EVENTS_MAX = 10_000
+"""Events passed without a matching one of which the slow round of all watches tells a reader."""
+WATCH_NEWCOMER_RECORDS_MAX = 16_384
+"""A watch that begins so far behind, or less, is looked after together with all others that come."""
+WATCH_NEWCOMERS_TURN_RECORDS_MAX = 512
+"""Records that a broker looks through for newcomers in one turn."""
+WATCH_ROUND_MS = 5
+"""The slow round comes to the next watch so often."""
 READ_BYTES_MAX = 1024 * 1024
 """Records in one Records message, but one record at least."""
 READ_RECORDS_MAX = 200
