@@ -3,7 +3,7 @@
 import msgspec
 
 from bus.errors import CorruptRecord
-from bus.groupstate import GroupState, Kept, Natural, decode_deltas, misfit
+from bus.groupstate import Delta, GroupState, Kept, Natural, decode_deltas, misfit
 
 
 class Companion:
@@ -14,7 +14,7 @@ class Companion:
         self.groups: dict[str, GroupState] = {}
 
     def apply(self, index: int, companion: bytes) -> list[str]:
-        """Apply the companion of committed record `index`; gives the groups it moved. Raises CorruptRecord.
+        """Apply the companion of committed record `index`; gives the groups that deltas are of. Raises CorruptRecord.
 
         Records must come in order. One that is already applied is passed over, so that a scan may begin early.
         """
@@ -22,6 +22,7 @@ class Companion:
             return []
         moved = []
         for delta in decode_deltas(companion) if companion else ():
+            passed = [self._passing(delta, name) for name in delta.also]
             state = self.groups.get(delta.group)
             if state is None:
                 if delta.settings is None:
@@ -31,9 +32,17 @@ class Companion:
                 self.groups[delta.group] = state
             else:
                 state.apply(delta)
+            for other in passed:
+                other.upto = delta.upto
             moved.append(delta.group)
         self.applied = index + 1
         return moved
+
+    def _passing(self, delta: Delta, name: str) -> GroupState:
+        state = self.groups.get(name)
+        if state is None or state.upto > delta.upto:
+            raise misfit(delta, f"group {name!r} is not defined, or beyond that")
+        return state
 
     def snapshot(self) -> bytes:
         """The whole of it, for the store."""

@@ -22,10 +22,10 @@ from typing import Annotated
 import msgspec
 
 from bus import limits
-from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
+from bus.errors import ClientError, CorruptRecord, GroupConflict
 from bus.pages import Page, Pages
 from bus.runs import extend, pairs
-from bus.topic import is_pattern
+from bus.topic import check_pattern
 from bus.wire import GroupSettings
 
 NACKED = "nack"
@@ -88,7 +88,8 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
 
     `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
     `buried`: those of the settled whose dead letter the delta comes with. `tags`: offset -> tag, for opened events that
-    have one. `parked`: key -> whether it is parked from now on, or no longer.
+    have one. `parked`: key -> whether it is parked from now on, or no longer. `also`: further groups that move to
+    `upto`, too, and in nothing else.
     """
 
     group: str
@@ -101,6 +102,7 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     buried: list[Natural] = []
     tags: dict[Natural, Natural] = {}
     parked: dict[Natural, bool] = {}
+    also: list[str] = []
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -319,8 +321,7 @@ def check_settings(group: str, settings: GroupSettings) -> None:
     """Refuse what no group can be: raises ClientError, which names the field and its bounds."""
     if not 0 < len(group) <= limits.GROUP_NAME_CHARS_MAX:
         raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
-    if not is_pattern(settings.pattern):
-        raise InvalidPattern(f"{settings.pattern!r} is not a pattern")
+    check_pattern(settings.pattern)
     if settings.order not in ORDERS:
         raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {' or '.join(ORDERS)}")
     if settings.park and settings.order != "strict":

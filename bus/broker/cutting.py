@@ -45,7 +45,7 @@ class Cutter:
         pieces: list[Piece] = []
         for first, end in stretches:
             base = entry.header.base_offset + first
-            header = replace(entry.header, base_offset=base, count=end - first, companion=b"")
+            header = replace(entry.header, base_offset=base, count=end - first, companion=b"", given=b"", repeats=[])
             record = batch.seal(header, batch.encode(columns.events(range(first, end))))
             pieces.append(Piece(record, first, end - first, bits >> first & (1 << end - first) - 1))
         return pieces

@@ -14,6 +14,7 @@ import zmq
 
 from bus import limits, wire
 from bus.errors import ProtocolError
+from bus.multipart import receive_parts, send_parts
 from bus.outbox import Outbox
 from bus.session import Session
 
@@ -87,7 +88,7 @@ class Link:
         """The messages that came in, at most `TURN_FRAMES_MAX`."""
         for _ in range(limits.TURN_FRAMES_MAX):
             try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                parts = receive_parts(self.socket)
             except zmq.Again:
                 return
             session = self._session
@@ -131,7 +132,7 @@ class Link:
         if not frames:
             return True
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+            send_parts(self.socket, frames)
         except zmq.Again:
             log.warning("link to %s: it does not take its frames; starting anew", self.broker)
             self._fail(now)

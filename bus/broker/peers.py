@@ -12,6 +12,7 @@ import zmq
 
 from bus import limits, wire
 from bus.errors import FleetError
+from bus.multipart import receive_parts, send_parts
 from bus.outbox import Outbox
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 
@@ -60,7 +61,7 @@ class Peers:
         room = limits.TURN_BYTES_MAX
         for _ in range(limits.TURN_FRAMES_MAX):
             try:
-                identity, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                identity, *parts = receive_parts(self._socket)
             except zmq.Again:
                 return
             arrival = self.sessions.receive(identity, parts, now)
@@ -150,8 +151,7 @@ class Peers:
     def _write(self, identity: bytes, frames: list[bytes]) -> str:
         """Send; "" or why it cannot be."""
         try:
-            # copy=False spares a copy of large blobs; pyzmq copies what is under 64 KiB all the same.
-            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
+            send_parts(self._socket, [identity, *frames])
         except zmq.Again:
             return "the peer does not take its frames"
         except zmq.ZMQError as error:

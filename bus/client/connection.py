@@ -19,6 +19,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from bus import limits, wire
 from bus.errors import FleetError, ProtocolError
+from bus.multipart import receive_parts, send_parts
 from bus.session import Session, State
 
 _ENDINGS = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -140,7 +141,7 @@ class Connection:
 
     def _transmit(self, frames: list[bytes]) -> bool:
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            send_parts(self._socket, frames)
         except zmq.Again:
             self._lose("jammed", f"{limits.LINK_FRAMES_QUEUED_MAX} messages are queued and {self.url} takes none")
             return False
@@ -150,7 +151,7 @@ class Connection:
     def _farewell(self, code: str, reason: str) -> None:
         if self.session.state in (State.GREETING, State.OPEN):
             try:
-                self._socket.send_multipart(self.session.bye(code, reason), zmq.NOBLOCK)
+                send_parts(self._socket, self.session.bye(code, reason))
             except zmq.Again:
                 self.session.state = State.CLOSED
 
@@ -174,7 +175,7 @@ class Connection:
             if self.lost is not None:
                 return
             try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                parts = receive_parts(self._socket)
             except zmq.Again:
                 return
             self._take(parts)
