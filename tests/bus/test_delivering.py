@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bus import batch, limits, wire
-from bus.errors import BusError, ClientError, GroupConflict, NotLeader, UnknownPartition
+from bus.errors import BusError, ClientError, GroupConflict, NotLeader, ProtocolError, UnknownPartition
 from bus.event import Event, to_json
 from bus.record import EVENTS, GROUP
 from bus.session import Session
@@ -257,6 +257,24 @@ def test_who_comes_with_what_cannot_be_is_told() -> None:
                 stage.tell(peer, asked)
 
 
+@pytest.mark.parametrize("acks", [[0], [0, 0], [1, -1], [-1, 1], [1, 1, 0, 1], [0, limits.SETTLE_ACKS_MAX + 1]])
+def test_acks_that_are_no_runs_are_refused_whole(acks: list[int]) -> None:
+    stage, peer = started(event(), event())
+    with pytest.raises(ProtocolError, match="acks"):
+        stage.tell(peer, Settle(1, 1, 0, [Settlement(0, 1, "ack")], acks))
+    assert said(stage.turn(), Settled) == [] and stage.delivering.samples(0)[0].in_flight == 2
+
+
+def test_acks_by_runs_settle_first_attempts_and_name_the_others() -> None:
+    stage, peer = started(*[event() for _ in range(6)], credit=4)
+    ack(stage, peer, 1, verdict="nack")
+    stage.turn()
+    stage.tell(peer, Settle(9, 1, 0, [Settlement(0, 1, "ack")], [0, 9]))
+    (settled,) = said(stage.turn(), Settled)
+    assert sorted(settled.stale) == [1, 4, 5, 6, 7, 8], "nacked, not delivered, not there"
+    assert "over (nack)" in settled.stale[1] and stage.delivering.samples(0)[0].acked == 3
+
+
 def test_a_new_group_starts_at_its_instant() -> None:
     stage, peer = Stage(), session()
     stage.lead()
@@ -353,6 +371,7 @@ ANYTHING = st.one_of(
     st.builds(Join, st.just(1), st.just("g"), st.just(0), TEXT, st.just(SETTINGS), NUMBER),
     st.builds(Settle, NUMBER, NUMBER, NUMBER, ITEMS),
     st.builds(Settle, st.just(1), st.just(1), st.just(0), ITEMS),
+    st.builds(Settle, NUMBER, st.just(1), st.just(0), ITEMS, st.lists(NUMBER, max_size=6)),
     st.builds(wire.Credit, NUMBER, NUMBER),
     st.builds(Leave, NUMBER),
     st.builds(wire.Ping, NUMBER),

@@ -13,6 +13,7 @@
 | `("mute", "")` | appends the next Publish and says nothing, ever, in this session |
 | `("corrupt", "")` | sends the next records with a bit turned |
 | `("cut", "")` | sends the next records and ends the session |
+| `("misfit", how)` | delivers something that does not fit its record, instead of what is ready |
 | `("farewell", "")` | says Bye right after its next Welcome, as a control plane does |
 """
 
@@ -25,6 +26,7 @@ import zmq
 from msgspec.structs import replace
 
 from bus import batch, wire
+from bus.bitmap import packed
 from bus.errors import BusError, OutOfSequence, code_of
 from bus.repeats import Repeated
 from bus.runs import pairs
@@ -224,6 +226,9 @@ class FakeBroker(threading.Thread):
             self.send(session, fault)
             return
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
+        for offset in [one for one, who in group.held.items() if who == join.member and one not in join.holds]:
+            del group.held[offset]
+            group.ready.append(offset)
         for offset, attempt in join.holds.items():
             if offset in group.ready:
                 group.ready.remove(offset)
@@ -300,6 +305,14 @@ class FakeBroker(threading.Thread):
                 group.cursor = header.base_offset + header.count
         mine = [member for member in group.members.values() if member.session in set(self.sessions)]
         for member in mine:
+            fault, which = self.fleet.fault("misfit") if group.ready and member.credit > 0 else ("", "")
+            if fault:
+                header, record = partition.records[0]
+                rows = {"size": b"\0" * 99, "none": packed(0, header.count)}.get(which, b"\1")
+                number = partition.number + (which == "partition")
+                again = {header.count: 2} if which == "attempts" else {}
+                self.send(member.session, wire.Deliver(member.join.subscription, number, rows, again), [record])
+                continue
             while group.ready and member.credit > 0:
                 offset = group.ready.popleft()
                 member.credit -= 1

@@ -98,6 +98,21 @@ async def test_batches_are_acked_together_or_one_by_one(fake: FakeFleet) -> None
         assert set(fake.settled("billing").values()) == {"ack"} and len(fake.settled("billing")) == 300
 
 
+@pytest.mark.parametrize("how", ["size", "none", "partition", "attempts"])
+async def test_a_delivery_that_does_not_fit_ends_the_session_and_loses_nothing(fake: FakeFleet, how: str) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(events(40))
+        fake.faults.append(("misfit", how))
+        ids = set()
+        async with asyncio.timeout(20), fleet.subscribe("order.>", group="g", start="earliest") as deliveries:
+            async for delivery in deliveries:
+                delivery.ack()
+                ids.add(delivery.event.id)
+                if len(ids) == 40:
+                    break
+        assert not fake.faults
+
+
 async def test_a_batch_says_which_of_its_acks_were_stale(fake: FakeFleet) -> None:
     async with bus.connect(fake.urls) as fleet:
         await fleet.publish(events(1)[0])
