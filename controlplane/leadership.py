@@ -82,10 +82,10 @@ def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Int
     plane = plane_of(state)
     if broker is None or broker.position != entry.position or plane.stopping or not plane.epoch:
         return
-    if isinstance(fact, BrokerLost):
+    if isinstance(fact, BrokerLost) and not broker.joined:
         at = entry.recorded + lives.backoff_ns(broker.attempt)
         yield RestartScheduled(broker.id, at, broker.attempt, fact.why)
-    if isinstance(fact, BrokerStarted | BrokerHeard):
+    if isinstance(fact, BrokerStarted | BrokerHeard) and broker.state == lives.UP:
         held = {seat.partition: seat for seat in fact.seats} if isinstance(fact, BrokerStarted) else {}
         for p in partitions_of(state):
             if p.phase == LED and broker.id in p.replicas and held.get(p.partition) != p.seat:

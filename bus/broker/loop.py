@@ -176,6 +176,10 @@ class Broker:
     def _welcome(self, greeted: Greeted) -> None:
         session, hello = greeted.session, greeted.hello
         if hello.role == "broker":
+            stranger = self.control.stranger(hello.name)
+            if stranger:
+                self.peers.end(session, "denied", stranger)
+                return
             session.principal = f"broker/{hello.name}"
         self.peers.send(
             session,
@@ -188,6 +192,7 @@ class Broker:
                 principal=session.principal,
                 plane_epoch=self.control.claim.plane_epoch,
                 topology=self.control.topology,
+                partitions=self.config.partitions,
             ),
         )
 
