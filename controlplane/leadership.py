@@ -59,8 +59,9 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
         elif p.leader == id and own is not None and settled and (new := _newcomer(state, p, own)):
+            # For its leader's sake, who need not change; and as nothing has gone wrong, balance goes on.
             why = f"{new} has caught up and may vote from here on"
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why, p.leader)
 
 
 def _newcomer(state: KeyedState, p: Partition, led: Replica) -> str:
