@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import bus
+from bus.limits import RETENTION_BYTES_MIN
 from controlplane.questions import (
     AskBrokers,
     AskPartitions,
@@ -199,31 +200,40 @@ async def test_strangers_and_copies_are_refused_and_a_copied_store_is_fenced(tmp
         assert live.end() == 0
 
 
-async def test_one_more_local_broker_takes_over_from_one_that_is_gone_for_good(tmp_path: Path) -> None:
-    with live_fleet(tmp_path, "--partitions", "3") as live:
+async def test_a_new_broker_takes_over_from_beyond_what_was_trimmed_and_the_old_one_goes(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, "--partitions", "1", "--retention-bytes", str(RETENTION_BYTES_MIN)) as live:
         await live.ready()
-        acked = await publish(tmp_path, 300, 0)
+        acked = await publish(tmp_path, 2_000, 0)
+        async with bus.connect(data_dir=tmp_path) as fleet:
+
+            async def begins() -> int:
+                return (await fleet.describe())[0].first
+
+            first = await until("the beginning is trimmed", begins)
         assert "broker add first" in refused(live, "remove", "b3").hint
         assert order(live, "add").touched == ["b4 is started here"]
         await until("b4 is up", lambda: state(live, "b4") == "up")
         found = row(live, "b4")
         assert found is not None and not found.joined
 
-        shown = order(live, "remove", "b3", dry_run=True)
-        assert [move.partition for move in shown.moves] == [0, 1, 2]
-        order(live, "remove", "b3")
-        await until("b3 is no member", lambda: row(live, "b3") is None, within=MOVED_S)
-        told = live.broker("b3")
-        await until("b3's process has ended", lambda: told.pid not in live.live())
-        for number in range(3):
-            assert sorted(one.broker for one in partition(live, number).replicas) == ["b1", "b2", "b4"]
-
-        # The next plane neither starts it nor gives its name to another.
+        shown = order(live, "remove", "b1", dry_run=True)
+        assert [(move.partition, move.target) for move in shown.moves] == [(0, ["b4", "b2", "b3"])]
+        pid = live.broker("b1").pid
+        order(live, "remove", "b1")
+        await until("b1 is no member", lambda: row(live, "b1") is None, within=MOVED_S)
+        await until("b1's process has ended", lambda: pid not in live.live())
+        await until("b4 leads in its place", lambda: partition(live, 0).leader == "b4", within=MOVED_S)
         acked = await publish(tmp_path, 300, acked)
+        async with bus.connect(data_dir=tmp_path) as fleet:
+            extent = (await fleet.describe())[0]
+            kept = [event.data["n"] async for event in fleet.read("load.>", start="earliest", follow=False)]
+        assert 0 < first <= extent.first and kept == list(range(acked))[-len(kept) :] and len(kept) > 300
+
+        # The next plane neither starts the old one nor gives its name to another.
         live.kill_plane()
         live.start()
         status = await live.ready()
-        assert [broker.id for broker in status.brokers] == ["b1", "b2", "b4"]
+        assert [broker.id for broker in status.brokers] == ["b2", "b3", "b4"]
         assert order(live, "add", dry_run=True).touched == ["b5 is started here"]
         events = await asyncio.to_thread(live.exported)
         assert sorted(event["data"]["n"] for event in events) == list(range(acked))
