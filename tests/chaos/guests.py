@@ -23,15 +23,18 @@ class Guest:
 
     async def start(self) -> str:
         """Start it, and wait until it listens; where."""
+        pid = self._run().pid
+        said = self.folder / "broker.json"
+        await until(f"{self.id} listens", lambda: said.exists() and json.loads(said.read_text())["pid"] == pid)
+        return str(json.loads(said.read_text())["url"])
+
+    def _run(self) -> "subprocess.Popen[bytes]":
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "broker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self._line, cwd=ROOT, stdin=subprocess.DEVNULL, stderr=log, start_new_session=True
             )
-        pid = self.process.pid
-        said = self.folder / "broker.json"
-        await until(f"{self.id} listens", lambda: said.exists() and json.loads(said.read_text())["pid"] == pid)
-        return str(json.loads(said.read_text())["url"])
+        return self.process
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """End it, as its owner or the kernel would."""
