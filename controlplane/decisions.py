@@ -3,7 +3,8 @@
 | decided by an operator | derived by the fleet |
 |---|---|
 | BrokerDrained, BrokerRevived | |
-| RebalanceDecided, RebalanceStopped | RebalanceEnded |
+| RebalanceDecided, RebalanceStopped | RebalanceEnded; by `adaptive` the other two as well |
+| StrategyChosen, AdaptivePaused, AdaptiveResumed | |
 | RestartDecided, RestartStopped | RestartStepped, RestartEnded |
 | LossAccepted | |
 
@@ -59,6 +60,26 @@ class RebalanceEnded(Fact, frozen=True):
     moves: int
 
 
+class StrategyChosen(Fact, frozen=True):
+    """The fleet's partitioning from here on: one under which every key stays where it is."""
+
+    strategy: str
+
+
+class AdaptivePaused(Fact, frozen=True):
+    """Nothing moves by itself until it is resumed; a plan that was made so is given up."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class AdaptiveResumed(Fact, frozen=True):
+    """An adaptive fleet may move partitions by itself again."""
+
+    by: str = ""
+    reason: str = ""
+
+
 class RestartDecided(Fact, frozen=True):
     """These brokers are to be restarted, one after the other. Replaces a restart that is under way."""
 
@@ -112,6 +133,9 @@ Decision = (
     | RebalanceDecided
     | RebalanceStopped
     | RebalanceEnded
+    | StrategyChosen
+    | AdaptivePaused
+    | AdaptiveResumed
     | RestartDecided
     | RestartStopped
     | RestartStepped

@@ -25,9 +25,11 @@ from typing import Any
 
 import msgspec
 
+from bus.semantic import Rule
 from bus.wire import Sampled, Seat, Topology
 from controlplane.decisions import Decision
 from controlplane.decisions import HaltBroker as HaltBroker
+from controlplane.decisions import StrategyChosen as StrategyChosen
 from controlplane.errors import FactUnreadable
 from controlplane.journaled import Fact as Fact
 from controlplane.journaled import Intent as Intent
@@ -130,12 +132,17 @@ class RecorderLag(Fact, frozen=True):
 
 
 class FleetFounded(Fact, frozen=True):
-    """The fleet's birth: what never changes afterwards, and the brokers it is born with."""
+    """The fleet's birth: what never changes afterwards, and the brokers it is born with.
+
+    `rules` place keys, for life; `strategy` may change to another under which they stay where they are.
+    """
 
     fleet: str
     partitions: int
     slots: int
     brokers: list[str]
+    strategy: str = "hash"
+    rules: list[Rule] = []
 
 
 class BrokerAdded(Fact, frozen=True):

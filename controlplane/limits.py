@@ -187,6 +187,8 @@ RESTART_STEP_MS_MAX = 120_000
 """How long a rolling restart waits for one broker, to give its leaderships away or to be back in sync; then it ends."""
 HALT_AGAIN_MS = 15_000
 """After this long a broker that was to end is told again."""
+RULES_FILE_BYTES_MAX = 256 * 1024
+"""A file of partition rules."""
 PLANNED_MOVES_MAX = 1_024
 """Moves in one plan of rebalancing."""
 EXCHANGED_PARTITIONS_MAX = 128

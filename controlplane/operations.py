@@ -27,9 +27,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from bus.semantic import ADAPTIVE
 from controlplane import elections
 from controlplane.brokers import MS, UP
 from controlplane.decisions import (
+    AdaptivePaused,
+    AdaptiveResumed,
     BrokerDrained,
     BrokerRevived,
     Decision,
@@ -43,6 +46,7 @@ from controlplane.decisions import (
     RestartEnded,
     RestartStepped,
     RestartStopped,
+    StrategyChosen,
 )
 from controlplane.elections import ELECTING, LED, Partition
 from controlplane.facts import Fact, Intent, LeadershipProposed
@@ -228,13 +232,19 @@ def decided(state: KeyedState, entry: Entry, fact: Decision) -> None:
         if plan is not None and not plan.ended:
             ended = "done" if isinstance(fact, RebalanceEnded) else "stopped"
             state.put("plan", "plan", msgspec.structs.replace(plan, ended=ended))
+    elif isinstance(fact, AdaptivePaused):
+        if plan is not None and not plan.ended and plan.by == ADAPTIVE:
+            state.put("plan", "plan", msgspec.structs.replace(plan, ended="stopped"))
+    elif isinstance(fact, StrategyChosen):
+        plane = plane_of(state)
+        state.put("plane", "plane", msgspec.structs.replace(plane, strategy=fact.strategy))
     elif isinstance(fact, RestartDecided):
         state.put("restart", "restart", Restart(fact.brokers, 0, 0, now, position, fact.by, fact.reason))
     elif isinstance(fact, LossAccepted):
         p: Partition | None = state.get("partition", fact.partition)
         if p is not None and p.phase != LED:
             state.put("partition", fact.partition, msgspec.structs.replace(p, lossy=True))
-    elif restart is not None and not restart.ended:
+    elif not isinstance(fact, AdaptiveResumed) and restart is not None and not restart.ended:
         state.put("restart", "restart", _restarted(restart, now, fact))
 
 
