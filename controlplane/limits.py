@@ -191,6 +191,10 @@ RULES_FILE_BYTES_MAX = 256 * 1024
 """A file of partition rules."""
 PLANNED_MOVES_MAX = 1_024
 """Moves in one plan of rebalancing."""
+ADAPTIVE_MOVES_MAX = 16
+"""Moves in one plan that an adaptive fleet makes by itself."""
+REPLICAS_UNEVEN_MAX = 2
+"""By how many replicas brokers may differ before some are moved for evenness alone."""
 EXCHANGED_PARTITIONS_MAX = 128
 """With more partitions than this a plan makes single moves, and exchanges no two leaderships."""
 LOST_NAMED_MAX = 20
