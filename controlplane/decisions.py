@@ -3,7 +3,7 @@
 | decided by an operator | derived by the fleet |
 |---|---|
 | BrokerDrained, BrokerRevived | |
-| RebalanceDecided, RebalanceStopped | RebalanceEnded; by `adaptive` the other two as well |
+| RebalanceDecided, RebalanceStopped | RebalanceEnded, RebalanceForgone; by `adaptive` the other two |
 | StrategyChosen, AdaptivePaused, AdaptiveResumed | |
 | RestartDecided, RestartStopped | RestartStepped, RestartEnded |
 | LossAccepted | |
@@ -58,6 +58,13 @@ class RebalanceEnded(Fact, frozen=True):
     """Derived: every move of the plan was made."""
 
     moves: int
+
+
+class RebalanceForgone(Fact, frozen=True):
+    """Derived: an adaptive fleet is skewed, and no move is worth it; shares in thousandths of the mean."""
+
+    share: int
+    after: int
 
 
 class StrategyChosen(Fact, frozen=True):
@@ -133,6 +140,7 @@ Decision = (
     | RebalanceDecided
     | RebalanceStopped
     | RebalanceEnded
+    | RebalanceForgone
     | StrategyChosen
     | AdaptivePaused
     | AdaptiveResumed

@@ -13,10 +13,8 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
 | supervisor | FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
-| | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried |
-| heart, derived | FoldQuarantined |
+| | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
-
 All instants and durations are integer nanoseconds.
 """
 
@@ -29,7 +27,6 @@ from bus.semantic import Rule
 from bus.wire import Sampled, Seat, Topology
 from controlplane.decisions import Decision
 from controlplane.decisions import HaltBroker as HaltBroker
-from controlplane.decisions import StrategyChosen as StrategyChosen
 from controlplane.errors import FactUnreadable
 from controlplane.journaled import Fact as Fact
 from controlplane.journaled import Intent as Intent
@@ -132,10 +129,7 @@ class RecorderLag(Fact, frozen=True):
 
 
 class FleetFounded(Fact, frozen=True):
-    """The fleet's birth: what never changes afterwards, and the brokers it is born with.
-
-    `rules` place keys, for life; `strategy` may change to another under which they stay where they are.
-    """
+    """The fleet's birth: what never changes afterwards (but for StrategyChosen), and the brokers it is born with."""
 
     fleet: str
     partitions: int

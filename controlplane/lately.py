@@ -21,6 +21,7 @@ from controlplane.decisions import (
     LossAccepted,
     RebalanceDecided,
     RebalanceEnded,
+    RebalanceForgone,
     RebalanceStopped,
     RestartDecided,
     RestartEnded,
@@ -130,6 +131,8 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
         return "warn", "rebalance", f"rebalancing was stopped{_by(fact.by)}", ""
     if isinstance(fact, RebalanceEnded):
         return "ok", "rebalance", "rebalancing is done", ""
+    if isinstance(fact, RebalanceForgone):
+        return "ok", "", "", ""
     if isinstance(fact, StrategyChosen):
         return "ok", "strategy", f"partitioning is {fact.strategy} from here on", ""
     if isinstance(fact, AdaptivePaused):

@@ -32,7 +32,6 @@ from controlplane import elections
 from controlplane.brokers import MS, UP
 from controlplane.decisions import (
     AdaptivePaused,
-    AdaptiveResumed,
     BrokerDrained,
     BrokerRevived,
     Decision,
@@ -244,7 +243,7 @@ def decided(state: KeyedState, entry: Entry, fact: Decision) -> None:
         p: Partition | None = state.get("partition", fact.partition)
         if p is not None and p.phase != LED:
             state.put("partition", fact.partition, msgspec.structs.replace(p, lossy=True))
-    elif not isinstance(fact, AdaptiveResumed) and restart is not None and not restart.ended:
+    elif isinstance(fact, RestartStepped | RestartStopped | RestartEnded) and restart is not None and not restart.ended:
         state.put("restart", "restart", _restarted(restart, now, fact))
 
 

@@ -100,7 +100,9 @@ class Draft:
         """The replicas with one on `id` instead of the fullest broker's that may go; [] where the goals forbid it."""
         if not self._may_get(partition, id):
             return []
-        options = [old for old in self.replicas[partition] if old != self.leader[partition] and old in self._held]
+        # The old leader hands over, and the new one leads before it may go.
+        stay = (self.leader[partition], self._was[partition].leader)
+        options = [old for old in self.replicas[partition] if old not in stay and old in self._held]
         options = [old for old in options if self._covers(partition, old, id) and self._is_even(old, id)]
         if not options:
             return []

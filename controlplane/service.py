@@ -28,6 +28,7 @@ from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
+from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects, Outstanding
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
@@ -40,7 +41,6 @@ from controlplane.facts import (
     PlaneStarted,
     PlaneStopped,
     RecorderLag,
-    StrategyChosen,
 )
 from controlplane.fold import Heart
 from controlplane.journal import Journal

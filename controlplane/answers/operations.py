@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from controlplane.answers import fleet
+from controlplane.answers.balance import partitioning
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import Rates
 from controlplane.decisions import PlannedMove
@@ -72,7 +73,7 @@ def partitions(heart: Heart, question: AskPartitions, now: int, plane: PlaneStat
         )
     if not rows and question.partition is not None:
         return unknown_partition(str(question.partition), len(told.partitions))
-    return Partitions(rows, _plan(state, loads), ailment(state))
+    return Partitions(rows, _plan(state, loads), ailment(state), partitioning(world, now))
 
 
 def loads_of(rates: Rates) -> dict[int, int]:

@@ -20,10 +20,12 @@ from controlplane.questions.operations import (
     Move,
     Operate,
     Operated,
+    Partitioning,
     PartitionRow,
     Partitions,
     PlanStatus,
     RestartStatus,
+    RuleRow,
     Verb,
 )
 from controlplane.questions.pages import (
@@ -134,6 +136,7 @@ __all__ = [
     "Operated",
     "PartitionRow",
     "PartitionStatus",
+    "Partitioning",
     "Partitions",
     "Past",
     "PlanStatus",
@@ -146,6 +149,7 @@ __all__ = [
     "ReplicaStatus",
     "Reply",
     "RestartStatus",
+    "RuleRow",
     "Saga",
     "SagaRow",
     "SagaStep",

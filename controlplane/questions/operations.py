@@ -11,7 +11,10 @@ import msgspec
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import BrokerStatus, PartitionStatus
 
-Verb = Literal["drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
+Verb = Literal[
+    "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause", "rebalance_resume",
+    "recover",
+]  # fmt: skip
 
 
 class AskBrokers(Ask, frozen=True):
@@ -99,10 +102,37 @@ class PlanStatus(msgspec.Struct):
     reason: str = ""
 
 
+class RuleRow(msgspec.Struct):
+    """Keys that begin with `prefix` live in `partitions`, and would rather be led in `locality`, if it is named."""
+
+    prefix: str
+    group: str
+    width: int
+    locality: str
+    partitions: list[int]
+
+
+class Partitioning(msgspec.Struct):
+    """How partitions are used. `strategy`: hash, semantic or adaptive; `rules`: of semantic places, or none.
+
+    Of an adaptive fleet's newest look: `busiest` leads `share` times the mean load (0: none was seen); `skewed`: since
+    when that is too much, or 0; `held`: what keeps partitions from moving by themselves.
+    """
+
+    strategy: str = "hash"
+    rules: list[RuleRow] = []
+    busiest: str = ""
+    share: float = 0.0
+    skewed: int = 0
+    paused: bool = False
+    held: str = ""
+
+
 class Partitions(Reply):
     rows: list[PartitionRow]
     plan: PlanStatus | None = None
     ailment: str = ""
+    partitioning: Partitioning | None = None
 
 
 class Operate(Ask, frozen=True):
