@@ -14,7 +14,7 @@ HOME = placement(PARTITIONS, RULES)
 HOT = [key for key in (f"order-{n}" for n in range(200)) if HOME(key) % 3 == 0][:24]
 """Keys of partitions that the first broker is born to lead."""
 OTHERS = [f"vip/{n}" for n in range(3)]
-EACH_S = 0.1
+EACH_S = 0.6
 MOVED_S = 150.0
 
 
@@ -67,7 +67,7 @@ async def test_a_skewed_load_is_moved_by_itself_and_keys_keep_their_order(tmp_pa
             after = {row.partition: row.leader for row in partitions(live).rows}
             over.set()
             await publishing
-            await until("all is delivered", lambda: heard == said or consuming.done())
+            await until("all is delivered", lambda: heard == said or consuming.done(), within=MOVED_S)
             assert not consuming.done(), consuming.exception()
             consuming.cancel()
         assert before != after
