@@ -49,6 +49,8 @@ def broker_page(body: q.Brokers, told: q.Told) -> Page:
             f"leads             {names(row.leads)}",
             f"preferred for     {names(row.home_of)}",
             f"quorum needs it   {names(row.holds_up)}",
+            f"locality          {row.locality or '–'}",
+            f"room for          {size(row.room_bytes) if row.room_bytes is not None else '–'}",
             f"restarts          {row.restarts}",
             f"address           {row.url or '–'}",
             f"store             {row.store or '–'}",

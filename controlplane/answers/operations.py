@@ -26,12 +26,13 @@ from controlplane.questions import (
     RestartStatus,
 )
 from controlplane.roster import is_up, lagging, partitions_of, plane_of
+from controlplane.standing import ground_of
 
 
 def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
     """All brokers, or the one that was asked for."""
     state = world["fleet"]
-    drained = drained_of(state)
+    drained, ground = drained_of(state), ground_of(state)
     everything = partitions_of(state)
     late = {p.partition: lagging(state, p) for p in everything}
     rows = []
@@ -48,6 +49,8 @@ def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
                 in_sync=sum(up and bool(p.leader) and status.id not in late[p.partition] for p in held),
                 home_of=[p.partition for p in held if home_of(state, p) == status.id],
                 holds_up=held_up_by(state, status.id) if up else [],
+                locality=ground.where(status.id),
+                room_bytes=ground.room.get(status.id),
             )
         )
     if not rows and question.broker:

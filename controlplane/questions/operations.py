@@ -34,6 +34,9 @@ class BrokerRow(BrokerStatus):
     """Partitions whose preferred leader it is."""
     holds_up: list[int] = []
     """Partitions that would refuse without it."""
+    locality: str = ""
+    room_bytes: int | None = None
+    """What it may still write before it refuses; None: not known."""
 
 
 class RestartStatus(msgspec.Struct):
