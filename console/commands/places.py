@@ -145,7 +145,8 @@ def _partitioning_lines(body: q.Partitions) -> list[str]:
         return [f"○ partitioning: {told.strategy}", *rules]
     load = f"{told.busiest} leads {told.share:.2f} × the mean; " if told.share else ""
     mark = "▲" if told.paused or told.skewed else "○"
-    return [f"{mark} partitioning: {told.strategy}; {load}{told.held}", *rules]
+    mend = "  signalbox partition rebalance --resume" if told.paused else ""
+    return [f"{mark} partitioning: {told.strategy}; {load}{told.held}{mend}", *rules]
 
 
 def _plan_lines(plan: q.PlanStatus | None) -> list[str]:
