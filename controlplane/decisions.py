@@ -4,7 +4,8 @@
 |---|---|
 | BrokerAdded, BrokerRemoved, RemovalDecided | BrokerRemoved |
 | BrokerDrained, BrokerRevived | |
-| RebalanceDecided, RebalanceStopped | RebalanceEnded |
+| RebalanceDecided, RebalanceStopped | RebalanceEnded, RebalanceForgone; by `adaptive` the other two |
+| StrategyChosen, AdaptivePaused, AdaptiveResumed | |
 | RestartDecided, RestartStopped | RestartStepped, RestartEnded |
 | LossAccepted | |
 
@@ -94,6 +95,33 @@ class RebalanceEnded(Fact, frozen=True):
     moves: int
 
 
+class RebalanceForgone(Fact, frozen=True):
+    """Derived: an adaptive fleet is skewed, and no move is worth it; shares in thousandths of the mean."""
+
+    share: int
+    after: int
+
+
+class StrategyChosen(Fact, frozen=True):
+    """The fleet's partitioning from here on: one under which every key stays where it is."""
+
+    strategy: str
+
+
+class AdaptivePaused(Fact, frozen=True):
+    """Nothing moves by itself until it is resumed; a plan that was made so is given up."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class AdaptiveResumed(Fact, frozen=True):
+    """An adaptive fleet may move partitions by itself again."""
+
+    by: str = ""
+    reason: str = ""
+
+
 class RestartDecided(Fact, frozen=True):
     """These brokers are to be restarted, one after the other. Replaces a restart that is under way."""
 
@@ -157,6 +185,10 @@ Decision = (
     | RebalanceDecided
     | RebalanceStopped
     | RebalanceEnded
+    | RebalanceForgone
+    | StrategyChosen
+    | AdaptivePaused
+    | AdaptiveResumed
     | RestartDecided
     | RestartStopped
     | RestartStepped

@@ -13,10 +13,8 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
-| | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried |
-| heart, derived | FoldQuarantined |
+| | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
-
 All instants and durations are integer nanoseconds.
 """
 
@@ -25,6 +23,7 @@ from typing import Any
 
 import msgspec
 
+from bus.semantic import Rule
 from bus.wire import Sampled, Seat, Topology
 from controlplane.decisions import BrokerAdded as BrokerAdded
 from controlplane.decisions import Decision
@@ -132,12 +131,14 @@ class RecorderLag(Fact, frozen=True):
 
 
 class FleetFounded(Fact, frozen=True):
-    """The fleet's birth: what never changes afterwards, and the brokers it is born with."""
+    """The fleet's birth: what never changes afterwards (but for StrategyChosen), and the brokers it is born with."""
 
     fleet: str
     partitions: int
     slots: int
     brokers: list[str]
+    strategy: str = "hash"
+    rules: list[Rule] = []
 
 
 class BrokerStarted(Fact, frozen=True):

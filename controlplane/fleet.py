@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from bus.limits import REPLICATION_FACTOR_MAX
+from bus.limits import REPLICATION_FACTOR_MAX, SEMANTIC_TEXT_CHARS_MAX
 from controlplane import brokers as lives
 from controlplane import elections, leadership, membership, operations
 from controlplane.brokers import Broker
@@ -178,7 +178,10 @@ def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
     elif isinstance(fact, PlaneStopped):
         state.put("plane", "plane", msgspec.structs.replace(plane, stopping=True))
     elif isinstance(fact, FleetFounded):
-        state.put("plane", "plane", msgspec.structs.replace(plane, fleet=fact.fleet, slots=fact.slots))
+        founded = msgspec.structs.replace(
+            plane, fleet=fact.fleet, slots=fact.slots, strategy=fact.strategy, rules=fact.rules
+        )
+        state.put("plane", "plane", founded)
         for id in fact.brokers:
             state.put("broker", id, lives.begin(None, id, now, entry.position))
         replication = min(REPLICATION_FACTOR_MAX, len(fact.brokers))
@@ -302,7 +305,7 @@ def _sampled(state: KeyedState, entry: Entry, fact: BrokerSampled) -> None:
     span = now - (before.at if before is not None else broker.since)
     figures = Figures(
         now, span, s.events_in, s.events_out, s.fsync_p99_ns, s.ack_p99_ns, s.memory_bytes, s.store_bytes, s.sessions,
-        s.malformed, s.refused,
+        s.malformed, s.refused, s.room_bytes, s.locality[:SEMANTIC_TEXT_CHARS_MAX],
     )  # fmt: skip
     state.put("figures", s.broker, figures)
     for sample in s.replicas:

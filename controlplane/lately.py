@@ -13,6 +13,8 @@ import msgspec
 
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.decisions import (
+    AdaptivePaused,
+    AdaptiveResumed,
     BrokerAdded,
     BrokerDrained,
     BrokerRemoved,
@@ -21,11 +23,13 @@ from controlplane.decisions import (
     LossAccepted,
     RebalanceDecided,
     RebalanceEnded,
+    RebalanceForgone,
     RebalanceStopped,
     RemovalDecided,
     RestartDecided,
     RestartEnded,
     RestartStepped,
+    StrategyChosen,
 )
 from controlplane.facts import (
     BrokerHeard,
@@ -137,6 +141,14 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
         return "warn", "rebalance", f"rebalancing was stopped{_by(fact.by)}", ""
     if isinstance(fact, RebalanceEnded):
         return "ok", "rebalance", "rebalancing is done", ""
+    if isinstance(fact, RebalanceForgone):
+        return "ok", "", "", ""
+    if isinstance(fact, StrategyChosen):
+        return "ok", "strategy", f"partitioning is {fact.strategy} from here on", ""
+    if isinstance(fact, AdaptivePaused):
+        return "warn", "adaptive", f"nothing moves by itself, until resumed{_by(fact.by)}", ""
+    if isinstance(fact, AdaptiveResumed):
+        return "ok", "adaptive", f"partitions move by themselves again{_by(fact.by)}", ""
     if isinstance(fact, RestartDecided):
         return "ok", "rolling", f"{', '.join(fact.brokers)} are restarted, one after the other{_by(fact.by)}", ""
     if isinstance(fact, RestartStepped):

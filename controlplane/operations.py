@@ -29,9 +29,11 @@ from collections.abc import Iterator
 
 import msgspec
 
+from bus.semantic import ADAPTIVE
 from controlplane import elections, membership
 from controlplane.brokers import MS, UP
 from controlplane.decisions import (
+    AdaptivePaused,
     BrokerDrained,
     BrokerRemoved,
     BrokerRevived,
@@ -46,6 +48,7 @@ from controlplane.decisions import (
     RestartEnded,
     RestartStepped,
     RestartStopped,
+    StrategyChosen,
 )
 from controlplane.elections import ELECTING, LED, Partition
 from controlplane.facts import Fact, Intent, LeadershipProposed
@@ -232,6 +235,12 @@ def decided(state: KeyedState, entry: Entry, fact: Decision) -> None:
         if plan is not None and not plan.ended:
             ended = "done" if isinstance(fact, RebalanceEnded) else "stopped"
             state.put("plan", "plan", msgspec.structs.replace(plan, ended=ended))
+    elif isinstance(fact, AdaptivePaused):
+        if plan is not None and not plan.ended and plan.by == ADAPTIVE:
+            state.put("plan", "plan", msgspec.structs.replace(plan, ended="stopped"))
+    elif isinstance(fact, StrategyChosen):
+        plane = plane_of(state)
+        state.put("plane", "plane", msgspec.structs.replace(plane, strategy=fact.strategy))
     elif isinstance(fact, RestartDecided):
         state.put("restart", "restart", Restart(fact.brokers, 0, 0, now, position, fact.by, fact.reason))
     elif isinstance(fact, LossAccepted):

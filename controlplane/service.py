@@ -28,6 +28,7 @@ from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
+from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects, Outstanding
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
@@ -45,6 +46,7 @@ from controlplane.fold import Heart
 from controlplane.joining import Joining
 from controlplane.journal import Journal
 from controlplane.membership import fresh_id, used_ids
+from controlplane.partitioning import changed_strategy, strategy_of
 from controlplane.plane import FOLLOWED_TYPES, folds
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
@@ -81,7 +83,8 @@ class Service:
             file = self._directory.fleet()
             heart, journal, outstanding = await asyncio.to_thread(_restore, self._directory)
             try:
-                await self._run(file or _founded(self._config, heart), heart, journal, outstanding)
+                file = _as_asked(self._config, heart, file) if file else _founded(self._config, heart)
+                await self._run(file, heart, journal, outstanding)
             finally:
                 await asyncio.to_thread(journal.close)
         finally:
@@ -122,7 +125,7 @@ class Plane:
         self._clock = Clock(journal.recorded)
         self._gap_since = journal.recorded
         options = ["--retention-seconds", str(config.retention_seconds)]
-        options += ["--retention-bytes", str(config.retention_bytes)]
+        options += ["--retention-bytes", str(config.retention_bytes), "--locality", config.locality]
         self._supervisor = Supervisor(
             directory, operator, file.fleet, file.partitions, self._report, self._fail, options
         )
@@ -214,7 +217,12 @@ class Plane:
         known = brokers_of(state)
         if not known:
             wanted = [f"b{n}" for n in range(1, (self._config.brokers or BROKERS_DEFAULT) + 1)]
-            self._report(FleetFounded(self._file.fleet, self._file.partitions, self._file.slots, here or wanted))
+            file = self._file
+            self._report(
+                FleetFounded(file.fleet, file.partitions, file.slots, here or wanted, file.strategy, file.rules)
+            )
+        elif self._file.strategy != plane_of(state).strategy:
+            self._report(StrategyChosen(self._file.strategy))
         local = sum(not broker.joined for broker in known.values())
         taken = used_ids(state, here)
         for _ in range((self._config.brokers or 0) - local if known else 0):
@@ -320,7 +328,22 @@ def _founded(config: Config, heart: Heart) -> FleetFile:
     """A new fleet; or one whose fleet.json went missing, as its journal has it."""
     fleet = plane_of(heart.states["fleet"])
     partitions = len(heart.states["fleet"].table("partition")) or config.partitions
-    return FleetFile(fleet.fleet or str(uuid.uuid4()), partitions, fleet.slots or bus_limits.SLOTS, "", [])
+    if fleet.fleet:
+        file = FleetFile(fleet.fleet, partitions, fleet.slots, "", [])
+        return _as_asked(config, heart, file)
+    rules = config.rules or []
+    return FleetFile(
+        str(uuid.uuid4()), partitions, bus_limits.SLOTS, "", [], strategy_of(config.partitioning, rules), rules
+    )
+
+
+def _as_asked(config: Config, heart: Heart, file: FleetFile) -> FleetFile:
+    """An old fleet with the strategy that is asked for. The journal knows best how it was born, then fleet.json."""
+    fleet = plane_of(heart.states["fleet"])
+    if fleet.fleet == file.fleet:
+        file.strategy, file.rules = fleet.strategy, fleet.rules
+    file.strategy = changed_strategy(config.partitioning, config.rules, file.strategy, file.rules)
+    return file
 
 
 def _port_of(url: str) -> int:

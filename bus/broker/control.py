@@ -15,7 +15,8 @@ from bus.broker.kept import ClaimNote, keep, kept
 from bus.broker.links import Links
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
-from bus.errors import AccessDenied, ProtocolError, StaleEpoch, StorageFull, UnknownPartition
+from bus.errors import AccessDenied, InvalidRules, ProtocolError, StaleEpoch, StorageFull, UnknownPartition
+from bus.semantic import check
 from bus.session import Session
 from bus.store import Store
 
@@ -130,8 +131,15 @@ class Control:
             raise ProtocolError(f"a topology of {len(told.nodes)} brokers and {len(told.seats)} seats is too large")
         if told.fleet != self._peers.sessions.fleet:
             raise ProtocolError(f"a topology of fleet {told.fleet!r} came to {self._peers.sessions.fleet!r}")
-        if self.topology is not None and told.version <= self.topology.version:
+        try:
+            check(told.rules, told.slots)
+        except InvalidRules as error:
+            raise ProtocolError(f"a topology whose rules make no sense: {error}") from error
+        known = self.topology
+        if known is not None and told.version <= known.version:
             return
+        if known is not None and (told.slots, told.rules) != (known.slots, known.rules):
+            raise ProtocolError("a topology places keys by other rules than before: a key has one home for life")
         me = self._replication.broker
         if self.topology is not None and not self.stranger(me) and all(node.id != me for node in told.nodes):
             log.warning("%s is no member of fleet %s any more: it was removed", me, told.fleet)

@@ -305,6 +305,8 @@ class Broker:
             now=time.monotonic_ns(),
             sessions=len(self.peers.sessions),
             malformed=self.peers.take_malformed(),
+            reserve=self._reserve,
+            locality=self.config.locality,
         )
 
     # ------------------------------------------------------------------------------------------ verbs

@@ -41,6 +41,8 @@ def rebalance(
     partition: Annotated[int | None, typer.Argument(metavar="[PARTITION]", min=0, help="This one alone.")] = None,
     to: Annotated[str, typer.Option("--to", metavar="BROKER", help="Move the partition to this broker.")] = "",
     stop: Annotated[bool, typer.Option("--stop", help="Give up the plan that is under way.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="An adaptive fleet moves nothing by itself.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="It may again.")] = False,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -53,10 +55,15 @@ def rebalance(
     """
     from console.commands.operating import Lever, pull, rebalanced
 
-    if stop and (to or partition is not None):
-        raise Usage("--stop ends the whole plan", "signalbox partition rebalance --stop")
+    whole = [flag for flag, given in (("--stop", stop), ("--pause", pause), ("--resume", resume)) if given]
+    if len(whole) > 1 or (whole and (to or partition is not None)):
+        raise Usage(f"{whole[0]} is of the whole fleet, and stands alone", f"signalbox partition rebalance {whole[0]}")
     if to and partition is None:
         raise Usage("--to needs a partition", f"signalbox partition rebalance 3 --to {to}")
+    if pause or resume:
+        lever = Lever("rebalance_pause", [], "pausing") if pause else Lever("rebalance_resume", [], "resuming")
+        pull(lever, data_dir, output, dry_run, yes, reason)
+        return
     if stop:
         pull(Lever("rebalance_stop", [], "stopping the plan"), data_dir, output, dry_run, yes, reason)
         return

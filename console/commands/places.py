@@ -55,6 +55,8 @@ def broker_page(body: q.Brokers, told: q.Told) -> Page:
             f"leads             {names(row.leads)}",
             f"preferred for     {names(row.home_of)}",
             f"quorum needs it   {names(row.holds_up)}",
+            f"locality          {row.locality or '–'}",
+            f"room for          {size(row.room_bytes) if row.room_bytes is not None else '–'}",
             f"restarts          {row.restarts}",
             f"address           {row.url or '–'}",
             f"store             {row.store or '–'}",
@@ -87,7 +89,9 @@ def partitions_page(body: q.Partitions, told: q.Told) -> Page:
             Column("slowest group", lambda p: f"{p.slowest_group} {lag(p.behind_ns)}" if p.slowest_group else "–"),
             Column("why", lambda p: p.why + (f"  signalbox {p.mend}" if p.mend else ""), flex=True),
         ],
-        below="\n".join(["", *_plan_lines(body.plan), *_ailment_lines(body.ailment)]).rstrip(),
+        below="\n".join(
+            ["", *_partitioning_lines(body), *_plan_lines(body.plan), *_ailment_lines(body.ailment)]
+        ).rstrip(),
         empty="no partitions yet",
     )
 
@@ -103,12 +107,14 @@ def operated_page(body: q.Operated) -> Page:
         "restart_stop": "not restarted",
         "rebalance": "moved one after the other",
         "rebalance_stop": "not moved",
+        "rebalance_pause": "not moved by itself, until resumed",
+        "rebalance_resume": "free to move again",
         "recover": "led by what is left",
     }[body.verb]
     head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
     if not body.moves:
         head += "\n" + "\n".join(f"  {line}" for line in body.touched)
-    goals = [f"  {goal.name:<42}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
+    goals = [f"  {goal.name:<46}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
     decided = [f"decided at {body.position:,}"] if body.position else []
     return Page(
         record=body,
@@ -138,6 +144,24 @@ def _restart_lines(restart: q.RestartStatus | None) -> list[str]:
     if not restart.ended:
         return [f"▲ rolling restart: {done}, at {restart.brokers[len(restart.done)]}  signalbox broker restart --stop"]
     return [f"■ rolling restart {restart.ended} after {done}: {restart.why}"] if restart.ended == "failed" else []
+
+
+def _partitioning_lines(body: q.Partitions) -> list[str]:
+    told = body.partitioning
+    if told is None:
+        return []
+    shown = {row.partition for row in body.rows}
+    rules = [
+        f"  {rule.prefix}…  group {rule.group}{f' near {rule.locality}' if rule.locality else ''} in {names(there)}"
+        for rule in told.rules
+        if (there := [number for number in rule.partitions if number in shown])
+    ]
+    if told.strategy != "adaptive":
+        return [f"○ partitioning: {told.strategy}", *rules]
+    load = f"{told.busiest} leads {told.share:.2f} × the mean; " if told.share else ""
+    mark = "▲" if told.paused or told.skewed else "○"
+    mend = "  signalbox partition rebalance --resume" if told.paused else ""
+    return [f"{mark} partitioning: {told.strategy}; {load}{told.held}{mend}", *rules]
 
 
 def _plan_lines(plan: q.PlanStatus | None) -> list[str]:

@@ -9,7 +9,7 @@ from console.pictures.partition import Fact, name, replica_light, replica_word, 
 from console.pictures.parts import RANK, heading, light, loud
 from console.pictures.table import Column, Row, table
 from console.pictures.tracks import BROKER_STATE
-from controlplane.questions import BrokerStatus, PartitionStatus, ReplicaStatus, Severity, Status
+from controlplane.questions import BrokerStatus, Partitioning, PartitionStatus, ReplicaStatus, Severity, Status
 
 COLUMNS = (
     Column("", 1), Column("broker", 6), Column("state", 8), Column("run by", 6, "l", 4), Column("leads", 5, "r"),
@@ -27,6 +27,16 @@ HERE = (
 _MENDS = 3
 """Commands shown of one broker."""
 _SEVERITY: dict[str, Severity] = {"up": "ok", "fenced": "bad", "down": "bad", "stopped": "unknown"}
+
+
+def partitioning(told: Partitioning | None) -> Span | None:
+    """How partitions are used, where that is more than by hash: amber while they should move and do not."""
+    if told is None or told.strategy == "hash":
+        return None
+    if told.strategy == "semantic":
+        return f"   semantic, {measure.count(len(told.rules))} rules", "mut"
+    load = f"{told.busiest} leads {told.share:.2f} × the mean" if told.share else "no load"
+    return f"   adaptive, {'paused' if told.paused else load}", "warn" if told.paused or told.skewed else "mut"
 
 
 def rows(status: Status, now: int) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from controlplane import ledger, registry
 from controlplane import sagas as saga_fold
+from controlplane.answers.balance import partitioning
 from controlplane.answers.inbox import stuck_imported
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import TENTHS, Rates
@@ -34,6 +35,7 @@ def status(heart: Heart, now: int, plane: PlaneStatus, rates: Rates, listening: 
         brokers=brokers(world, now, rates),
         partitions=[_partition(world, p, now, rates, listening) for p in partitions_of(world["fleet"])],
         counts=counts(heart, now),
+        partitioning=partitioning(world, now),
     )
 
 

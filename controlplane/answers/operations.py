@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from controlplane.answers import fleet
+from controlplane.answers.balance import partitioning
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import Rates
 from controlplane.decisions import PlannedMove
@@ -26,12 +27,13 @@ from controlplane.questions import (
     RestartStatus,
 )
 from controlplane.roster import is_up, lagging, partitions_of, plane_of
+from controlplane.standing import ground_of
 
 
 def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
     """All brokers, or the one that was asked for."""
     state = world["fleet"]
-    drained, leaving = drained_of(state), leaving_of(state)
+    drained, leaving, ground = drained_of(state), leaving_of(state), ground_of(state)
     everything = partitions_of(state)
     late = {p.partition: lagging(state, p) for p in everything}
     rows = []
@@ -49,6 +51,8 @@ def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
                 in_sync=sum(up and bool(p.leader) and status.id not in late[p.partition] for p in held),
                 home_of=[p.partition for p in held if home_of(state, p) == status.id],
                 holds_up=held_up_by(state, status.id) if up else [],
+                locality=ground.where(status.id),
+                room_bytes=ground.room.get(status.id),
             )
         )
     if not rows and question.broker:
@@ -74,7 +78,7 @@ def partitions(heart: Heart, question: AskPartitions, now: int, plane: PlaneStat
         )
     if not rows and question.partition is not None:
         return unknown_partition(str(question.partition), len(told.partitions))
-    return Partitions(rows, _plan(state, loads), ailment(state))
+    return Partitions(rows, _plan(state, loads), ailment(state), partitioning(world, now))
 
 
 def loads_of(rates: Rates) -> dict[int, int]:

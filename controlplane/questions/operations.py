@@ -9,9 +9,12 @@ from typing import Literal
 import msgspec
 
 from controlplane.questions.pages import Ask, Reply
-from controlplane.questions.parts import BrokerStatus, PartitionStatus
+from controlplane.questions.parts import BrokerStatus, Partitioning, PartitionStatus
 
-Verb = Literal["add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
+Verb = Literal[
+    "add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause",
+    "rebalance_resume", "recover",
+]  # fmt: skip
 
 
 class AskBrokers(Ask, frozen=True):
@@ -33,6 +36,9 @@ class BrokerRow(BrokerStatus):
     """Partitions whose preferred leader it is."""
     holds_up: list[int] = []
     """Partitions that would refuse without it."""
+    locality: str = ""
+    room_bytes: int | None = None
+    """What it may still write before it refuses; None: not known."""
 
 
 class RestartStatus(msgspec.Struct):
@@ -105,6 +111,7 @@ class Partitions(Reply):
     rows: list[PartitionRow]
     plan: PlanStatus | None = None
     ailment: str = ""
+    partitioning: Partitioning | None = None
 
 
 class Operate(Ask, frozen=True):

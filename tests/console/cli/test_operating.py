@@ -15,6 +15,7 @@ from controlplane.questions import (
     Move,
     Operate,
     Operated,
+    Partitioning,
     PartitionRow,
     Partitions,
     PlanStatus,
@@ -22,6 +23,7 @@ from controlplane.questions import (
     Refusal,
     ReplicaStatus,
     RestartStatus,
+    RuleRow,
     Told,
 )
 from tests.console.cli.conftest import telling
@@ -232,3 +234,34 @@ def test_json_keeps_its_shape(cli, fleet_of, name: str, rewrite: bool) -> None:
         pinned[name] = shape(found)
         SHAPES.write_text(json.dumps(pinned, indent=1) + "\n")
     assert shape(found) == pinned[name]
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        (Partitioning("hash"), ["○ partitioning: hash"]),
+        (
+            Partitioning("semantic", [RuleRow("vip/", "vip", 1, "eu", [1])]),
+            ["semantic", "vip/…  group vip near eu in p01"],
+        ),
+        (
+            Partitioning("adaptive", [], "b1", 1.62, 5, True, "paused by op"),
+            ["▲", "b1 leads 1.62 × the mean; paused by op"],
+        ),
+        (Partitioning("adaptive", [], "b1", 1.02, 0, False, "even enough"), ["○", "1.02 × the mean; even enough"]),
+    ],
+)
+def test_the_list_says_how_partitions_are_used_and_why_they_stay(cli, fleet_of, told: Partitioning, words) -> None:
+    folder = fleet_of(lambda question: Told(7, 8, Partitions([partition()], partitioning=told)))
+    result = cli("partition", "list", "--data-dir", folder)
+    assert result.code == 0 and all(word in result.out for word in words), result.out
+
+
+@pytest.mark.parametrize(("flag", "verb"), [("--pause", "rebalance_pause"), ("--resume", "rebalance_resume")])
+def test_an_adaptive_fleet_is_paused_and_resumed(cli, fleet_of, flag: str, verb: str) -> None:
+    plane = Plane(Partitions([partition()]), moves=[], touched=("moves of its own",))
+    folder = fleet_of(plane)
+    result = cli("partition", "rebalance", flag, "--yes", "--data-dir", folder)
+    assert result.code == 0 and [order.verb for order in plane.orders] == [verb]
+    both = cli("partition", "rebalance", "--pause", "--resume", "--yes", "--data-dir", folder)
+    assert both.code == 2 and "stands alone" in both.err
