@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from bus.errors import InvalidCall as InvalidCall
     from bus.errors import InvalidEvent as InvalidEvent
     from bus.errors import InvalidPattern as InvalidPattern
+    from bus.errors import InvalidRules as InvalidRules
     from bus.errors import NoFleet as NoFleet
     from bus.errors import NoSuchAgent as NoSuchAgent
     from bus.errors import NotLeader as NotLeader
@@ -78,7 +79,7 @@ _HOMES = {
     "bus.errors": (
         "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
+        "InvalidPattern InvalidRules NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
         "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
@@ -112,6 +113,7 @@ __all__ = [
     "InvalidCall",
     "InvalidEvent",
     "InvalidPattern",
+    "InvalidRules",
     "NoFleet",
     "NoSuchAgent",
     "NotLeader",

@@ -14,7 +14,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     `directory` holds its lock, `broker.json` and the store. `port` 0: the port of the last run if it is free, else any
     free one. `store_bytes_max` bounds the store's file; `disk_reserve_bytes` is the room that is left on the disk.
     Retention trims records that are older than `retention_seconds`, and the oldest ones while a partition holds more
-    than `retention_bytes`; 0 is without end.
+    than `retention_bytes`; 0 is without end. `locality` says where it is, for the plane's placing of replicas.
     """
 
     directory: Path
@@ -26,6 +26,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     disk_reserve_bytes: int = limits.DISK_RESERVE_BYTES
     retention_seconds: int = 0
     retention_bytes: int = 0
+    locality: str = ""
 
 
 def parse(arguments: list[str]) -> BrokerConfig:
@@ -40,6 +41,7 @@ def parse(arguments: list[str]) -> BrokerConfig:
     parser.add_argument("--disk-reserve-bytes", type=int, default=limits.DISK_RESERVE_BYTES)
     parser.add_argument("--retention-seconds", type=int, default=0, help="older records are trimmed; 0: never")
     parser.add_argument("--retention-bytes", type=int, default=0, help="a partition's most bytes; 0: any number")
+    parser.add_argument("--locality", default="", help="where it is: a rack, a zone, a region")
     told = parser.parse_args(arguments)
     if not 1 <= told.partitions <= limits.PARTITIONS_MAX:
         parser.error(f"--partitions {told.partitions}: 1 to {limits.PARTITIONS_MAX}")
@@ -54,6 +56,8 @@ def parse(arguments: list[str]) -> BrokerConfig:
         parser.error(f"--retention-seconds {told.retention_seconds}: 0 for ever, or a number of seconds")
     if told.retention_bytes and told.retention_bytes < limits.RETENTION_BYTES_MIN:
         parser.error(f"--retention-bytes {told.retention_bytes}: 0, or at least {limits.RETENTION_BYTES_MIN}")
+    if len(told.locality) > limits.SEMANTIC_TEXT_CHARS_MAX:
+        parser.error(f"--locality: at most {limits.SEMANTIC_TEXT_CHARS_MAX} characters")
     return BrokerConfig(
         directory=told.dir,
         id=told.id,
@@ -64,4 +68,5 @@ def parse(arguments: list[str]) -> BrokerConfig:
         disk_reserve_bytes=max(0, told.disk_reserve_bytes),
         retention_seconds=told.retention_seconds,
         retention_bytes=told.retention_bytes,
+        locality=told.locality,
     )

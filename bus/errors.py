@@ -4,6 +4,7 @@
     ├── ClientError                 yours: change the call
     │   ├── InvalidEvent            an attribute breaks the rules (`attribute`, `why`)
     │   ├── InvalidPattern          not a pattern
+    │   ├── InvalidRules            rules of a partitioning that make no sense, or are not the fleet's
     │   ├── AccessDenied            principal may not do this
     │   ├── EventTooLarge           over EVENT_BYTES_MAX
     │   ├── UnknownPartition        no such partition
@@ -57,6 +58,10 @@ class InvalidEvent(ClientError):
 
 class InvalidPattern(ClientError):
     """The text is not a pattern: empty tokens, or `>` before the end."""
+
+
+class InvalidRules(ClientError):
+    """Rules of a partitioning make no sense, contradict each other, or are not those the fleet was born with."""
 
 
 class AccessDenied(ClientError):

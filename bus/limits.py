@@ -295,8 +295,12 @@ LATENESS_MS_MAX = 24 * 3_600 * 1_000
 """The greatest `lateness` of an ordered `read`."""
 OPEN_FILES_WANTED = 8_192
 """Open files that a broker or a plane asks its system for: SESSIONS_MAX sockets, and room for everything else."""
-SEMANTIC_RULES_MAX = 1_000
-"""Rules of a semantic partitioning."""
+SEMANTIC_RULES_MAX = 256
+"""Rules of a semantic partitioning; every topology carries them."""
+SEMANTIC_TEXT_CHARS_MAX = 128
+"""Of a rule's prefix, group and locality."""
+SLOTS_MAX = 65_536
+"""Slots that a topology may say a fleet was born with."""
 EXTENT_RECORDS_MAX = 4_096
 """Records of a partition that opening a store counts one by one, to know how many bytes it holds."""
 TRIM_TURN_RECORDS_MAX = 256

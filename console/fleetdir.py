@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from console.failures import Failure, Unreachable, Usage
+from console.failures import Failure, Unreachable
+from console.settings import from_files
 
 FIND_S = 5.0
 KNOCK_S = 1.0
@@ -45,35 +46,13 @@ def resolve(data_dir: Path | None = None) -> Fleet:
     named = os.environ.get("SIGNALBOX_DATA_DIR")
     if url or named:
         return Fleet(Path(named).expanduser().absolute() if named else _default(), url)
-    config = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "signalbox" / "config.toml"
-    for path in (Path("signalbox.toml"), config):
-        setting = _setting(path)
-        if setting is not None:
-            return Fleet((path.parent / setting).expanduser().absolute())
-    return Fleet(_default())
+    found = from_files("data_dir")
+    return Fleet(_default() if found is None else (found[0].parent / Path(found[1]).expanduser()).absolute())
 
 
 def _default() -> Path:
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "signalbox"
-
-
-def _setting(path: Path) -> str | None:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise Usage(f"{path} cannot be read: {error}") from error
-    import tomllib
-
-    try:
-        value = tomllib.loads(text).get("data_dir")
-    except tomllib.TOMLDecodeError as error:
-        raise Usage(f"{path} is not TOML: {error}") from error
-    if value is not None and not isinstance(value, str):
-        raise Usage(f"{path}: data_dir must be a text, not {value!r}")
-    return value
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -5,16 +5,41 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from console.failures import Failure
 from console.fleetdir import Fleet, plane_of
 from console.link import Link, NoAnswer
+from console.settings import path_setting, setting
 from console.terminal import PYTHON
 from controlplane.questions import AskStatus, Status
 
 READY_S = 60.0
 ENDING_S = 30.0
 _LOOK_S = 0.05
+
+
+class Partitioning(NamedTuple):
+    """How keys find their partitions, and where the local brokers are; "" and None: as it was, or the default."""
+
+    strategy: str
+    rules: Path | None
+    locality: str
+
+    @classmethod
+    def of(cls, strategy: str | None = None, rules: Path | None = None, locality: str | None = None) -> "Partitioning":
+        """The settings that hold, where no flag is given. Raises Usage."""
+        return cls(
+            setting("partitioning", strategy), path_setting("partition_rules", rules), setting("locality", locality)
+        )
+
+    def flags(self) -> list[str]:
+        """Of the control plane's command line."""
+        told = {"--partitioning": self.strategy, "--partition-rules": self.rules, "--locality": self.locality}
+        return [f"{flag}={value}" for flag, value in told.items() if value]
+
+
+ANY_PARTITIONING = Partitioning("", None, "")
 
 
 def command(
@@ -24,6 +49,7 @@ def command(
     take_over: bool = False,
     reason: str = "",
     retention: tuple[int, int] = (0, 0),
+    partitioning: Partitioning = ANY_PARTITIONING,
 ) -> list[str]:
     """The command line of a control plane. `retention`: seconds and bytes per partition, 0 without end."""
     line = [*PYTHON, "controlplane", "--data-dir", str(data_dir)]
@@ -32,6 +58,7 @@ def command(
     for flag, value in zip(("--retention-seconds", "--retention-bytes"), retention, strict=True):
         if value:
             line += [flag, str(value)]
+    line += partitioning.flags()
     if while_stdin:
         line.append("--while-stdin")
     if take_over:
@@ -117,11 +144,11 @@ class PlaneProcess:
 
 
 def is_ready(status: Status) -> bool:
-    """Whether it runs, every broker is up, every partition led, and its health known."""
+    """Whether it runs, every broker of its own is up, every partition led, and its health known."""
     return (
         status.controlplane.state == "running"
         and bool(status.brokers)
-        and all(broker.state in ("up", "slow") for broker in status.brokers)
+        and all(broker.joined or broker.state in ("up", "slow") for broker in status.brokers)
         and all(partition.leader for partition in status.partitions)
         and status.counts.score is not None
     )

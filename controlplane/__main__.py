@@ -18,16 +18,19 @@ from pathlib import Path
 
 from bus import descriptors
 from bus import limits as bus_limits
+from bus.errors import InvalidRules
+from bus.semantic import STRATEGIES
 from controlplane import limits
 from controlplane.config import Config
 from controlplane.directory import Directory, explained
 from controlplane.errors import PlaneError
+from controlplane.partitioning import read_rules
 
 STDIN_BYTES = 4096
 
 
 def parse(arguments: list[str]) -> Config:
-    """The settings of a command line; exits 2 on wrong usage."""
+    """The settings of a command line; exits 2 on wrong usage. Raises `InvalidRules` for a file of rules."""
     parser = argparse.ArgumentParser(prog="python -m controlplane", description="Run a fleet's control plane.")
     parser.add_argument("--data-dir", required=True, help="the fleet's data directory")
     parser.add_argument("--brokers", type=int, help="local brokers (default: as many as there are, 3 in a new fleet)")
@@ -35,6 +38,9 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--port", type=int, default=0, help="for questions (default: the last one, else a free one)")
     parser.add_argument("--retention-seconds", type=int, default=0, help="brokers trim older events; 0: never")
     parser.add_argument("--retention-bytes", type=int, default=0, help="a partition's most bytes; 0: any number")
+    parser.add_argument("--partitioning", default="", help="hash, semantic or adaptive (default: as it was, hash)")
+    parser.add_argument("--partition-rules", type=Path, help="a TOML file of rules, for a new fleet")
+    parser.add_argument("--locality", default="", help="where the local brokers are: a rack, a zone, a region")
     parser.add_argument("--while-stdin", action="store_true", help="end the fleet when standard input ends")
     parser.add_argument("--take-over", action="store_true", help="go on although the brokers know a newer plane")
     parser.add_argument("--reason", default="", help="why, with --take-over")
@@ -51,7 +57,13 @@ def parse(arguments: list[str]) -> Config:
         parser.error(f"--retention-bytes {given.retention_bytes}: 0, or at least {bus_limits.RETENTION_BYTES_MIN}")
     if given.take_over and not given.reason:
         parser.error("--take-over needs a --reason")
-    return Config(**vars(given))
+    if given.partitioning not in ("", *STRATEGIES):
+        parser.error(f"--partitioning {given.partitioning}: one of {', '.join(STRATEGIES)}")
+    if len(given.locality) > bus_limits.SEMANTIC_TEXT_CHARS_MAX:
+        parser.error(f"--locality: at most {bus_limits.SEMANTIC_TEXT_CHARS_MAX} characters")
+    rules = None if given.partition_rules is None else read_rules(given.partition_rules)
+    told = {name: value for name, value in vars(given).items() if name != "partition_rules"}
+    return Config(**told, rules=rules)
 
 
 def log_to(path: Path) -> None:
@@ -92,7 +104,11 @@ async def serve(config: Config, directory: Directory) -> None:
 
 def main() -> int:
     """The exit code of one plane's life."""
-    config = parse(sys.argv[1:])
+    try:
+        config = parse(sys.argv[1:])
+    except InvalidRules as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     descriptors.allow_many()
     directory = Directory(Path(config.data_dir))
     try:
@@ -102,7 +118,7 @@ def main() -> int:
         except OSError as error:
             raise explained(error, directory.root) from error
         asyncio.run(serve(config, directory))
-    except PlaneError as error:
+    except (PlaneError, InvalidRules) as error:
         if logging.getLogger().handlers:
             logging.getLogger("signalbox.plane").error("%s", error)
         if not (logging.getLogger().handlers and sys.stderr.isatty()):

@@ -3,6 +3,7 @@
 import msgspec
 
 from bus import limits as bus_limits
+from bus.semantic import Rule
 
 BROKERS_DEFAULT = 3
 
@@ -23,6 +24,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Local brokers trim older records, once they are archived; 0: never."""
     retention_bytes: int = 0
     """Local brokers trim the oldest records of a partition beyond so many bytes; 0: they keep any number."""
+    partitioning: str = ""
+    """hash, semantic or adaptive; "": as it was, hash for a new fleet."""
+    rules: list[Rule] | None = None
+    """Of a new fleet's partitioning, or those that an old one must have; None: none were given."""
+    locality: str = ""
+    """Where the local brokers are: a rack, a zone, a region; "": nowhere in particular."""
     take_over: bool = False
     """Go on although the brokers know a newer plane than this journal."""
     reason: str = ""

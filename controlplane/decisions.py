@@ -2,8 +2,10 @@
 
 | decided by an operator | derived by the fleet |
 |---|---|
+| BrokerAdded, BrokerRemoved, RemovalDecided | BrokerRemoved |
 | BrokerDrained, BrokerRevived | |
-| RebalanceDecided, RebalanceStopped | RebalanceEnded |
+| RebalanceDecided, RebalanceStopped | RebalanceEnded, RebalanceForgone; by `adaptive` the other two |
+| StrategyChosen, AdaptivePaused, AdaptiveResumed | |
 | RestartDecided, RestartStopped | RestartStepped, RestartEnded |
 | LossAccepted | |
 
@@ -13,6 +15,28 @@
 import msgspec
 
 from controlplane.journaled import Fact, Intent
+
+
+class BrokerAdded(Fact, frozen=True):
+    """A broker belongs to the fleet from here on; it holds no replica yet.
+
+    `url`: where it was joined, started by somebody else; "" for one that the plane starts. One that moved is added
+    again, at its new address.
+    """
+
+    id: str
+    url: str = ""
+    store: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+class BrokerRemoved(Fact, frozen=True):
+    """A broker that holds no replica belongs to the fleet no longer. Derived at the end of a `RemovalDecided`."""
+
+    id: str
+    by: str = ""
+    reason: str = ""
 
 
 class BrokerDrained(Fact, frozen=True):
@@ -38,6 +62,18 @@ class PlannedMove(msgspec.Struct, frozen=True, array_like=True):
     replicas: list[str]
 
 
+class RemovalDecided(Fact, frozen=True):
+    """A broker leads nothing from here on, its replicas move, one after the other, and then it is removed.
+
+    The moves replace a plan that is under way; BrokerRevived gives the removal up.
+    """
+
+    id: str
+    moves: list[PlannedMove]
+    by: str = ""
+    reason: str = ""
+
+
 class RebalanceDecided(Fact, frozen=True):
     """Partitions are to move, one after the other, in this order. Replaces a plan that is under way."""
 
@@ -57,6 +93,33 @@ class RebalanceEnded(Fact, frozen=True):
     """Derived: every move of the plan was made."""
 
     moves: int
+
+
+class RebalanceForgone(Fact, frozen=True):
+    """Derived: an adaptive fleet is skewed, and no move is worth it; shares in thousandths of the mean."""
+
+    share: int
+    after: int
+
+
+class StrategyChosen(Fact, frozen=True):
+    """The fleet's partitioning from here on: one under which every key stays where it is."""
+
+    strategy: str
+
+
+class AdaptivePaused(Fact, frozen=True):
+    """Nothing moves by itself until it is resumed; a plan that was made so is given up."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class AdaptiveResumed(Fact, frozen=True):
+    """An adaptive fleet may move partitions by itself again."""
+
+    by: str = ""
+    reason: str = ""
 
 
 class RestartDecided(Fact, frozen=True):
@@ -106,12 +169,26 @@ class HaltBroker(Intent, frozen=True):
     reason: str
 
 
+class ReleaseBroker(Intent, frozen=True):
+    """A broker is no member any more: end the process if it is the plane's own, else let go of it."""
+
+    id: str
+    reason: str
+
+
 Decision = (
-    BrokerDrained
+    BrokerAdded
+    | BrokerRemoved
+    | RemovalDecided
+    | BrokerDrained
     | BrokerRevived
     | RebalanceDecided
     | RebalanceStopped
     | RebalanceEnded
+    | RebalanceForgone
+    | StrategyChosen
+    | AdaptivePaused
+    | AdaptiveResumed
     | RestartDecided
     | RestartStopped
     | RestartStepped

@@ -17,6 +17,7 @@ from typing import TypeVar
 import msgspec
 import psutil  # type: ignore[import-untyped]
 
+from bus.semantic import Rule
 from controlplane.errors import DirectoryLocked, DiskFull, NoPermission, PlaneError, WrongFleet
 
 File = TypeVar("File", bound=msgspec.Struct)
@@ -33,13 +34,15 @@ class BrokerAddress(msgspec.Struct):
 
 
 class FleetFile(msgspec.Struct):
-    """`fleet.json`. `fleet` is its id for life; partitions and slots are fixed at birth."""
+    """`fleet.json`. `fleet` is its id for life; partitions, slots and rules are fixed at birth."""
 
     fleet: str
     partitions: int
     slots: int
     plane_url: str
     brokers: list[BrokerAddress]
+    strategy: str = "hash"
+    rules: list[Rule] = []
 
 
 class PlaneFile(msgspec.Struct):

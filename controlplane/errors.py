@@ -7,6 +7,7 @@ PlaneError
 ├── PortInUse            the port that was asked for is taken
 ├── TakeOverNeeded       the brokers obeyed a newer plane than this journal knows
 ├── WrongFleet           a directory, journal or broker of another fleet
+├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
@@ -40,6 +41,10 @@ class TakeOverNeeded(PlaneError):
 
 class WrongFleet(PlaneError):
     """Something belongs to another fleet."""
+
+
+class PartitioningFixed(PlaneError):
+    """Keys would get other homes than they have had since the fleet's birth."""
 
 
 class CorruptJournal(PlaneError):

@@ -20,10 +20,21 @@ from bus.event import is_internal
 from bus.limits import PARTITIONS_MAX
 from controlplane.facts import Rows, Tick
 from controlplane.fold import Entry, Fold, KeyedState, World
-from controlplane.limits import FLOW_SECONDS_MAX, FLOWS_MAX
+from controlplane.limits import FLOW_SECONDS_MAX, FLOWS_MAX, LOAD_SECONDS
 
 SECOND = 1_000_000_000
 OTHERS = "others"
+
+
+def loads(state: KeyedState, now: int) -> dict[int, int]:
+    """Events of the last `LOAD_SECONDS`, by partition."""
+    last = now // SECOND
+    found: dict[int, int] = {}
+    for key, counted in state.items("second"):
+        second, partition = divmod(int(key), PARTITIONS_MAX)
+        if last - LOAD_SECONDS < second <= last:
+            found[partition] = found.get(partition, 0) + sum(counted.values())
+    return found
 
 
 class Flow(msgspec.Struct, frozen=True, array_like=True, gc=False):

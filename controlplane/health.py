@@ -7,6 +7,7 @@
 | partitions that refuse: no leader, or fewer than W replicas in sync | bad | 18, and 4 more for each further one |
 | a broker is down, or stopped while the plane runs | warn | 9 each |
 | a broker is silent | warn | 6 each |
+| a broker is fenced: it came with another one's store | bad | 9 each |
 | a broker lags: replicas on it are not in sync | warn | 4 each |
 | a group's oldest waiting event is older than 10 s; than 2 min | warn; bad | 5; 10 each |
 | live sagas are stuck; some past 3 x | warn; bad | 4; 8 |
@@ -15,6 +16,7 @@
 | dead letters wait, none of them new | warn | 1 |
 | a broker's fsync is slow | warn | 1 each |
 | a broker is drained | warn | 1 each |
+| an adaptive fleet has been skewed for five minutes | warn | 1 |
 
 OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
 Imported sagas cost nothing: they are history. Each penalty says why, since when, and what mends or explains it.
@@ -28,13 +30,14 @@ Imported sagas cost nothing: they are history. Each penalty says why, since when
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane import deadletters, ledger
+from controlplane import adaptive, deadletters, ledger
 from controlplane import sagas as saga_fold
-from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
+from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.facts import FoldQuarantined, FoldVersions, Tick
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
+    ADAPTIVE_TOLD_MS_MIN,
     BEHIND_BAD_MS,
     BEHIND_WARN_MS,
     BROKER_START_MS_MAX,
@@ -53,7 +56,7 @@ class Health(Fold):
     """The fold: it remembers since when each thing has been wrong. See the module."""
 
     name = "health"
-    version = 2
+    version = 3
     follows = (Tick, FoldQuarantined, FoldVersions)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -122,6 +125,7 @@ def _all(world: World, now: int) -> Iterator[Need]:
     if world["fleet"].table("figures") and not plane.stopping:
         yield from _partitions(world["fleet"], now)
         yield from _brokers(world["fleet"], now)
+        yield from _skew(world, now)
     yield from _groups(world["groups"], now)
     yield from _sagas(world["sagas"])
     yield from _dead(world["deadletters"], now)
@@ -158,6 +162,8 @@ def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
             yield Need("warn", f"{broker.id} is down", why_down(broker, now), broker.since, "doctor", 9, key)
         elif broker.state == SILENT:
             yield Need("warn", f"{broker.id} is silent", broker.why, broker.since, "doctor", 6, key)
+        elif broker.state == FENCED:
+            yield Need("bad", f"{broker.id} is fenced", broker.why, broker.since, f"broker show {broker.id}", 9, key)
         elif broker.id in late:
             why = f"{late[broker.id]} of its replicas are not in sync"
             yield Need("warn", f"{broker.id} lags", why, 0, f"broker show {broker.id}", 4, key)
@@ -177,6 +183,14 @@ def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
         if broker.state == UP and figures is not None and figures.fsync_p99_ns > FSYNC_SLOW_MS * MS:
             why = f"p99 {figures.fsync_p99_ns // MS} ms, over {FSYNC_SLOW_MS} ms: its disk is slow or shared"
             yield Need("warn", f"fsync on {broker.id} is slow", why, 0, "doctor", 1, f"fsync {broker.id}")
+
+
+def _skew(world: World, now: int) -> Iterator[Need]:
+    watch = adaptive.watch_of(world["adaptive"])
+    if watch.skewed and now - watch.skewed > ADAPTIVE_TOLD_MS_MIN * MS:
+        what = f"{watch.busiest} leads {adaptive.times(watch.share)} × the mean load"
+        why = adaptive.held_by(world, now) or "a plan is due"
+        yield Need("warn", what, why, watch.skewed, "partition list", 1, "skew")
 
 
 def why_down(broker: Broker, now: int) -> str:

@@ -13,16 +13,23 @@ import msgspec
 
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.decisions import (
+    AdaptivePaused,
+    AdaptiveResumed,
+    BrokerAdded,
     BrokerDrained,
+    BrokerRemoved,
     BrokerRevived,
     Decision,
     LossAccepted,
     RebalanceDecided,
     RebalanceEnded,
+    RebalanceForgone,
     RebalanceStopped,
+    RemovalDecided,
     RestartDecided,
     RestartEnded,
     RestartStepped,
+    StrategyChosen,
 )
 from controlplane.facts import (
     BrokerHeard,
@@ -66,7 +73,7 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 2
+    version = 3
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
@@ -117,6 +124,13 @@ def tell(fact: Fact) -> tuple[str, str, str, str]:
 
 
 def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
+    if isinstance(fact, BrokerAdded):
+        where = f" at {fact.url}" if fact.url else ""
+        return "ok", f"member {fact.id}", f"{fact.id} was added{where}{_by(fact.by)}", ""
+    if isinstance(fact, RemovalDecided):
+        return "ok", f"member {fact.id}", f"{fact.id} is to be removed{_by(fact.by)}", ""
+    if isinstance(fact, BrokerRemoved):
+        return "ok", f"member {fact.id}", f"{fact.id} is removed{_by(fact.by)}", ""
     if isinstance(fact, BrokerDrained):
         return "ok", f"drain {fact.id}", f"{fact.id} is drained{_by(fact.by)}", ""
     if isinstance(fact, BrokerRevived):
@@ -127,6 +141,14 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
         return "warn", "rebalance", f"rebalancing was stopped{_by(fact.by)}", ""
     if isinstance(fact, RebalanceEnded):
         return "ok", "rebalance", "rebalancing is done", ""
+    if isinstance(fact, RebalanceForgone):
+        return "ok", "", "", ""
+    if isinstance(fact, StrategyChosen):
+        return "ok", "strategy", f"partitioning is {fact.strategy} from here on", ""
+    if isinstance(fact, AdaptivePaused):
+        return "warn", "adaptive", f"nothing moves by itself, until resumed{_by(fact.by)}", ""
+    if isinstance(fact, AdaptiveResumed):
+        return "ok", "adaptive", f"partitions move by themselves again{_by(fact.by)}", ""
     if isinstance(fact, RestartDecided):
         return "ok", "rolling", f"{', '.join(fact.brokers)} are restarted, one after the other{_by(fact.by)}", ""
     if isinstance(fact, RestartStepped):

@@ -95,6 +95,8 @@ ANNOUNCED_POLL_MS = 10
 """How often the broker.json of a broker that is starting is looked for."""
 REGREET_MS = 200
 """How long after the end of a session a live broker is greeted again."""
+JOIN_DIAL_MS = 500
+"""How often a broker that was joined at an address, and does not answer there, is dialled again."""
 HALT_MS_MAX = 5_000
 """How long a broker that was told to end may take before it is told with more force."""
 PUBLISHING_AT_ONCE_MAX = 256
@@ -187,8 +189,34 @@ RESTART_STEP_MS_MAX = 120_000
 """How long a rolling restart waits for one broker, to give its leaderships away or to be back in sync; then it ends."""
 HALT_AGAIN_MS = 15_000
 """After this long a broker that was to end is told again."""
+RULES_FILE_BYTES_MAX = 256 * 1024
+"""A file of partition rules."""
 PLANNED_MOVES_MAX = 1_024
 """Moves in one plan of rebalancing."""
+LOAD_SECONDS = 120
+"""Over how long the load of partitions is summed, for plans."""
+ADAPTIVE_LOOK_MS = 5_000
+"""How often an adaptive fleet looks at its load."""
+ADAPTIVE_EVENTS_MIN = 1_200
+"""Events within `LOAD_SECONDS`, below which an adaptive fleet does not judge: ten a second."""
+ADAPTIVE_SKEW = 1_200
+"""Thousandths of the mean that the busiest broker leads, from which on an adaptive fleet is skewed."""
+ADAPTIVE_EVEN = 1_150
+"""Thousandths of the mean below which it no longer is."""
+ADAPTIVE_SKEWED_MS_MIN = 30_000
+"""How long it must have been skewed before it moves anything."""
+ADAPTIVE_GAIN_MIN = 50
+"""Thousandths of the mean that a plan must take off the busiest broker to be worth it."""
+ADAPTIVE_REST_MS = 120_000
+"""The cool-down after a plan, before the next one: until the load was measured anew."""
+ADAPTIVE_PLAN_MS_MAX = 600_000
+"""How long a plan of an adaptive fleet's own may take before it is given up."""
+ADAPTIVE_TOLD_MS_MIN = 300_000
+"""How long it must have been skewed before health says so."""
+ADAPTIVE_MOVES_MAX = 16
+"""Moves in one plan that an adaptive fleet makes by itself."""
+REPLICAS_UNEVEN_MAX = 2
+"""By how many replicas brokers may differ before some are moved for evenness alone."""
 EXCHANGED_PARTITIONS_MAX = 128
 """With more partitions than this a plan makes single moves, and exchanges no two leaderships."""
 LOST_NAMED_MAX = 20

@@ -1,5 +1,6 @@
 """The only list of folds. Those that read others come after them."""
 
+from controlplane.adaptive import Adaptive
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.deadletters import DeadLetters
 from controlplane.fleet import Fleet
@@ -27,6 +28,7 @@ def folds() -> list[Fold]:
         DeadLetters(),
         Registry(),
         Ledger(),
+        Adaptive(),
         Lately(),
         Health(),
         History(),

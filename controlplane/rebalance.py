@@ -1,61 +1,78 @@
 """Where leaderships and replicas should be: a plan of few moves, out of where they are and what they carry. Pure.
 
-Hard goals hold in every plan: a partition's replicas are on distinct brokers, as many as before, and at most one of
-them is new. Soft goals are weighed: replicas per broker first, as they need room; then, over the brokers that may lead,
-the load each one leads (the leader takes every publish and serves every read) with the number of leaderships beside it.
+| goal | kind | in a plan |
+|---|---|---|
+| replicas of a partition on distinct brokers, as many as before | hard | a replica is but replaced, one a partition |
+| a broker that gets replicas has room for them | hard | what it was sampled to have, less what the plan sends it |
+| replicas per broker | soft | evened once they differ by more than `REPLICAS_UNEVEN_MAX` |
+| replicas over localities | soft | one is replaced where two share a locality and another has none |
+| load of the brokers, and leaderships beside it | soft | the sum of squares of what brokers lead becomes less |
+| leaders near | soft | a partition whose rules name a locality costs more where it is led from another |
 
-A partition weighs its share of the load in thousandths of the mean, and a little for itself, so that an idle fleet is
-balanced by number. One leadership is given away, or two are exchanged, as long as that takes enough off the sum of
-squares of what brokers lead; so a plan is short, and a balanced fleet is left alone.
+A partition weighs its share of the load in thousandths of the mean (the leader takes every publish and serves every
+read), and a little for itself, so that an idle fleet is balanced by number. One leadership is given away, or two are
+exchanged, as long as that takes enough off the sum; where it does not, a partition of a busy broker gets a new replica
+that leads it, if that takes more off, as it costs a copy. So a plan is short, and a balanced fleet is left alone.
+Moves that copy nothing come first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 import msgspec
 
 from controlplane.decisions import PlannedMove
 from controlplane.limits import EXCHANGED_PARTITIONS_MAX, PLANNED_MOVES_MAX
+from controlplane.placing import ANYWHERE, Draft, Ground, Placed, Standing
 
 _MEAN = 1_000
 _ITSELF = 50
-_WORTH = 2_000
-"""A step must take one part in this off the squares: what is less is not worth an election."""
+_WORTH, _WORTH_COPY = 2_000, 200
+"""A step must take one part in so many off the squares: what is less is not worth an election, or a copy."""
+_AWAY = 3
+"""Being led from another locality than the one it should be near costs so many times the square of its weight."""
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """A partition as it is: `replicas` with the preferred leader first, `leader` (or ""), and its events of late."""
+def plan(
+    standings: Sequence[Standing],
+    brokers: Sequence[str],
+    leaders: Sequence[str],
+    ground: Ground = ANYWHERE,
+    moves_max: int = PLANNED_MOVES_MAX,
+    copies: bool = True,
+) -> list[PlannedMove]:
+    """The moves that bring balance, `moves_max` at most. `brokers` may hold replicas, `leaders` of them may lead.
 
-    partition: int
-    replicas: list[str]
-    leader: str
-    load: int
-
-
-def plan(standings: Sequence[Standing], brokers: Sequence[str], leaders: Sequence[str]) -> list[PlannedMove]:
-    """The moves that bring balance. `brokers` may hold replicas, `leaders` of them may lead."""
-    after = _with_even_replicas(standings, brokers)
-    weights = _weights(after)
+    Without `copies` leaderships alone move.
+    """
+    draft = Draft(standings, brokers, ground, moves_max)
+    if copies:
+        draft.even_out()
+        draft.spread_out()
+    weights = _weights(standings)
     led = dict.fromkeys(leaders, 0)
-    holder = {}
-    for one in after:
-        holder[one.partition] = one.leader
-        if one.leader in led:
-            led[one.leader] += weights[one.partition]
+    for number, leader in draft.leader.items():
+        if leader in led:
+            led[leader] += weights[number]
     for _ in range(PLANNED_MOVES_MAX):
-        step = min(_steps(after, holder, led, weights), default=None)
         total = sum(weight * weight for weight in led.values())
-        if step is None or -step[0] * _WORTH <= total:
+        step = _best(_steps(draft, led, weights), total, _WORTH)
+        if step is None and copies:
+            step = _best(_copies(draft, led, weights), total, _WORTH_COPY)
+        if step is None:
             break
-        for partition, id in step[1]:
-            led[holder[partition]] -= weights[partition]
-            led[id] += weights[partition]
-            holder[partition] = id
-    before = {one.partition: one for one in standings}
-    targets = [(one, _led_by(one.replicas, holder[one.partition])) for one in after]
-    return [PlannedMove(one.partition, target) for one, target in targets if target != before[one.partition].replicas][
-        :PLANNED_MOVES_MAX
-    ]
+        for one in step:
+            led[draft.leader[one.partition]] -= weights[one.partition]
+            led[one.leader] += weights[one.partition]
+            draft.place(one)
+    before = {one.partition: one.replicas for one in standings}
+    moves = [PlannedMove(number, _led_by(draft.replicas[number], draft.leader[number])) for number in draft.replicas]
+    return leads_first([move for move in moves if move.replicas != before[move.partition]], before)
+
+
+def leads_first(moves: Sequence[PlannedMove], before: Mapping[int, list[str]]) -> list[PlannedMove]:
+    """Moves that copy nothing before the others."""
+    return sorted(moves, key=lambda move: (sorted(move.replicas) != sorted(before[move.partition]), move.partition))
 
 
 def move_to(standing: Standing, broker: str) -> PlannedMove:
@@ -71,7 +88,7 @@ def moved(standings: Sequence[Standing], moves: Sequence[PlannedMove]) -> list[S
     """As it would be after the moves, with every preferred leader leading that is named."""
     targets = {move.partition: move.replicas for move in moves}
     return [
-        Standing(one.partition, targets[one.partition], targets[one.partition][0], one.load)
+        msgspec.structs.replace(one, replicas=targets[one.partition], leader=targets[one.partition][0])
         if one.partition in targets
         else one
         for one in standings
@@ -99,48 +116,45 @@ def _weights(standings: Sequence[Standing]) -> dict[int, int]:
     return {one.partition: (one.load * _MEAN * count // total if total else _MEAN) + _ITSELF for one in standings}
 
 
-def _steps(
-    standings: Sequence[Standing], holder: dict[int, str], led: dict[str, int], weights: dict[int, int]
-) -> Iterator[tuple[int, list[tuple[int, str]]]]:
-    """Every single step with what it adds to the sum of squares."""
-    movable = [one for one in standings if holder[one.partition] in led]
-    for one in movable:
-        weight, at = weights[one.partition], holder[one.partition]
-        for id in one.replicas:
-            if id in led and id != at:
-                yield 2 * weight * (led[id] - led[at] + weight), [(one.partition, id)]
+Step = tuple[int, list[Placed]]
+"""What it adds to the sum, and where partitions would be."""
+
+
+def _best(steps: Iterator[Step], total: int, worth: int) -> list[Placed] | None:
+    best = min(steps, key=lambda step: (step[0], [(one.partition, one.leader) for one in step[1]]), default=None)
+    return best[1] if best is not None and -best[0] * worth > total else None
+
+
+def _steps(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> Iterator[Step]:
+    """Every leadership that could be given away, and every two that could be exchanged."""
+    movable = [number for number, leader in draft.leader.items() if leader in led]
+    away = {number: _AWAY * weights[number] ** 2 for number in movable}
+    for number in movable:
+        weight, at = weights[number], draft.leader[number]
+        for id in draft.replicas[number]:
+            if id in led and id != at and draft.may_touch(number):
+                nearer = away[number] * draft.nearer(number, at, id)
+                adds = 2 * weight * (led[id] - led[at] + weight) - nearer
+                yield adds, [Placed(number, id, draft.replicas[number])]
     # Among many partitions single steps find their way, and there would be too many pairs to look at.
     for one, other in combinations(movable if len(movable) <= EXCHANGED_PARTITIONS_MAX else [], 2):
-        at, to = holder[one.partition], holder[other.partition]
-        if at != to and to in one.replicas and at in other.replicas:
-            less = weights[one.partition] - weights[other.partition]
-            yield 2 * less * (led[to] - led[at] + less), [(one.partition, to), (other.partition, at)]
+        at, to = draft.leader[one], draft.leader[other]
+        if at != to and to in draft.replicas[one] and at in draft.replicas[other] and draft.may_touch(one, other):
+            less = weights[one] - weights[other]
+            nearer = away[one] * draft.nearer(one, at, to) + away[other] * draft.nearer(other, to, at)
+            adds = 2 * less * (led[to] - led[at] + less) - nearer
+            yield adds, [Placed(one, to, draft.replicas[one]), Placed(other, at, draft.replicas[other])]
 
 
-def _with_even_replicas(standings: Sequence[Standing], brokers: Sequence[str]) -> list[Standing]:
-    """One replica after the other from the fullest broker to the emptiest, never a leader's, and one a partition."""
-    found = {one.partition: one for one in standings}
-    held = dict(zip(brokers, counts(standings, brokers)[1], strict=True))
-    touched: list[int] = []
-    while held:
-        empty = min(held, key=lambda id: (held[id], len(id), id))
-        options = [
-            (-held[id], one.load, one.partition, id)
-            for one in found.values()
-            if one.partition not in touched and empty not in one.replicas
-            for id in one.replicas
-            if id != one.leader and id in held and held[id] - held[empty] > 1
-        ]
-        if not options:
-            break
-        _, _, partition, full = min(options)
-        one = found[partition]
-        replicas = [empty if id == full else id for id in one.replicas]
-        found[partition] = msgspec.structs.replace(one, replicas=replicas)
-        held[full] -= 1
-        held[empty] += 1
-        touched.append(partition)
-    return list(found.values())
+def _copies(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> Iterator[Step]:
+    """Every partition that could get a new replica which leads it."""
+    for number, at in draft.leader.items():
+        for id in led if at in led else []:
+            replicas = draft.with_newcomer(number, id)
+            if replicas:
+                weight = weights[number]
+                nearer = _AWAY * weight**2 * draft.nearer(number, at, id)
+                yield 2 * weight * (led[id] - led[at] + weight) - nearer, [Placed(number, id, replicas)]
 
 
 def _led_by(replicas: list[str], leader: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from bus.limits import REPLICA_LAG_MS_MAX
+from bus.semantic import Rule
 from bus.wire import Node, ReplicaSample, Topology
 from controlplane.brokers import MS, UP, Broker
 from controlplane.elections import LED, Partition
@@ -31,10 +32,12 @@ class Plane(msgspec.Struct, frozen=True, array_like=True):
     fleet: str = ""
     slots: int = 0
     started: int = 0
+    strategy: str = "hash"
+    rules: list[Rule] = []
 
 
 class Figures(msgspec.Struct, frozen=True, array_like=True):
-    """A broker's newest sample; counters are of the `span_ns` before `at`."""
+    """A broker's newest sample; counters are of the `span_ns` before `at`. `room_bytes` -1: it does not say."""
 
     at: int
     span_ns: int
@@ -47,6 +50,8 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     sessions: int
     malformed: int
     refused: int
+    room_bytes: int = -1
+    locality: str = ""
 
 
 class Replica(msgspec.Struct, frozen=True, array_like=True):
@@ -119,4 +124,4 @@ def topology_of(state: KeyedState, version: int) -> Topology:
         if broker.url
     ]
     seats = [p.seat for p in partitions_of(state)]
-    return Topology(version, plane.fleet, plane.slots, nodes, seats, plane.url)
+    return Topology(version, plane.fleet, plane.slots, nodes, seats, plane.url, plane.strategy, plane.rules)

@@ -15,7 +15,8 @@ from bus.broker.kept import ClaimNote, keep, kept
 from bus.broker.links import Links
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
-from bus.errors import AccessDenied, ProtocolError, StaleEpoch, StorageFull, UnknownPartition
+from bus.errors import AccessDenied, InvalidRules, ProtocolError, StaleEpoch, StorageFull, UnknownPartition
+from bus.semantic import check
 from bus.session import Session
 from bus.store import Store
 
@@ -48,6 +49,13 @@ class Control:
         self.topology = kept(store, "topology", wire.Topology)
         if self.topology is not None:
             links.learn(self.topology.nodes)
+
+    def stranger(self, broker: str) -> str:
+        """Why a broker is not listened to: the newest topology does not have it. "" for a member, or before any."""
+        told = self.topology
+        if told is None or any(node.id == broker for node in told.nodes):
+            return ""
+        return f"{broker[:80]} is no member of fleet {told.fleet}: join it with `signalbox broker add`"
 
     def on_claim(self, session: Session, claim: wire.Claim) -> None:
         """Obey a plane from now on, or say whom this broker obeys."""
@@ -123,8 +131,18 @@ class Control:
             raise ProtocolError(f"a topology of {len(told.nodes)} brokers and {len(told.seats)} seats is too large")
         if told.fleet != self._peers.sessions.fleet:
             raise ProtocolError(f"a topology of fleet {told.fleet!r} came to {self._peers.sessions.fleet!r}")
-        if self.topology is not None and told.version <= self.topology.version:
+        try:
+            check(told.rules, told.slots)
+        except InvalidRules as error:
+            raise ProtocolError(f"a topology whose rules make no sense: {error}") from error
+        known = self.topology
+        if known is not None and told.version <= known.version:
             return
+        if known is not None and (told.slots, told.rules) != (known.slots, known.rules):
+            raise ProtocolError("a topology places keys by other rules than before: a key has one home for life")
+        me = self._replication.broker
+        if self.topology is not None and not self.stranger(me) and all(node.id != me for node in told.nodes):
+            log.warning("%s is no member of fleet %s any more: it was removed", me, told.fleet)
         self.topology = told
         keep(self._store, "topology", told, lazy=True)
         self._links.learn(told.nodes)

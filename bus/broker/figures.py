@@ -43,13 +43,18 @@ class Figures:
         now: int,
         sessions: int,
         malformed: int,
+        reserve: int = 0,
+        locality: str = "",
     ) -> wire.Sampled:
         """The sample: `at` is wall clock ns, `now` the loop's. Counters start again from nothing."""
         sampled = wire.Sampled(
             request=request,
             broker=replication.broker,
             at=at,
-            replicas=[replica_sample(replication, partition, now) for partition in range(len(replication.replicas))],
+            replicas=[
+                replica_sample(replication, partition, now, store.size(partition))
+                for partition in range(len(replication.replicas))
+            ],
             groups=consumers.samples(now),
             events_in=self.events_in,
             events_out=self.events_out,
@@ -61,6 +66,8 @@ class Figures:
             sessions=sessions,
             malformed=malformed,
             refused=self.refused,
+            room_bytes=max(0, store.bytes_free() - reserve),
+            locality=locality,
         )
         self.events_in = self.events_out = self.commits = self.refused = 0
         self._fsyncs.clear()
@@ -68,7 +75,7 @@ class Figures:
         return sampled
 
 
-def replica_sample(replication: Replication, partition: int, now: int) -> wire.ReplicaSample:
+def replica_sample(replication: Replication, partition: int, now: int, size: int = 0) -> wire.ReplicaSample:
     """One replica's figures; its refusals start again from nothing."""
     replica = replication.replicas[partition]
     refused, replica.refused = replica.refused, 0
@@ -84,6 +91,7 @@ def replica_sample(replication: Replication, partition: int, now: int) -> wire.R
         follower_lag_ns=replica.follower_lag(now),
         refused=refused,
         newcomers=replica.newcomers(),
+        bytes=size,
     )
 
 

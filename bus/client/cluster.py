@@ -8,6 +8,7 @@ Nobody polls: whoever waits for a leader registers in `observers` and is called 
 """
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Callable, Iterable
@@ -18,8 +19,20 @@ import zmq
 
 from bus import limits, wire
 from bus.client.connection import Connection, Greeting, Lost
-from bus.errors import AccessDenied, BrokerUnavailable, BusError, FleetError, GroupConflict, NoFleet, from_code
+from bus.errors import (
+    AccessDenied,
+    BrokerUnavailable,
+    BusError,
+    FleetError,
+    GroupConflict,
+    InvalidRules,
+    NoFleet,
+    from_code,
+)
 from bus.ids import new_session
+from bus.semantic import placement
+
+log = logging.getLogger("bus.client")
 
 
 class _Dial:
@@ -46,7 +59,8 @@ class Cluster:
     """Topology and connections. `addresses` gives URLs to try when nothing is known; it may raise NoFleet.
 
     `claim` is the (plane epoch, uuid) that each new session claims before it is used; only a control plane has one.
-    `fatal` is set when the fleet refused this client for good.
+    `home` says which partition a key lives in, once the topology is known. `fatal` is set when the fleet refused this
+    client for good.
     """
 
     def __init__(
@@ -57,6 +71,7 @@ class Cluster:
         self.claim = claim
         self.topology: wire.Topology | None = None
         self.seats: dict[int, wire.Seat] = {}
+        self.home = placement(1)
         self.observers: set[Callable[[], None]] = set()
         self.numbers = count(1)
         self.fatal: BusError | None = None
@@ -190,7 +205,16 @@ class Cluster:
         known = self.topology
         if known is not None and (topology.version <= known.version or topology.fleet != known.fleet):
             return
+        try:
+            # All publishers of a fleet place keys by the same rules, or none of them does: order per key rests on it.
+            home = placement(len(topology.seats), topology.rules, topology.slots)
+            if known is not None and (topology.slots, topology.rules) != (known.slots, known.rules):
+                raise InvalidRules("they are not those that this fleet had before")
+        except InvalidRules as error:
+            log.error("a topology of %s is not taken, because of its rules: %s", topology.fleet, error)
+            return
         self.topology = topology
+        self.home = home
         self.seats = {seat.partition: seat for seat in topology.seats}
         self._urls = {node.id: node.url for node in topology.nodes if node.url}
         self.changed()

@@ -25,7 +25,6 @@ from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack,
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
-from bus.partitioner import partition_of
 from bus.repeats import check_repeats
 
 _MS = 1_000_000
@@ -65,7 +64,7 @@ class Publisher:
         check(ready, self._reserved)
         while self._open_events >= limits.PUBLISH_WAITING_EVENTS_MAX or not self._cluster.seats:
             await self._room(within)
-        partition = partition_of(ready.key, self._cluster.partitions)
+        partition = self._cluster.home(ready.key)
         key = (partition, acks, within)
         shared = self._open.get(key)
         if shared is None:
@@ -105,7 +104,7 @@ class Publisher:
 
     async def _feed(self, call: Call, events: Iterable[Event], acks: str, within: float) -> None:
         """Slice by slice: check, spread over the partitions, encode what is full; other tasks run in between."""
-        partitions, coming = self._cluster.partitions, iter(events)
+        partitions, home, coming = self._cluster.partitions, self._cluster.home, iter(events)
         parts = [Part(call) for _ in range(partitions)]
         homes: dict[str, int] = {}
         while not call.whole.done() and (taken := list(islice(coming, limits.PUBLISH_SLICE_EVENTS_MAX))):
@@ -115,7 +114,7 @@ class Publisher:
                 if partition is None:
                     if len(homes) >= limits.KEY_HOMES_CACHED_MAX:
                         homes.clear()
-                    partition = homes[key] = partition_of(key, partitions)
+                    partition = homes[key] = home(key)
                 part = parts[partition]
                 part.events.append(event)
                 part.places.append(place)

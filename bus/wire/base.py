@@ -2,6 +2,8 @@
 
 import msgspec
 
+from bus.semantic import Rule
+
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True):
     """The base of every verb. Structs are arrays on the wire: fields may be added at the end, never moved."""
@@ -39,7 +41,10 @@ class Seat(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Topology(Message, frozen=True):
-    """Who leads what. `version` only grows (the journal position it was decided at); receivers ignore older ones."""
+    """Who leads what. `version` only grows (the journal position it was decided at); receivers ignore older ones.
+
+    `slots`, `strategy` and `rules` say where keys live. The first and the last never change in a fleet's life.
+    """
 
     version: int
     fleet: str
@@ -47,3 +52,5 @@ class Topology(Message, frozen=True):
     nodes: list[Node]
     seats: list[Seat]
     plane_url: str = ""
+    strategy: str = "hash"
+    rules: list[Rule] = []

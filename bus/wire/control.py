@@ -85,7 +85,7 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
     """A partition as one of its brokers sees it. `follower_lag_ns`: since it last acked (leader only).
 
     `newcomers`: broker -> store uuid of replicas without a vote that hold everything below the high watermark; the next
-    epoch's seat may name their stores (leader only, and only once it is readable).
+    epoch's seat may name their stores (leader only, and only once it is readable). `bytes` of records are held here.
     """
 
     partition: int
@@ -99,6 +99,7 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
     follower_lag_ns: dict[str, int]
     refused: int = 0
     newcomers: dict[str, str] = {}
+    bytes: int = 0
 
 
 class GroupSample(msgspec.Struct, array_like=True, frozen=True):
@@ -126,7 +127,10 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Sampled(Message, frozen=True):
-    """One broker's figures. Counters are since the last Sample; `fsync_p99_ns`, `ack_p99_ns` over the same span."""
+    """One broker's figures. Counters are since the last Sample; `fsync_p99_ns`, `ack_p99_ns` over the same span.
+
+    `room_bytes` may still be written before it refuses; -1: it does not say. `locality` is where it is, or "".
+    """
 
     request: int
     broker: str
@@ -143,6 +147,8 @@ class Sampled(Message, frozen=True):
     sessions: int
     malformed: int
     refused: int
+    room_bytes: int = -1
+    locality: str = ""
 
 
 class Keep(Message, frozen=True):

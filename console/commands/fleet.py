@@ -27,12 +27,21 @@ def up(
     retention_bytes: Annotated[
         int, typer.Option("--retention-bytes", min=0, help="A partition's most bytes in a broker; 0: any number.")
     ] = 0,
+    partitioning: Annotated[
+        str | None, typer.Option("--partitioning", metavar="hash|semantic|adaptive", help="How partitions are used.")
+    ] = None,
+    partition_rules: Annotated[
+        Path | None, typer.Option("--partition-rules", metavar="FILE", help="A new fleet's rules for keys, as TOML.")
+    ] = None,
+    locality: Annotated[
+        str | None, typer.Option("--locality", metavar="NAME", help="Where these brokers are: a rack, a zone.")
+    ] = None,
     reason: Reason = "",
     output: Output = "table",
 ) -> None:
     """Start a fleet, or come back to its brokers. On a terminal it opens the console; the fleet ends with it."""
     from console.fleetdir import resolve
-    from console.planeprocess import command
+    from console.planeprocess import Partitioning, command
 
     if headless and detach:
         raise Usage("--headless stays and --detach returns: take one")
@@ -40,8 +49,15 @@ def up(
         raise Usage("--take-over needs a --reason", "It is kept in the journal.")
     folder = resolve(data_dir).data_dir
     tied = not detach and not headless and sys.stdin.isatty() and sys.stdout.isatty()
-    retention = (retention_seconds, retention_bytes)
-    line = command(folder, brokers, while_stdin=tied, take_over=take_over, reason=reason, retention=retention)
+    line = command(
+        folder,
+        brokers,
+        while_stdin=tied,
+        take_over=take_over,
+        reason=reason,
+        retention=(retention_seconds, retention_bytes),
+        partitioning=Partitioning.of(partitioning, partition_rules, locality),
+    )
     if detach:
         _detach(folder, line, output)
     elif tied:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, Watch, Yes
+from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes
 from console.failures import Usage
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Partitions: list, rebalance, recover.")
 Number = Annotated[int, typer.Argument(metavar="PARTITION", min=0, help="A partition's number.")]
-WaitS = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Follow it so long; 0: not at all.")]
 
 
 @app.command("list")
@@ -42,6 +41,8 @@ def rebalance(
     partition: Annotated[int | None, typer.Argument(metavar="[PARTITION]", min=0, help="This one alone.")] = None,
     to: Annotated[str, typer.Option("--to", metavar="BROKER", help="Move the partition to this broker.")] = "",
     stop: Annotated[bool, typer.Option("--stop", help="Give up the plan that is under way.")] = False,
+    pause: Annotated[bool, typer.Option("--pause", help="An adaptive fleet moves nothing by itself.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="It may again.")] = False,
     data_dir: DataDir = None,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -52,17 +53,22 @@ def rebalance(
     """Move leaderships, and replicas where brokers hold unequally many, to where there is room, by the load of the last
     two minutes. One partition at a time, and none while anything is not well.
     """
-    from console.commands.operating import Lever, pull
+    from console.commands.operating import Lever, pull, rebalanced
 
-    if stop and (to or partition is not None):
-        raise Usage("--stop ends the whole plan", "signalbox partition rebalance --stop")
+    whole = [flag for flag, given in (("--stop", stop), ("--pause", pause), ("--resume", resume)) if given]
+    if len(whole) > 1 or (whole and (to or partition is not None)):
+        raise Usage(f"{whole[0]} is of the whole fleet, and stands alone", f"signalbox partition rebalance {whole[0]}")
     if to and partition is None:
         raise Usage("--to needs a partition", f"signalbox partition rebalance 3 --to {to}")
+    if pause or resume:
+        lever = Lever("rebalance_pause", [], "pausing") if pause else Lever("rebalance_resume", [], "resuming")
+        pull(lever, data_dir, output, dry_run, yes, reason)
+        return
     if stop:
         pull(Lever("rebalance_stop", [], "stopping the plan"), data_dir, output, dry_run, yes, reason)
         return
     targets = [] if partition is None else [str(partition)]
-    lever = Lever("rebalance", targets, "rebalancing", _rebalanced, to)
+    lever = Lever("rebalance", targets, "rebalancing", rebalanced, to)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
 
 
@@ -89,20 +95,6 @@ def recover(
         )
     lever = Lever("recover", [str(partition)], f"recovering p{partition:02d}", _recovered)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
-
-
-def _rebalanced(link: "Link", order: "Operated") -> "Step":
-    from console.commands.asking import body_of, told
-    from console.commands.operating import Step
-    from controlplane.questions import AskPartitions, Partitions
-
-    body = body_of(told(link, AskPartitions()), Partitions)
-    plan = body.plan
-    if plan is None:
-        return Step(0, len(order.moves), "", False)
-    waits = f"waits: {body.ailment}" if body.ailment else ""
-    failed = "it was stopped" if plan.ended == "stopped" else ""
-    return Step(plan.made, len(plan.moves), waits, bool(plan.ended), failed)
 
 
 def _recovered(link: "Link", order: "Operated") -> "Step":

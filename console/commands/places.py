@@ -5,9 +5,13 @@ from console.measure import count, lag, percent, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
-STATES = {"up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "down": "bad", "stopped": "bad"}
+STATES = {
+    "up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "fenced": "bad", "down": "bad", "stopped": "bad",
+}  # fmt: skip
 REPLICAS = {"leader": "ok", "in_sync": "ok", "lagging": "warn", "off": "bad"}
 DRAINED = "◇"
+OWNER = {False: "plane", True: "joined"}
+"""Who started a broker, and so starts it again: the control plane, or somebody else."""
 
 
 def names(partitions: list[int]) -> str:
@@ -23,6 +27,7 @@ def brokers_page(body: q.Brokers, told: q.Told) -> Page:
         columns=[
             Column("broker", lambda b: f"{DRAINED if b.drained else GLYPHS[STATES.get(b.state, 'unknown')]} {b.id}"),
             Column("state", lambda b: b.state),
+            Column("run by", lambda b: OWNER[b.joined]),
             Column("leads", lambda b: str(len(b.leads)), "r"),
             Column("of", lambda b: str(len(b.home_of)), "r"),
             Column("in sync", lambda b: f"{b.in_sync}/{b.replicas}", "r"),
@@ -32,7 +37,8 @@ def brokers_page(body: q.Brokers, told: q.Told) -> Page:
             Column("fsync p99", lambda b: took(b.fsync_p99_ns) if b.fsync_p99_ns else "–", "r"),
             Column("store", lambda b: size(b.store_bytes), "r"),
             Column("up", lambda b: since(told, b.since), "r"),
-            Column("why", lambda b: "; ".join(filter(None, (b.drained, b.why))), flex=True),
+            Column("heard", lambda b: since(told, b.heard) if b.heard else "–", "r"),
+            Column("why", lambda b: "; ".join(filter(None, (b.leaving or b.drained, b.why))), flex=True),
         ],
         below="\n".join(["", *_restart_lines(body.restart), *_ailment_lines(body.ailment)]).rstrip(),
         empty="no brokers yet\n  signalbox up",
@@ -49,12 +55,21 @@ def broker_page(body: q.Brokers, told: q.Told) -> Page:
             f"leads             {names(row.leads)}",
             f"preferred for     {names(row.home_of)}",
             f"quorum needs it   {names(row.holds_up)}",
+            f"locality          {row.locality or '–'}",
+            f"room for          {size(row.room_bytes) if row.room_bytes is not None else '–'}",
             f"restarts          {row.restarts}",
             f"address           {row.url or '–'}",
             f"store             {row.store or '–'}",
+            f"process           {_process(row)}",
         ]
     page.below = "\n".join(below) + page.below
     return page
+
+
+def _process(row: q.BrokerRow) -> str:
+    if not row.joined:
+        return f"pid {row.pid or '–'}, started and restarted by the control plane"
+    return f"pid {row.pid or '–'}, joined: whoever started it restarts it; drain, revive and remove it here"
 
 
 def partitions_page(body: q.Partitions, told: q.Told) -> Page:
@@ -74,7 +89,9 @@ def partitions_page(body: q.Partitions, told: q.Told) -> Page:
             Column("slowest group", lambda p: f"{p.slowest_group} {lag(p.behind_ns)}" if p.slowest_group else "–"),
             Column("why", lambda p: p.why + (f"  signalbox {p.mend}" if p.mend else ""), flex=True),
         ],
-        below="\n".join(["", *_plan_lines(body.plan), *_ailment_lines(body.ailment)]).rstrip(),
+        below="\n".join(
+            ["", *_partitioning_lines(body), *_plan_lines(body.plan), *_ailment_lines(body.ailment)]
+        ).rstrip(),
         empty="no partitions yet",
     )
 
@@ -82,18 +99,22 @@ def partitions_page(body: q.Partitions, told: q.Told) -> Page:
 def operated_page(body: q.Operated) -> Page:
     """What a lever touches, or touched: the set, and each goal before and after."""
     what = {
+        "add": "added",
+        "remove": "moved away first" if body.moves else "removed",
         "drain": "given away for good",
         "revive": "given back once all is well",
         "restart": "restarted one after the other",
         "restart_stop": "not restarted",
         "rebalance": "moved one after the other",
         "rebalance_stop": "not moved",
+        "rebalance_pause": "not moved by itself, until resumed",
+        "rebalance_resume": "free to move again",
         "recover": "led by what is left",
     }[body.verb]
     head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
     if not body.moves:
         head += "\n" + "\n".join(f"  {line}" for line in body.touched)
-    goals = [f"  {goal.name:<42}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
+    goals = [f"  {goal.name:<46}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
     decided = [f"decided at {body.position:,}"] if body.position else []
     return Page(
         record=body,
@@ -123,6 +144,24 @@ def _restart_lines(restart: q.RestartStatus | None) -> list[str]:
     if not restart.ended:
         return [f"▲ rolling restart: {done}, at {restart.brokers[len(restart.done)]}  signalbox broker restart --stop"]
     return [f"■ rolling restart {restart.ended} after {done}: {restart.why}"] if restart.ended == "failed" else []
+
+
+def _partitioning_lines(body: q.Partitions) -> list[str]:
+    told = body.partitioning
+    if told is None:
+        return []
+    shown = {row.partition for row in body.rows}
+    rules = [
+        f"  {rule.prefix}…  group {rule.group}{f' near {rule.locality}' if rule.locality else ''} in {names(there)}"
+        for rule in told.rules
+        if (there := [number for number in rule.partitions if number in shown])
+    ]
+    if told.strategy != "adaptive":
+        return [f"○ partitioning: {told.strategy}", *rules]
+    load = f"{told.busiest} leads {told.share:.2f} × the mean; " if told.share else ""
+    mark = "▲" if told.paused or told.skewed else "○"
+    mend = "  signalbox partition rebalance --resume" if told.paused else ""
+    return [f"{mark} partitioning: {told.strategy}; {load}{told.held}{mend}", *rules]
 
 
 def _plan_lines(plan: q.PlanStatus | None) -> list[str]:

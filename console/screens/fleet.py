@@ -75,6 +75,8 @@ class FleetScreen(TableScreen):
             clear = sum(p.severity == "ok" for p in status.partitions)
             left.append((f"   {up} of {len(status.brokers)} run", "mut" if up == len(status.brokers) else "warn"))
             left.append((f"   {led} of {len(status.partitions)} partitions led, {clear} clear", "mut"))
+            used = picture.partitioning(status.partitioning)
+            left += [used] if used is not None else []
         return [*left, *self.filter_spans()], self.sorted_spans()
 
     def preview(self, width: int, height: int) -> Canvas:
@@ -87,7 +89,7 @@ class FleetScreen(TableScreen):
         )
 
     def empty(self) -> tuple[str, str]:
-        return "this fleet has no broker", "signalbox up --brokers 3"
+        return "this fleet has no broker", "signalbox broker add"
 
     def refreshed(self) -> None:
         super().refreshed()

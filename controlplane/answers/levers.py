@@ -8,6 +8,8 @@ from collections.abc import Callable
 import msgspec
 
 from controlplane import rebalance
+from controlplane.answers import balance
+from controlplane.answers.members import Newcomer, plan_add, plan_remove
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import many
@@ -26,17 +28,21 @@ from controlplane.elections import LED, Partition, live, voters
 from controlplane.facts import Fact
 from controlplane.fold import KeyedState, World
 from controlplane.limits import LOST_NAMED_MAX
-from controlplane.operations import ailment, drained_of, held_up_by, home_of, may_lead, plan_of, restart_of
+from controlplane.operations import ailment, drained_of, held_up_by, may_lead, plan_of, restart_of
+from controlplane.placing import Standing, crowded, far, overfull
 from controlplane.questions import Goal, Move, Operate, Operated, Refusal
-from controlplane.rebalance import Standing
 from controlplane.roster import brokers_of, in_sync, partitions_of, replica_of
+from controlplane.standing import ground_of, standings_of
 
 Planned = tuple[Fact | None, Operated | Refusal]
 
 
-def plan_operation(world: World, ask: Operate, now: int) -> Planned:
-    """The decision, and what it touches."""
-    decision, told = _LEVERS[ask.verb](world, ask, now)
+def plan_operation(world: World, ask: Operate, now: int, newcomer: Newcomer | None = None) -> Planned:
+    """The decision, and what it touches. `newcomer`: who is to be added."""
+    if ask.verb == "add":
+        decision, told = plan_add(world, ask, newcomer or Newcomer())
+    else:
+        decision, told = _LEVERS[ask.verb](world, ask, now)
     if isinstance(told, Refusal):
         return None, told
     if ask.expected is not None and ask.expected != told.touched:
@@ -93,10 +99,16 @@ def _revive(world: World, ask: Operate, now: int) -> Planned:
 def _restart(world: World, ask: Operate, now: int) -> Planned:
     state = world["fleet"]
     known = brokers_of(state)
-    wanted = list(dict.fromkeys(ask.targets)) or list(known)
+    own = [id for id, broker in known.items() if not broker.joined]
+    wanted = list(dict.fromkeys(ask.targets)) or own
+    notes = [f"{id} was joined: whoever started it restarts it" for id in known if id not in own and not ask.targets]
     for id in wanted:
         if id not in known:
-            return None, unknown_broker(id)
+            return None, unknown_broker(id, state)
+        if known[id].joined:
+            message = f"{id} was joined at {known[id].dial}: its process is not this plane's to restart"
+            hint = f"signalbox broker drain {id}, restart it where it was started, signalbox broker revive {id}"
+            return None, Refusal("failed", message, hint)
         if known[id].state != UP:
             return None, Refusal("failed", f"{id} is {known[id].state}", "signalbox broker list; wait until it is up")
         short = held_up_by(state, id)
@@ -107,7 +119,7 @@ def _restart(world: World, ask: Operate, now: int) -> Planned:
     if under_way is not None and under_way.head:
         message = f"a rolling restart is under way, at {under_way.head}"
         return None, Refusal("failed", message, "signalbox broker restart --stop ends it")
-    return RestartDecided(wanted, ask.by, ask.reason), Operated(ask.verb, wanted, ask.dry_run, 0)
+    return RestartDecided(wanted, ask.by, ask.reason), Operated(ask.verb, wanted, ask.dry_run, 0, notes=notes)
 
 
 def _restart_stop(world: World, ask: Operate, now: int) -> Planned:
@@ -124,7 +136,7 @@ def _rebalance(world: World, ask: Operate, now: int) -> Planned:
     for target, p in zip(ask.targets, found, strict=True):
         if p is None:
             return None, unknown_partition(target, len(partitions_of(state)))
-    known, drained = list(brokers_of(state)), drained_of(state)
+    known, drained = [id for id in brokers_of(state) if id not in state.table("leaving")], drained_of(state)
     if ask.to and ask.to not in known:
         return None, unknown_broker(ask.to)
     if ask.to in drained:
@@ -138,11 +150,15 @@ def _rebalance(world: World, ask: Operate, now: int) -> Planned:
         moves = [rebalance.move_to(one, ask.to) for one in standings if one.partition in chosen]
         moves = [move for move in moves if _differs(state, move)]
     else:
-        moves = rebalance.plan(standings, known, [id for id in known if id not in drained])
+        moves = rebalance.plan(standings, known, [id for id in known if id not in drained], ground_of(state))
         moves = [move for move in moves if not chosen or move.partition in chosen]
     loads = {one.partition: one.load for one in standings}
     shown = [move_of(state.get("partition", move.partition), move, loads[move.partition]) for move in moves]
-    goals = _goals(state, _standings(world, now), rebalance.moved(standings, moves))
+    after = rebalance.moved(standings, moves)
+    for id in overfull(standings, after, ground_of(state)):
+        message = f"{id} has no room for that: it may take {ground_of(state).room[id]:,} bytes more"
+        return None, Refusal("failed", message, "signalbox broker list; choose another broker, or make room there")
+    goals = _goals(state, _standings(world, now), after)
     told = Operated(ask.verb, [_line(move) for move in shown], ask.dry_run, 0, shown, goals)
     if not moves:
         told.notes = ["nothing to move: it is as good as it gets"]
@@ -192,12 +208,15 @@ def _recover(world: World, ask: Operate, now: int) -> Planned:
 
 
 _LEVERS: dict[str, Callable[[World, Operate, int], Planned]] = {
+    "remove": plan_remove,
     "drain": _drain,
     "revive": _revive,
     "restart": _restart,
     "restart_stop": _restart_stop,
     "rebalance": _rebalance,
     "rebalance_stop": _rebalance_stop,
+    "rebalance_pause": balance.pause,
+    "rebalance_resume": balance.resume,
     "recover": _recover,
 }
 
@@ -235,12 +254,7 @@ def _waits(state: KeyedState) -> list[str]:
 
 
 def _standings(world: World, now: int, at_home: bool = False) -> list[Standing]:
-    state = world["fleet"]
-    loads = loads_of(Rates(world["flows"], now))
-    return [
-        Standing(p.partition, p.replicas, home_of(state, p) if at_home else p.leader, loads.get(p.partition, 0))
-        for p in partitions_of(state)
-    ]
+    return standings_of(world["fleet"], loads_of(Rates(world["flows"], now)), at_home)
 
 
 def _goals(state: KeyedState, before: list[Standing], after: list[Standing], without: str = "") -> list[Goal]:
@@ -260,13 +274,23 @@ def _goals(state: KeyedState, before: list[Standing], after: list[Standing], wit
         busiest, total = rebalance.busiest_share(standings, brokers)
         return round(busiest / total, 3) if total else 1.0
 
+    ground = ground_of(state)
     leads = [max(rebalance.counts(standings, known)[0], default=0) for standings in (before, after)]
     holds = [max(rebalance.counts(standings, known)[1], default=0) for standings in (before, after)]
     held = sum(len(one.replicas) for one in before)
     return [
         Goal("partitions with two replicas on one broker", True, doubled(before), doubled(after), 0),
         Goal("partitions with fewer than W replicas", True, thin(before), thin(after), 0),
+        Goal("brokers without room for new replicas", True, 0, len(overfull(before, after, ground)), 0),
         Goal("load of the busiest broker, × the mean", False, share(before, led_by), share(after, leaders), 1),
         Goal("most leaderships on one broker", False, leads[0], leads[1], -(-len(before) // max(1, len(leaders)))),
         Goal("most replicas on one broker", False, holds[0], holds[1], -(-held // max(1, len(known)))),
+        Goal(
+            "partitions in fewer localities than could be",
+            False,
+            crowded(before, known, ground),
+            crowded(after, known, ground),
+            0,
+        ),
+        Goal("partitions led far from their rules' locality", False, far(before, ground), far(after, ground), 0),
     ]

@@ -9,9 +9,12 @@ from typing import Literal
 import msgspec
 
 from controlplane.questions.pages import Ask, Reply
-from controlplane.questions.parts import BrokerStatus, PartitionStatus
+from controlplane.questions.parts import BrokerStatus, Partitioning, PartitionStatus
 
-Verb = Literal["drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
+Verb = Literal[
+    "add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause",
+    "rebalance_resume", "recover",
+]  # fmt: skip
 
 
 class AskBrokers(Ask, frozen=True):
@@ -24,6 +27,8 @@ class BrokerRow(BrokerStatus):
     """A broker and its part in the fleet. `drained` says by whom and why, or is "": it may lead."""
 
     drained: str = ""
+    leaving: str = ""
+    """By whom and why it is to be removed once its replicas have moved away; "" when it stays."""
     replicas: int = 0
     in_sync: int = 0
     """Of them."""
@@ -31,6 +36,9 @@ class BrokerRow(BrokerStatus):
     """Partitions whose preferred leader it is."""
     holds_up: list[int] = []
     """Partitions that would refuse without it."""
+    locality: str = ""
+    room_bytes: int | None = None
+    """What it may still write before it refuses; None: not known."""
 
 
 class RestartStatus(msgspec.Struct):
@@ -103,10 +111,14 @@ class Partitions(Reply):
     rows: list[PartitionRow]
     plan: PlanStatus | None = None
     ailment: str = ""
+    partitioning: Partitioning | None = None
 
 
 class Operate(Ask, frozen=True):
-    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to."""
+    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to.
+
+    For `add` the one target is the address of a broker that runs; none has the plane start one.
+    """
 
     verb: Verb
     targets: list[str] = []

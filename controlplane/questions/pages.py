@@ -14,6 +14,7 @@ from controlplane.questions.parts import (
     HealthState,
     Link,
     Need,
+    Partitioning,
     PartitionStatus,
     PlaneStatus,
     SagaRow,
@@ -39,6 +40,7 @@ class Status(Reply):
     brokers: list[BrokerStatus]
     partitions: list[PartitionStatus]
     counts: Counts
+    partitioning: Partitioning | None = None
 
 
 class AskBoard(Ask, frozen=True):

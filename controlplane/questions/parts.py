@@ -29,7 +29,7 @@ class PlaneStatus(msgspec.Struct):
 
 
 class BrokerStatus(msgspec.Struct):
-    """One broker. `state`: starting, up, slow, silent, down, stopped. `why` is empty when it is well."""
+    """One broker. `state`: starting, up, slow, silent, fenced, down, stopped. `why` is empty when it is well."""
 
     id: str
     pid: int
@@ -49,6 +49,10 @@ class BrokerStatus(msgspec.Struct):
     memory_bytes: int = 0
     store_bytes: int = 0
     fsync_p99_ns: int = 0
+    joined: bool = False
+    """Somebody else started it, and it was added by its address; else the plane runs it."""
+    heard: int = 0
+    """When its newest sample came, 0 before any."""
 
 
 class ReplicaStatus(msgspec.Struct):
@@ -277,3 +281,29 @@ class Counts(msgspec.Struct):
     agents: int
     brokers_up: int
     brokers: int
+
+
+class RuleRow(msgspec.Struct):
+    """Keys that begin with `prefix` live in `partitions`, and would rather be led in `locality`, if it is named."""
+
+    prefix: str
+    group: str
+    width: int
+    locality: str
+    partitions: list[int]
+
+
+class Partitioning(msgspec.Struct):
+    """How partitions are used. `strategy`: hash, semantic or adaptive; `rules`: of semantic places, or none.
+
+    Of an adaptive fleet's newest look: `busiest` leads `share` times the mean load (0: none was seen); `skewed`: since
+    when that is too much, or 0; `held`: what keeps partitions from moving by themselves.
+    """
+
+    strategy: str = "hash"
+    rules: list[RuleRow] = []
+    busiest: str = ""
+    share: float = 0.0
+    skewed: int = 0
+    paused: bool = False
+    held: str = ""

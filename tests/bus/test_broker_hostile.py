@@ -15,6 +15,7 @@ from bus import batch, limits, wire
 from bus.attributes import JSON, Extras
 from bus.event import Event, make
 from bus.record import EVENTS, Header, seal
+from bus.semantic import Rule
 from bus.session import State
 from tests.bus.rig import FLEET
 from tests.bus.stage import BODY, CLAIM, PARTITIONS, Stage, staged
@@ -345,6 +346,29 @@ def test_a_newer_topology_reaches_every_session_and_an_older_one_nobody(stage: S
     assert stage.broker.control.topology is not None
     assert stage.broker.control.topology.version == 5
     assert not [message for message, _ in peer.inbox if isinstance(message, wire.Topology)]
+
+
+@pytest.mark.parametrize(
+    ("slots", "rules", "said"),
+    [
+        (4096, [Rule("", "g")], "needs a prefix"),
+        (0, [], "slots"),
+        (4096, [Rule(str(n), "g") for n in range(limits.SEMANTIC_RULES_MAX + 1)], "merge"),
+        (4096, [Rule("b/", "g")], "one home for life"),
+        (512, [Rule("a/", "g")], "one home for life"),
+    ],
+)
+def test_a_topology_under_which_keys_would_get_other_homes_is_refused(
+    stage: Stage, slots: int, rules: list[Rule], said: str
+) -> None:
+    nodes = [wire.Node("b1", stage.url, "store")]
+    born = wire.Topology(5, FLEET, 4096, nodes, [], "", "semantic", [Rule("a/", "g")])
+    stage.plane.say(wire.Spread(*CLAIM, born))
+    peer = stage.peer()
+    stage.plane.say(wire.Spread(*CLAIM, wire.Topology(6, FLEET, slots, nodes, [], "", "semantic", rules)))
+    assert said in stage.hear(stage.plane, wire.Fault)[0].message
+    stage.ask(peer, wire.Describe(1, []), wire.Described)
+    assert stage.broker.control.topology == born
 
 
 def test_a_sample_counts_since_the_last_one(stage: Stage) -> None:

@@ -11,8 +11,8 @@ from tests.test_architecture import IMPURE
 
 HERE = Path(controlplane.plane.__file__).parent
 LISTED = """
-    brokers causes deadletters decisions elections facts fleet flows fold groups health history journaled lately
-    leadership ledger operations plane rebalance registry roster sagas sketches state timeline
+    adaptive brokers causes deadletters decisions elections facts fleet flows fold groups health history journaled
+    lately leadership ledger operations placing plane rebalance registry roster sagas sketches standing state timeline
 """
 FOLDS = LISTED.split()
 FILES = [HERE / f"{name}.py" for name in FOLDS] + sorted((HERE / "answers").glob("*.py"))

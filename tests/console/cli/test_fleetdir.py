@@ -11,7 +11,7 @@ import pytest
 
 from console.failures import Failure, Unreachable, Usage
 from console.fleetdir import alive, brokers_of, plane_of, question_url, resolve
-from console.planeprocess import command, is_ready
+from console.planeprocess import Partitioning, command, is_ready
 from tests.console import story_calm
 from tests.console.cli.responder import plane_file
 
@@ -32,6 +32,20 @@ def test_a_flag_beats_the_environment_beats_settings_beats_the_default(monkeypat
     assert resolve().url == "tcp://127.0.0.1:7"
     named = resolve(Path("flag"))
     assert (named.data_dir, named.url) == (tmp_path / "flag", "")
+
+
+def test_the_same_holds_for_how_partitions_are_used(monkeypatch, tmp_path: Path) -> None:
+    assert Partitioning.of().flags() == []
+    user = tmp_path / "config" / "signalbox"
+    user.mkdir(parents=True)
+    (user / "config.toml").write_text('partitioning = "semantic"\npartition_rules = "mine.toml"')
+    assert Partitioning.of() == ("semantic", user / "mine.toml", "")
+    Path("signalbox.toml").write_text('partition_rules = "here.toml"\nlocality = "eu"')
+    assert Partitioning.of() == ("semantic", tmp_path / "here.toml", "eu")
+    monkeypatch.setenv("SIGNALBOX_PARTITIONING", "adaptive")
+    assert Partitioning.of() == ("adaptive", tmp_path / "here.toml", "eu")
+    line = command(tmp_path, partitioning=Partitioning.of("hash", Path("flag.toml"), "us"))
+    assert line[-3:] == ["--partitioning=hash", f"--partition-rules={tmp_path / 'flag.toml'}", "--locality=us"]
 
 
 @pytest.mark.parametrize("text", ["data_dir = 5", "data_dir ="])
