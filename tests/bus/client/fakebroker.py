@@ -29,9 +29,9 @@ from bus import batch, wire
 from bus.bitmap import packed
 from bus.errors import BusError, OutOfSequence, code_of
 from bus.repeats import Repeated
-from bus.runs import pairs
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.topic import Filter
+from tests.bus.client.fakegroup import GroupAt, Member
 from tests.bus.client.fakelog import Partition
 
 FLEET = "fake"
@@ -47,24 +47,6 @@ class Watching:
         if watch.time:
             later = [header.base_offset for header, _ in partition.records if header.appended >= watch.time]
             self.offset = later[0] if later else partition.high
-
-
-class Member:
-    def __init__(self, broker: "FakeBroker", session: Session, join: wire.Join) -> None:
-        self.broker, self.session, self.join, self.credit = broker, session, join, join.credit
-
-
-class GroupAt:
-    """A naive group at one partition: everything from 0 that matches, in order, again after a nack."""
-
-    def __init__(self, settings: wire.GroupSettings) -> None:
-        self.settings = settings
-        self.cursor = 0
-        self.ready: deque[int] = deque()
-        self.attempts: dict[int, int] = {}
-        self.held: dict[int, str] = {}
-        self.settled: dict[int, str] = {}
-        self.members: dict[tuple[bytes, int], Member] = {}
 
 
 class FakeBroker(threading.Thread):
@@ -226,35 +208,18 @@ class FakeBroker(threading.Thread):
             self.send(session, fault)
             return
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
-        for offset in [one for one, who in group.held.items() if who == join.member and one not in join.holds]:
-            del group.held[offset]
-            group.ready.append(offset)
-        for offset, attempt in join.holds.items():
-            if offset in group.ready:
-                group.ready.remove(offset)
-                group.held[offset] = join.member
-                group.attempts[offset] = attempt
+        group.take_back(join)
         group.members[(session.identity, join.subscription)] = Member(self, session, join)
         self.send(session, wire.Joined(join.subscription, join.group, join.partition, 0))
 
     def on_settle(self, session: Session, settle: wire.Settle, _b: list[bytes]) -> None:
-        stale = {}
+        stale: dict[int, str] = {}
         member = (session.identity, settle.subscription)
         joined = [group for group in self.fleet.groups.values() if member in group.members]
         if not joined:
             self.not_leader(session, settle.request)
         for group in joined:
-            acks = pairs(settle.acks, 8_192)
-            first = [wire.Settlement(at, 1, "ack") for one, length in acks for at in range(one, one + length)]
-            for item in [*first, *settle.items]:
-                if group.attempts.get(item.offset) != item.attempt or item.offset not in group.held:
-                    stale[item.offset] = "another attempt has begun"
-                    continue
-                del group.held[item.offset]
-                if item.verdict == "nack":
-                    group.ready.append(item.offset)
-                else:
-                    group.settled[item.offset] = item.verdict
+            stale |= group.settle(settle)
         if joined:
             self.send(session, wire.Settled(settle.request, stale))
 
