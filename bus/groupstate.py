@@ -146,6 +146,10 @@ class GroupState:
         """Each open event with a copy of what there is to say of it, ascending."""
         return {offset: entry for page in self.pages for offset, entry in self.entries(page, True).items()}
 
+    def is_open(self, offset: int) -> bool:
+        """Whether an event is open."""
+        return self.pages.having(offset) is not None
+
     def entries(self, page: Page, plain: bool) -> dict[int, Open]:
         """The open events of a page, or those in `odd` alone, each with a copy of what there is to say of it."""
         if not plain and not self.odd:

@@ -219,7 +219,7 @@ class World:
         """Earlier events of its key of which it is not committed that they are settled."""
         state = self.committed.groups.get("g") or GroupState("g", self.settings, 0)
         earlier = {other for other in self.matched if other < offset and (offset - other) % KEYS == 0}
-        return {other for other in earlier if other in state.open or other >= state.upto}
+        return {other for other in earlier if state.is_open(other) or other >= state.upto}
 
     def in_play(self, offset: int) -> bool:
         """Whether this leader has read it and it was not settled for good before."""

@@ -86,7 +86,7 @@ class GroupLedger:
         self._folded = len(self.ledger.committed)
         state = self._settled.groups["g"]
         line = next(line for line in self._keys.values() if offset in line)
-        early = [one for one in line if one < offset and (one in state.open or one >= state.upto)]
+        early = [one for one in line if one < offset and (state.is_open(one) or one >= state.upto)]
         if early:
             self.ledger.fail("group", f"event {offset} is delivered (attempt {attempt}) before {early} of its key")
 
@@ -111,7 +111,7 @@ class GroupLedger:
             self.ledger.fail("group", f"acked and dead: {sorted(letters.keys() & self.confirmed.keys())}")
         for name, companion in states.items():
             state = companion.groups.get("g")
-            if state is None or state.open or any(not 0 <= offset < state.upto for offset in events):
+            if state is None or state.count or any(not 0 <= offset < state.upto for offset in events):
                 self.ledger.fail("group", f"{name} holds {state} at the end {end}")
             if companion.snapshot() != next(iter(states.values())).snapshot():
                 self.ledger.fail("group", f"{name} has applied the same records to another state")

@@ -192,7 +192,7 @@ class GroupRun(swarm.Run):
         events = [record for record in self.ledger.committed if record.count and not record.value.startswith("letter ")]
         end = max((record.base_offset + record.count for record in events), default=0)
         states = [broker.delivering._companions[0].groups.get("g") for broker in self.group_brokers.values()]
-        return all(state is not None and not state.open and state.upto >= end for state in states) and not any(
+        return all(state is not None and not state.count and state.upto >= end for state in states) and not any(
             member.pending or member.asked or member.held for member in self.members
         )
 
