@@ -1,0 +1,164 @@
+"""One storm: a real fleet behind proxies, load, and a seed's faults; then all heals, and the ledger is settled."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import bus
+from controlplane.questions import AskVerify, Verified
+from tests.chaos.ledger import Ledger, Place, violations
+from tests.chaos.live import LiveFleet, live_fleet, until
+from tests.chaos.load import Load
+from tests.chaos.proxy import Network
+from tests.chaos.schedule import BROKERS, Fault, schedule
+
+RATE = 1_500
+SECONDS_SHORT = 12.0
+PARTITIONS = 6
+DELIVERED_S = 60.0
+"""After healing: until every group has had everything, and the archive too."""
+
+
+class Report(NamedTuple):
+    """What came of a storm."""
+
+    seed: int
+    faults: list[Fault]
+    found: list[str]
+    ledger: Ledger
+    said: str
+    again: str
+
+    def __str__(self) -> str:
+        faults = "\n".join(f"  {fault}" for fault in self.faults)
+        found = "".join(f"  VIOLATION: {each}\n" for each in self.found)
+        return f"seed {self.seed}, {len(self.faults)} faults:\n{faults}\n{self.said}\n{found}  again: {self.again}"
+
+
+class Faults:
+    """Does what a schedule says to a fleet."""
+
+    def __init__(self, live: LiveFleet, network: Network) -> None:
+        self._live = live
+        self._network = network
+        self._stopped: Counter[int] = Counter()
+        self.plane_was_killed = False
+
+    async def run(self, faults: list[Fault]) -> None:
+        """All of them, each at its time; then nothing is stopped or cut, and a plane runs."""
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for fault in faults:
+                await asyncio.sleep(max(0.0, began + fault.at - time.monotonic()))
+                group.create_task(self._do(fault))
+        self._network.heal_all()
+
+    async def _do(self, fault: Fault) -> None:
+        if fault.kind == "cut":
+            cut = self._network.cut(frozenset(fault.who), fault.target, fault.how, fault.direction)  # type: ignore[arg-type]
+            await asyncio.sleep(fault.lasts)
+            self._network.heal(cut)
+        elif fault.kind == "kill" and fault.target == "plane":
+            await self._kill_plane(fault.lasts)
+        elif fault.kind == "kill":
+            self._signal(self._pid(fault.target), signal.SIGKILL)
+        else:
+            pid = self._pid(fault.target)
+            self._stopped[pid] += 1
+            self._signal(pid, signal.SIGSTOP)
+            try:
+                await asyncio.sleep(fault.lasts)
+            finally:
+                self._stopped[pid] -= 1
+                if not self._stopped[pid]:
+                    self._signal(pid, signal.SIGCONT)
+
+    async def _kill_plane(self, lasts: float) -> None:
+        plane = self._live.plane
+        if plane is None or plane.poll() is not None:
+            return
+        await asyncio.to_thread(self._live.kill_plane)
+        await asyncio.sleep(lasts)
+        self._live.said()
+        self._live.start()
+
+    def _pid(self, target: str) -> int:
+        if target != "plane":
+            return self._live.broker(target).pid
+        return self._live.plane.pid if self._live.plane is not None else 0
+
+    def _signal(self, pid: int, number: signal.Signals) -> None:
+        if pid in self._live.live() or number == signal.SIGCONT:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
+async def storm(
+    seed: int, root: Path, seconds: float = SECONDS_SHORT, rate: int = RATE, sessions: bool = False
+) -> Report:
+    """Run one seed in an empty directory."""
+    faults, ledger = schedule(seed, seconds, sessions), Ledger()
+    async with AsyncExitStack() as stack:
+        network = await stack.enter_async_context(Network(root, list(BROKERS)))
+        told = [f"--advertise={broker}={url}" for broker, url in network.urls.items()]
+        live = stack.enter_context(live_fleet(root, "--partitions", str(PARTITIONS), *told))
+        stack.callback(network.heal_all)
+        await live.ready()
+        load = Load(list(network.urls.values()), ledger, rate)
+        stack.push_async_callback(load.close)
+        await load.start()
+        await Faults(live, network).run(faults)
+        healed = time.monotonic()
+        await load.end_publishing()
+        await live.ready()
+        found = await _settle(live, ledger, list(network.urls.values()))
+        took = time.monotonic() - healed
+        await load.close()
+        verified = await asyncio.to_thread(live.ask, AskVerify(), 60.0)
+        if not isinstance(verified, Verified) or not verified.same:
+            found.append(f"the journal does not verify: {verified}")
+    again = f"python -m tests.chaos --seed {seed} --seconds {seconds:g} --rate {rate}{' --sessions' * sessions}"
+    return Report(seed, faults, found, ledger, _said(ledger, took, network), again)
+
+
+async def _settle(live: LiveFleet, ledger: Ledger, urls: list[str]) -> list[str]:
+    """Read everything back, and give those who are still behind their time; what is wrong then."""
+    async with bus.connect(urls, name="auditor") as fleet:
+        log = {Place(e.partition, e.offset): e.event.id async for e in fleet.read(positions=True)}
+    archive = [event["id"] for event in await asyncio.to_thread(live.exported)]
+
+    def wrong() -> list[str]:
+        return violations(ledger, log, archive, strict=["strict"])
+
+    # What is late is a violation only once its time is over.
+    with suppress(AssertionError):
+        await until("all is delivered", lambda: all_delivered(ledger, log), within=DELIVERED_S)
+    return wrong()
+
+
+def all_delivered(ledger: Ledger, log: dict[Place, str]) -> bool:
+    """Whether each group, and the reader, has had everything."""
+    got = [{each.place for each in heard} for heard in ledger.heard.values()]
+    return all(log.keys() <= each for each in got) and log.keys() <= {place for place, _ in ledger.followed}
+
+
+def _said(ledger: Ledger, took: float, network: Network) -> str:
+    again = ", ".join(f"{group} {ledger.redeliveries(group)} of {len(ledger.heard[group])}" for group in ledger.heard)
+    why = Counter(why.split(":")[0] for why in ledger.refused.values())
+    return (
+        f"  {len(ledger.sent)} published: {len(ledger.acked)} acked, {len(ledger.unknown)} unknown, "
+        f"{len(ledger.refused)} refused {dict(why)}; redelivered: {again}; settled {took:.1f} s after healing\n"
+        f"  consumers went on from {dict(ledger.troubles)}; {network.swallowed} chunks swallowed"
+    )
+
+
+def say(report: Report) -> None:
+    """Print it."""
+    sys.stdout.write(f"{report}\n")
+    sys.stdout.flush()
