@@ -31,6 +31,8 @@ STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024
 """The address space a broker's store may take; its file grows as it fills."""
 TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Recent records that a broker keeps in memory for followers and readers."""
+TAIL_ENTRY_BYTES = 768
+"""What a record in memory takes beside its bytes: its decoded header and its place."""
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
@@ -201,8 +203,12 @@ CREDIT_BASE_PARTS = 4
 """A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
 CREDIT_CHUNKS = 8
 """While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""
-PUBLISH_GATHER_EVENTS = 64
-"""Events of concurrent `publish` calls to one partition that leave though a batch of such calls is unanswered."""
+PUBLISH_GATHER_EVENTS = 128
+"""Events of concurrent `publish` calls to one partition, or one broker, that leave though others are unanswered."""
+PUBLISH_GATHER_FRAMES = 2
+"""Frames of such calls that one broker may have unanswered before others gather."""
+PUBLISH_GATHER_MS = 4
+"""For so long at most an event waits because its broker has not answered for other partitions."""
 PRESENCE_MAX = 4_096
 """Agents that answer calls, as one broker knows them; the next one is refused with Busy."""
 PRESENCE_PER_SESSION_MAX = 64
@@ -273,3 +279,17 @@ BEGIN_BYTES_MAX = 12 * 1024 * 1024
 """Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""
+WAL_BYTES_MAX = 16 * 1024 * 1024
+"""Each of the two files of a store's write-ahead log; a turn that does not fit goes to the tree at once."""
+WAL_BYTES_MIN = 64 * 1024
+"""The least of such a file, where the store itself is small: a sixteenth of it."""
+WAL_GROWTH_BYTES = 1024 * 1024
+"""A file of the write-ahead log grows by so much, until it has its size."""
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Records that gather in the write-ahead log before the tree takes them in one transaction."""
+FLUSH_RECORDS = 4_096
+"""The same as a number of records."""
+BUNDLE_MESSAGES_MAX = 32
+"""Messages that one turn says to one peer in one frame."""
+BUNDLE_BYTES_MAX = 2 * 1024 * 1024
+"""Blobs in such a frame, unless one message alone has more."""

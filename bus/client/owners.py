@@ -13,11 +13,15 @@ from bus.event import Event
 
 
 class Shared:
-    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them.
 
-    __slots__ = ("events", "futures")
+    `since` is when the first of them came, in seconds of the loop's clock.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("events", "futures", "since")
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
         self.events: list[Event] = []
         self.futures: list[asyncio.Future[Receipt]] = []
 
@@ -35,11 +39,12 @@ class Shared:
 
 
 class Call:
-    """One `publish_many`: results by the events' places, and how many are still due."""
+    """One `publish_many`: results by the events' places, how many are there, and how many of those are errors."""
 
     def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
         self.results: list[Receipt | BusError | None] = []
         self.done = 0
+        self.failed = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.complete = False
         self._on_progress = on_progress
@@ -78,6 +83,7 @@ class Part:
     def settled(self, result: Result, acks: str) -> None:
         results = self.call.results
         if isinstance(result, BusError):
+            self.call.failed += len(self.places)
             for place in self.places:
                 results[place] = result
         else:

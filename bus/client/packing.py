@@ -75,11 +75,30 @@ def check(event: Event, reserved: bool) -> None:
 
     InvalidEvent, EventTooLarge or AccessDenied.
     """
+    if _plainly_fine(event, reserved):
+        return
     validate(event)
     if not reserved and is_reserved(event.type, event.source):
         raise AccessDenied(
             f"type {event.type!r} from {event.source!r} is the control plane's own: publish under another name"
         )
+
+
+def _plainly_fine(event: Event, reserved: bool) -> bool:
+    """Whether an ordinary event passes, at a third of the price; False: look closer."""
+    subject, time = event.subject, event.time
+    try:
+        return (
+            event.extras is None
+            and _name_is_fine(event.type, event.source, reserved)
+            and event.id.isprintable()
+            and (subject is None or (subject != "" and subject.isprintable()))
+            and event.correlationid is event.causationid is event.traceparent is None
+            and (time is None or (type(time) is int and NANOSECONDS_MIN <= time <= NANOSECONDS_MAX))
+            and len(event.payload) + len(event.id) + len(subject or "") < limits.EVENT_BYTES_MAX - _NAMES_BYTES
+        )
+    except (TypeError, AttributeError):
+        return False
 
 
 def surely_fine(events: Sequence[Event], reserved: bool) -> bool:
