@@ -53,7 +53,7 @@ class Fleet(Fold):
     """The fold. See the module."""
 
     name = "fleet"
-    version = 2
+    version = 3
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped,
         BrokerSilent, BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
@@ -256,7 +256,7 @@ def _sampled(state: KeyedState, entry: Entry, fact: BrokerSampled) -> None:
     span = now - (before.at if before is not None else broker.since)
     figures = Figures(
         now, span, s.events_in, s.events_out, s.fsync_p99_ns, s.ack_p99_ns, s.memory_bytes, s.store_bytes, s.sessions,
-        s.malformed, s.refused,
+        s.malformed, s.refused, s.free_bytes, s.reserve_bytes, s.refuses, fact.skew_ns,
     )  # fmt: skip
     state.put("figures", s.broker, figures)
     for sample in s.replicas:

@@ -34,7 +34,10 @@ class Plane(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Figures(msgspec.Struct, frozen=True, array_like=True):
-    """A broker's newest sample; counters are of the `span_ns` before `at`."""
+    """A broker's newest sample; counters are of the `span_ns` before `at`. `skew_ns` as in BrokerSampled.
+
+    `refuses`: it takes no new events, as only `free_bytes` are left for its store and its reserve is `reserve_bytes`.
+    """
 
     at: int
     span_ns: int
@@ -47,6 +50,10 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     sessions: int
     malformed: int
     refused: int
+    free_bytes: int = -1
+    reserve_bytes: int = 0
+    refuses: bool = False
+    skew_ns: int = 0
 
 
 class Replica(msgspec.Struct, frozen=True, array_like=True):

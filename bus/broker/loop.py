@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import zmq
 
 from bus import limits, wire
@@ -291,7 +292,7 @@ class Broker:
             self.consumers.on_lost(partition, why)
 
     def _sample(self, request: int) -> wire.Sampled:
-        return self.figures.take(
+        sampled = self.figures.take(
             request,
             replication=self.replication,
             consumers=self.consumers,
@@ -300,6 +301,12 @@ class Broker:
             now=time.monotonic_ns(),
             sessions=len(self.peers.sessions),
             malformed=self.peers.take_malformed(),
+        )
+        return msgspec.structs.replace(
+            sampled,
+            free_bytes=self.store.bytes_free(),
+            reserve_bytes=self._reserve,
+            refuses=bool(self.replication.full or self.publishing.short_of_room),
         )
 
     # ------------------------------------------------------------------------------------------ verbs

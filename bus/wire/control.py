@@ -126,7 +126,11 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Sampled(Message, frozen=True):
-    """One broker's figures. Counters are since the last Sample; `fsync_p99_ns`, `ack_p99_ns` over the same span."""
+    """One broker's figures. Counters are since the last Sample; `fsync_p99_ns`, `ack_p99_ns` over the same span.
+
+    `free_bytes` are left for its store, -1 where it did not say; below `reserve_bytes` it `refuses` new events with
+    StorageFull, and when a commit found no room at all.
+    """
 
     request: int
     broker: str
@@ -143,6 +147,9 @@ class Sampled(Message, frozen=True):
     sessions: int
     malformed: int
     refused: int
+    free_bytes: int = -1
+    reserve_bytes: int = 0
+    refuses: bool = False
 
 
 class Keep(Message, frozen=True):

@@ -40,7 +40,7 @@ def severity(broker: BrokerStatus) -> Severity:
 
 def is_running(broker: BrokerStatus) -> bool:
     """Whether there is a process whose figures mean something."""
-    return broker.state in ("up", "slow")
+    return broker.state in ("up", "slow", "full")
 
 
 def _row(b: BrokerStatus, now: int) -> Row:

@@ -11,6 +11,7 @@ replies any number of `Progress` bodies under the same request id before its ans
 
 import msgspec
 
+from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups
 from controlplane.questions.operations import (
     AskBrokers,
     AskPartitions,
@@ -98,6 +99,7 @@ __all__ = [
     "AskEvents",
     "AskExport",
     "AskFlows",
+    "AskGroups",
     "AskHealth",
     "AskPartitions",
     "AskSaga",
@@ -124,6 +126,9 @@ __all__ = [
     "FlowRow",
     "Flows",
     "Goal",
+    "GroupPlace",
+    "GroupRow",
+    "Groups",
     "Happening",
     "Health",
     "HealthState",
@@ -184,6 +189,7 @@ Question = (
     | AskAt
     | AskBrokers
     | AskPartitions
+    | AskGroups
     | Operate
     | Down
 )
@@ -204,6 +210,7 @@ Body = (
     | Past
     | Brokers
     | Partitions
+    | Groups
     | Operated
     | Stopping
     | Progress

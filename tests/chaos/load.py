@@ -15,7 +15,7 @@ BATCH = 40
 PUBLISH_S = 8.0
 """After this a publish is given up: some outlast it, so that unknown outcomes are among what is checked."""
 ACK_WAIT_S = 5.0
-SLOW_EACH, SLOW_S = 5, 0.25
+SLOW_EACH, SLOW_S = 10, 0.1
 """One event in so many is worked on for a while, so that something is always out when the leader goes."""
 AGAIN_S = 0.2
 PATTERN = "storm.*"

@@ -41,6 +41,23 @@ class Report(NamedTuple):
         return f"seed {self.seed}, {len(self.faults)} faults:\n{faults}\n{self.said}\n{found}  again: {self.again}"
 
 
+class Watch:
+    """How long each thing took, one after the other."""
+
+    def __init__(self) -> None:
+        self._laps: dict[str, float] = {}
+        self._last = time.monotonic()
+
+    def lap(self, name: str) -> None:
+        """`name` is done."""
+        now = time.monotonic()
+        self._laps[name] = now - self._last
+        self._last = now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {seconds:.1f}" for name, seconds in self._laps.items())
+
+
 class Faults:
     """Does what a schedule says to a fleet."""
 
@@ -114,32 +131,35 @@ async def storm(
         stack.push_async_callback(load.close)
         await load.start()
         await Faults(live, network).run(faults)
-        healed = time.monotonic()
+        watch = Watch()
         await load.end_publishing()
+        watch.lap("published")
         await live.ready()
-        found = await _settle(live, ledger, list(network.urls.values()))
-        took = time.monotonic() - healed
+        watch.lap("ready")
+        found = await _settle(live, ledger, list(network.urls.values()), watch)
         await load.close()
+        watch.lap("left")
         verified = await asyncio.to_thread(live.ask, AskVerify(), 60.0)
         if not isinstance(verified, Verified) or not verified.same:
             found.append(f"the journal does not verify: {verified}")
+        watch.lap("verified")
+        await asyncio.to_thread(live.clean_up)
     again = f"python -m tests.chaos --seed {seed} --seconds {seconds:g} --rate {rate}{' --sessions' * sessions}"
-    return Report(seed, faults, found, ledger, _said(ledger, took, network), again)
+    return Report(seed, faults, found, ledger, _said(ledger, watch, network), again)
 
 
-async def _settle(live: LiveFleet, ledger: Ledger, urls: list[str]) -> list[str]:
+async def _settle(live: LiveFleet, ledger: Ledger, urls: list[str], watch: Watch) -> list[str]:
     """Read everything back, and give those who are still behind their time; what is wrong then."""
     async with bus.connect(urls, name="auditor") as fleet:
         log = {Place(e.partition, e.offset): e.event.id async for e in fleet.read(positions=True)}
+    watch.lap("read")
     archive = [event["id"] for event in await asyncio.to_thread(live.exported)]
-
-    def wrong() -> list[str]:
-        return violations(ledger, log, archive, strict=["strict"])
-
+    watch.lap("exported")
     # What is late is a violation only once its time is over.
     with suppress(AssertionError):
         await until("all is delivered", lambda: all_delivered(ledger, log), within=DELIVERED_S)
-    return wrong()
+    watch.lap("delivered")
+    return violations(ledger, log, archive, strict=["strict"])
 
 
 def all_delivered(ledger: Ledger, log: dict[Place, str]) -> bool:
@@ -148,12 +168,13 @@ def all_delivered(ledger: Ledger, log: dict[Place, str]) -> bool:
     return all(log.keys() <= each for each in got) and log.keys() <= {place for place, _ in ledger.followed}
 
 
-def _said(ledger: Ledger, took: float, network: Network) -> str:
+def _said(ledger: Ledger, watch: Watch, network: Network) -> str:
     again = ", ".join(f"{group} {ledger.redeliveries(group)} of {len(ledger.heard[group])}" for group in ledger.heard)
     why = Counter(why.split(":")[0] for why in ledger.refused.values())
     return (
         f"  {len(ledger.sent)} published: {len(ledger.acked)} acked, {len(ledger.unknown)} unknown, "
-        f"{len(ledger.refused)} refused {dict(why)}; redelivered: {again}; settled {took:.1f} s after healing\n"
+        f"{len(ledger.refused)} refused {dict(why)}; redelivered: {again}\n"
+        f"  after healing, s: {watch}\n"
         f"  consumers went on from {dict(ledger.troubles)}; {network.swallowed} chunks swallowed"
     )
 
