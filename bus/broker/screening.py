@@ -11,12 +11,14 @@ from bus.attributes import JSON, check_extras, check_text, check_texts, check_ty
 from bus.batch import Columns, decode
 from bus.broker.access import authorise
 from bus.cloudevents import check_json
-from bus.errors import EventTooLarge, InvalidEvent, ProtocolError
+from bus.errors import ClockFarOff, EventTooLarge, InvalidEvent, ProtocolError
 from bus.event import check_size
 
+_AHEAD_NS = limits.EVENT_AHEAD_MS_MAX * 1_000_000
 
-def check_body(principal: str, section: wire.Section, body: bytes) -> None:
-    """Raise unless a body is a batch of `section.count` events that `principal` may publish."""
+
+def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> None:
+    """Raise unless a body is a batch of `section.count` events that `principal` may publish. `now`: wall clock, ns."""
     if len(body) > limits.BATCH_BYTES_MAX:
         raise EventTooLarge(f"a batch of {len(body)} bytes; {limits.BATCH_BYTES_MAX} are allowed, send smaller ones")
     columns = decode(body)
@@ -33,12 +35,26 @@ def check_body(principal: str, section: wire.Section, body: bytes) -> None:
     check_texts("correlationid", columns.correlations)
     check_texts("causationid", columns.causations)
     check_texts("traceparent", columns.traces)
+    if columns.newest > now + _AHEAD_NS:
+        _check_ahead(columns, now)
     if columns.extras:
         _check_rare(columns)
     _check_payloads(columns)
     if len(body) > limits.EVENT_BYTES_MAX:
         for event in columns.events():
             check_size(event)
+
+
+def _check_ahead(columns: Columns, now: int) -> None:
+    """An imported event keeps whatever time its log gave it."""
+    for row, time in enumerate(columns.times):
+        rare = columns.extras_of(row)
+        if time is None or time <= now + _AHEAD_NS or (rare is not None and "importof" in rare.extensions):
+            continue
+        raise ClockFarOff(
+            f"event {columns.ids[row]!r} says that it happened {(time - now) // 10**9} s ahead of the broker's clock; "
+            f"{limits.EVENT_AHEAD_MS_MAX // 1000} s are allowed: set the clock of its publisher, or give no time"
+        )
 
 
 def _check_rare(columns: Columns) -> None:

@@ -16,7 +16,7 @@ def groups(world: World, question: AskGroups, now: int) -> Groups | Refusal:
     """All groups, worst first, or the one that was asked for."""
     listening = Listening(world["groups"], now)
     if question.group and question.group not in listening.groups:
-        return Refusal("unknown", f"there is no group {question.group!r}", "signalbox group list")
+        return Refusal("not_found", f"there is no group {question.group!r}", "signalbox group list")
     chosen = [lag for name, lag in listening.groups.items() if question.group in ("", name)]
     published = dict.fromkeys(str(key).partition("\0")[2] for key in world["flows"].table("flow"))
     matched = dict.fromkeys((lag.group for lag in chosen), 0)

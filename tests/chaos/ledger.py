@@ -57,7 +57,7 @@ def violations(
     ledger: Ledger, log: Mapping[Place, str], archive: Iterable[str], strict: Iterable[str] = ()
 ) -> list[str]:
     """Everything that is wrong. `log` and `archive`: what is read back; `strict`: the groups that promise order."""
-    found = _publishing(ledger, log)
+    found = _publishing(ledger, log) if ledger.acked else ["nothing was acked"]
     found += _order(ledger, log)
     found += _archived(log, Counter(archive))
     found += _followed(ledger, log)

@@ -9,7 +9,7 @@ import bus
 from tests.chaos.ledger import Heard, Ledger, Place, Sent
 
 PUBLISHERS = 3
-KEYS = 20
+KEYS = 60
 """Keys of one publisher; nobody else has them."""
 BATCH = 40
 PUBLISH_S = 8.0
