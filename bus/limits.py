@@ -39,6 +39,12 @@ DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
 """Distinct types a pattern remembers its answer for; beyond it the memory is emptied and starts again."""
+TRIE_MATCHES_CACHED_MAX = 65_536
+"""Distinct types, and subscriptions that they lead to, which a trie remembers; then it is emptied and starts again."""
+PATTERN_CHARS_MAX = 1_024
+"""A pattern that is subscribed to."""
+PATTERN_TOKENS_MAX = 64
+"""Tokens of a pattern that is subscribed to; each may be a node of a trie."""
 EXTENSIONS_MAX = 64
 """Extension attributes of one event."""
 RECORD_HEAD_BYTES = 4 * 1024
@@ -131,6 +137,12 @@ UNCOMMITTED_RECORDS_MAX = 16_384
 """Records a leader appends beyond its high watermark before it refuses."""
 PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
+GIVEN_IDS_MAX = 32_768
+"""Ids that publishers gave, remembered per partition at 32 bytes each: those of the events appended last."""
+GIVEN_ID_HOURS_MAX = 24
+"""How long before the newest one the oldest of those may have been appended."""
+GIVEN_PAGE_IDS = 2_048
+"""Given ids that are written down together; a note writes the pages that have new ones, not the whole window."""
 PRODUCER_OUTCOMES_MAX = 64
 """Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
 STORE_BYTES_MIN = 1024 * 1024
@@ -151,6 +163,16 @@ WATCHES_PER_SESSION_MAX = 4_096
 """Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
 WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
 """Credit of one watch; more is cut to this."""
+WATCH_PASSED_MS = 10
+"""A watch that wants to know is told so often, at most, what was passed without a matching event."""
+WATCH_PASSED_EVENTS_MAX = 10_000
+"""Events passed without a matching one of which the slow round of all watches tells a reader."""
+WATCH_NEWCOMER_RECORDS_MAX = 16_384
+"""A watch that begins so far behind, or less, is looked after together with all others that come."""
+WATCH_NEWCOMERS_TURN_RECORDS_MAX = 512
+"""Records that a broker looks through for newcomers in one turn."""
+WATCH_ROUND_MS = 5
+"""The slow round comes to the next watch so often."""
 READ_BYTES_MAX = 1024 * 1024
 """Records in one Records message, but one record at least."""
 READ_RECORDS_MAX = 200
@@ -278,7 +300,7 @@ RETENTION_WARN_DIVISOR = 10
 RETENTION_BYTES_MIN = 64 * 1024
 """The least bytes of a partition that retention may be told to keep."""
 BEGIN_BYTES_MAX = 12 * 1024 * 1024
-"""Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
+"""Producer windows, groups and given ids, sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""
 WAL_BYTES_MAX = 16 * 1024 * 1024

@@ -135,7 +135,7 @@ class Broker:
         self._settle(now)
         self.peers.flush()
         self.consumers.deliver(now)
-        self.reading.pump()
+        self.reading.pump(now)
         self.peers.flush()
         self._sweep()
 
@@ -152,9 +152,9 @@ class Broker:
             self._polled = sockets
         wait = 0 if self.reading.busy or self.retention.busy else limits.TURN_WAIT_MS_MAX
         now = time.monotonic_ns()
-        due = self.consumers.next_due(now)
-        if due is not None:
-            wait = min(wait, max(0, -(-(due - now) // _MS)))
+        for due in (self.consumers.next_due(now), self.reading.next_due()):
+            if due is not None:
+                wait = min(wait, max(0, -(-(due - now) // _MS)))
         self._poller.poll(wait)
 
     def _arrive(self, arrival: Greeted | Heard, now: int) -> None:

@@ -17,8 +17,11 @@ from bus.event import check_size
 _AHEAD_NS = limits.EVENT_AHEAD_MS_MAX * 1_000_000
 
 
-def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> None:
-    """Raise unless a body is a batch of `section.count` events that `principal` may publish. `now`: wall clock, ns."""
+def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> Columns:
+    """The columns of a body; raise unless it is a batch of `section.count` events that `principal` may publish.
+
+    `now`: wall clock, ns.
+    """
     if len(body) > limits.BATCH_BYTES_MAX:
         raise EventTooLarge(f"a batch of {len(body)} bytes; {limits.BATCH_BYTES_MAX} are allowed, send smaller ones")
     columns = decode(body)
@@ -43,6 +46,7 @@ def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> 
     if len(body) > limits.EVENT_BYTES_MAX:
         for event in columns.events():
             check_size(event)
+    return columns
 
 
 def _check_ahead(columns: Columns, now: int) -> None:

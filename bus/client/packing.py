@@ -6,6 +6,7 @@ cannot be encoded, so that the usual batch costs one encoding and a bad event sp
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import count
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from bus import batch, limits, wire
 from bus.attributes import Extras, check_extras
 from bus.errors import AccessDenied, ClientError, EventTooLarge, InvalidEvent
 from bus.event import Event, is_reserved, make, validate
+from bus.repeats import repeated_rows
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN
 from bus.topic import is_type
 
@@ -29,6 +31,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """Where one event stands: `partition`, `offset`, on how many `replicas` it was durable when it was answered.
 
     `appended` is the leader's clock in ns, `id` the event's id, `guarantee` what `acks` promised, in words.
+    `duplicate`: an event of this source with this id stood in the partition already, there; nothing was appended.
     """
 
     partition: int
@@ -37,6 +40,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     appended: int
     id: str
     guarantee: str
+    duplicate: bool = False
 
 
 class Packed(NamedTuple):
@@ -68,6 +72,14 @@ def fill(event: Event, source: str, new_id: Callable[[], str]) -> Event:
         event.kind,
         event.payload,
     )
+
+
+def marks_of(events: Sequence[Event]) -> bytes:
+    """A text of one "1" or "0" for each event, as it came from the caller: whether its id was given."""
+    try:
+        return bytes([49 if event.id else 48 for event in events])
+    except AttributeError:
+        return bytes([49 if getattr(event, "id", "") else 48 for event in events])
 
 
 def check(event: Event, reserved: bool) -> None:
@@ -175,4 +187,13 @@ def receipts(outcome: wire.Outcome, ids: Sequence[str], acks: str) -> list[Recei
     """One receipt for each event of an appended batch, in order."""
     partition, base, replicas, appended = outcome.partition, outcome.base_offset, outcome.replicas, outcome.appended
     guarantee = GUARANTEES[acks].format(replicas=replicas)
+    if outcome.repeats:
+        elsewhere = {row: (offset, then) for row, offset, then in repeated_rows(outcome.repeats)}
+        places = count(base)
+        return [
+            Receipt(partition, known[0], replicas, known[1], id, guarantee, duplicate=True)
+            if (known := elsewhere.get(row)) is not None
+            else Receipt(partition, next(places), replicas, appended, id, guarantee)
+            for row, id in enumerate(ids)
+        ]
     return [Receipt(partition, base + row, replicas, appended, id, guarantee) for row, id in enumerate(ids)]

@@ -21,11 +21,12 @@ from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
-from bus.client.packing import GUARANTEES, Receipt, check, fill, pack, surely_fine
+from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack, surely_fine
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
 from bus.partitioner import partition_of
+from bus.repeats import check_repeats
 
 _MS = 1_000_000
 _SWEEP_SECONDS = 0.1
@@ -71,6 +72,7 @@ class Publisher:
             shared = self._open[key] = Shared(self._loop.time())
         future: asyncio.Future[Receipt] = self._loop.create_future()
         shared.events.append(ready)
+        shared.marks.append(49 if event.id else 48)
         shared.futures.append(future)
         self._open_events += 1
         self._busy.add(partition)
@@ -130,7 +132,7 @@ class Publisher:
     def _ready(self, call: Call, taken: list[Event]) -> list[tuple[int, Event]]:
         """Those of a slice that may be sent, filled and checked, with their places; the call is told of the others."""
         source, reserved, first = self._source, self._reserved, len(call.results)
-        call.results += [None] * len(taken)
+        call.take(marks_of(taken))
         try:
             filled = [fill(event, source, new_id) for event in taken]
             if surely_fine(filled, reserved):
@@ -206,9 +208,7 @@ class Publisher:
             del self._open[key]
             self._open_events -= len(shared.events)
             for packed in pack(shared.events):
-                owner = Shared()
-                owner.events = shared.events[packed.start : packed.stop]
-                owner.futures = shared.futures[packed.start : packed.stop]
+                owner = shared.cut(packed.start, packed.stop)
                 if packed.error is not None:
                     owner.settled(packed.error, acks)
                 else:
@@ -233,7 +233,7 @@ class Publisher:
         if lane is None:
             lane = self._lanes[partition] = Lane(partition, new_producer)
         deadline = time.monotonic_ns() + int(within * 1e9)
-        lane.offer(Batch(partition, body, count, acks, deadline, owner))
+        lane.offer(Batch(partition, body, count, acks, deadline, owner, owner.given))
         self._held_bytes += len(body)
         self._busy.add(partition)
         self.wake()
@@ -308,7 +308,9 @@ class Publisher:
 
     def _send_frame(self, link: Connection, acks: str, batches: list[Batch]) -> None:
         number = next(self._cluster.numbers)
-        sections = [wire.Section(batch.partition, batch.producer, batch.sequence, batch.count) for batch in batches]
+        sections = [
+            wire.Section(batch.partition, batch.producer, batch.sequence, batch.count, batch.given) for batch in batches
+        ]
         pending = dict(enumerate(batches))
         shared = any(type(batch.owner) is Shared for batch in batches)
         self._shared_frames[link] += shared
@@ -337,6 +339,7 @@ class Publisher:
                         f"an outcome for section {place} of partition {outcome.partition} fits no request"
                     )
                 if sent is not None:
+                    check_repeats(outcome.repeats, sent.count, sent.given)
                     del pending[place]
                     self._tell(self._lanes[sent.partition].answered(sent, outcome, link, now))
         elif isinstance(message, wire.Fault):
