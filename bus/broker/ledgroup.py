@@ -160,6 +160,8 @@ class LedGroup:
 
     def deliver(self, now: int) -> None:
         """Send what is ready to who has credit. Raises CorruptRecord."""
+        if self.group.active is not None:
+            self.group.active.member()  # what it takes back from other members may be gone by now
         self.pass_trimmed(now)
         entry: Entry | None = None
         rows: list[int] = []
