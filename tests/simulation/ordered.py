@@ -1,9 +1,9 @@
 """Groups in an order that spans partitions: several partitions with storms of their own, and members at all of them.
 
 Each partition is a whole `GroupRun`: brokers, plane, publishers, its own weather; they share the world's clock. A
-publisher says as `deps` what of all partitions was committed when it first sent a batch. A `Crew` is one member: the real
-hold-back (`tests.bus.worker`) behind a `Link` to the leader of each partition. It knows no other member, and no leader
-knows another partition.
+publisher says as `deps` what of all partitions was committed when it first sent a batch. A `Crew` is one member: the
+real hold-back (`tests.bus.worker`) behind a `Link` to the leader of each partition. It knows no other member, and no
+leader knows another partition.
 
 Whenever an event is given out, all that its `deps` name must be settled in the committed logs, whoever gives it out.
 """
@@ -25,6 +25,7 @@ from .members import GroupRun, Member
 from .world import MS, Violation, World
 
 PARTITIONS = 3
+BATCHES_MAX = 20
 LATENESS = {"causal": {"lateness_ms": 500, "gap": "wait"}, "timestamp": {"lateness_ms": 200, "late": "deliver"}}
 
 
@@ -211,6 +212,7 @@ class OrderedRun:
             for publisher in run.publishers:
                 if isinstance(publisher, CausalPublisher):
                     publisher.causes, publisher.groups = self.causes, run.groups
+                    del publisher.counts[BATCHES_MAX:], publisher.born[BATCHES_MAX:]
         dice = self.world.dice
         in_flight = dice.choice([1, 3, 12, 40])
         self.crews = [Crew(f"m{number}", self.runs, in_flight) for number in range(dice.choice([1, 2, 3]))]
