@@ -4,7 +4,7 @@ BIN := .venv/bin
 UV := $(BIN)/uv
 UV_VERSION := 0.13.9
 
-.PHONY: demo test test-oldest lint types imports bench screens lock clean install install-dev
+.PHONY: demo test test-oldest lint types imports bench bench-peers screens lock clean install install-dev
 
 demo: .venv/installed
 	$(BIN)/signalbox demo $(DEMO)
@@ -29,6 +29,10 @@ imports: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# Beside other systems' own servers, in one run; their clients are in an environment of their own.
+bench-peers: .venv/peers/installed
+	.venv/peers/bin/python -m tests.bench.peers $(BENCH)
 
 # Every screen from frozen answers, SVG and PNG (which needs rsvg-convert); docs/ shows a running demo instead.
 screens: .venv/installed-dev
@@ -55,6 +59,13 @@ install-dev: .venv/installed-dev
 	$(UV) venv --quiet --clear --python $(BIN)/python .venv/oldest
 	$(UV) pip install --quiet --python .venv/oldest/bin/python --require-hashes -r requirements-dev.lock
 	$(UV) pip install --quiet --python .venv/oldest/bin/python duckdb==1.5.5
+	@touch $@
+
+.venv/peers/installed: .venv/installed pyproject.toml
+	$(UV) venv --quiet --clear --python $(BIN)/python .venv/peers
+	$(UV) pip install --quiet --python .venv/peers/bin/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python .venv/peers/bin/python --group bench
+	$(UV) pip install --quiet --python .venv/peers/bin/python --no-deps -e .
 	@touch $@
 
 # The lock files name versions and hashes, and no index: installs use the one that pip is set up for.

@@ -42,6 +42,7 @@ __all__ = [
     "rows_of",
     "seal",
     "type_view",
+    "types_of",
     "unseal",
 ]
 
@@ -178,6 +179,11 @@ def type_view(body: bytes | memoryview) -> tuple[list[str], Index]:
     """(distinct types, place of each row's type among them), without reading the rest. Raises CorruptRecord."""
     view, _ = _split(body)
     return view.types, _unpack_index(view.type_index, len(view.types), view.count)
+
+
+def types_of(body: bytes | memoryview) -> list[str]:
+    """The distinct types alone. Raises CorruptRecord."""
+    return _split(body)[0].types
 
 
 def count_of(body: bytes | memoryview) -> int:

@@ -14,6 +14,13 @@ def bitmap(rows: Iterable[int], count: int) -> bytes:
     return int(bytes(mask) or b"0", 2).to_bytes((count + 7) // 8, "little")
 
 
+def marked(marks: bytes | bytearray) -> bytes:
+    """A text of "1" for rows that are meant and "0" for others, as bits; b"" when no row is."""
+    if b"1" not in marks:
+        return b""
+    return int(bytes(marks[::-1]), 2).to_bytes((len(marks) + 7) // 8, "little")
+
+
 def rows_of(bits: bytes, count: int) -> list[int]:
     """The rows below `count` whose bit is set, ascending. Raises CorruptRecord when the bitmap is for another count."""
     if len(bits) != (count + 7) // 8:

@@ -22,9 +22,9 @@ from typing import Annotated
 import msgspec
 
 from bus import limits
-from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
+from bus.errors import ClientError, CorruptRecord, GroupConflict
 from bus.holdback import GAPS, GROUP_LATE
-from bus.topic import is_pattern
+from bus.topic import check_pattern
 from bus.wire import GroupSettings
 
 NACKED = "nack"
@@ -87,7 +87,8 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
 
     `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
     `buried`: those of the settled whose dead letter the delta comes with. `tags`: offset -> tag, for opened events that
-    have one. `parked`: key -> whether it is parked from now on, or no longer.
+    have one. `parked`: key -> whether it is parked from now on, or no longer. `also`: further groups that move to
+    `upto`, too, and in nothing else.
     """
 
     group: str
@@ -100,6 +101,7 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     buried: list[Natural] = []
     tags: dict[Natural, Natural] = {}
     parked: dict[Natural, bool] = {}
+    also: list[str] = []
 
 
 class GroupState(msgspec.Struct, array_like=True):
@@ -225,8 +227,7 @@ def check_settings(group: str, settings: GroupSettings) -> None:
     """Refuse what no group can be: raises ClientError, which names the field and its bounds."""
     if not 0 < len(group) <= limits.GROUP_NAME_CHARS_MAX:
         raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
-    if not is_pattern(settings.pattern):
-        raise InvalidPattern(f"{settings.pattern!r} is not a pattern")
+    check_pattern(settings.pattern)
     if settings.order not in ORDERS:
         raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {', '.join(ORDERS)}")
     if settings.park and settings.order != "strict":
@@ -269,7 +270,7 @@ class Companion:
         self.groups: dict[str, GroupState] = {}
 
     def apply(self, index: int, companion: bytes) -> list[str]:
-        """Apply the companion of committed record `index`; gives the groups it moved. Raises CorruptRecord.
+        """Apply the companion of committed record `index`; gives the groups that deltas are of. Raises CorruptRecord.
 
         Records must come in order. One that is already applied is passed over, so that a scan may begin early.
         """
@@ -277,6 +278,7 @@ class Companion:
             return []
         moved = []
         for delta in decode_deltas(companion) if companion else ():
+            passed = [self._passing(delta, name) for name in delta.also]
             state = self.groups.get(delta.group)
             if state is None:
                 if delta.settings is None:
@@ -286,9 +288,17 @@ class Companion:
                 self.groups[delta.group] = state
             else:
                 state.apply(delta)
+            for other in passed:
+                other.upto = delta.upto
             moved.append(delta.group)
         self.applied = index + 1
         return moved
+
+    def _passing(self, delta: Delta, name: str) -> GroupState:
+        state = self.groups.get(name)
+        if state is None or state.upto > delta.upto:
+            raise _misfit(delta, f"group {name!r} is not defined, or beyond that")
+        return state
 
     def snapshot(self) -> bytes:
         """The whole of it, for the store."""

@@ -31,10 +31,18 @@ STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024
 """The address space a broker's store may take; its file grows as it fills."""
 TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
 """Recent records that a broker keeps in memory for followers and readers."""
+TAIL_ENTRY_BYTES = 768
+"""What a record in memory takes beside its bytes: its decoded header and its place."""
 DISK_RESERVE_BYTES = 256 * 1024 * 1024
 """Room on its disk below which a broker refuses new events with StorageFull."""
 FILTER_TYPES_CACHED_MAX = 16_384
 """Distinct types a pattern remembers its answer for; beyond it the memory is emptied and starts again."""
+TRIE_MATCHES_CACHED_MAX = 65_536
+"""Distinct types, and subscriptions that they lead to, which a trie remembers; then it is emptied and starts again."""
+PATTERN_CHARS_MAX = 1_024
+"""A pattern that is subscribed to."""
+PATTERN_TOKENS_MAX = 64
+"""Tokens of a pattern that is subscribed to; each may be a node of a trie."""
 EXTENSIONS_MAX = 64
 """Extension attributes of one event."""
 RECORD_HEAD_BYTES = 4 * 1024
@@ -127,6 +135,12 @@ UNCOMMITTED_RECORDS_MAX = 16_384
 """Records a leader appends beyond its high watermark before it refuses."""
 PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
+GIVEN_IDS_MAX = 32_768
+"""Ids that publishers gave, remembered per partition at 32 bytes each: those of the events appended last."""
+GIVEN_ID_HOURS_MAX = 24
+"""How long before the newest one the oldest of those may have been appended."""
+GIVEN_PAGE_IDS = 2_048
+"""Given ids that are written down together; a note writes the pages that have new ones, not the whole window."""
 PRODUCER_OUTCOMES_MAX = 64
 """Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
 STORE_BYTES_MIN = 1024 * 1024
@@ -147,6 +161,16 @@ WATCHES_PER_SESSION_MAX = 4_096
 """Watches of one session; PARTITIONS_MAX, so that one session may watch everything."""
 WATCH_CREDIT_BYTES_MAX = 64 * 1024 * 1024
 """Credit of one watch; more is cut to this."""
+WATCH_PASSED_MS = 10
+"""A watch that wants to know is told so often, at most, what was passed without a matching event."""
+WATCH_PASSED_EVENTS_MAX = 10_000
+"""Events passed without a matching one of which the slow round of all watches tells a reader."""
+WATCH_NEWCOMER_RECORDS_MAX = 16_384
+"""A watch that begins so far behind, or less, is looked after together with all others that come."""
+WATCH_NEWCOMERS_TURN_RECORDS_MAX = 512
+"""Records that a broker looks through for newcomers in one turn."""
+WATCH_ROUND_MS = 5
+"""The slow round comes to the next watch so often."""
 READ_BYTES_MAX = 1024 * 1024
 """Records in one Records message, but one record at least."""
 READ_RECORDS_MAX = 200
@@ -201,8 +225,12 @@ CREDIT_BASE_PARTS = 4
 """A subscription lends each partition this fraction of its even share of `in_flight` before there is demand."""
 CREDIT_CHUNKS = 8
 """While a subscription has deliveries at hand, it lends credit in this fraction of `in_flight`, or more."""
-PUBLISH_GATHER_EVENTS = 64
-"""Events of concurrent `publish` calls to one partition that leave though a batch of such calls is unanswered."""
+PUBLISH_GATHER_EVENTS = 128
+"""Events of concurrent `publish` calls to one partition, or one broker, that leave though others are unanswered."""
+PUBLISH_GATHER_FRAMES = 2
+"""Frames of such calls that one broker may have unanswered before others gather."""
+PUBLISH_GATHER_MS = 4
+"""For so long at most an event waits because its broker has not answered for other partitions."""
 PRESENCE_MAX = 4_096
 """Agents that answer calls, as one broker knows them; the next one is refused with Busy."""
 PRESENCE_PER_SESSION_MAX = 64
@@ -270,6 +298,20 @@ RETENTION_WARN_DIVISOR = 10
 RETENTION_BYTES_MIN = 64 * 1024
 """The least bytes of a partition that retention may be told to keep."""
 BEGIN_BYTES_MAX = 12 * 1024 * 1024
-"""Producer windows and groups that a follower is sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
+"""Producer windows, groups and given ids, sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""
+WAL_BYTES_MAX = 16 * 1024 * 1024
+"""Each of the two files of a store's write-ahead log; a turn that does not fit goes to the tree at once."""
+WAL_BYTES_MIN = 64 * 1024
+"""The least of such a file, where the store itself is small: a sixteenth of it."""
+WAL_GROWTH_BYTES = 1024 * 1024
+"""A file of the write-ahead log grows by so much, until it has its size."""
+FLUSH_BYTES = 8 * 1024 * 1024
+"""Records that gather in the write-ahead log before the tree takes them in one transaction."""
+FLUSH_RECORDS = 4_096
+"""The same as a number of records."""
+BUNDLE_MESSAGES_MAX = 32
+"""Messages that one turn says to one peer in one frame."""
+BUNDLE_BYTES_MAX = 2 * 1024 * 1024
+"""Blobs in such a frame, unless one message alone has more."""

@@ -26,7 +26,10 @@ from bus.errors import CorruptRecord, OutcomeUnknown, OutOfSequence, UnknownProd
 
 
 class Original(msgspec.Struct, array_like=True, frozen=True):
-    """A batch as it was appended: record `index`, first event `base_offset`, `count` events, `appended` in ns."""
+    """A batch as it was appended: record `index`, first event `base_offset`, `count` events, `appended` in ns.
+
+    `repeated` further events of it stood in the log already; the record's header says where.
+    """
 
     producer: bytes
     sequence: int
@@ -34,6 +37,7 @@ class Original(msgspec.Struct, array_like=True, frozen=True):
     base_offset: int
     count: int
     appended: int
+    repeated: int = 0
 
 
 class _Snapshot(msgspec.Struct, array_like=True, frozen=True):

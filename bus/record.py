@@ -12,10 +12,12 @@ from zlib import crc32
 import msgspec
 
 from bus.errors import CorruptRecord
+from bus.repeats import Repeated
 
 MAGIC = b"SBB1"
-EVENTS, EPOCH_START, GROUP = 0, 1, 2
-"""Kinds of record. Only EVENTS take event offsets."""
+EVENTS, EPOCH_START, GROUP, REPEATS = 0, 1, 2, 3
+"""Kinds of record. Only EVENTS take event offsets. REPEATS is a batch without a new event: it stands for its producer's
+sequence, and says where its events stand."""
 _PREFIX = struct.Struct("<4sIIII")
 
 
@@ -25,7 +27,8 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     `base_offset` is the offset of its first event (of the next event, in records that carry none), `count` its events,
     `appended` the leader's clock in ns, never back within a partition. `producer` and `sequence` make retries single.
     `signature` and `deps` are slots that nothing fills yet; `companion` is the change of a group's state that this
-    append brings with it (a dead letter advances its group).
+    append brings with it (a dead letter advances its group). `given` marks the events whose id their publisher gave,
+    with a digest of each (`bus.given`); `repeats` names the rows that were left out of the batch: they stand elsewhere.
     """
 
     kind: int
@@ -40,6 +43,8 @@ class Header(msgspec.Struct, array_like=True, frozen=True):
     signature: bytes = b""
     deps: bytes = b""
     companion: bytes = b""
+    given: bytes = b""
+    repeats: list[Repeated] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode

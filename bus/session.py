@@ -32,7 +32,7 @@ _MS = 1_000_000
 
 SAID_BY_OPENER: frozenset[type[wire.Message]] = frozenset(
     {
-        *(wire.Hello, wire.Bye, wire.Ping, wire.Pong, wire.Fault),
+        *(wire.Hello, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Bundle),
         *(wire.Publish, wire.Describe, wire.Watch, wire.Credit, wire.Unwatch),
         *(wire.Join, wire.Settle, wire.Leave),
         *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Keep, wire.Halt),
@@ -42,7 +42,7 @@ SAID_BY_OPENER: frozenset[type[wire.Message]] = frozenset(
 )
 SAID_BY_LISTENER: frozenset[type[wire.Message]] = frozenset(
     {
-        *(wire.Welcome, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Topology),
+        *(wire.Welcome, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Bundle, wire.Topology),
         *(wire.Published, wire.Described, wire.Records),
         *(wire.Joined, wire.Deliver, wire.Progress, wire.Settled),
         *(wire.Claimed, wire.Answered, wire.Placed, wire.Sampled),
@@ -221,6 +221,8 @@ class Session:
         if kind not in allowed:
             raise self._broken("protocol", f"{kind.__name__} is not for a peer of that side to say")
         if self.state is State.OPEN and kind not in (wire.Hello, wire.Welcome):
+            if kind is wire.Bundle and not allowed.issuperset(map(type, message.messages)):
+                raise self._broken("protocol", "a Bundle holds what is not for a peer of that side to say")
             return
         if self.opener and self.state is State.GREETING and kind is wire.Welcome:
             self.state = State.OPEN

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import compress
 
 from bus.errors import InvalidPattern
-from bus.limits import FILTER_TYPE_CHARS_MAX, FILTER_TYPES_CACHED_MAX
+from bus.limits import FILTER_TYPE_CHARS_MAX, FILTER_TYPES_CACHED_MAX, PATTERN_CHARS_MAX, PATTERN_TOKENS_MAX
 
 RESERVED = "signalbox"
 _RESERVED_PREFIX = RESERVED + "."
@@ -30,6 +30,24 @@ def is_type(text: str) -> bool:
         return text != "" and text[0] != "." and text[-1] != "." and ".." not in text
     tokens = text.split(".")
     return "" not in tokens and "*" not in tokens and ">" not in tokens
+
+
+def is_reserved(type: str) -> bool:
+    """Whether only patterns that begin with `signalbox`, or internal readers, reach this type."""
+    return type.startswith(_RESERVED_PREFIX)
+
+
+def check_pattern(text: str) -> None:
+    """What a broker keeps patterns of: raises InvalidPattern for what is none, or is longer than it takes."""
+    if not is_pattern(text):
+        raise InvalidPattern(
+            f"{text[:200]!r} is not a pattern: tokens between dots, `*` for one, `>` last for the rest"
+        )
+    if len(text) > PATTERN_CHARS_MAX or text.count(".") >= PATTERN_TOKENS_MAX:
+        raise InvalidPattern(
+            f"a pattern of {len(text)} characters and {text.count('.') + 1} tokens; {PATTERN_CHARS_MAX} and "
+            f"{PATTERN_TOKENS_MAX} are possible, `>` stands for any number of further ones"
+        )
 
 
 def matches(pattern: str, type: str) -> bool:
@@ -90,7 +108,7 @@ class Filter:
         return list(compress(range(len(index)), mask))
 
     def _decide(self, type: str) -> bool:
-        if not self._reserved and type.startswith(_RESERVED_PREFIX):
+        if not self._reserved and is_reserved(type):
             return False
         if not is_type(type):
             return False

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from console.commands import broker, demo, dlq, doctor, event, fleet, flow, health, partition, replay, saga
+from console.commands import bench, broker, demo, dlq, doctor, event, fleet, flow, health, partition, replay, saga
 from console.commands.options import DataDir
 from console.failures import INTERRUPTED, Ended, Failure
 
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for alone in (fleet.app, demo.app, doctor.app):
+for alone in (fleet.app, demo.app, doctor.app, bench.app):
     app.registered_commands.extend(alone.registered_commands)
 for noun, commands in {
     "event": event.app,

@@ -20,9 +20,13 @@ _GC_THRESHOLD = 200_000
 
 @dataclass
 class Imported:
-    """What became of an import, all logs together; counts are events, `rejected` bad lines and refused events."""
+    """What became of an import, all logs together; counts are events, `rejected` bad lines and refused events.
+
+    `imported` are acked; `duplicates` of those stood in the fleet already, and were not appended again.
+    """
 
     imported: int = 0
+    duplicates: int = 0
     rejected: int = 0
     seconds: float = 0.0
     rejects: list[str] = field(default_factory=list)
@@ -54,15 +58,18 @@ async def _run(fleet: Fleet, logs: list[str], name: str, rejects: Path | None, a
             before = bad.count
             progress = Progress(f"import {stem(log)}")
             try:
-                count = await _import(client, log, name or stem(log), bad, acks, progress)
+                receipts = await _import(client, log, name or stem(log), bad, acks, progress)
             finally:
                 progress.close()
                 if bad is not given:
                     bad.close()
+            count, duplicates = len(receipts), sum(receipt.duplicate for receipt in receipts)
             result.imported += count
+            result.duplicates += duplicates
             result.rejected += bad.count - before
             result.seconds += progress.seconds
-            result.logs.append({"log": log, "imported": count, "rejected": bad.count - before})
+            rejected = bad.count - before
+            result.logs.append({"log": log, "imported": count, "duplicates": duplicates, "rejected": rejected})
             if bad.count and bad.path is not None and str(bad.path) not in result.rejects:
                 result.rejects.append(str(bad.path))
     if given is not None:
@@ -70,26 +77,29 @@ async def _run(fleet: Fleet, logs: list[str], name: str, rejects: Path | None, a
     return result
 
 
-async def _import(client: "bus.Fleet", log: str, name: str, bad: Rejects, acks: str, progress: Progress) -> int:
-    """One log; how many of its events are acked."""
+async def _import(
+    client: "bus.Fleet", log: str, name: str, bad: Rejects, acks: str, progress: Progress
+) -> list["bus.Receipt"]:
+    """One log; the receipts of its events."""
     numbers: list[int] = []
 
     def source() -> Iterator["bus.Event"]:
         yield from events(log, bad, importof=name, numbers=numbers)
 
     try:
-        return len(
-            await client.publish_many(source(), acks=acks, on_progress=lambda done, _taken: progress.advance(done))
-        )
+        return await client.publish_many(source(), acks=acks, on_progress=lambda done, _taken: progress.advance(done))
     except asyncio.CancelledError:
-        say(f"stopped: {progress.done:,} events of {log} are acked, the rest may or may not be")
+        say(
+            f"stopped: {progress.done:,} events of {log} are acked, the rest may or may not be; "
+            "import it again, what is there already is not appended twice"
+        )
         raise
     except bus.PublishError as error:
         refused = {
             numbers[place]: result for place, result in enumerate(error.results) if isinstance(result, bus.BusError)
         }
         _give_back(log, refused, bad)
-        return len(error.results) - len(refused)
+        return [result for result in error.results if isinstance(result, bus.Receipt)]
 
 
 def _give_back(log: str, refused: dict[int, "bus.BusError"], bad: Rejects) -> None:

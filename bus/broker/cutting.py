@@ -32,7 +32,12 @@ class Cutter:
         pieces: list[Piece] = []
         for first, last, meant in stretches:
             header = replace(
-                entry.header, base_offset=entry.header.base_offset + first, count=last - first + 1, companion=b""
+                entry.header,
+                base_offset=entry.header.base_offset + first,
+                count=last - first + 1,
+                companion=b"",
+                given=b"",
+                repeats=[],
             )
             body = batch.encode(columns.events(range(first, last + 1)))
             pieces.append((batch.seal(header, body), [row - first for row in meant]))

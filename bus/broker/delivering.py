@@ -9,10 +9,14 @@
 | a turn, after its commit | read on as far as credit reaches; deliver |
 | leadership won, lost | machines are made from the committed state; forgotten, and every member told |
 
+A turn visits the groups that are awake (`bus.broker.ledpartition`), not all that there are.
+
 The machines' clock is the wall's, made to never go back: delays of nacks outlive a leader.
 """
 
 import logging
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import Any
 
 from bus import limits, wire
@@ -20,6 +24,7 @@ from bus.batch import unseal
 from bus.broker.access import authorise
 from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup, Membership
+from bus.broker.ledpartition import LedPartition
 from bus.broker.ports import Ground
 from bus.errors import (
     ClientError,
@@ -31,7 +36,7 @@ from bus.errors import (
     code_of,
 )
 from bus.group import Group
-from bus.groupstate import Companion, GroupState, check_same, check_settings, encode_deltas
+from bus.groupstate import Companion, Delta, GroupState, check_same, check_settings, encode_deltas
 from bus.record import GROUP
 from bus.session import Session
 from bus.store import Entry
@@ -49,9 +54,10 @@ class Delivering:
         self._clock = 0
         self._cutter = Cutter()
         self._companions = [Companion() for _ in range(ground.partitions)]
-        self._led: dict[int, dict[str, LedGroup]] = {}
+        self._led: dict[int, LedPartition] = {}
         self._sessions: dict[Session, dict[int, Membership]] = {}
-        self._retry_at: dict[int, int] = {}
+        self._deadlines: list[tuple[int, int, LedGroup]] = []
+        self._ties = count()
         self._busy = False
         self._turn = 0
 
@@ -67,7 +73,7 @@ class Delivering:
                 self._settle(session, message, at)
             case wire.Credit(subscription=subscription, more=more):
                 membership = self._sessions.get(session, {}).get(subscription)
-                group = self._group(membership)
+                group = self._group(membership, at)
                 if membership is not None and group is not None:
                     group.group.credit(membership.member, more)
             case wire.Leave(subscription=subscription):
@@ -103,30 +109,41 @@ class Delivering:
     def apply(self, partition: int, index: int, entry: Entry) -> None:
         """A record is committed. Raises CorruptRecord when its deltas do not fit: this log is not what was appended."""
         payload = unseal(entry.record)[1] if entry.header.kind == GROUP else entry.header.companion
-        self._companions[partition].apply(index, payload)
-        at = self._now()
-        for name, group in self._led.get(partition, {}).items():
-            if not group.defined and name in self._companions[partition].groups:
+        moved = self._companions[partition].apply(index, payload)
+        led, at = self._led.get(partition), self._now()
+        if led is None:
+            return
+        for name in moved:
+            group = led.groups.get(name)
+            if group is not None and not group.defined:
                 group.defined = True
+                led.wake(group, at)
                 joining, group.joining = group.joining, []
                 for membership, join in joining:
                     group.enter(membership, join, at)
+        for group in [group for group in led.uncommitted if group.logged_at <= index]:
+            del led.uncommitted[group]
+            led.wake(group, at)
             group.answer(index + 1, at)
 
     def on_lead(self, partition: int, now: int) -> None:
         """Go on from what is committed."""
         at = self._now()
-        self._led[partition] = {
-            name: LedGroup(self._ground, self._cutter, partition, Group(state, at), defined=True)
-            for name, state in self._companions[partition].groups.items()
-        }
-        for group in self._led[partition].values():
+        led = self._led[partition] = LedPartition(self._ground, partition)
+        groups = [
+            LedGroup(self._ground, self._cutter, partition, Group(state, at), defined=True)
+            for state in self._companions[partition].groups.values()
+        ]
+        for group in groups:
             group.pass_trimmed(at)
+            self._schedule(group, at)
+        led.lead(groups)
 
     def on_lost(self, partition: int, why: str) -> None:
         """Members have to look for the next leader; what they settled and was not answered they say again there."""
         self._led.pop(partition, None)
-        self._retry_at.pop(partition, None)
+        self._deadlines = [entry for entry in self._deadlines if entry[2].partition != partition]
+        heapify(self._deadlines)
         for session, own in self._sessions.items():
             for membership in [one for one in own.values() if one.partition == partition]:
                 del own[membership.subscription]
@@ -138,57 +155,66 @@ class Delivering:
         """Deadlines pass; what changed is appended."""
         at = self._now()
         dead = limits.GROUP_TURN_DEAD_MAX
-        for partition, groups in self._led.items():
-            for group in self._whole(groups):
+        while self._next_deadline() <= at:
+            group = heappop(self._deadlines)[2]
+            group.due = None
+            self._led[group.partition].wake(group, at)
+        for partition, led in self._led.items():
+            led.pass_trimmed(at)
+            passed = led.passed(at)
+            for group in led.awake:
                 group.group.tick(at)
                 group.pass_trimmed(at)
-            if at < self._retry_at.get(partition, 0):
+            if at < led.retry_at:
                 continue
             try:
-                for group in self._whole(groups):
+                for group in list(led.awake):
                     dead -= self._bury(group, dead, at)
-                self._log(partition, groups)
+                self._log(led, passed)
             except FleetError as error:
                 # Nothing is lost: it stays in the machines, and their members are not answered before it is logged.
                 log.info("changes of groups of partition %d wait: %s", partition, error)
-                self._retry_at[partition] = at + limits.GROUP_RETRY_MS * _MS
-            for group in groups.values():
+                led.retry_at = at + limits.GROUP_RETRY_MS * _MS
+            applied = self._companions[partition].applied
+            for group in led.awake:
                 group.attach()
-                group.answer(self._companions[partition].applied, at)
+                group.answer(applied, at)
+                if group.logged_at >= applied:
+                    led.uncommitted[group] = None
 
     def deliver(self, now: int) -> None:
-        """Read on, and send what is due."""
+        """Look through what is committed, read on, and send what is due."""
         at = self._now()
         room = limits.GROUP_TURN_READ_BYTES_MAX
-        groups = [group for led in self._led.values() for group in self._whole(led)]
+        for led in self._led.values():
+            room -= led.look_through(room, at)
+        groups = [(group, led) for led in self._led.values() for group in led.awake]
         self._turn += 1
         first = self._turn % len(groups) if groups else 0
-        for group in (*groups[first:], *groups[:first]):
+        for group, led in (*groups[first:], *groups[:first]):
             try:
                 room -= group.read(room, at)
                 group.deliver(at)
             except CorruptRecord as error:
                 self._break(group, error)
-        self._busy = room <= 0
+            led.rest(group)
+            self._schedule(group, at)
+        self._busy = room <= 0 or any(led.behind for led in self._led.values())
 
     def next_due(self, now: int) -> int | None:
         """When the loop must turn, on its own clock."""
         if self._busy:
             return now
         at = self._now()
-        dues = []
-        for partition, groups in self._led.items():
-            for group in self._whole(groups):
-                if group.group.unlogged:
-                    dues.append(max(at, self._retry_at.get(partition, 0)))
-                due = group.group.next_deadline(at)
-                if due is not None:
-                    dues.append(due)
+        dues = [max(at, led.retry_at) for led in self._led.values() if any(group.group.unlogged for group in led.awake)]
+        if (deadline := self._next_deadline()) < _INSTANT_MAX:
+            dues.append(deadline)
         return now + max(0, min(dues) - at) if dues else None
 
     def samples(self, now: int) -> list[wire.GroupSample]:
         """Figures of every group led here since the last call."""
-        return [group.sample() for groups in self._led.values() for group in groups.values()]
+        at = self._now()
+        return [group.sample() for led in self._led.values() for group in led.brought_up(at)]
 
     # ------------------------------------------------------------------------------------------ private
 
@@ -196,13 +222,34 @@ class Delivering:
         self._clock = max(self._clock, self._ground.clock_ns())
         return self._clock
 
-    def _group(self, membership: Membership | None) -> LedGroup | None:
-        if membership is None:
-            return None
-        return self._led.get(membership.partition, {}).get(membership.group)
+    def _group(self, membership: Membership | None, at: int) -> LedGroup | None:
+        """The member's group, awake."""
+        led = self._led.get(membership.partition) if membership is not None else None
+        group = led.groups.get(membership.group) if led is not None and membership is not None else None
+        if led is not None and group is not None:
+            led.wake(group, at)
+        return group
 
-    def _whole(self, groups: dict[str, LedGroup]) -> list[LedGroup]:
-        return [group for group in groups.values() if not group.broken]
+    def _schedule(self, group: LedGroup, at: int) -> None:
+        """See that it is woken when its next deadline comes; one that comes too early is put off then."""
+        due = group.group.next_deadline(at)
+        if due is not None and not group.broken and (group.due is None or due < group.due):
+            group.due = due
+            heappush(self._deadlines, (due, next(self._ties), group))
+
+    def _next_deadline(self) -> int:
+        """The first one, at the top of the heap (ns); _INSTANT_MAX: none. One to come holds, or is put off."""
+        while self._deadlines:
+            due, _, group = self._deadlines[0]
+            if due == group.due:
+                held = group.group.next_deadline(self._clock)
+                if due <= self._clock or (held is not None and held <= due):
+                    return due
+                group.due = None
+            heappop(self._deadlines)
+            if group.due is None:
+                self._schedule(group, self._clock)
+        return _INSTANT_MAX
 
     def _join(self, session: Session, join: wire.Join, at: int) -> None:
         partition, settings = join.partition, join.settings
@@ -232,7 +279,8 @@ class Delivering:
             group.joining.append((membership, join))
 
     def _found(self, partition: int, join: wire.Join, at: int) -> LedGroup:
-        groups, settings = self._led[partition], join.settings
+        led, settings = self._led[partition], join.settings
+        groups = led.groups
         group = groups.get(join.group)
         if group is None:
             if len(groups) >= limits.GROUPS_PER_PARTITION_MAX:
@@ -240,13 +288,15 @@ class Delivering:
             earliest = self._ground.first_offset(partition)
             start = earliest if settings.start < 0 else self._ground.offset_since(partition, settings.start)
             machine = Group(GroupState(join.group, settings, start), at, fresh=True)
-            group = groups[join.group] = LedGroup(self._ground, self._cutter, partition, machine, defined=False)
+            group = LedGroup(self._ground, self._cutter, partition, machine, defined=False)
+            led.add(join.group, group)
             return group
         check_same(join.group, group.group.settings, settings)
         if group.broken:
             raise CorruptRecord(group.broken)
         if len(group.members) + len(group.joining) >= limits.GROUP_MEMBERS_MAX:
             raise ClientError(f"group {join.group} has {limits.GROUP_MEMBERS_MAX} members at partition {partition}")
+        led.wake(group, at)
         return group
 
     def _oust(self, group: LedGroup, member: str) -> None:
@@ -259,7 +309,7 @@ class Delivering:
 
     def _exit(self, session: Session, subscription: int, at: int, lost: bool) -> None:
         membership = self._sessions.get(session, {}).pop(subscription, None)
-        group = self._group(membership)
+        group = self._group(membership, at)
         if membership is not None and group is not None:
             group.exit(membership, at, lost)
 
@@ -267,7 +317,7 @@ class Delivering:
         if len(settle.items) > limits.SETTLE_ITEMS_MAX:
             raise ProtocolError(f"a Settle of {len(settle.items)} items; {limits.SETTLE_ITEMS_MAX} are legal")
         membership = self._sessions.get(session, {}).get(settle.subscription)
-        group = self._group(membership)
+        group = self._group(membership, at)
         if membership is None or group is None or membership.partition != settle.partition:
             raise NotLeader(f"partition {settle.partition}: no member here under {settle.subscription}; join again")
         group.settle(membership, settle, at)
@@ -279,20 +329,26 @@ class Delivering:
             self._break(group, error)
             return 0
 
-    def _log(self, partition: int, groups: dict[str, LedGroup]) -> None:
-        """Append what changed, all groups of a partition in one record where it is not too large."""
-        ready = [group for group in self._whole(groups) if not group.burying]
+    def _log(self, led: LedPartition, passed: Delta | None) -> None:
+        """Append what changed, all groups of a partition in one record where it is not too large. `passed`: that
+        sleeping ones advanced."""
+        ready = [group for group in led.awake if not group.broken and not group.burying]
         found = [(group, delta) for group in ready if (delta := group.group.delta()) is not None]
-        if not found:
+        deltas = [delta for _, delta in found] + ([passed] if passed is not None else [])
+        if not deltas:
             return
-        payload = encode_deltas([delta for _, delta in found])
+        payload = encode_deltas(deltas)
         if len(payload) > limits.GROUP_RECORD_BYTES_MAX:
             for group, delta in found:
-                group.logged(self._ground.append_group(partition, encode_deltas([delta])))
-            return
-        index = self._ground.append_group(partition, payload)
-        for group, _ in found:
-            group.logged(index)
+                group.logged(self._ground.append_group(led.partition, encode_deltas([delta])))
+            if passed is not None:
+                self._ground.append_group(led.partition, encode_deltas([passed]))
+        else:
+            index = self._ground.append_group(led.partition, payload)
+            for group, _ in found:
+                group.logged(index)
+        if passed is not None:
+            led.logged(passed.upto)
 
     def _break(self, group: LedGroup, error: CorruptRecord) -> None:
         """The group cannot go on here; its members hear why, and so does the log."""

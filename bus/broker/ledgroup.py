@@ -55,7 +55,8 @@ class Answer(NamedTuple):
 class LedGroup:
     """See the module. `logged_at`: the index of the last record with something of it, -1 for none under this leader.
 
-    `defined`: its definition is committed. `broken`: why it cannot go on here; "" while it can.
+    `defined`: its definition is committed. `broken`: why it cannot go on here; "" while it can. `asleep`: see
+    `bus.broker.ledpartition`. `due`: when it is to be woken for a deadline (ns).
     """
 
     def __init__(self, ground: Ground, cutter: Cutter, partition: int, group: Group, defined: bool) -> None:
@@ -66,6 +67,8 @@ class LedGroup:
         self.defined = defined
         self.broken = ""
         self.logged_at = -1
+        self.asleep = False
+        self.due: int | None = None
         self._ground = ground
         self._cutter = cutter
         self._filter = Filter(group.settings.pattern)
@@ -181,6 +184,11 @@ class LedGroup:
         self._send(to, entry, rows, attempts)
         if self.group.active is not None:
             self._tell(self.group.active)
+
+    def pass_to(self, offset: int, now: int) -> None:
+        """Nothing is meant for the group from where it stands up to `offset`."""
+        if offset > self.group.cursor:
+            self.group.feed(self.group.cursor, offset - self.group.cursor, (), 0, now)
 
     def sample(self) -> wire.GroupSample:
         """Figures since the last one; the oldest event may be one that nobody has read."""

@@ -14,6 +14,8 @@ import zmq
 
 from bus import limits, wire
 from bus.errors import ProtocolError
+from bus.multipart import receive_parts, send_parts
+from bus.outbox import Outbox
 from bus.session import Session
 
 log = logging.getLogger("bus.broker")
@@ -38,6 +40,7 @@ class Link:
         self._context = context
         self._hello = hello
         self._session: Session | None = None
+        self._outbox = Outbox()
         self._former = 0
         self._again_at = 0
         self._greeted_at = 0
@@ -64,18 +67,28 @@ class Link:
         self._write(frames, now)
 
     def send(self, partition: int, message: wire.Message, blobs: list[bytes], now: int) -> bool:
-        """Say something; False when the link is not open (a message without blobs then waits for it)."""
+        """Say something with the next `flush`; False when the link is not open (what has no blobs waits for it)."""
         if self._session is None or not self._session.is_open:
             if not blobs:
                 self.waiting[partition] = message
             return False
-        return self._write(self._session.send(message, blobs, now), now)
+        if not self._outbox.fits(message, blobs):
+            self.flush(now)
+        self._outbox.add(message, blobs)
+        return True
+
+    def flush(self, now: int) -> None:
+        """Let everything that was said leave; what was said in a session that is over is dropped with it."""
+        if self._outbox:
+            said = self._outbox.take()
+            if self._session is not None and self._session.is_open:
+                self._write(self._session.send(*said, now), now)
 
     def receive(self, now: int) -> Iterator[Any]:
         """The messages that came in, at most `TURN_FRAMES_MAX`."""
         for _ in range(limits.TURN_FRAMES_MAX):
             try:
-                parts = self.socket.recv_multipart(zmq.NOBLOCK)
+                parts = receive_parts(self.socket)
             except zmq.Again:
                 return
             session = self._session
@@ -89,7 +102,8 @@ class Link:
                 self._fail(now)
                 continue
             if received is not None:
-                yield from self._sort(received.message, now)
+                for message, _ in wire.unbundled(*received):
+                    yield from self._sort(message, now)
 
     def close(self, reason: str) -> None:
         """Say Bye and close."""
@@ -118,7 +132,7 @@ class Link:
         if not frames:
             return True
         try:
-            self.socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
+            send_parts(self.socket, frames)
         except zmq.Again:
             log.warning("link to %s: it does not take its frames; starting anew", self.broker)
             self._fail(now)
@@ -129,6 +143,7 @@ class Link:
 
     def _fail(self, now: int, at_once: bool = False) -> None:
         self._session = None
+        self._outbox = Outbox()
         self._again_at = now if at_once else now + limits.LINK_RETRY_MS * _MS
 
     def _connect(self) -> "zmq.Socket[bytes]":
@@ -187,6 +202,11 @@ class Links:
                 self.send(broker, partition, message, [], now)
         for link in self._links.values():
             link.open(now)
+
+    def flush(self, now: int) -> None:
+        """Let everything that was said leave."""
+        for link in list(self._links.values()):
+            link.flush(now)
 
     def sockets(self) -> "list[zmq.Socket[bytes]]":
         """For the loop's poller."""

@@ -6,7 +6,8 @@ A turn, in this order, and why:
    stored, promises made: all of it staged, nothing durable yet.
 2. `_settle`: watermarks that followers' acks have moved take effect; publishers are answered before the fsync below.
 3. Retention trims a slice (`retention.pump`); groups append what they have to (`consumers.pump`).
-4. Ships leave to the followers (`replication.pump`), so that their fsyncs run beside ours.
+4. Ships leave to the followers (`replication.pump`), so that their fsyncs run beside ours, and answers to their peers:
+   what a turn has to say to one peer leaves in one frame.
 5. One transaction, one fsync, for all partitions. While it runs, frames queue up: that is the group commit, and the
    reason why nothing lingers when the broker is idle.
 6. What is durable now is counted and answered (`synced`, `Answered`, `Shipped`, acks); watermarks take effect again.
@@ -127,11 +128,14 @@ class Broker:
         self.retention.pump(now)
         self.consumers.pump(now)
         self.replication.pump()
+        self.links.flush(now)
+        self.peers.flush()
         self._commit()
         self._settle(now)
-        self.publishing.flush()
+        self.peers.flush()
         self.consumers.deliver(now)
-        self.reading.pump()
+        self.reading.pump(now)
+        self.peers.flush()
         self._sweep()
 
     # ------------------------------------------------------------------------------------------ parts of a turn
@@ -147,22 +151,25 @@ class Broker:
             self._polled = sockets
         wait = 0 if self.reading.busy or self.retention.busy else limits.TURN_WAIT_MS_MAX
         now = time.monotonic_ns()
-        due = self.consumers.next_due(now)
-        if due is not None:
-            wait = min(wait, max(0, -(-(due - now) // _MS)))
+        for due in (self.consumers.next_due(now), self.reading.next_due()):
+            if due is not None:
+                wait = min(wait, max(0, -(-(due - now) // _MS)))
         self._poller.poll(wait)
 
     def _arrive(self, arrival: Greeted | Heard, now: int) -> None:
-        session = arrival.session
         if isinstance(arrival, Greeted):
             self._welcome(arrival)
             return
-        message = arrival.message
+        for message, blobs in wire.unbundled(arrival.message, arrival.blobs):
+            if arrival.session.is_open:
+                self._take(arrival.session, message, blobs)
+
+    def _take(self, session: Session, message: wire.Message, blobs: list[bytes]) -> None:
         try:
             take = self._dispatch.get(type(message))
             if take is None:
                 raise ProtocolError(f"{type(message).__name__} is nothing that a broker is told")
-            take(session, message, arrival.blobs)
+            take(session, message, blobs)
         except BusError as error:
             if isinstance(error, ProtocolError):
                 self.peers.malformed += 1
@@ -177,7 +184,7 @@ class Broker:
         session, hello = greeted.session, greeted.hello
         if hello.role == "broker":
             session.principal = f"broker/{hello.name}"
-        self.peers.send(
+        self.peers.welcome(
             session,
             wire.Welcome(
                 fleet=self.config.fleet,

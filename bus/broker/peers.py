@@ -1,7 +1,8 @@
 """The ROUTER that every peer talks to: frames in, numbered frames out, and the end of sessions that cannot keep up.
 
-Nothing here ever blocks. A peer that does not take what is sent (its queue of `PEER_SEND_FRAMES_MAX` is full), or is
-not there any more, has its session ended; whoever held something for it hears of it through `ended`.
+What is said to a peer leaves at the next `flush`, in one frame where it fits. Nothing here ever blocks. A peer that
+does not take what is sent (its queue of `PEER_SEND_FRAMES_MAX` is full), or is not there any more, has its session
+ended; whoever held something for it hears of it through `ended`.
 """
 
 import logging
@@ -11,6 +12,8 @@ import zmq
 
 from bus import limits, wire
 from bus.errors import FleetError
+from bus.multipart import receive_parts, send_parts
+from bus.outbox import Outbox
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 
 log = logging.getLogger("bus.broker")
@@ -26,6 +29,7 @@ class Peers:
         self.malformed = 0
         self.ended: list[Session] = []
         self.now = 0
+        self._outboxes: dict[Session, Outbox] = {}
         self._complained = self._told_of_end = -_COMPLAIN_NS
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -57,7 +61,7 @@ class Peers:
         room = limits.TURN_BYTES_MAX
         for _ in range(limits.TURN_FRAMES_MAX):
             try:
-                identity, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                identity, *parts = receive_parts(self._socket)
             except zmq.Again:
                 return
             arrival = self.sessions.receive(identity, parts, now)
@@ -72,25 +76,37 @@ class Peers:
                 return
 
     def send(self, session: Session, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...] = ()) -> bool:
-        """Say something in a session. False when it is over, before or because of this."""
-        if not session.is_open and not isinstance(message, wire.Welcome):
+        """Say something in a session, with the next `flush`. False when it is over."""
+        if not session.is_open:
             return False
-        refusal = self._write(session.identity, session.send(message, blobs, self.now))
-        if refusal:
-            if self.now - self._told_of_end >= _COMPLAIN_NS:  # thousands may come and go in one second
-                self._told_of_end = self.now
-                level = logging.INFO if refusal == GONE else logging.WARNING
-                log.log(level, "session of %s ended: %s", session, refusal)
-            self.sessions.end(session, "closing", refusal)
-            self.ended.append(session)
-        return not refusal
+        outbox = self._outboxes.get(session)
+        if outbox is None:
+            outbox = self._outboxes[session] = Outbox()
+        elif not outbox.fits(message, blobs) and not self._say(session, *outbox.take()):
+            return False
+        outbox.add(message, blobs)
+        return True
+
+    def welcome(self, session: Session, welcome: wire.Welcome) -> None:
+        """Answer a Hello; from here on the session is open."""
+        self._say(session, welcome, ())
+
+    def flush(self) -> None:
+        """Let everything that was said leave."""
+        outboxes, self._outboxes = self._outboxes, {}
+        for session, outbox in outboxes.items():
+            if outbox and session.is_open:
+                self._say(session, *outbox.take())
 
     def fault(self, session: Session, request: int, code: str, message: str, detail: str = "") -> None:
         """Answer a request that failed."""
         self.send(session, wire.Fault(request, code, message, detail))
 
     def end(self, session: Session, code: str, reason: str) -> None:
-        """Say Bye and forget the session."""
+        """Say what was still to be said, and Bye, and forget the session."""
+        outbox = self._outboxes.pop(session, None)
+        if outbox and session.is_open and not self._say(session, *outbox.take()):
+            return
         self._write(session.identity, self.sessions.end(session, code, reason))
         self.ended.append(session)
 
@@ -121,11 +137,21 @@ class Peers:
         if refused.ended is not None:
             self.ended.append(refused.ended)
 
+    def _say(self, session: Session, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...]) -> bool:
+        refusal = self._write(session.identity, session.send(message, blobs, self.now))
+        if refusal:
+            if self.now - self._told_of_end >= _COMPLAIN_NS:  # thousands may come and go in one second
+                self._told_of_end = self.now
+                level = logging.INFO if refusal == GONE else logging.WARNING
+                log.log(level, "session of %s ended: %s", session, refusal)
+            self.sessions.end(session, "closing", refusal)
+            self.ended.append(session)
+        return not refusal
+
     def _write(self, identity: bytes, frames: list[bytes]) -> str:
         """Send; "" or why it cannot be."""
         try:
-            # copy=False spares a copy of large blobs; pyzmq copies what is under 64 KiB all the same.
-            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK, copy=False)
+            send_parts(self._socket, [identity, *frames])
         except zmq.Again:
             return "the peer does not take its frames"
         except zmq.ZMQError as error:

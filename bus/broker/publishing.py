@@ -15,21 +15,25 @@ not they survived, as the windows of producers know.
 from collections import deque
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bus import limits, wire
-from bus.broker.applied import Applied
+from bus.broker.applied import Applied, original_of
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
 from bus.broker.screening import check_body
 from bus.errors import (
     BusError,
+    OutcomeUnknown,
     ProtocolError,
     StorageFull,
     UnknownPartition,
     code_of,
 )
+from bus.given import Fresh
 from bus.producer import Original
-from bus.record import EVENTS
+from bus.record import EVENTS, REPEATS
 from bus.session import Session
 
 ACKS = frozenset({"quorum", "leader", "none"})
@@ -126,23 +130,29 @@ class Publishing:
         if original is None:
             if self.short_of_room:
                 raise StorageFull(self.short_of_room)
-            check_body(session.principal, section, body)
-            original = self._append(session, section, body)
+            columns = check_body(session.principal, section, body)
+            fresh = Fresh(body, section.count)
+            if section.given:
+                fresh = self._applied.given[partition].sift(section.given, columns, body)
+            original = self._append(session, section, fresh)
             windows.append(original)
         self._await(session, publish, number, partition, original)
 
-    def _append(self, session: Session, section: wire.Section, body: bytes) -> Original:
+    def _append(self, session: Session, section: wire.Section, fresh: Fresh) -> Original:
         index, header = self._replication.append(
-            EVENTS,
+            EVENTS if fresh.count else REPEATS,
             section.partition,
-            body,
-            section.count,
+            fresh.body,
+            fresh.count,
             producer=section.producer,
             sequence=section.sequence,
             principal=session.principal,
+            given=fresh.given,
+            repeats=fresh.repeats,
         )
-        self._figures.events_in += section.count
-        return Original(section.producer, section.sequence, index, header.base_offset, header.count, header.appended)
+        self._figures.events_in += fresh.count
+        self._applied.given[section.partition].append(index, header)
+        return original_of(index, header)
 
     def _await(self, session: Session, publish: wire.Publish, number: int, partition: int, original: Original) -> None:
         awaited = _Awaited(original, session, publish.request, number, self.now)
@@ -157,9 +167,19 @@ class Publishing:
             _insert(self._quorum[partition], awaited)
 
     def _done(self, partition: int, awaited: _Awaited, replicas: int) -> None:
-        outcome = wire.Outcome(partition, awaited.original.base_offset, replicas, awaited.original.appended)
+        original = awaited.original
+        outcome = wire.Outcome(partition, original.base_offset, replicas, original.appended)
+        if original.repeated:
+            outcome = self._repeating(outcome, original)
         self._figures.acked(self.now - awaited.came)
         self._answer(awaited.session, awaited.request, awaited.section, outcome)
+
+    def _repeating(self, outcome: wire.Outcome, original: Original) -> wire.Outcome:
+        """The outcome of a batch that repeated events: these stand below it in the log, so they are as safe."""
+        try:
+            return replace(outcome, repeats=self._applied.repeats(outcome.partition, original))
+        except OutcomeUnknown as error:
+            return wire.Outcome(outcome.partition, -1, 0, 0, code_of(error), str(error))
 
     def _answer(self, session: Session, request: int, section: int, outcome: wire.Outcome) -> None:
         self._answers.setdefault((session, request), {})[section] = outcome

@@ -2,14 +2,26 @@
 
 Filtering looks at the view of a record, its distinct types and one index byte per event, and never decodes an event:
 the stored record goes out with a bitmap of the rows that are meant. Records without any such row are not sent, only
-passed. A watch is *ready* when it has credit and stands below the high watermark; ready watches take turns,
-`TURN_READ_BYTES_MAX` together. A slow reader has no credit, and so costs nothing.
+passed. A watch costs something only when there is something for it:
+
+| a watch is | until |
+|---|---|
+| a newcomer, not far behind: what it missed is looked through for all newcomers together | it matches, or is asleep |
+| ready: takes its turn, `TURN_READ_BYTES_MAX` together | it has been sent what is committed: asleep; or has no credit |
+| waiting for credit, or for the partition to be readable | it comes |
+| asleep, at the high watermark | a record comes whose types the trie of its partition leads from to this watch |
+
+So records that a sleeping watch does not match pass by without its being touched: it stands wherever its partition has
+been looked through to (`_Partition.upto`). Its reader hears of that with the next record that matches; or, if it asked
+to (`wire.Watch.passes`), within WATCH_PASSED_MS; or when its turn comes in a slow round, so that its next leader need
+not take it far back: thousands of them may come at once then.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
+from collections.abc import Iterable
 
 from bus import limits, wire
-from bus.batch import bitmap, body_of, type_view
+from bus.batch import bitmap, body_of, type_view, types_of
 from bus.broker.access import authorise
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
@@ -18,27 +30,77 @@ from bus.errors import CorruptRecord, ProtocolError, UnknownPartition
 from bus.record import EVENTS
 from bus.session import Session
 from bus.store import Entry, Store
-from bus.topic import Filter
+from bus.topic import Filter, check_pattern
+from bus.trie import Trie
 
 OFFSET_MAX = (1 << 63) - 1
 ALL_ROWS = b""
+_PASSED_NS = limits.WATCH_PASSED_MS * 1_000_000
+_ROUND_NS = limits.WATCH_ROUND_MS * 1_000_000
 
 
 class Watch:
-    """One reader at one partition. `index`: the record that holds `offset`, -1 while the partition is not readable."""
+    """One reader at one partition. `index`: the record that holds `offset`, -1 while the partition is not readable.
 
-    __slots__ = ("credit", "filter", "index", "offset", "partition", "said", "session", "subscription", "time")
+    `said`: the position last told. While it is `asleep` it stands at its partition's `upto`, if that is further.
+    `comes`: it is a newcomer.
+    """
+
+    __slots__ = (
+        *("asleep", "comes", "credit", "filter", "index", "offset", "partition", "passes", "said", "session"),
+        *("subscription", "time"),
+    )
 
     def __init__(self, session: Session, asked: wire.Watch) -> None:
+        check_pattern(asked.pattern)
         self.session = session
         self.subscription = asked.subscription
         self.partition = asked.partition
         self.offset = asked.offset
         self.time = asked.time
         self.filter = Filter(asked.pattern, asked.internal)
+        self.passes = asked.passes
         self.credit = min(max(asked.credit, 0), limits.WATCH_CREDIT_BYTES_MAX)
         self.index = -1
         self.said = -1
+        self.asleep = False
+        self.comes = False
+
+
+class _Partition:
+    """The watches of one partition, and how far its committed records were looked through for those asleep.
+
+    `upto` is the next record, `offset` the next event. `passes`: those who want to know. `unplaced`: waiting for it to
+    be readable. `newcomers` are looked after from record `back` on, `coming` after them.
+    """
+
+    def __init__(self) -> None:
+        self.watches: dict[Watch, None] = {}
+        self.trie: Trie[Watch] = Trie()
+        self.passes: dict[Watch, None] = {}
+        self.unplaced: list[Watch] = []
+        self.newcomers: dict[Watch, None] = {}
+        self.coming: list[Watch] = []
+        self.back = 0
+        self.asleep = 0
+        self.upto = self.offset = 0
+
+    def add(self, watch: Watch) -> None:
+        self.watches[watch] = None
+        self.trie.add(watch.filter.pattern, watch, watch.filter.internal)
+        if watch.passes:
+            self.passes[watch] = None
+
+    def remove(self, watch: Watch) -> None:
+        del self.watches[watch]
+        self.trie.remove(watch.filter.pattern, watch, watch.filter.internal)
+        self.passes.pop(watch, None)
+        self.newcomers.pop(watch, None)
+        self.asleep -= watch.asleep
+
+    def sleep(self, watch: Watch) -> None:
+        watch.asleep = True
+        self.asleep += 1
 
 
 class Reading:
@@ -50,14 +112,23 @@ class Reading:
         self._store = store
         self._figures = figures
         self._watches: dict[Session, dict[int, Watch]] = {}
-        self._at: list[dict[Watch, None]] = [{} for _ in replication.replicas]
+        self._at = [_Partition() for _ in replication.replicas]
         self._ready: deque[Watch] = deque()
         self._queued: set[Watch] = set()
+        self._newcomers: dict[int, None] = {}
+        self._passing: dict[Watch, None] = {}
+        self._passed_at = 0
+        self._round: OrderedDict[Watch, None] = OrderedDict()
+        self._round_at = 0
 
     @property
     def busy(self) -> bool:
         """Whether some watch can go on at once."""
-        return bool(self._ready)
+        return bool(self._ready or self._newcomers)
+
+    def next_due(self) -> int | None:
+        """When somebody is to be told what was passed, ns of the clock of `pump`; None: nobody is."""
+        return self._passed_at + _PASSED_NS if self._passing else None
 
     def on_watch(self, session: Session, asked: wire.Watch) -> None:
         """Begin, or begin again under the same subscription. Raises what is wrong with the request."""
@@ -74,48 +145,67 @@ class Reading:
         watch = Watch(session, asked)
         self.on_unwatch(session, asked.subscription)
         own[asked.subscription] = watch
-        self._at[asked.partition][watch] = None
+        self._at[asked.partition].add(watch)
+        self._round[watch] = None
         self._queue(watch)
 
     def on_unwatch(self, session: Session, subscription: int) -> None:
         """End a watch; ending one that is over is nothing."""
         watch = self._watches.get(session, {}).pop(subscription, None)
         if watch is not None:
-            self._at[watch.partition].pop(watch, None)
+            self._forget(watch)
 
     def on_credit(self, session: Session, credit: wire.Credit) -> None:
         """More bytes for a watch; nonsense is nothing."""
         watch = self._watches.get(session, {}).get(credit.subscription)
         if watch is not None and credit.more > 0:
             watch.credit = min(watch.credit + credit.more, limits.WATCH_CREDIT_BYTES_MAX)
-            self._queue(watch)
+            if not watch.asleep and not watch.comes:
+                self._queue(watch)
 
     def on_high(self, partition: int) -> None:
-        """More is committed."""
-        for watch in self._at[partition]:
+        """More is committed, and can be read."""
+        at = self._at[partition]
+        for watch in at.unplaced:
             self._queue(watch)
+        at.unplaced.clear()
+        if at.asleep:
+            self._look_through(partition, at)
+        replica = self._replication.replicas[partition]
+        at.upto, at.offset = replica.high, replica.high_offset
 
     def on_lost(self, partition: int, why: str) -> None:
         """Leadership is gone: the readers have to look for the next leader."""
-        for watch in list(self._at[partition]):
+        for watch in list(self._at[partition].watches):
             self.on_unwatch(watch.session, watch.subscription)
             self._peers.fault(watch.session, watch.subscription, "NotLeader", why)
 
     def on_session_end(self, session: Session) -> None:
         """All watches of a session are over."""
         for watch in self._watches.pop(session, {}).values():
-            self._at[watch.partition].pop(watch, None)
+            self._forget(watch)
 
-    def pump(self) -> None:
-        """Send what ready watches may have, in turns."""
+    def pump(self, now: int) -> None:
+        """Send what ready watches may have, in turns; and tell sleeping ones what was passed, where that is due."""
+        self._look_back()
         room = limits.TURN_READ_BYTES_MAX
         for _ in range(len(self._ready)):
             if room <= 0:
-                return
+                break
             watch = self._ready.popleft()
             self._queued.discard(watch)
-            if watch in self._at[watch.partition] and self._replication.leads(watch.partition):
+            if watch not in self._at[watch.partition].watches:
+                continue
+            if self._replication.leads(watch.partition):
                 room -= self._advance(watch)
+            else:
+                self._at[watch.partition].unplaced.append(watch)
+        if self._passing and now - self._passed_at >= _PASSED_NS:
+            self._passed_at = now
+            passing, self._passing = self._passing, {}
+            for watch in passing:
+                self._tell(watch, 1)
+        self._go_round(now)
 
     def extents(self, partitions: list[int]) -> list[wire.Extent]:
         """The extents of the partitions asked for that are led here; of all that are, when none is named."""
@@ -130,16 +220,119 @@ class Reading:
             partition, store.first_offset(partition), self._replication.replicas[partition].high_offset, since
         )
 
+    # ------------------------------------------------------------------------------------------ private
+
+    def _forget(self, watch: Watch) -> None:
+        self._at[watch.partition].remove(watch)
+        self._passing.pop(watch, None)
+        del self._round[watch]
+
     def _queue(self, watch: Watch) -> None:
         if watch not in self._queued:
             self._queued.add(watch)
             self._ready.append(watch)
 
+    def _look_through(self, partition: int, at: _Partition) -> None:
+        """Wake the sleeping watches that the new records have something for."""
+        index, high = max(at.upto, self._store.first(partition)), self._replication.replicas[partition].high
+        try:
+            while index < high:
+                for header, record in self._store.span(partition, index, high, limits.READ_BYTES_MAX):
+                    if header.kind == EVENTS:
+                        for type in types_of(body_of(record)):
+                            self._wake(at, at.trie.match(type), index)
+                    index += 1
+        except CorruptRecord:  # each of them hears of it when it comes there
+            self._wake(at, at.watches, index)
+        for watch in at.passes:
+            if watch.asleep:
+                self._passing[watch] = None
+
+    def _wake(self, at: _Partition, watches: Iterable[Watch], index: int) -> None:
+        for watch in watches:
+            if watch.asleep and watch.index <= index:
+                watch.asleep = False
+                at.asleep -= 1
+                watch.index = index
+                self._queue(watch)
+
+    def _look_back(self) -> None:
+        """Look through what newcomers have missed, once for all that came by then, a turn's worth of it."""
+        room = limits.WATCH_NEWCOMERS_TURN_RECORDS_MAX
+        for partition in list(self._newcomers):
+            at = self._at[partition]
+            if not at.newcomers:
+                at.newcomers = {watch: None for watch in at.coming if watch in at.watches}
+                at.coming.clear()
+                at.back = min((watch.index for watch in at.newcomers), default=0)
+            room -= self._look_back_at(partition, at, room)
+            if not at.newcomers and not at.coming:
+                del self._newcomers[partition]
+            if room <= 0:
+                return
+
+    def _look_back_at(self, partition: int, at: _Partition, most: int) -> int:
+        first = index = at.back
+        upto = min(at.upto, index + most)
+        try:
+            while at.newcomers and index < upto:
+                for header, record in self._store.span(partition, index, upto, limits.READ_BYTES_MAX):
+                    if header.kind == EVENTS:
+                        for type in types_of(body_of(record)):
+                            for watch in at.trie.match(type):
+                                if watch.comes and watch.index <= index and watch in at.newcomers:
+                                    self._come(at, watch, index)
+                    index += 1
+        except CorruptRecord:  # damaged, or trimmed by now: each of them hears of it when it goes there
+            for watch in list(at.newcomers):
+                self._come(at, watch, watch.index)
+        at.back = index
+        if index >= at.upto:
+            for watch in list(at.newcomers):
+                self._come(at, watch, max(watch.index, at.upto))
+        return index - first
+
+    def _come(self, at: _Partition, watch: Watch, index: int) -> None:
+        """A newcomer stands at `index`, as if it had read what lies before."""
+        watch.comes = False
+        del at.newcomers[watch]
+        watch.index = index
+        self._queue(watch)
+
+    def _tell(self, watch: Watch, events_min: int) -> None:
+        """Tell the reader of a sleeping watch where it stands, if it has passed so many events since it was told."""
+        at = self._at[watch.partition]
+        if not watch.asleep or at.offset - watch.offset < events_min:
+            return
+        first, watch.offset, watch.index = watch.offset, at.offset, max(watch.index, at.upto)
+        watch.said = watch.offset
+        self._peers.send(
+            watch.session, wire.Records(watch.subscription, watch.partition, first, watch.offset, at.offset, [])
+        )
+
+    def _go_round(self, now: int) -> None:
+        """Look after one watch every WATCH_ROUND_MS, whoever's turn it is, but not after more than one turn's worth."""
+        due = min(
+            (now - self._round_at) // _ROUND_NS, len(self._round), limits.TURN_WAIT_MS_MAX // limits.WATCH_ROUND_MS
+        )
+        if now - self._round_at >= _ROUND_NS:
+            self._round_at = now
+        for _ in range(due):
+            watch = next(iter(self._round))
+            self._round.move_to_end(watch)
+            self._tell(watch, limits.WATCH_PASSED_EVENTS_MAX)
+
     def _advance(self, watch: Watch) -> int:
         """Send one message if there is something to say; the bytes of it."""
         replica = self._replication.replicas[watch.partition]
+        at = self._at[watch.partition]
         if watch.index < self._store.first(watch.partition):
             self._place(watch)
+            if watch.said < 0 and 0 < at.upto - watch.index <= limits.WATCH_NEWCOMER_RECORDS_MAX:
+                watch.comes = True
+                at.coming.append(watch)
+                self._newcomers[watch.partition] = None
+                return limits.READ_OVERHEAD_BYTES
         if watch.credit <= 0 and watch.said >= 0:
             return 0
         first = watch.offset
@@ -152,12 +345,16 @@ class Reading:
                 self.on_unwatch(watch.session, watch.subscription)
                 self._peers.fault(watch.session, watch.subscription, "CorruptRecord", str(error))
                 return 0
+        if watch.index >= at.upto:
+            watch.offset = max(watch.offset, at.offset)
         if blobs or watch.offset != watch.said:
             watch.said = watch.offset
             told = wire.Records(watch.subscription, watch.partition, first, watch.offset, replica.high_offset, rows)
             if not self._peers.send(watch.session, told, blobs):
                 return 0
-        if watch.credit > 0 and watch.index < replica.high:
+        if watch.index >= replica.high:
+            at.sleep(watch)
+        elif watch.credit > 0:
             self._queue(watch)
         return sum(map(len, blobs)) + limits.READ_OVERHEAD_BYTES
 

@@ -7,7 +7,7 @@ full could not keep is forgotten by `reset`: every replica is then what the disk
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bus import limits, outputs, wire
 from bus.broker.applied import Applied
@@ -15,10 +15,12 @@ from bus.broker.kept import keep_replica, restored
 from bus.broker.links import Links
 from bus.broker.peers import Peers
 from bus.errors import CorruptRecord, NotLeader, ProtocolError, StorageFull
+from bus.given import GivenIds, check_given
 from bus.groupstate import Companion
 from bus.outputs import High, Output
 from bus.producer import Windows
 from bus.record import EPOCH_START, Header, seal, unseal
+from bus.repeats import Repeated
 from bus.replica import Replica
 from bus.session import Session
 from bus.store import Entry, Store
@@ -78,6 +80,8 @@ class Replication:
         sequence: int = 0,
         principal: str = "",
         companion: bytes = b"",
+        given: bytes = b"",
+        repeats: Sequence[Repeated] = (),
     ) -> tuple[int, Header]:
         """Stage a record of a partition led here; its index and header.
 
@@ -97,6 +101,8 @@ class Replication:
             sequence=sequence,
             principal=principal or f"signalbox/{self.broker}",
             companion=companion,
+            given=given,
+            repeats=list(repeats),
         )
         self._store.append(partition, header, seal(header, body))
         self._touched[partition] = True
@@ -131,6 +137,8 @@ class Replication:
         entries = [Entry(header, blob) for blob, (header, _) in ((blob, unseal(blob)) for blob in blobs)]
         if any(entry.header.partition != ship.partition for entry in entries):
             raise CorruptRecord(f"{ship.leader} shipped records of other partitions than {ship.partition}")
+        for entry in entries:
+            check_given(entry.header)
         heads = [(entry.header.epoch, entry.header.base_offset, entry.header.count) for entry in entries]
         self._carry(ship.partition, self.replicas[ship.partition].on_ship(ship, heads, self.now), entries)
 
@@ -138,10 +146,11 @@ class Replication:
         """A leader has trimmed what we lack. Raises CorruptRecord when what it sent instead cannot be read."""
         if self.full:
             return
-        if len(blobs) != 2 or not 0 < begin.first <= begin.upto:
+        if len(blobs) != 3 or not 0 < begin.first <= begin.upto:
             raise ProtocolError(f"a Begin at {begin.first} with {len(blobs)} blobs applied up to {begin.upto}")
         Windows().restore(blobs[0])
         Companion.restore(blobs[1])
+        GivenIds().restore(blobs[2])
         partition = begin.partition
         for output in self.replicas[partition].on_begin(begin):
             if isinstance(output, outputs.Restart):
@@ -297,8 +306,8 @@ class Replication:
         self._links.send(wanted.broker, partition, ship, blobs, self.now)
 
     def _begin(self, partition: int, wanted: outputs.SendBegin) -> None:
-        upto, windows, groups = self.applied.snapshot(partition)
-        size = len(windows) + len(groups)
+        upto, folds = self.applied.snapshot(partition)
+        size = sum(map(len, folds))
         if size > limits.BEGIN_BYTES_MAX:
             log.error(
                 "partition %d: %s lacks trimmed records, and what they made is too large to send, %d bytes; "
@@ -319,7 +328,7 @@ class Replication:
             upto=upto,
         )
         log.info("partition %d: %s lacks trimmed records; it is to begin at %d", partition, wanted.broker, extent.first)
-        self._links.send(wanted.broker, partition, begin, [windows, groups], self.now)
+        self._links.send(wanted.broker, partition, begin, folds, self.now)
 
     def _records(self, partition: int, first: int, upto: int) -> list[bytes]:
         """What a ship carries. A damaged record is not shipped: it is said once, and the other followers go on."""

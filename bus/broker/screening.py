@@ -15,8 +15,8 @@ from bus.errors import EventTooLarge, InvalidEvent, ProtocolError
 from bus.event import check_size
 
 
-def check_body(principal: str, section: wire.Section, body: bytes) -> None:
-    """Raise unless a body is a batch of `section.count` events that `principal` may publish."""
+def check_body(principal: str, section: wire.Section, body: bytes) -> Columns:
+    """The columns of a body; raise unless it is a batch of `section.count` events that `principal` may publish."""
     if len(body) > limits.BATCH_BYTES_MAX:
         raise EventTooLarge(f"a batch of {len(body)} bytes; {limits.BATCH_BYTES_MAX} are allowed, send smaller ones")
     columns = decode(body)
@@ -39,6 +39,7 @@ def check_body(principal: str, section: wire.Section, body: bytes) -> None:
     if len(body) > limits.EVENT_BYTES_MAX:
         for event in columns.events():
             check_size(event)
+    return columns
 
 
 def _check_rare(columns: Columns) -> None:

@@ -19,7 +19,8 @@ from zmq.utils.monitor import parse_monitor_message
 
 from bus import limits, wire
 from bus.errors import FleetError, ProtocolError
-from bus.session import Received, Session, State
+from bus.multipart import receive_parts, send_parts
+from bus.session import Session, State
 
 _ENDINGS = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
@@ -140,7 +141,7 @@ class Connection:
 
     def _transmit(self, frames: list[bytes]) -> bool:
         try:
-            self._socket.send_multipart(frames, zmq.NOBLOCK)
+            send_parts(self._socket, frames)
         except zmq.Again:
             self._lose("jammed", f"{limits.LINK_FRAMES_QUEUED_MAX} messages are queued and {self.url} takes none")
             return False
@@ -150,7 +151,7 @@ class Connection:
     def _farewell(self, code: str, reason: str) -> None:
         if self.session.state in (State.GREETING, State.OPEN):
             try:
-                self._socket.send_multipart(self.session.bye(code, reason), zmq.NOBLOCK)
+                send_parts(self._socket, self.session.bye(code, reason))
             except zmq.Again:
                 self.session.state = State.CLOSED
 
@@ -174,7 +175,7 @@ class Connection:
             if self.lost is not None:
                 return
             try:
-                parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                parts = receive_parts(self._socket)
             except zmq.Again:
                 return
             self._take(parts)
@@ -186,12 +187,12 @@ class Connection:
         try:
             received = self.session.receive(parts, time.monotonic_ns())
             if received is not None:
-                self._dispatch(received)
+                for message, blobs in wire.unbundled(*received):
+                    self._dispatch(message, blobs)
         except FleetError as error:
             self._lose(self.session.bye_code or "protocol", f"{self.url} broke the protocol: {error}")
 
-    def _dispatch(self, received: Received) -> None:
-        message, blobs = received
+    def _dispatch(self, message: Any, blobs: list[bytes]) -> None:
         kind = type(message)
         if kind is wire.Pong:
             return

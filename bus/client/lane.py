@@ -38,7 +38,8 @@ Result = wire.Outcome | BusError
 class Batch:
     """Encoded events on their way to one partition. `owner` is told what became of it; `deadline` is in ns.
 
-    `link` is the session it is out on, or None; `doubts` counts sendings whose answer never came.
+    `given` is the bitmap of the ids that its publisher gave. `link` is the session it is out on, or None; `doubts`
+    counts sendings whose answer never came.
     """
 
     __slots__ = (
@@ -47,6 +48,7 @@ class Batch:
         "count",
         "deadline",
         "doubts",
+        "given",
         "link",
         "owner",
         "partition",
@@ -58,13 +60,16 @@ class Batch:
         "settled",
     )
 
-    def __init__(self, partition: int, body: bytes, count: int, acks: str, deadline: int, owner: Any) -> None:
+    def __init__(
+        self, partition: int, body: bytes, count: int, acks: str, deadline: int, owner: Any, given: bytes = b""
+    ) -> None:
         self.partition = partition
         self.body = body
         self.count = count
         self.acks = acks
         self.deadline = deadline
         self.owner = owner
+        self.given = given
         self.producer = b""
         self.sequence = _UNNUMBERED
         self.link: object | None = None

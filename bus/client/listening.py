@@ -14,6 +14,7 @@ import zmq
 
 from bus import limits, wire
 from bus.errors import FleetError
+from bus.multipart import receive_parts, send_parts
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 
 _PING_S = limits.SESSION_PING_MS / 1000
@@ -78,7 +79,7 @@ class Listener:
 
     def _write(self, identity: bytes, frames: list[bytes]) -> bool:
         try:
-            self._socket.send_multipart([identity, *frames], zmq.NOBLOCK)
+            send_parts(self._socket, [identity, *frames])
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -104,7 +105,7 @@ class Listener:
             if self._socket.closed:
                 return
             try:
-                identity, *parts = self._socket.recv_multipart(zmq.NOBLOCK)
+                identity, *parts = receive_parts(self._socket)
             except zmq.Again:
                 return
             self._take(identity, parts)

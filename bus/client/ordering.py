@@ -192,7 +192,9 @@ async def ordered(
     for tap in start:
         tap.high = extents[tap.partition].high
         hold.passed(tap.partition, max(0, tap.offset))
-    watches = Watches(cluster, start, pattern, internal, limits.WATCH_CREDIT_BYTES)
+    # A cause may be an event that the pattern leaves out: that it was passed has to be known.
+    passes = isinstance(hold, InCause)
+    watches = Watches(cluster, start, pattern, internal, limits.WATCH_CREDIT_BYTES, passes)
     try:
         async for found in Loop(watches, hold, hold.patience, None if follow else STALL_SECONDS).events():
             yield found

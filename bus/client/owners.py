@@ -6,6 +6,7 @@ Each owner is told once what became of its batch (`settled`) and passes it on, e
 import asyncio
 from collections.abc import Callable
 
+from bus.bitmap import marked
 from bus.client.lane import Result
 from bus.client.packing import Receipt, receipts
 from bus.errors import BusError
@@ -13,13 +14,31 @@ from bus.event import Event
 
 
 class Shared:
-    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them."""
+    """Events of concurrent `publish` calls that will share a batch; as owner of the batch it answers each of them.
 
-    __slots__ = ("events", "futures")
+    `since` is when the first of them came, in seconds of the loop's clock.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("events", "futures", "marks", "since")
+
+    def __init__(self, since: float = 0.0) -> None:
+        self.since = since
         self.events: list[Event] = []
         self.futures: list[asyncio.Future[Receipt]] = []
+        self.marks = bytearray()
+        """`packing.marks_of` its events."""
+
+    @property
+    def given(self) -> bytes:
+        """The bitmap of the ids that callers gave."""
+        return marked(self.marks)
+
+    def cut(self, start: int, stop: int) -> "Shared":
+        """The owner of some of the events."""
+        owner = Shared(self.since)
+        owner.events, owner.futures = self.events[start:stop], self.futures[start:stop]
+        owner.marks = self.marks[start:stop]
+        return owner
 
     def settled(self, result: Result, acks: str) -> None:
         if isinstance(result, BusError):
@@ -35,14 +54,23 @@ class Shared:
 
 
 class Call:
-    """One `publish_many`: results by the events' places, and how many are still due."""
+    """One `publish_many`: results by the events' places, which ids were given, how many are there, how many errors."""
 
     def __init__(self, on_progress: Callable[[int, int], None] | None) -> None:
         self.results: list[Receipt | BusError | None] = []
+        self.marks = bytearray()
+        self.gives = False
         self.done = 0
+        self.failed = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.complete = False
         self._on_progress = on_progress
+
+    def take(self, marks: bytes) -> None:
+        """More events have come, with these `packing.marks_of` them."""
+        self.results += [None] * len(marks)
+        self.marks += marks
+        self.gives = self.gives or b"1" in marks
 
     def advance(self, count: int) -> None:
         self.done += count
@@ -68,6 +96,11 @@ class Part:
         self.events: list[Event] = []
         self.places: list[int] = []
 
+    @property
+    def given(self) -> bytes:
+        """The bitmap of the ids that the caller gave."""
+        return marked(bytes(map(self.call.marks.__getitem__, self.places))) if self.call.gives else b""
+
     def cut(self, start: int, stop: int) -> "Part":
         if start == 0 and stop == len(self.events):
             return self
@@ -78,6 +111,7 @@ class Part:
     def settled(self, result: Result, acks: str) -> None:
         results = self.call.results
         if isinstance(result, BusError):
+            self.call.failed += len(self.places)
             for place in self.places:
                 results[place] = result
         else:

@@ -1,11 +1,12 @@
 """Publishing: events -> batches -> lanes -> Publish frames -> receipts.
 
 Concurrent `publish` calls share batches: whatever was asked for in one turn of the loop leaves together, one frame per
-broker with the sections of all its partitions. While a shared batch of a partition is unanswered, what comes for it
-gathers, as each batch costs every replica a record: up to `PUBLISH_GATHER_EVENTS`, then it leaves all the same. A
-partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered batches sends no more until one is answered. What is held is
-bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`) and in events not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond
-either, callers wait.
+broker with the sections of all its partitions. What comes while `PUBLISH_GATHER_FRAMES` of these are unanswered by a
+broker, or a batch of the same partition is, gathers, as each batch costs every replica a record and each frame every
+broker a turn: up to `PUBLISH_GATHER_EVENTS`, then it leaves all the same. One partition that is slow to commit holds up
+the others of its broker for `PUBLISH_GATHER_MS` at most. A partition with `LANE_BATCHES_IN_FLIGHT_MAX` unanswered
+batches sends no more until one is answered. What is held is bounded in bytes (`PUBLISH_BUFFER_BYTES_MAX`) and in events
+not yet encoded (`PUBLISH_WAITING_EVENTS_MAX`); beyond either, callers wait.
 """
 
 import asyncio
@@ -13,18 +14,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
-from bus.client.packing import GUARANTEES, Receipt, check, fill, pack, surely_fine
+from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack, surely_fine
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
 from bus.partitioner import partition_of
+from bus.repeats import check_repeats
 
 _MS = 1_000_000
 _SWEEP_SECONDS = 0.1
@@ -44,6 +46,8 @@ class Publisher:
         self._open: dict[tuple[int, str, float], Shared] = {}
         self._open_events = 0
         self._shared_out = Counter[int]()
+        self._shared_frames = Counter[Connection]()
+        self._gathering_ends: asyncio.TimerHandle | None = None
         self._held_bytes = 0
         self._room_wanted: list[asyncio.Future[None]] = []
         self._loop = asyncio.get_running_loop()
@@ -65,9 +69,10 @@ class Publisher:
         key = (partition, acks, within)
         shared = self._open.get(key)
         if shared is None:
-            shared = self._open[key] = Shared()
+            shared = self._open[key] = Shared(self._loop.time())
         future: asyncio.Future[Receipt] = self._loop.create_future()
         shared.events.append(ready)
+        shared.marks.append(49 if event.id else 48)
         shared.futures.append(future)
         self._open_events += 1
         self._busy.add(partition)
@@ -90,13 +95,13 @@ class Publisher:
         except BaseException:
             self._withdraw(call)
             raise
-        errors = [result for result in call.results if isinstance(result, BusError)]
-        if errors:
+        if call.failed:
+            errors = [result for result in call.results if isinstance(result, BusError)]
             raise PublishError(
                 f"{len(errors)} of {len(call.results)} events were not published; the first: {errors[0]}",
                 list(call.results),
             )
-        return [result for result in call.results if isinstance(result, Receipt)]
+        return cast(list[Receipt], call.results)
 
     async def _feed(self, call: Call, events: Iterable[Event], acks: str, within: float) -> None:
         """Slice by slice: check, spread over the partitions, encode what is full; other tasks run in between."""
@@ -127,7 +132,7 @@ class Publisher:
     def _ready(self, call: Call, taken: list[Event]) -> list[tuple[int, Event]]:
         """Those of a slice that may be sent, filled and checked, with their places; the call is told of the others."""
         source, reserved, first = self._source, self._reserved, len(call.results)
-        call.results += [None] * len(taken)
+        call.take(marks_of(taken))
         try:
             filled = [fill(event, source, new_id) for event in taken]
             if surely_fine(filled, reserved):
@@ -142,6 +147,7 @@ class Publisher:
                 ready.append((place, whole))
             except ClientError as error:
                 call.results[place] = error
+                call.failed += 1
                 call.advance(1)
         return ready
 
@@ -185,31 +191,49 @@ class Publisher:
 
     def _seal_open(self) -> None:
         """Encode what `publish` calls gathered, for each partition that may send."""
-        for key in list(self._open):
+        gathered = Counter[Connection | None]()
+        links = {key: self._cluster.leader(key[0]) for key in self._open}
+        for key, link in links.items():
+            gathered[link] += len(self._open[key].events)
+        now = self._loop.time()
+        for key, link in links.items():
             partition, acks, within = key
             lane, shared = self._lanes.get(partition), self._open[key]
             if lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
                 continue
             if self._shared_out[partition] and len(shared.events) < limits.PUBLISH_GATHER_EVENTS:
                 continue
+            if link is not None and gathered[link] < limits.PUBLISH_GATHER_EVENTS and self._gathers(link, shared, now):
+                continue
             del self._open[key]
             self._open_events -= len(shared.events)
             for packed in pack(shared.events):
-                owner = Shared()
-                owner.events = shared.events[packed.start : packed.stop]
-                owner.futures = shared.futures[packed.start : packed.stop]
+                owner = shared.cut(packed.start, packed.stop)
                 if packed.error is not None:
                     owner.settled(packed.error, acks)
                 else:
                     self._shared_out[partition] += 1
                     self._offer(partition, packed.body, packed.stop - packed.start, acks, within, owner)
 
+    def _gathers(self, link: Connection, shared: Shared, now: float) -> bool:
+        """Whether these events wait for more, as their broker is busy with others; then they are looked at again."""
+        left = shared.since + limits.PUBLISH_GATHER_MS / 1000 - now
+        if self._shared_frames[link] < limits.PUBLISH_GATHER_FRAMES or left <= 0:
+            return False
+        if self._gathering_ends is None:
+            self._gathering_ends = self._loop.call_later(left, self._gathered)
+        return True
+
+    def _gathered(self) -> None:
+        self._gathering_ends = None
+        self.wake()
+
     def _offer(self, partition: int, body: bytes, count: int, acks: str, within: float, owner: Any) -> None:
         lane = self._lanes.get(partition)
         if lane is None:
             lane = self._lanes[partition] = Lane(partition, new_producer)
         deadline = time.monotonic_ns() + int(within * 1e9)
-        lane.offer(Batch(partition, body, count, acks, deadline, owner))
+        lane.offer(Batch(partition, body, count, acks, deadline, owner, owner.given))
         self._held_bytes += len(body)
         self._busy.add(partition)
         self.wake()
@@ -284,11 +308,17 @@ class Publisher:
 
     def _send_frame(self, link: Connection, acks: str, batches: list[Batch]) -> None:
         number = next(self._cluster.numbers)
-        sections = [wire.Section(batch.partition, batch.producer, batch.sequence, batch.count) for batch in batches]
+        sections = [
+            wire.Section(batch.partition, batch.producer, batch.sequence, batch.count, batch.given) for batch in batches
+        ]
         pending = dict(enumerate(batches))
+        shared = any(type(batch.owner) is Shared for batch in batches)
+        self._shared_frames[link] += shared
 
         def answer(message: Any, _blobs: list[bytes]) -> None:
             self._answered(link, number, pending, len(batches), message)
+            if not pending and shared:
+                self._answered_whole(link)
 
         if not link.ask(number, wire.Publish(number, acks, sections), [batch.body for batch in batches], answer):
             answer(Lost("closed", "the session is over"), [])
@@ -309,6 +339,7 @@ class Publisher:
                         f"an outcome for section {place} of partition {outcome.partition} fits no request"
                     )
                 if sent is not None:
+                    check_repeats(outcome.repeats, sent.count, sent.given)
                     del pending[place]
                     self._tell(self._lanes[sent.partition].answered(sent, outcome, link, now))
         elif isinstance(message, wire.Fault):
@@ -321,6 +352,11 @@ class Publisher:
         if not pending:
             link.forget(number)
         self.wake()
+
+    def _answered_whole(self, link: Connection) -> None:
+        self._shared_frames[link] -= 1
+        if not self._shared_frames[link]:
+            del self._shared_frames[link]
 
     def _tell(self, settled: list[tuple[Batch, Result]]) -> None:
         for batch, result in settled:
@@ -341,8 +377,9 @@ class Publisher:
         """Fail whatever is not answered; callers that still wait hear of it."""
         self._closed = True
         self._cluster.observers.discard(self._changed)
-        if self._wake is not None:
-            self._wake.cancel()
+        for timer in (self._wake, self._gathering_ends):
+            if timer is not None:
+                timer.cancel()
         for lane in self._lanes.values():
             self._tell(lane.abandon("the fleet was closed"))
         for shared in self._open.values():

@@ -83,15 +83,28 @@ class Tap:
 
 
 class Watches:
-    """All taps of one reader. `next()` gives chunks in order of arrival; `done(chunk)` gives their credit back."""
+    """All taps of one reader. `next()` gives chunks in order of arrival; `done(chunk)` gives their credit back.
 
-    def __init__(self, cluster: Cluster, taps: Iterable[Tap], pattern: str, internal: bool, credit_bytes: int) -> None:
+    `passes`: whether positions that move over events that do not match are to be heard of soon, as chunks without
+    pieces.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        taps: Iterable[Tap],
+        pattern: str,
+        internal: bool,
+        credit_bytes: int,
+        passes: bool = False,
+    ) -> None:
         self.taps = {tap.partition: tap for tap in taps}
         self.chunks: deque[Chunk] = deque()
         self._cluster = cluster
         self._pattern = pattern
         self._internal = internal
         self._credit_bytes = credit_bytes
+        self._passes = passes
         self._loop = asyncio.get_running_loop()
         self._arrived = asyncio.Event()
         self._error: BusError | None = None
@@ -190,6 +203,7 @@ class Watches:
             pattern=self._pattern,
             internal=self._internal,
             credit=max(1, self._credit_bytes - tap.held),
+            passes=self._passes,
         )
         tap.owed = 0
         tap.number = number

@@ -291,6 +291,14 @@ class Store:
 
     def _bisect(self, partition: int, reached: Callable[[Header], bool]) -> int:
         low, high = self._logs[partition].extent.first, self._logs[partition].mark.end
+        # What is looked for mostly lies near the end, where headers are at hand: go back from there in growing steps.
+        step = 1
+        while high - step > low:
+            if not reached(self.header(partition, high - step)):
+                low = high - step + 1
+                break
+            high -= step
+            step *= 2
         while low < high:
             middle = (low + high) // 2
             if reached(self.header(partition, middle)):

@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from typing import NamedTuple
 
+from bus import limits
 from bus.batch import Header
 
 
@@ -14,7 +15,8 @@ class Entry(NamedTuple):
 
 
 class Tail:
-    """Records by (partition, index). `bytes_max` bounds the records' bytes; one larger than that is not kept."""
+    """Records by (partition, index). `bytes_max` bounds their bytes, each with TAIL_ENTRY_BYTES for what is kept beside
+    it; one larger than that is not kept."""
 
     def __init__(self, bytes_max: int) -> None:
         self.bytes_max = bytes_max
@@ -27,16 +29,20 @@ class Tail:
 
     def keep(self, partition: int, index: int, entry: Entry) -> None:
         """Take an entry in; the oldest ones give way."""
-        size = len(entry.record)
+        size = _size(entry)
         if size > self.bytes_max:
             return
         self._entries[partition, index] = entry
         self.bytes += size
         while self.bytes > self.bytes_max:
-            self.bytes -= len(self._entries.popitem(last=False)[1].record)
+            self.bytes -= _size(self._entries.popitem(last=False)[1])
 
     def drop(self, partition: int, end: int) -> None:
         """Forget a partition's entries at or above `end`."""
         gone = [key for key in self._entries if key[0] == partition and key[1] >= end]
         for key in gone:
-            self.bytes -= len(self._entries.pop(key).record)
+            self.bytes -= _size(self._entries.pop(key))
+
+
+def _size(entry: Entry) -> int:
+    return len(entry.record) + limits.TAIL_ENTRY_BYTES

@@ -10,14 +10,13 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | publisher | Publish -> Published |
 | reader | Watch -> Records ..., Credit, Unwatch; Describe -> Described |
 | group member | Join -> Joined, Deliver ..., Progress ..., Settle -> Settled, Credit, Leave |
-| plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology to all, Sample -> Sampled; Halt |
-| leader, follower | Ship -> Shipped, AskEpochEnd -> EpochEnd |
 | agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology, Sample -> Sampled; Keep, Halt |
 | leader, follower | Ship -> Shipped, Begin -> Shipped, AskEpochEnd -> EpochEnd |
-| anyone | Fault answers a request that failed |
+| anyone | Fault answers a request that failed; Bundle holds what one turn has to say to one peer |
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -57,6 +56,7 @@ __all__ = [
     "AnyMessage",
     "AskEpochEnd",
     "Begin",
+    "Bundle",
     "Bye",
     "Call",
     "Cancel",
@@ -110,19 +110,18 @@ __all__ = [
     "Watch",
     "Welcome",
     "Whereis",
+    "bundled",
     "decode",
     "encode",
+    "unbundled",
 ]
 
 MAGIC = b"SB1"
 PROTOCOL_MIN = 1
 PROTOCOL_MAX = 1
 
-AnyMessage = (
-    Hello
-    | Welcome
-    | Bye
-    | Ping
+Said = (
+    Ping
     | Pong
     | Fault
     | Publish
@@ -168,6 +167,16 @@ AnyMessage = (
 )
 
 
+class Bundle(Message, frozen=True):
+    """Several messages in one frame, in order; `blobs` says how many of the frame's blobs each of them has."""
+
+    messages: list[Said]
+    blobs: list[int]
+
+
+AnyMessage = Hello | Welcome | Bye | Said | Bundle
+
+
 class Frame(msgspec.Struct, array_like=True, frozen=True):
     """The head of a multipart message."""
 
@@ -198,4 +207,34 @@ def decode(parts: list[bytes]) -> tuple[Frame, list[bytes]]:
         frame: Any = _decoder.decode(memoryview(head)[3:])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ProtocolError(f"malformed head: {error}") from error
-    return frame, parts[1:]
+    blobs = parts[1:]
+    if type(frame.message) is Bundle:
+        _check(frame.message, len(blobs))
+    return frame, blobs
+
+
+def bundled(said: Sequence[tuple[Any, Sequence[bytes]]]) -> tuple[Message, list[bytes]]:
+    """Several messages with their blobs as one."""
+    blobs = [blob for _, own in said for blob in own]
+    return Bundle([message for message, _ in said], [len(own) for _, own in said]), blobs
+
+
+def unbundled(message: Message, blobs: list[bytes]) -> Iterator[tuple[Any, list[bytes]]]:
+    """What a decoded message says: itself, or each message of a bundle with its blobs."""
+    if type(message) is not Bundle:
+        yield message, blobs
+        return
+    at = 0
+    for each, count in zip(message.messages, message.blobs, strict=True):
+        yield each, blobs[at : at + count]
+        at += count
+
+
+def _check(bundle: Bundle, blobs: int) -> None:
+    if not 0 < len(bundle.messages) <= limits.BUNDLE_MESSAGES_MAX or len(bundle.blobs) != len(bundle.messages):
+        raise ProtocolError(
+            f"a Bundle of {len(bundle.messages)} messages with {len(bundle.blobs)} counts of blobs; "
+            f"1 to {limits.BUNDLE_MESSAGES_MAX} messages are legal, each with its count"
+        )
+    if min(bundle.blobs) < 0 or sum(bundle.blobs) != blobs:
+        raise ProtocolError(f"a Bundle that speaks of {sum(bundle.blobs)} blobs came with {blobs}")

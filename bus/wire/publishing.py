@@ -2,16 +2,21 @@
 
 import msgspec
 
+from bus.repeats import Repeated
 from bus.wire.base import Message
 
 
 class Section(msgspec.Struct, array_like=True, frozen=True):
-    """One batch of a PUBLISH: blob number i is the body of section number i (`batch.encode`)."""
+    """One batch of a PUBLISH: blob number i is the body of section number i (`batch.encode`).
+
+    `given` is a bitmap of the events whose id their publisher gave (`bus.bitmap`); b"" when the client made them all.
+    """
 
     partition: int
     producer: bytes
     sequence: int
     count: int
+    given: bytes = b""
 
 
 class Publish(Message, frozen=True):
@@ -23,7 +28,10 @@ class Publish(Message, frozen=True):
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """What became of one section: where it stands and on how many replicas, or the error's code and message."""
+    """What became of one section: where it stands and on how many replicas, or the error's code and message.
+
+    Rows in `repeats` stood in the log already, there; the others were appended from `base_offset` on.
+    """
 
     partition: int
     base_offset: int
@@ -31,6 +39,7 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     appended: int = 0
     code: str = ""
     message: str = ""
+    repeats: list[Repeated] = []
 
 
 class Published(Message, frozen=True):

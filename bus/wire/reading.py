@@ -30,6 +30,7 @@ class Watch(Message, frozen=True):
     """Read one partition from `offset` (or, when `time` > 0, from the first event appended at or after it).
 
     `credit` bounds the bytes of records that are sent before a `Credit` gives more. `internal`: reserved types too.
+    `passes`: say soon, too, when the position moves over events that do not match; else that may take its time.
     """
 
     subscription: int
@@ -39,13 +40,15 @@ class Watch(Message, frozen=True):
     pattern: str
     internal: bool
     credit: int
+    passes: bool = False
 
 
 class Records(Message, frozen=True):
     """Records for a watch, a blob each, in order. `rows[i]`: a little-endian bitmap of blob i's rows; empty: all.
 
     `next_offset` is where the reader stands after these, filtered events passed; `high` the high watermark. Sent also
-    without blobs when only the position moved. `first_offset` > what was asked says that retention trimmed.
+    without blobs when only the position moved: at first, and then as `Watch.passes` says. `first_offset` > what was
+    asked says that retention trimmed.
     """
 
     subscription: int

@@ -22,7 +22,7 @@ class Begin(Message, frozen=True):
     """A follower lacks records that its leader has trimmed: let go of its own, and begin at `first`.
 
     `first_offset` is the offset of the first event there, `appended` of the record before, `lineage` the start of every
-    epoch below. Blobs: producer windows and groups as applied up to `upto`, at or above `first`.
+    epoch below. Blobs: producer windows, groups and given ids as applied up to `upto`, at or above `first`.
     """
 
     partition: int

@@ -98,6 +98,8 @@ def import_(
     value, unit = rate(result.imported / max(result.seconds, 1e-3))
     mark = "▲" if result.rejected else "●"
     said = f"{mark} imported {result.imported:,} events, all acked, in {result.seconds:.1f} s ({value} {unit})"
+    if result.duplicates:
+        said += f"; {result.duplicates:,} were there already"
     if result.rejected:
         said += f"\n{result.rejected:,} were not: {', '.join(result.rejects) or 'see above'}"
     out.show(out.Page(result, [result], above=said), out.Format(output))

@@ -67,6 +67,8 @@ def publish_one(fleet: Fleet, event: bus.Event, acks: str, format: str) -> None:
     with reaching():
         receipt = asyncio.run(send())
     said = f"● {receipt.id}  p{receipt.partition:02d}·{receipt.offset:,}  {receipt.guarantee}"
+    if receipt.duplicate:
+        said += "; it was there already"
     out.show(out.Page(receipt, [receipt], above=said), out.Format(format))
 
 

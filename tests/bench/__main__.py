@@ -1,4 +1,4 @@
-"""`python -m tests.bench [NAME ...]`: run all the measurements, or the ones named."""
+"""`python -m tests.bench [NAME ...]`: run all the measurements, or the ones named (some run only if named)."""
 
 import importlib
 import pkgutil
@@ -18,14 +18,21 @@ def report(name: str, values: Sequence[float], unit: str, note: str = "") -> Non
 
 def main(wanted: Sequence[str]) -> int:
     """Runs the named measurements; 2 if a name is unknown."""
-    known = [module.name for module in pkgutil.iter_modules(tests.bench.__path__) if not module.name.startswith("_")]
+    known = [
+        module.name
+        for module in pkgutil.iter_modules(tests.bench.__path__)
+        if not (module.ispkg or module.name.startswith("_"))
+    ]
     unknown = sorted(set(wanted) - set(known))
     if unknown:
-        print(f"no measurement {', '.join(unknown)}; there are: {', '.join(known)}", file=sys.stderr)
+        print(
+            f"no measurement {', '.join(unknown)}; there are (peers: make bench-peers): {', '.join(known)}",
+            file=sys.stderr,
+        )
         return 2
     for name in wanted or known:
         module = importlib.import_module(f"tests.bench.{name}")
-        if hasattr(module, "run"):
+        if hasattr(module, "run") and (wanted or not getattr(module, "ONLY_IF_NAMED", False)):
             module.run(report)
     return 0
 

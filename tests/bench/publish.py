@@ -42,11 +42,18 @@ def body(first: int, count: int) -> bytes:
     )
 
 
-def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[int]) -> float:
-    """Events a second, all of them acked by quorum."""
+def flood(
+    fleet: Rig,
+    peers: dict[str, Peer],
+    producer: bytes,
+    sequences: list[int],
+    batches: int = BATCHES,
+    made: Callable[[int, int], bytes] = body,
+) -> float:
+    """Events a second, all of them acked by quorum; `made(first, count)` gives a batch."""
     waiting = dict.fromkeys(peers, 0)
     began = time.monotonic()
-    for number in range(BATCHES):
+    for number in range(batches):
         partition = number % PARTITIONS
         leader = fleet.seats[partition].leader
         peer = peers[leader]
@@ -54,12 +61,12 @@ def flood(fleet: Rig, peers: dict[str, Peer], producer: bytes, sequences: list[i
             waiting[leader] -= taken(peer)
         section = wire.Section(partition, producer, sequences[partition], EVENTS)
         sequences[partition] += 1
-        peer.say(wire.Publish(peer.number(), "quorum", [section]), [body(number * EVENTS, EVENTS)])
+        peer.say(wire.Publish(peer.number(), "quorum", [section]), [made(number * EVENTS, EVENTS)])
         waiting[leader] += 1
     for leader, peer in peers.items():
         while waiting[leader]:
             waiting[leader] -= taken(peer)
-    return BATCHES * EVENTS / (time.monotonic() - began)
+    return batches * EVENTS / (time.monotonic() - began)
 
 
 def taken(peer: Peer) -> int:

@@ -74,7 +74,7 @@ class Peer:
                 raise TimedOut(f"no {kind.__name__} within {wait_s} s; there was {[m for m, _ in self.inbox]}")
             received = self.session.receive(self.socket.recv_multipart())
             if received is not None:
-                self.inbox.append((received.message, received.blobs))
+                self.inbox += wire.unbundled(*received)
 
     def ask(self, message: wire.Message, kind: type[Kind], wait_s: float = WAIT_S) -> Kind:
         """Send a request and wait for its answer; a Fault is an AssertionError."""

@@ -45,7 +45,7 @@ class Stage:
             while peer.socket.poll(2):
                 received = peer.session.receive(peer.socket.recv_multipart())
                 if received is not None:
-                    peer.inbox.append((received.message, received.blobs))
+                    peer.inbox += wire.unbundled(received.message, received.blobs)
             for at, (message, blobs) in enumerate(peer.inbox):
                 if isinstance(message, kind):
                     del peer.inbox[at]

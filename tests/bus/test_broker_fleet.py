@@ -255,9 +255,10 @@ def test_a_peer_that_never_reads_loses_its_session_and_nobody_else_waits(fleet: 
     fleet.elect(0)
     leader = fleet.seats[0].leader
     greedy, good = fleet.client(leader), fleet.client(leader)
+    assert publish(good, 0, body("large", size=10_000), 1).code == ""
     for _ in range(60):
-        for number in range(200):  # each answer holds the pattern that is none
-            greedy.say(wire.Watch(number, 0, 0, 0, "a." * 5_000, False, 0))
+        for number in range(200):  # each answer holds the large event
+            greedy.say(wire.Watch(number, 0, 0, 0, ">", False, 1))
         assert publish(good, 0, body("x"), 1).code == ""
         if "does not take its frames" in fleet.processes[leader].log.read_text():
             break

@@ -199,6 +199,8 @@ def events(*made: Event) -> bytes:
         (section(), b"", "CorruptRecord"),
         (section(), b"\0" * (limits.BATCH_BYTES_MAX + 1), "EventTooLarge"),
         (section(producer=b"p" * 17), BODY, "ProtocolError"),
+        (wire.Section(0, b"", 0, 3, b"\x07\0"), BODY, "ProtocolError"),
+        (wire.Section(0, b"", 0, 3, b"\x0f"), BODY, "ProtocolError"),
         (section(producer=b"p" * 16, sequence=3), BODY, "UnknownProducer"),
         (section(1), events(Event(type="signalbox.x", source="s", id="1")), "AccessDenied"),
         (section(1), events(Event(type="a", source="signalbox/b1", id="1")), "AccessDenied"),
@@ -299,7 +301,10 @@ def test_only_brokers_ship_and_only_in_their_own_name(stage: Stage) -> None:
     assert stage.ask(stage.peer(), begin, wire.Fault, [b"", b""]).code == "AccessDenied"
     assert stage.ask(stage.peer("broker", "b3"), begin, wire.Fault, [b"", b""]).code == "AccessDenied"
     assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, [b"x"]).code == "ProtocolError"
-    assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, [b"nonsense", b""]).code == "CorruptRecord"
+    nonsense = [b"nonsense", b"", b""]
+    assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, nonsense).code == "CorruptRecord"
+    nonsense = [*stage.broker.applied.snapshot(0)[1][:2], b"nonsense"]
+    assert stage.ask(stage.peer("broker", "b2"), begin, wire.Fault, nonsense).code == "CorruptRecord"
     damaged = seal(Header(EVENTS, 1, 5, 0, 3, 1), BODY)[:-1] + b"X"
     assert stage.ask(stage.peer("broker", "b2"), ship, wire.Fault, [damaged]).code == "CorruptRecord"
     assert stage.store.mark(1).end == 0

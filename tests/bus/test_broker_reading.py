@@ -6,9 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bus import batch, wire
+from bus import batch, limits, wire
 from bus.bitmap import rows_of
-from bus.errors import StorageFull
+from bus.broker.reading import Reading
+from bus.errors import CorruptRecord, StorageFull
 from bus.event import Event
 from bus.record import unseal
 from bus.store import MemoryMedium
@@ -53,7 +54,7 @@ def read(stage: Stage, peer: Peer, watch: wire.Watch) -> list[tuple[int, str]]:
     while True:
         records, blobs = stage.hear(peer, wire.Records)
         assert records.subscription == watch.subscription
-        assert records.first_offset >= at or not watch.time
+        assert records.first_offset == at or watch.time
         found += rows(records, blobs)
         at = records.next_offset
         if at >= records.high:
@@ -89,19 +90,169 @@ def test_reserved_types_come_only_when_asked_for(stage: Stage) -> None:
     assert read(stage, peer, wire.Watch(3, 0, 0, 0, "signalbox.>", False, LARGE)) == [(0, "signalbox.tick")]
 
 
-def test_a_watch_follows_and_passes_on_what_it_filters(stage: Stage) -> None:
+def quiet(stage: Stage, peer: Peer) -> bool:
+    """Whether a peer has heard no Records by the answer to a request of its own."""
+    stage.ask(peer, wire.Describe(1, []), wire.Described)
+    return not [message for message, _ in peer.inbox if isinstance(message, wire.Records)]
+
+
+def test_a_watch_follows_and_hears_nothing_of_what_it_filters(stage: Stage) -> None:
     peer, writer = stage.peer(), stage.peer()
     assert read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, LARGE)) == []
     publish(stage, writer, ["a.b", "a.b"])
-    passed, blobs = stage.hear(peer, wire.Records)
-    assert (passed.first_offset, passed.next_offset, passed.high, blobs) == (0, 2, 2, [])
+    assert quiet(stage, peer)
     publish(stage, writer, ["a.b", "x.y"])
     told, blobs = stage.hear(peer, wire.Records)
     assert rows(told, blobs) == [(3, "x.y")]
+    assert (told.first_offset, told.next_offset, told.high) == (0, 4, 4), "from where it was told to stand, no gap"
     peer.say(wire.Unwatch(1))
     publish(stage, writer, ["x.y"])
-    stage.ask(peer, wire.Describe(1, []), wire.Described)
-    assert not [message for message, _ in peer.inbox if isinstance(message, wire.Records)]
+    assert quiet(stage, peer)
+
+
+def test_a_watch_that_asked_hears_soon_what_was_passed(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    assert read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, LARGE, passes=True)) == []
+    for base in (0, 2):
+        publish(stage, writer, ["a.b", "a.b"])
+        told, blobs = stage.hear(peer, wire.Records)
+        assert (told.first_offset, told.next_offset, told.high, blobs) == (base, base + 2, base + 2, [])
+    publish(stage, writer, ["x.y"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(4, "x.y")]
+
+
+def test_the_slow_round_tells_every_watch_where_it_stands(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_PASSED_EVENTS_MAX", 3)
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(30):
+        assert read(stage, peer, wire.Watch(number, 0, 0, 0, "x.>", False, LARGE)) == []
+    publish(stage, writer, ["a", "a"])
+    for _ in range(5):
+        assert quiet(stage, peer), "two events are too few to speak of"
+    publish(stage, writer, ["a", "a"])
+    told = {}
+    for _ in range(30):
+        records, _ = stage.hear(peer, wire.Records)
+        told[records.subscription] = (records.first_offset, records.next_offset)
+    assert told == dict.fromkeys(range(30), (0, 4)), "each of them once"
+    assert quiet(stage, peer)
+
+
+def test_what_is_not_matched_does_not_touch_a_sleeping_watch(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(200):
+        read(stage, peer, wire.Watch(number, 0, 0, 0, f"other.{number}.>", False, LARGE))
+    read(stage, peer, wire.Watch(200, 0, 0, 0, "a.>", False, LARGE))
+    advanced = []
+    real = Reading._advance
+    monkeypatch.setattr(
+        Reading, "_advance", lambda self, watch: advanced.append(watch.subscription) or real(self, watch)
+    )
+    for _ in range(5):
+        publish(stage, writer, ["a.b"] * 3)
+        stage.hear(peer, wire.Records)
+    assert advanced == [200] * 5
+    publish(stage, writer, ["other.7.x", "other.9.y", "a.b"])
+    heard = {stage.hear(peer, wire.Records)[0].subscription for _ in range(3)}
+    assert heard == {7, 9, 200}
+
+
+def test_what_newcomers_missed_is_looked_through_once_for_all(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_NEWCOMERS_TURN_RECORDS_MAX", 7)
+    peer, writer = stage.peer(), stage.peer()
+    for number in range(30):
+        publish(stage, writer, ["a", f"other.{number}.x"])
+    looked = []
+    real = batch.types_of
+    monkeypatch.setattr("bus.broker.reading.types_of", lambda body: looked.append(0) or real(body))
+    collected = []
+    collect = Reading._collect
+    monkeypatch.setattr(
+        Reading, "_collect", lambda self, watch, *more: collected.append(watch.index) or collect(self, watch, *more)
+    )
+    for number in range(100):
+        peer.say(wire.Watch(number, 0, number % 3, 0, f"other.{number}.>", False, LARGE))
+    found: dict[int, list[tuple[int, str]]] = {}
+    for _ in range(100):
+        records, blobs = stage.hear(peer, wire.Records)
+        assert (records.first_offset, records.next_offset) == (records.subscription % 3, 60)
+        found[records.subscription] = rows(records, blobs)
+    expected = {number: [(2 * number + 1, f"other.{number}.x")] for number in range(30)}
+    assert found == {number: expected.get(number, []) for number in range(100)}
+    assert len(looked) <= 30 * 2, "a pass over the log or two, not a hundred"
+    assert len(collected) == 30
+    publish(stage, writer, ["other.99.y", "a"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(60, "other.99.y")] and quiet(stage, peer)
+
+
+def test_a_newcomer_that_leaves_or_is_far_behind_holds_up_nobody(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "WATCH_NEWCOMER_RECORDS_MAX", 5)
+    monkeypatch.setattr(limits, "WATCH_NEWCOMERS_TURN_RECORDS_MAX", 1)
+    peer, writer = stage.peer(), stage.peer()
+    for _ in range(10):
+        publish(stage, writer, ["a"])
+    for number, offset in enumerate((0, 6, 7, 8, 10)):
+        peer.say(wire.Watch(number, 0, offset, 0, "b", False, LARGE))
+    peer.say(wire.Credit(1, 5))
+    peer.say(wire.Unwatch(2))
+    publish(stage, writer, ["b"])
+    found: dict[int, list[tuple[int, str]]] = {}
+    while len(found) < 4:
+        records, blobs = stage.hear(peer, wire.Records)
+        if blobs:
+            found[records.subscription] = rows(records, blobs)
+    assert found == {number: [(10, "b")] for number in (0, 1, 3, 4)}
+    assert not stage.broker.reading.busy
+
+
+def test_a_sleeping_watch_without_credit_waits_at_what_it_matched(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    read(stage, peer, wire.Watch(1, 0, 0, 0, "x.>", False, 1))
+    publish(stage, writer, ["x.1"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(0, "x.1")]
+    publish(stage, writer, ["a"])
+    publish(stage, writer, ["x.2"])
+    publish(stage, writer, ["x.3"])
+    assert quiet(stage, peer)
+    peer.say(wire.Credit(1, LARGE))
+    told, blobs = stage.hear(peer, wire.Records)
+    assert rows(told, blobs) == [(2, "x.2"), (3, "x.3")] and told.first_offset == 1
+
+
+def test_watches_wait_until_the_partition_can_be_read(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.broker.replication, "leads", lambda partition: False)
+        peer.say(wire.Watch(1, 0, 0, 0, ">", False, LARGE))
+        assert quiet(stage, peer)
+    publish(stage, writer, ["a"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(0, "a")]
+
+
+def test_a_record_that_cannot_be_looked_through_wakes_everyone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    read(stage, peer, wire.Watch(1, 0, 0, 0, "a", False, LARGE))
+    read(stage, peer, wire.Watch(2, 0, 0, 0, "b", False, LARGE))
+
+    def damaged(body: object) -> list[str]:
+        raise CorruptRecord("its types cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bus.broker.reading.types_of", damaged)
+        publish(stage, writer, ["a"])
+        heard = [stage.hear(peer, wire.Records) for _ in range(2)]
+    found = {records.subscription: rows(records, blobs) for records, blobs in heard}
+    assert found == {1: [(0, "a")], 2: []}, "each reads for itself, and would hear what is wrong"
+
+
+def test_a_watch_from_beyond_the_end_sleeps_until_it_is_reached(stage: Stage) -> None:
+    peer, writer = stage.peer(), stage.peer()
+    peer.say(wire.Watch(1, 0, 3, 0, ">", False, LARGE))
+    assert stage.hear(peer, wire.Records)[0].next_offset == 3
+    publish(stage, writer, ["a", "a"])
+    assert quiet(stage, peer)
+    publish(stage, writer, ["b", "c"])
+    assert rows(*stage.hear(peer, wire.Records)) == [(3, "c")]
 
 
 def test_without_credit_nothing_is_sent_but_where_the_watch_stands(stage: Stage) -> None:

@@ -114,3 +114,17 @@ async def test_effects_follow_their_causes_over_all_partitions(tmp_path: Path) -
             finally:
                 answering.cancel()
                 await asyncio.gather(answering, return_exceptions=True)
+
+
+async def test_a_cause_that_the_pattern_leaves_out_holds_up_nothing(tmp_path: Path) -> None:
+    """The reader's watches sleep by then: they have to say that they passed it."""
+    with elected(tmp_path) as fleet:
+        async with connect(urls(fleet), causal=True) as writer, connect(urls(fleet)) as reader:
+            reading = reader.read("answered", order="causal", follow=True)
+            async with asyncio.timeout(WAIT_S):
+                for number in range(20):
+                    await writer.publish(Event(type="asked", subject=f"q{number}", data={"n": number}))
+                    await writer.publish(Event(type="answered", subject=f"a{number}", data={"n": number}))
+                    assert (await anext(reading)).data["n"] == number
+            assert reading.gaps == 0 and reading.held == 0
+            await reading.aclose()

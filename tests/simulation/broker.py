@@ -10,8 +10,10 @@ from typing import Any
 
 from bus import limits, replica, wire
 from bus.errors import FleetError, UnknownProducer, code_of
+from bus.given import GivenIds
 from bus.producer import Original, Windows
 
+from .appending import Appending, header_of
 from .checkers import Ledger
 from .disk import Disk, Record
 from .messages import Batch, Beginning, Page, Read, Reply, Shipment, Status
@@ -32,9 +34,11 @@ class Parts:
     forgets_promises = False
     trims_unnoted = False
     begins_without_state = False
+    given: type[GivenIds] = GivenIds
+    begins_without_ids = False
 
 
-class Broker(Trimming):
+class Broker(Trimming, Appending):
     """One broker process and its restarts."""
 
     def __init__(
@@ -50,6 +54,7 @@ class Broker(Trimming):
         self.up = False
         self.snapshot_every = world.dice.choice([1, 3, 20])
         self.producers_max = limits.PRODUCERS_MAX
+        self.ids_max = limits.GIVEN_IDS_MAX
         self.counts = {
             "refused": 0,
             "repeated": 0,
@@ -59,6 +64,7 @@ class Broker(Trimming):
             "diverged": 0,
             "trims": 0,
             "begun": 0,
+            "duplicates": 0,
         }
         network.nodes[name] = self.deliver
 
@@ -84,6 +90,9 @@ class Broker(Trimming):
         if disk.meta["windows"]:
             self.windows.restore(disk.meta["windows"])
             self.noted = self.windows.applied
+        self.given = self.parts.given(self.ids_max)
+        if disk.meta["given"]:
+            self.given.restore(disk.meta["given"])
         self._apply(self.windows.applied, self.replica.high)
         self.world.say(self.name, "starts life", self.life, "end", self.replica.end, "high", self.replica.high)
         self._tick(self.life)
@@ -162,8 +171,8 @@ class Broker(Trimming):
             case Shipment(ship, records):
                 heads = [(record.epoch, record.base_offset, record.count) for record in records]
                 self._carry(machine.on_ship(ship, heads, now), records)
-            case Beginning(begin, windows, groups):
-                self._begin(begin, windows, groups)
+            case Beginning():
+                self._begin(*message)
             case wire.Shipped():
                 self._carry(machine.on_shipped(message, now))
             case wire.AskEpochEnd():
@@ -251,20 +260,24 @@ class Broker(Trimming):
 
     def _note(self) -> None:
         self.disk.write("windows", self.windows.snapshot())
+        self.disk.write("given", self.given.snapshot())
         self.noted = self.windows.applied
 
     def _apply(self, first: int, upto: int) -> None:
         for index in range(first, upto):
             self.windows.commit(self._original(index))
+            self.given.commit(index, header_of(self.log[index]))
 
     def _original(self, index: int) -> Original:
         record = self.log[index]
-        return Original(record.producer, record.sequence, index, record.base_offset, record.count, 0)
+        repeated = sum(run.count for run in record.repeats)
+        return Original(record.producer, record.sequence, index, record.base_offset, record.count, 0, repeated)
 
     def _lost(self, why: str) -> None:
         self.world.say(self.name, "loses:", why)
         self.counts["lost"] += 1
         self.windows.relay([])
+        self.given.relay([])
         for batches in self.waiting.values():
             for batch in batches:
                 self.network.send(self.name, batch.publisher, Reply(batch.sequence, "OutcomeUnknown"))
@@ -309,7 +322,9 @@ class Broker(Trimming):
             self.counts["led"] += 1
             self.world.say(self.name, "leads", self.replica.seat, "end", self.replica.end)
             self.ledger.leads(self.name, self.life, self.led_epoch)
-            self.windows.relay(self._original(index) for index in range(self.replica.high, len(self.log)))
+            above = range(self.replica.high, len(self.log))
+            self.windows.relay(self._original(index) for index in above)
+            self.given.relay((index, header_of(self.log[index])) for index in above)
         placed = wire.Placed(place.request, 0, place.seat.epoch, not why, why)
         self.afterwards.append(partial(self.network.send, self.name, "plane", (self.name, self.disk.store, placed)))
 
@@ -321,19 +336,7 @@ class Broker(Trimming):
         try:
             original = self.windows.judge(batch.producer, batch.sequence)
             if original is None:
-                placed = machine.append(batch.count, self.world.now)
-                record = Record(
-                    replica.EVENTS,
-                    placed.epoch,
-                    placed.base_offset,
-                    batch.count,
-                    batch.producer,
-                    batch.sequence,
-                    batch.value,
-                )
-                self._write(placed.index, record)
-                self.windows.append(self._original(placed.index))
-                index = placed.index
+                index = self._append(batch)
             else:
                 self.counts["repeated"] += 1
                 index = original.index
@@ -352,6 +355,7 @@ class Broker(Trimming):
         # A repetition is answered from the windows, long after its record may have gone.
         record = self.log[index] if index >= self.log.first else self.ledger.committed[index]
         self.ledger.acked(self.name, batch.value, index, record)
+        self.ledger.stands(self.name, batch.names, record)
         self.network.send(self.name, batch.publisher, Reply(batch.sequence, "", record.base_offset))
 
     def _read(self, read: Read) -> None:

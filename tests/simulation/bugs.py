@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bus.errors import UnknownProducer
+from bus.given import GivenIds
 from bus.lineage import Outline, Restored
 from bus.outputs import Append, High, Output, Restart, ShipTo, Trim
 from bus.producer import Original, Windows
+from bus.record import Header
 from bus.replica import Replica
 from bus.wire import Begin, EpochEnd, Seat, Ship
 
@@ -192,6 +194,38 @@ class DedupLostOnFailover(Windows):
         return next((original for original in known if original.sequence == sequence), None)
 
 
+class IdsLostOnFailover(GivenIds):
+    """A new leader starts with an empty window of given ids."""
+
+    def relay(self, records: Iterable[tuple[int, Header]]) -> None:
+        super().relay(records)
+        self._forget(len(self))
+
+
+class IdsUncommittedForgotten(GivenIds):
+    """A new leader forgets the given ids above the high watermark."""
+
+    def relay(self, records: Iterable[tuple[int, Header]]) -> None:
+        super().relay([])
+
+
+class IdsOfCommittedOnly(GivenIds):
+    """A leader looks given ids up among what is committed alone."""
+
+    def append(self, index: int, header: Header) -> None:
+        pass
+
+    def commit(self, index: int, header: Header) -> None:
+        super().commit(index, header)
+        self._known = None
+
+
+class BeginWithoutIds(Parts):
+    """Who begins anew is not told of the given ids in the trimmed records."""
+
+    begins_without_ids = True
+
+
 class AnyLiveReplica(Plane):
     """Elects whoever answers first."""
 
@@ -276,6 +310,10 @@ def _machine(kind: type[Replica], plan: str = "any") -> Bug:
     return Bug(type(kind.__name__, (Parts,), {"machine": kind}), Plane, plan)
 
 
+def _given(kind: type[GivenIds]) -> Bug:
+    return Bug(type(kind.__name__, (Parts,), {"given": kind}), Plane, "any")
+
+
 def _windows(kind: type[Windows]) -> Bug:
     return Bug(type(kind.__name__, (Parts,), {"windows": kind}), Plane, "any")
 
@@ -298,6 +336,10 @@ BUGS = {
     "same-epoch-restart": _machine(SameEpochRestart),
     "dedup-forgotten": _windows(DedupForgotten),
     "dedup-lost-on-failover": _windows(DedupLostOnFailover),
+    "ids-lost-on-failover": _given(IdsLostOnFailover),
+    "ids-uncommitted-forgotten": _given(IdsUncommittedForgotten),
+    "ids-of-committed-only": _given(IdsOfCommittedOnly),
+    "begin-without-ids": Bug(BeginWithoutIds, Plane, "any"),
     "any-live-replica": Bug(Parts, AnyLiveReplica, "any"),
     "longest-log": Bug(Parts, LongestLog, "usurp"),
     "one-answer-twice": Bug(Parts, OneAnswerTwice, "tempt"),

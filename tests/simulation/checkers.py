@@ -1,7 +1,9 @@
 """What must never be, checked at every step with knowledge that no broker has."""
 
 from collections.abc import Callable
+from itertools import count
 
+from bus.repeats import repeated_rows, resolved
 from bus.replica import Diverged
 from bus.wire import Seat
 
@@ -17,6 +19,8 @@ class Ledger:
         self.placed: dict[tuple[int, int], Record] = {}
         self.leaders: dict[int, tuple[str, int]] = {}
         self.acks: dict[str, int] = {}
+        self.named: dict[int, str] = {}
+        self.ids_max = 0
         self.disks: dict[str, list[Disk]] = {}
         self.on_lead: Callable[[str], None] = lambda broker: None
         self.on_promise: Callable[[str], None] = lambda broker: None
@@ -65,6 +69,7 @@ class Ledger:
             if len(held) < seat.write_quorum or broker not in held:
                 self.fail("quorum", f"{broker} commits {log[index]} at {index}, durable only on {held}")
             self.committed.append(log[index])
+            self.named.update(enumerate(log[index].names, log[index].base_offset))
 
     def trims(self, broker: str, first: int) -> None:
         """Nothing goes that was not committed."""
@@ -87,6 +92,15 @@ class Ledger:
             for disk in self.disks.get(broker, [])
         )
 
+    def _once(self) -> None:
+        """No id stands twice among so many as the window remembers."""
+        last: dict[str, int] = {}
+        names = [name for record in self.committed for name in record.names]
+        for place, name in enumerate(names):
+            if place - last.get(name, -self.ids_max - 1) <= self.ids_max:
+                self.fail("given ids", f"{name} was appended twice, with {place - last[name]} ids in between")
+            last[name] = place
+
     def acked(self, broker: str, value: str, index: int, record: Record) -> None:
         """An ack names the committed record that holds the batch, and always the same one."""
         if record.value != value:
@@ -95,6 +109,17 @@ class Ledger:
             self.fail("acked", f"{broker} acks {value!r} at {index}, which is not committed")
         if self.acks.setdefault(value, index) != index:
             self.fail("twice", f"{value!r} was acked at {self.acks[value]} and at {index}")
+
+    def stands(self, broker: str, names: tuple[str, ...], record: Record) -> None:
+        """An ack of given ids names committed events with these ids."""
+        if not names:
+            return
+        repeats = resolved(record.repeats, record.base_offset, record.appended)
+        elsewhere = {row: offset for row, offset, _ in repeated_rows(repeats)}
+        fresh = count(record.base_offset)
+        found = [self.named.get(elsewhere[row] if row in elsewhere else next(fresh)) for row in range(len(names))]
+        if found != list(names):
+            self.fail("given ids", f"{broker} says that {names} stand where {found} do")
 
     def forgotten(self, broker: str, epoch: int, publisher: str) -> None:
         """The newest leader holds all that was acked, so it knows whoever has an ack."""
@@ -108,10 +133,11 @@ class Ledger:
 
     def finish(self, logs: dict[str, Log], published: list[str]) -> None:
         """After everything has healed: nothing acked is lost, nothing is there twice, offsets are dense."""
-        values = [record.value for record in self.committed if record.count]
+        values = [record.value for record in self.committed if record.producer]
         if len(set(values)) != len(values):
             twice = sorted({value for value in values if values.count(value) > 1})
             self.fail("twice", f"{twice} were appended more than once")
+        self._once()
         for name, log in logs.items():
             if log.span(log.first, len(self.committed)) != self.committed[log.first :]:
                 self.fail("equal logs", f"{name} differs from what was committed")

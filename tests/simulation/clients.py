@@ -3,6 +3,9 @@
 from bisect import bisect_right
 from typing import Any
 
+from bus.batch import encode
+from bus.event import Event
+
 from .checkers import Ledger
 from .messages import Batch, Page, Read, Reply
 from .plane import Plane
@@ -24,7 +27,22 @@ class Publisher:
         self.codes: dict[str, int] = {}
         self.ledger: Ledger | None = None
         self.target = ""
+        self.names: list[tuple[str, ...]] = []
+        self.bodies: list[bytes] = []
         network.nodes[name] = self.deliver
+
+    def gives(self, ids: list[str]) -> None:
+        """Its events are these, with ids of its own; some of them it sends twice at once."""
+        dice = self.world.dice
+        self.counts, self.names = [], []
+        while ids:
+            taken, ids = ids[: (size := dice.randrange(1, 5))], ids[size:]
+            if dice.random() < 0.2:
+                taken = [*taken, dice.choice(taken)]
+            self.names.append(tuple(taken))
+            self.counts.append(len(taken))
+        self.bodies = [encode([Event(type="t", source="s", id=id) for id in names]) for names in self.names]
+        self.born = sorted(int(8_000 * MS * dice.random()) for _ in self.counts)
 
     def value(self, sequence: int) -> str:
         return f"{self.name}/{sequence}"
@@ -56,6 +74,8 @@ class Publisher:
 
     def _send(self, target: str, sequence: int) -> None:
         batch = Batch(self.name, self.producer, sequence, self.counts[sequence], self.value(sequence))
+        if self.names:
+            batch = batch._replace(names=self.names[sequence], body=self.bodies[sequence])
         self.network.send(self.name, target, batch)
 
     def deliver(self, source: str, reply: Reply) -> None:

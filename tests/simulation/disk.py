@@ -9,13 +9,17 @@ from random import Random
 from typing import Any, NamedTuple
 
 from bus.lineage import Restored
+from bus.repeats import Repeated
 from bus.wire import Seat
 
 from .world import Violation
 
 
 class Record(NamedTuple):
-    """A record without its bytes. `value` is what the publisher meant, unique in the run."""
+    """A record without its bytes. `value` is what the publisher meant, unique in the run.
+
+    `names` are its events where their ids were given; `given` and `repeats` stand in its header.
+    """
 
     kind: int
     epoch: int
@@ -24,6 +28,10 @@ class Record(NamedTuple):
     producer: bytes = b""
     sequence: int = 0
     value: str = ""
+    appended: int = 0
+    names: tuple[str, ...] = ()
+    given: bytes = b""
+    repeats: tuple[Repeated, ...] = ()
 
 
 class Log:
@@ -78,7 +86,8 @@ class Disk:
     def __init__(self, store: str) -> None:
         self.store = store
         self.log = Log()
-        self.meta: dict[str, Any] = {"promised": 0, "seat": None, "high": 0, "high_offset": 0, "windows": b""}
+        self.meta: dict[str, Any] = {"promised": 0, "seat": None, "high": 0, "high_offset": 0}
+        self.meta |= {"windows": b"", "given": b""}
         self._pending: list[tuple[str, Any]] = []
 
     def write(self, verb: str, what: Any) -> None:

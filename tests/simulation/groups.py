@@ -295,8 +295,8 @@ class GroupBroker(Broker):
     def _groups(self) -> bytes:
         return self.delivering.snapshot(0)
 
-    def _install(self, begin: wire.Begin, windows: bytes, groups: bytes) -> None:
-        super()._install(begin, windows, groups)
+    def _install(self, begin: wire.Begin, windows: bytes, groups: bytes, given: bytes) -> None:
+        super()._install(begin, windows, groups, given)
         self.delivering.restore(0, groups)
         self.disk.write("groups", groups)
 

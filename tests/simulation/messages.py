@@ -15,11 +15,12 @@ class Shipment(NamedTuple):
 
 
 class Beginning(NamedTuple):
-    """A Begin with its blob of windows, and of groups."""
+    """A Begin with its blobs: windows, groups, given ids."""
 
     begin: Begin
     windows: bytes
     groups: bytes
+    given: bytes
 
 
 class Status(NamedTuple):
@@ -34,13 +35,15 @@ class Status(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A publisher's batch."""
+    """A publisher's batch; `names` are the ids it gave its events, `body` holds them."""
 
     publisher: str
     producer: bytes
     sequence: int
     count: int
     value: str
+    names: tuple[str, ...] = ()
+    body: bytes = b""
 
 
 class Reply(NamedTuple):

@@ -49,6 +49,8 @@ class Weather(NamedTuple):
     tempted: float
     grouping: float
     trimming: float
+    given: int
+    ids_max: int
 
 
 class Verdict(NamedTuple):
@@ -64,6 +66,7 @@ def weather(seed: int) -> Weather:
     dice = Random(f"weather {seed}")
     brokers, write_quorum = dice.choice([(3, 2)] * 12 + [(1, 1), (2, 2), (5, 3), (5, 3)])
     plan = dice.choice(["any", "any", "usurp", "tempt"])
+    own = Random(f"given ids {seed}")
     sky = Weather(
         plan=plan,
         brokers=brokers,
@@ -85,6 +88,8 @@ def weather(seed: int) -> Weather:
         tempted=dice.choice([0.0, 0.0, 0.5]),
         grouping=dice.choice([0.0, 0.2, 1.0]),
         trimming=dice.choice([0.0, 0.0, 0.1, 0.6]),
+        given=own.choice([0, 0, 0, 25, 50]),
+        ids_max=own.choice([5, 40, limits.GIVEN_IDS_MAX, limits.GIVEN_IDS_MAX]),
     )
     if plan == "usurp":  # short reigns, each leaving records on one disk only
         faults = ("crash leader", "isolate leader")
@@ -122,6 +127,8 @@ class Run:
         }
         for broker in self.brokers.values():
             broker.trimming = self.sky.trimming
+            broker.ids_max = self.sky.ids_max
+        self.ledger.ids_max = self.sky.ids_max
         self.disks = {name: Disk(f"{name}-s1") for name in names}
         self.plane = plane(self.world, self.network, names, self.sky.write_quorum, self.sky.suspect_ms)
         self.reader = Reader(self.world, self.network, self.plane, self.ledger)
@@ -129,6 +136,11 @@ class Run:
             Publisher(f"p{n}", self.world, self.network, self.plane, self.sky.batches, self.sky.depth)
             for n in range(self.sky.publishers)
         ]
+        if self.sky.given:  # the same events from two producers, as from a client that crashed and its successor
+            ids = [f"id {number}" for number in range(self.sky.given)]
+            for name in ("first", "again"):
+                self.publishers.append(Publisher(name, self.world, self.network, self.plane, 0, self.sky.depth))
+                self.publishers[-1].gives(ids)
         self.ledger.on_lead, self.ledger.on_promise = self._usurp, self._tempt
         self.figures: Counter[str] = Counter()
         self.calm = False
@@ -159,6 +171,8 @@ class Run:
         self.ledger.finish(logs, acked)
         if len({broker.windows.snapshot() for broker in self.brokers.values()}) != 1:
             self.ledger.fail("windows", "replicas that applied the same records remember different producers")
+        if len({broker.given.snapshot() for broker in self.brokers.values()}) != 1:
+            self.ledger.fail("given ids", "replicas that applied the same records remember different ids")
 
     # ------------------------------------------------------------------------------------------------ the storm
 

@@ -27,6 +27,7 @@ MET = [
     "plane",
     "trims",
     "begun",
+    "duplicates",
 ]
 """What the swarm as a whole must have met, or it proves nothing."""
 

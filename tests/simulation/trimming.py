@@ -19,12 +19,13 @@ class Trimming:
         lineage = self.replica.log.lineage_below(log.first)
         begin = wire.Begin(0, out.epoch, self.name, log.first, log.first_offset, 0, lineage, upto)
         windows = b"" if self.parts.begins_without_state else self.windows.snapshot()
-        self.network.send(self.name, out.broker, Beginning(begin, windows, self._groups()))
+        given = b"" if self.parts.begins_without_ids else self.given.snapshot()
+        self.network.send(self.name, out.broker, Beginning(begin, windows, self._groups(), given))
 
     def _groups(self) -> bytes:
         return b""
 
-    def _begin(self, begin: wire.Begin, windows: bytes, groups: bytes) -> None:
+    def _begin(self, begin: wire.Begin, windows: bytes, groups: bytes, given: bytes) -> None:
         end = len(self.log)
         for output in self.replica.on_begin(begin):
             match output:
@@ -33,7 +34,7 @@ class Trimming:
                     self.counts["begun"] += 1
                     self.log = Log(first, begin.first_offset, list(begin.lineage))
                     self.disk.write("restart", self.log.copy())
-                    self._install(begin, windows, groups)
+                    self._install(begin, windows, groups, given)
                 case replica.High(high, high_offset):
                     self.ledger.begins(self.name, end, self.log, high, high_offset)
                     self.known_high = high
@@ -42,10 +43,15 @@ class Trimming:
                 case _:
                     self._carry([output])
 
-    def _install(self, begin: wire.Begin, windows: bytes, groups: bytes) -> None:
+    def _install(self, begin: wire.Begin, windows: bytes, groups: bytes, given: bytes) -> None:
         self.windows = self.parts.windows(self.producers_max)
         if windows:
             self.windows.restore(windows)
         else:
             self.windows.applied = begin.upto
+        self.given = self.parts.given(self.ids_max)
+        if given:
+            self.given.restore(given)
+        else:
+            self.given.applied = begin.upto
         self._note()

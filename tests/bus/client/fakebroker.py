@@ -8,6 +8,7 @@
 | `("lose", "")` | appends the next Publish and ends the session without an answer |
 | `("twice", "")` | answers the next Publish twice |
 | `("garbage", "")` | answers the next Publish for another partition |
+| `("liar", "row count offset appended")` | appends the next Publish and says that these rows were duplicates |
 | `("gap", "")` | skips a sequence number before it answers the next Publish |
 | `("mute", "")` | appends the next Publish and says nothing, ever, in this session |
 | `("corrupt", "")` | sends the next records with a bit turned |
@@ -21,9 +22,11 @@ from collections import deque
 from typing import Any
 
 import zmq
+from msgspec.structs import replace
 
 from bus import batch, wire
 from bus.errors import BusError, OutOfSequence, code_of
+from bus.repeats import Repeated
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.topic import Filter
 from tests.bus.client.fakelog import Partition
@@ -158,7 +161,7 @@ class FakeBroker(threading.Thread):
         self.send(session, wire.Described(describe.request, extents))
 
     def on_publish(self, session: Session, publish: wire.Publish, blobs: list[bytes]) -> None:
-        fault, argument = self.fleet.fault("refuse", "lose", "twice", "garbage", "gap", "mute")
+        fault, argument = self.fleet.fault("refuse", "lose", "twice", "garbage", "liar", "gap", "mute")
         outcomes = {}
         for place, (section, body) in enumerate(zip(publish.sections, blobs, strict=True)):
             try:
@@ -181,6 +184,10 @@ class FakeBroker(threading.Thread):
             self.muted.add(session.id)
         elif fault == "garbage":
             wrong = {place: wire.Outcome(one.partition + 1, 5, 2, 1) for place, one in outcomes.items()}
+            self.send(session, wire.Published(publish.request, wrong))
+        elif fault == "liar":
+            claims = [Repeated(*map(int, argument.split()))]
+            wrong = {place: replace(one, repeats=claims) for place, one in outcomes.items()}
             self.send(session, wire.Published(publish.request, wrong))
         else:
             session.sent += fault == "gap"

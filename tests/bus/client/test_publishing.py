@@ -142,7 +142,10 @@ async def test_large_events_are_cut_into_batches_that_fit(fake: FakeFleet) -> No
 
 @pytest.mark.parametrize(
     "fault",
-    ["lose", "twice", "garbage", "gap", "refuse NotLeader", "refuse InsufficientReplicas", "refuse OutOfSequence"],
+    [
+        *("lose", "twice", "garbage", "gap", "refuse NotLeader", "refuse InsufficientReplicas", "refuse OutOfSequence"),
+        *("liar 0 501 7 7", "liar 499 2 7 7", "liar 0 1 -1 7", "liar 0 1 7 0", "liar -1 1 7 7", "liar 0 0 7 7"),
+    ],
 )
 async def test_one_fault_is_survived_without_loss_or_repetition(fake: FakeFleet, fault: str) -> None:
     kind, _, argument = fault.partition(" ")
@@ -153,6 +156,41 @@ async def test_one_fault_is_survived_without_loss_or_repetition(fake: FakeFleet,
         assert len(receipts) == 4_900
         check(fake, receipts)
         assert not fake.faults
+
+
+async def test_an_id_that_the_client_made_is_no_duplicate_whatever_a_broker_says(fake: FakeFleet) -> None:
+    made = [event(number).replace(id="") for number in range(40)]
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish_many(made)
+        fake.faults.append(("liar", "0 1 7 7"))
+        receipts = await fleet.publish_many(made[:2])
+        assert not any(receipt.duplicate for receipt in receipts) and not fake.faults
+        assert len(stored(fake)) == 42
+
+
+async def test_a_duplicate_stands_where_the_broker_says_it_stands(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        fake.faults += [("liar", "1 2 70 9")]
+        receipts = await fleet.publish_many([event(number, "one") for number in range(4)])
+        where = [(receipt.offset, receipt.duplicate) for receipt in receipts]
+    assert where == [(0, False), (70, True), (71, True), (1, False)]
+    assert [receipts[2].appended, receipts[1].replicas] == [9, 2]
+
+
+async def test_a_section_says_which_ids_were_given(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        mixed = [event(number, "one").replace(id=f"e{number}" if number % 3 == 1 else "") for number in range(10)]
+        await fleet.publish_many(mixed)
+        await asyncio.gather(*(fleet.publish(one) for one in mixed))
+        await fleet.publish_many([one.replace(id="") for one in mixed])
+        large = [event(number, "one").replace(data=b"x" * 900_000) for number in range(6)]
+        await fleet.publish_many([large[0].replace(id=""), *large[1:]])
+    heard = [one for broker in fake.brokers for one in broker.heard if type(one).__name__ == "Publish"]
+    sections = [section for publish in heard for section in publish.sections]
+    bits = [batch.rows_of(section.given, section.count) if section.given else [] for section in sections]
+    assert bits[:3] == [[1, 4, 7], [1, 4, 7], []]
+    assert [len(rows) for rows in bits[3:]] == [section.count - (at == 0) for at, section in enumerate(sections[3:])]
+    assert len(bits) > 4 and bits[3][0] == 1, "it was cut, and each part has its own rows"
 
 
 async def test_a_silent_broker_is_left_and_the_batch_sent_again(

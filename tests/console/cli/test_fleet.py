@@ -114,6 +114,22 @@ def test_standard_input_is_a_log(fleet: Path, tmp_path: Path) -> None:
     assert [event["importof"] for event in exported(fleet, tmp_path, "--type", "pipe.said")] == ["piped"]
 
 
+def test_an_import_that_stopped_and_is_run_again_doubles_nothing(fleet: Path, tmp_path: Path) -> None:
+    lines = [line("again", number) for number in range(2_000)]
+    part = asked(fleet, "event", "import", log_of(tmp_path, "part", lines[:700]), "--name", "again")
+    assert (part["imported"], part["duplicates"]) == (700, 0)
+    log = log_of(tmp_path, "again", lines)
+    whole = asked(fleet, "event", "import", log)
+    assert (whole["imported"], whole["duplicates"]) == (2_000, 700)
+    assert [log["duplicates"] for log in whole["logs"]] == [700]
+    said = signalbox("event", "import", log, "--data-dir", fleet)
+    assert "imported 2,000 events, all acked" in said and "2,000 were there already" in said
+    one = ["again.said", "--source", "test", "--id", "again-3", "--subject", "again-3"]
+    assert asked(fleet, "event", "publish", *one)["duplicate"]
+    back = exported(fleet, tmp_path, "--type", "again.said")
+    assert sorted(int(event["id"].split("-")[1]) for event in back) == list(range(2_000))
+
+
 def test_one_event_from_publish_to_show(fleet: Path) -> None:
     arguments = ["--subject", "order-42", "--data", '{"total": 1.50}', "--ext", "shop=one"]
     receipt = asked(fleet, "event", "publish", "order.created", *arguments)

@@ -1,0 +1,163 @@
+"""The groups of one partition that is led here, and which of them a turn has to do with.
+
+| a group is | until |
+|---|---|
+| awake: visited in every turn | nothing of it is unlogged; then it is asleep or idle |
+| asleep: has read up to where the partition was looked through, `upto` | an event comes that it matches, or as below |
+| idle: events wait unread, and no member has credit | a member says something, a deadline passes, retention trims |
+
+A sleeping group stands at `upto`, though its machine's cursor stays behind until it wakes: events that it does not
+match pass by without its being touched. The trie leads from the types of a record to the groups to wake. That groups
+advanced is logged after GROUP_PASSED_EVENTS_MAX events, in one delta for all sleeping ones that have nothing in hand.
+Groups whose order spans partitions stay awake: their members want to know how far each partition is.
+"""
+
+from collections.abc import Iterable
+
+from bus import limits
+from bus.batch import body_of, types_of
+from bus.broker.ledgroup import LedGroup
+from bus.broker.ports import Ground
+from bus.errors import CorruptRecord
+from bus.groupstate import Delta
+from bus.record import EVENTS
+from bus.trie import Trie
+
+_ORDERS_AT_REST = frozenset({"none", "strict"})
+
+
+class LedPartition:
+    """See the module. `uncommitted`: groups of which something is in the log and not committed.
+
+    `retry_at`: no appends before (ns).
+    """
+
+    def __init__(self, ground: Ground, partition: int) -> None:
+        self.partition = partition
+        self.groups: dict[str, LedGroup] = {}
+        self.awake: dict[LedGroup, None] = {}
+        self.uncommitted: dict[LedGroup, None] = {}
+        self.retry_at = 0
+        self.upto = ground.high_offset(partition)
+        self._first = ground.first_offset(partition)
+        self._ground = ground
+        self._trie: Trie[LedGroup] = Trie()
+        self._asleep = 0
+        self._logged_upto = self.upto
+
+    def add(self, name: str, group: LedGroup) -> None:
+        """A group comes; it is awake."""
+        self.groups[name] = group
+        self.awake[group] = None
+        self._trie.add(group.group.settings.pattern, group)
+
+    def lead(self, groups: Iterable[LedGroup]) -> None:
+        """All groups of an earlier leader come. Those that are not far behind are looked after together."""
+        high = self.upto
+        near = high - limits.GROUP_PASSED_EVENTS_MAX * 2
+        for group in groups:
+            self.add(group.group.name, group)
+            if group.group.cursor >= near:
+                self.upto = min(self.upto, group.group.cursor)
+        self._logged_upto = self.upto
+        for group in self.groups.values():
+            self.rest(group)
+
+    def wake(self, group: LedGroup, now: int) -> None:
+        """A turn has to do with it. `now` in ns."""
+        if group.broken:
+            return
+        self.awake[group] = None
+        if group.asleep:
+            group.asleep = False
+            self._asleep -= 1
+            group.pass_to(self.upto, now)
+
+    def rest(self, group: LedGroup) -> None:
+        """The turn is over for it: let it sleep or idle if there is no more to do."""
+        if group.broken:
+            self.awake.pop(group, None)
+        elif group.group.settings.order in _ORDERS_AT_REST and not group.group.unlogged and not group.burying:
+            if group.group.cursor >= self.upto:
+                group.asleep = True
+                self._asleep += 1
+                del self.awake[group]
+            elif group.group.wants() is None:
+                del self.awake[group]
+
+    def look_through(self, room: int, now: int) -> int:
+        """Wake whom the events that are committed by now are for, while `room` bytes reach; the bytes."""
+        high, taken = self._ground.high_offset(self.partition), 0
+        while self._asleep and self.upto < high and taken < room:
+            try:
+                entries = self._ground.read(self.partition, self.upto, limits.GROUP_READ_BYTES)
+                for header, record in entries:
+                    taken += len(record)
+                    if header.kind == EVENTS:
+                        for type in types_of(body_of(record)):
+                            self._wake_at(self._trie.match(type), header.base_offset, header.count, now)
+                        self.upto = max(self.upto, header.base_offset + header.count)
+            except CorruptRecord:  # whoever reads on hears of it
+                self.wake_all(now)
+            else:
+                if not entries:
+                    break
+        if not self._asleep:
+            self.upto = high
+        return taken
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is more to look through."""
+        return self._asleep > 0 and self.upto < self._ground.high_offset(self.partition)
+
+    def pass_trimmed(self, now: int) -> None:
+        """Wake whom retention has taken something."""
+        first = self._ground.first_offset(self.partition)
+        if first == self._first:
+            return
+        self._first = first
+        for group in self.groups.values():
+            floor = group.group.floor
+            if floor < first and not (group.asleep and floor == group.group.cursor and self.upto >= first):
+                self.wake(group, now)
+
+    def passed(self, now: int) -> Delta | None:
+        """What is to be logged of sleeping groups: that they advanced; None: not yet.
+
+        Those with events in hand wake, to say so themselves.
+        """
+        if self.upto - self._logged_upto < limits.GROUP_PASSED_EVENTS_MAX:
+            return None
+        names: list[str] = []
+        for name, group in self.groups.items():
+            if group.asleep and group.defined:
+                if group.group.floor == group.group.cursor and not group.group.unlogged:
+                    names.append(name)
+                else:
+                    self.wake(group, now)
+        if not names:
+            self.logged(self.upto)
+            return None
+        return Delta(names[0], self.upto, also=names[1:])
+
+    def logged(self, upto: int) -> None:
+        """That sleeping groups advanced is in the log up to `upto`."""
+        self._logged_upto = upto
+
+    def brought_up(self, now: int) -> Iterable[LedGroup]:
+        """All groups, for who looks where they stand."""
+        for group in self.groups.values():
+            if group.asleep:
+                group.pass_to(self.upto, now)
+        return self.groups.values()
+
+    def wake_all(self, now: int) -> None:
+        """A turn has to do with every group."""
+        for group in self.groups.values():
+            self.wake(group, now)
+
+    def _wake_at(self, groups: Iterable[LedGroup], base_offset: int, count: int, now: int) -> None:
+        for group in groups:
+            if group.asleep and group.group.cursor < base_offset + count:
+                self.wake(group, now)

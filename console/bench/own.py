@@ -1,0 +1,31 @@
+"""A fleet that is made for a measurement, and is gone after it."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from console.fleetdir import Fleet
+from console.output import say
+from console.planeprocess import PlaneProcess, command
+
+
+@contextmanager
+def own_fleet(brokers: int, retention: tuple[int, int] = (0, 0)) -> Iterator[tuple[Fleet, str]]:
+    """The fleet, in a temporary directory, and its control plane's address. It ends with this process in any case.
+
+    `retention`: seconds and bytes per partition, 0 without end.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
+    try:
+        say(f"starting a control plane and {brokers} brokers in {folder}, for this measurement only")
+        plane = PlaneProcess(command(folder, brokers, while_stdin=True, retention=retention), folder, tied=True)
+        try:
+            yield Fleet(folder), plane.wait_ready().controlplane.url
+        finally:
+            code = plane.end()
+            if code != 0:
+                say(f"the control plane ended with code {code}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
