@@ -375,7 +375,7 @@ class GroupBroker(Broker):
 
     def _works_alone(self, session: Session, subscription: int) -> None:
         """Who is delivered to came before all others that are there and have not lapsed; nobody else holds back."""
-        group = self.delivering._led[0]["g"].group
+        group = self.delivering._led[0].groups["g"].group
         name = self.delivering._sessions[session][subscription].member
         mine = group.members[name]
         for other in group.members.values():
