@@ -14,11 +14,13 @@ from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
 from controlplane.answers import Extras, answer, past, plan_operation, plan_redrive
 from controlplane.answers.lag import Listening
+from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
 from controlplane.fold import Step
 from controlplane.health import state_of
+from controlplane.joining import Joining
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
@@ -63,9 +65,12 @@ class Interrupted(Exception):
 class Answering:
     """Answers for one plane. `down` is called, with why, when a console ends the fleet."""
 
-    def __init__(self, turns: Turns, supervisor: Supervisor, data_dir: str, down: Callable[[str], None]) -> None:
+    def __init__(
+        self, turns: Turns, supervisor: Supervisor, joining: Joining, data_dir: str, down: Callable[[str], None]
+    ) -> None:
         self._turns = turns
         self._supervisor = supervisor
+        self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
@@ -103,7 +108,7 @@ class Answering:
                 return self.present(await self._at(question, tell))
             if isinstance(question, Redrive) and not question.dry_run:
                 return self.present(await self._redrive(question))
-            if isinstance(question, Operate) and not question.dry_run:
+            if isinstance(question, Operate) and (question.verb == "add" or not question.dry_run):
                 return self.present(await self._operate(question))
             if isinstance(question, Down):
                 return self.present(self._end(question))
@@ -270,7 +275,18 @@ class Answering:
         async with self._lever:
             await self._turns.settled()
             heart = self._turns.heart
-            decision, planned = plan_operation(heart.states, ask, heart.recorded)
+            newcomer: Newcomer | None = None
+            if ask.verb == "add":
+                met = await self._joining.meet(ask, heart.states["fleet"])
+                if isinstance(met, Refusal):
+                    return met
+                newcomer = met
+                await self._turns.settled()
+            decision, planned = plan_operation(heart.states, ask, heart.recorded, newcomer)
+            if decision is not None and newcomer is not None and newcomer.url:
+                refusal = await self._joining.claim(newcomer)
+                if refusal is not None:
+                    return refusal
             if decision is not None and isinstance(planned, Operated):
                 planned.position = await self._turns.decide(decision)
         return planned

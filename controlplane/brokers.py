@@ -5,10 +5,12 @@
 | starting | it was told to start | BrokerStarted: up; BROKER_START_MS_MAX: BrokerLost, down |
 | up | it answers | BrokerLost: down; BROKER_SILENT_MS_MAX without a sample: silent; BrokerStopped: stopped |
 | silent | its process may live, and it leads nothing | a sample: up; BrokerLost: down |
+| fenced | it answers with another broker's store, a copy: it is told nothing | BrokerStarted: up; BrokerLost: down |
 | down | it is gone, and will be restarted at `retry_at` | then: starting |
 | stopped | it was ended on purpose | a plane that starts: starting |
 
-Restarts back off: 200 ms, doubled each time up to 30 s; a stable minute begins anew.
+Restarts back off: 200 ms, doubled each time up to 30 s; a stable minute begins anew. A broker that was joined at an
+address is nobody's to restart here: while it is down it is dialled, and BrokerStarted brings it up.
 """
 
 import msgspec
@@ -22,13 +24,14 @@ from controlplane.limits import (
 )
 
 MS = 1_000_000
-STARTING, UP, SILENT, DOWN, STOPPED = "starting", "up", "silent", "down", "stopped"
+STARTING, UP, SILENT, DOWN, STOPPED, FENCED = "starting", "up", "silent", "down", "stopped", "fenced"
 
 
 class Broker(msgspec.Struct, frozen=True, array_like=True):
     """`since`, `position`: when and where it came into its state. `attempt`: of restarting, from 1; 0 while well.
 
-    `due` is its next deadline, 0 for none; `sampled` the instant of its newest sample, 0 before any.
+    `due` is its next deadline, 0 for none; `sampled` the instant of its newest sample, 0 before any. `dial` is where it
+    was joined; "" for one that the plane starts itself.
     """
 
     id: str
@@ -44,6 +47,12 @@ class Broker(msgspec.Struct, frozen=True, array_like=True):
     retry_at: int = 0
     sampled: int = 0
     why: str = ""
+    dial: str = ""
+
+    @property
+    def joined(self) -> bool:
+        """Whether somebody else started it: its process is not the plane's to start or end."""
+        return bool(self.dial)
 
 
 def backoff_ns(attempt: int) -> int:
@@ -58,6 +67,18 @@ def begin(broker: Broker | None, id: str, now: int, position: int) -> Broker:
     if broker is None:
         return Broker(id, STARTING, now, position, due)
     return msgspec.structs.replace(broker, state=STARTING, since=now, position=position, due=due, retry_at=0)
+
+
+def joined(broker: Broker | None, id: str, dial: str, now: int, position: int) -> Broker:
+    """It was added, at an address or to be started here."""
+    return msgspec.structs.replace(begin(broker, id, now, position), dial=dial, attempt=0, why="")
+
+
+def fenced(broker: Broker, now: int, position: int, why: str) -> Broker:
+    """It answers, and is not to be trusted. Its own store, if it ever had one, stays on record."""
+    return msgspec.structs.replace(
+        broker, state=FENCED, since=now, position=position, due=0, pid=0, retry_at=0, why=why
+    )
 
 
 def started(broker: Broker, now: int, position: int, pid: int, store: str, url: str) -> Broker:
@@ -97,7 +118,7 @@ def silent(broker: Broker, now: int, position: int, why: str) -> Broker:
 def lost(broker: Broker, now: int, position: int, why: str) -> Broker:
     """Its process is gone."""
     stable = broker.state == UP and now - broker.since >= RESTART_STABLE_MS * MS
-    attempt = 1 if stable else broker.attempt + 1
+    attempt = 0 if broker.joined else 1 if stable else broker.attempt + 1
     return msgspec.structs.replace(
         broker, state=DOWN, since=now, position=position, due=0, pid=0, attempt=attempt, retry_at=0, why=why
     )

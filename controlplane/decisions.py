@@ -2,6 +2,7 @@
 
 | decided by an operator | derived by the fleet |
 |---|---|
+| BrokerAdded, BrokerRemoved, RemovalDecided | BrokerRemoved |
 | BrokerDrained, BrokerRevived | |
 | RebalanceDecided, RebalanceStopped | RebalanceEnded |
 | RestartDecided, RestartStopped | RestartStepped, RestartEnded |
@@ -13,6 +14,28 @@
 import msgspec
 
 from controlplane.journaled import Fact, Intent
+
+
+class BrokerAdded(Fact, frozen=True):
+    """A broker belongs to the fleet from here on; it holds no replica yet.
+
+    `url`: where it was joined, started by somebody else; "" for one that the plane starts. One that moved is added
+    again, at its new address.
+    """
+
+    id: str
+    url: str = ""
+    store: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+class BrokerRemoved(Fact, frozen=True):
+    """A broker that holds no replica belongs to the fleet no longer. Derived at the end of a `RemovalDecided`."""
+
+    id: str
+    by: str = ""
+    reason: str = ""
 
 
 class BrokerDrained(Fact, frozen=True):
@@ -36,6 +59,18 @@ class PlannedMove(msgspec.Struct, frozen=True, array_like=True):
 
     partition: int
     replicas: list[str]
+
+
+class RemovalDecided(Fact, frozen=True):
+    """A broker leads nothing from here on, its replicas move, one after the other, and then it is removed.
+
+    The moves replace a plan that is under way; BrokerRevived gives the removal up.
+    """
+
+    id: str
+    moves: list[PlannedMove]
+    by: str = ""
+    reason: str = ""
 
 
 class RebalanceDecided(Fact, frozen=True):
@@ -106,8 +141,18 @@ class HaltBroker(Intent, frozen=True):
     reason: str
 
 
+class ReleaseBroker(Intent, frozen=True):
+    """A broker is no member any more: end the process if it is the plane's own, else let go of it."""
+
+    id: str
+    reason: str
+
+
 Decision = (
-    BrokerDrained
+    BrokerAdded
+    | BrokerRemoved
+    | RemovalDecided
+    | BrokerDrained
     | BrokerRevived
     | RebalanceDecided
     | RebalanceStopped

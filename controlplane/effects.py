@@ -3,6 +3,7 @@
 | intent | what is done | answer |
 |---|---|---|
 | StartBroker | `Supervisor.ensure` | BrokerStarted, BrokerLost |
+| ReleaseBroker | `Supervisor.release`: the plane's own is ended, another let go of | none |
 | HaltBroker | that very process is told to end | BrokerLost |
 | OfferEpoch | each broker is offered the epoch | OfferAnswered; silence is none |
 | PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | none |
@@ -32,6 +33,7 @@ from controlplane.facts import (
     OfferEpoch,
     PlaceSeat,
     PublishEvent,
+    ReleaseBroker,
     SpreadTopology,
     StartBroker,
 )
@@ -92,9 +94,12 @@ class Effects:
     def carry(self, said: Sequence[Said]) -> None:
         """Carry out a committed turn's intents."""
         spread: SpreadTopology | None = None
+        released: list[ReleaseBroker] = []
         for cause, index, intent in said:
             if isinstance(intent, StartBroker):
-                self._supervisor.ensure(intent.id)
+                self._supervisor.ensure(intent.id, intent.url)
+            elif isinstance(intent, ReleaseBroker):
+                released.append(intent)
             elif isinstance(intent, HaltBroker):
                 self._supervisor.halt(intent.id, intent.pid, intent.reason)
             elif isinstance(intent, OfferEpoch):
@@ -108,6 +113,8 @@ class Effects:
                 self._begin([self._publish(cause, index, intent)])
         if spread is not None:
             self._spread(spread.topology)
+        # Only now: the topology that a former member is not in is the last thing that it hears.
+        self._begin(self._supervisor.release(one.id, one.reason) for one in released)
 
     def _begin(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         for work in works:

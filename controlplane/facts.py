@@ -11,7 +11,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | who journals it | facts |
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
-| supervisor | FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
+| supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried |
 | heart, derived | FoldQuarantined |
@@ -26,8 +26,10 @@ from typing import Any
 import msgspec
 
 from bus.wire import Sampled, Seat, Topology
+from controlplane.decisions import BrokerAdded as BrokerAdded
 from controlplane.decisions import Decision
 from controlplane.decisions import HaltBroker as HaltBroker
+from controlplane.decisions import ReleaseBroker as ReleaseBroker
 from controlplane.errors import FactUnreadable
 from controlplane.journaled import Fact as Fact
 from controlplane.journaled import Intent as Intent
@@ -136,12 +138,6 @@ class FleetFounded(Fact, frozen=True):
     partitions: int
     slots: int
     brokers: list[str]
-
-
-class BrokerAdded(Fact, frozen=True):
-    """A broker belongs to the fleet from here on; it holds no replica yet."""
-
-    id: str
 
 
 class BrokerStarted(Fact, frozen=True):
@@ -282,10 +278,14 @@ class Carried(Fact, frozen=True):
 
 
 class StartBroker(Intent, frozen=True):
-    """See that this broker runs: adopt the one that lives, else start it. Answer: BrokerStarted or BrokerLost."""
+    """See that this broker runs: adopt the one that lives, else start it. Answer: BrokerStarted or BrokerLost.
+
+    With `url` somebody else runs it: it is dialled there until it answers, and again whenever it went away.
+    """
 
     id: str
     attempt: int
+    url: str = ""
 
 
 class OfferEpoch(Intent, frozen=True):
@@ -329,7 +329,6 @@ AnyFact = (
     | SettingSet
     | RecorderLag
     | FleetFounded
-    | BrokerAdded
     | BrokerStarted
     | BrokerLost
     | BrokerStopped
@@ -347,7 +346,7 @@ AnyFact = (
     | Carried
     | Decision
 )
-AnyIntent = StartBroker | HaltBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
+AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 
 UPCASTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Old tag -> old map to the present map (which has the present `type`). Old facts are read through it, forever."""

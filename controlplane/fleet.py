@@ -1,8 +1,9 @@
 """The fleet: brokers and their restarts, partitions and their leaders, and the newest figures of both.
 
 A broker's life stands in `brokers`, a partition's elections in `elections`, what follows from either in `leadership`,
-what operators decide and how balance is kept in `operations`, and the tables of the state in `roster`. Nothing is done
-here: effects carry the intents out, and what came of them is journaled and comes back as facts.
+who is a member in `membership`, what operators decide and how balance is kept in `operations`, and the tables of the
+state in `roster`. Nothing is done here: effects carry the intents out, and what came of them is journaled and comes
+back as facts.
 """
 
 from collections.abc import Iterable
@@ -12,9 +13,19 @@ import msgspec
 
 from bus.limits import REPLICATION_FACTOR_MAX
 from controlplane import brokers as lives
-from controlplane import elections, leadership, operations
+from controlplane import elections, leadership, membership, operations
 from controlplane.brokers import Broker
-from controlplane.decisions import Decision, LossAccepted
+from controlplane.decisions import (
+    BrokerDrained,
+    BrokerRemoved,
+    BrokerRevived,
+    Decision,
+    LossAccepted,
+    RebalanceDecided,
+    RebalanceStopped,
+    ReleaseBroker,
+    RemovalDecided,
+)
 from controlplane.elections import LED, WAITING, Partition
 from controlplane.facts import (
     BrokerAdded,
@@ -36,12 +47,13 @@ from controlplane.facts import (
     PlaneStarted,
     PlaneStopped,
     RestartScheduled,
+    SpreadTopology,
     StartBroker,
     Tick,
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import BROKER_START_MS_MAX
-from controlplane.roster import Figures, Replica, brokers_of, partitions_of, plane_of, sorted_ids
+from controlplane.roster import Figures, Replica, brokers_of, partitions_of, plane_of, topology_of
 from controlplane.state import Key
 
 DECISIONS = get_args(Decision)
@@ -53,10 +65,10 @@ class Fleet(Fold):
     """The fold. See the module."""
 
     name = "fleet"
-    version = 2
+    version = 3
     follows = (
-        PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerAdded, BrokerStarted, BrokerLost, BrokerStopped,
-        BrokerSilent, BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
+        PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSilent,
+        BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
         LeaderElected, PartitionWaits, Tick, *DECISIONS,
     )  # fmt: skip
     timed = ("broker", "partition")
@@ -64,15 +76,15 @@ class Fleet(Fold):
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Brokers and partitions go from state to state; samples are kept as they came."""
         fact = entry.fact
-        if isinstance(fact, TROUBLE):
+        if isinstance(fact, TROUBLE) and getattr(fact, "id", "") not in state.table("leaving"):
             operations.troubled(state, entry)
         if isinstance(fact, Tick):
             return
         if isinstance(fact, BrokerSampled):
             _sampled(state, entry, fact)
         elif isinstance(fact, DECISIONS):
-            operations.decided(state, entry, fact)
-        elif isinstance(fact, PlaneStarted | PlaneResumed | PlaneStopped | FleetFounded | BrokerAdded):
+            _decided(state, entry, fact)
+        elif isinstance(fact, PlaneStarted | PlaneResumed | PlaneStopped | FleetFounded):
             _plane(state, entry, fact)
         elif isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected | PartitionWaits):
             _leadership(state, entry, fact)
@@ -83,9 +95,14 @@ class Fleet(Fold):
         """What is to be done about it: starts, offers, elections, seats, the topology."""
         fact = entry.fact
         if isinstance(fact, PlaneStarted | FleetFounded):
-            return [StartBroker(id, 0) for id in sorted_ids(state)] if plane_of(state).epoch else []
+            there = brokers_of(state).values() if plane_of(state).epoch else ()
+            return [StartBroker(broker.id, 0, broker.dial) for broker in there]
         if isinstance(fact, BrokerAdded):
-            return [StartBroker(fact.id, 0)]
+            return [StartBroker(fact.id, 0, fact.url)]
+        if isinstance(fact, BrokerRemoved):
+            gone = ReleaseBroker(fact.id, f"it was removed{f': {fact.reason}' if fact.reason else ''}")
+            told = SpreadTopology(topology_of(state, entry.position), plane_of(state).epoch)
+            return [] if state.get("broker", fact.id) else [told, gone]
         if isinstance(fact, BrokerSampled):
             return list(leadership.on_sample(state, entry, fact))
         if isinstance(fact, BrokerStarted | BrokerHeard | BrokerLost | BrokerSilent | BrokerStopped):
@@ -116,12 +133,28 @@ class Fleet(Fold):
         if value.state == lives.DOWN:
             begun = lives.begin(value, value.id, entry.recorded, entry.position)
             state.put(table, key, msgspec.structs.replace(begun, restarts=begun.restarts + 1))
-            return [StartBroker(value.id, value.attempt)]
+            return [StartBroker(value.id, value.attempt, value.dial)]
         if value.state == lives.UP:
             return [BrokerSilent(value.id, entry.recorded - max(value.sampled, value.since))]
         if isinstance(entry.fact, BrokerStarted) and entry.fact.id == value.id:
             return []
-        return [BrokerLost(value.id, f"it did not answer within {BROKER_START_MS_MAX // 1000} s of its start")]
+        since = f"being dialled at {value.dial}" if value.joined else "its start"
+        return [BrokerLost(value.id, f"it did not answer within {BROKER_START_MS_MAX // 1000} s of {since}")]
+
+
+def _decided(state: KeyedState, entry: Entry, fact: Any) -> None:
+    if isinstance(fact, BrokerAdded):
+        membership.added(state, entry, fact)
+    elif isinstance(fact, BrokerRemoved):
+        membership.removed(state, entry, fact)
+    elif isinstance(fact, RemovalDecided):
+        if membership.leaves(state, entry, fact):
+            operations.decided(state, entry, BrokerDrained(fact.id, fact.by, fact.reason))
+            operations.decided(state, entry, RebalanceDecided(fact.moves, fact.by, fact.reason))
+    else:
+        if isinstance(fact, BrokerRevived) and membership.stays(state, fact.id):
+            operations.decided(state, entry, RebalanceStopped(fact.by, fact.reason))
+        operations.decided(state, entry, fact)
 
 
 def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
@@ -144,8 +177,6 @@ def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
             state.put("broker", broker.id, lives.rested(broker, now))
     elif isinstance(fact, PlaneStopped):
         state.put("plane", "plane", msgspec.structs.replace(plane, stopping=True))
-    elif isinstance(fact, BrokerAdded):
-        state.put("broker", fact.id, lives.begin(state.get("broker", fact.id), fact.id, now, entry.position))
     elif isinstance(fact, FleetFounded):
         state.put("plane", "plane", msgspec.structs.replace(plane, fleet=fact.fleet, slots=fact.slots))
         for id in fact.brokers:
@@ -159,9 +190,19 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
     broker: Broker | None = state.get("broker", fact.id)
     now, position = entry.recorded, entry.position
     if isinstance(fact, BrokerStarted):
+        if broker is None and membership.removed_of(state, fact.id) is not None:
+            return
         known = broker or lives.begin(None, fact.id, now, position)
+        twin = membership.twin_of(state, fact.id, fact.store)
+        if twin:
+            why = f"its store {fact.store} is {twin}'s: a copy. Start it with an empty folder"
+            state.put("broker", fact.id, lives.fenced(known, now, position, why))
+            _unseat(state, entry, fact.id, f"{fact.id} is fenced")
+            return
+        # A joined one may have been started anew by its owner while nobody here looked.
+        goes_on = fact.adopted and (not known.joined or fact.pid == known.pid)
         state.put("broker", fact.id, lives.started(known, now, position, fact.pid, fact.store, fact.url))
-        _believe_seats(state, entry, fact)
+        _believe_seats(state, entry, fact, known, goes_on)
         for p in partitions_of(state):
             if p.phase == WAITING and p.patient and fact.id in p.replicas:
                 state.put("partition", p.partition, elections.patience(p, now))
@@ -182,6 +223,10 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
         changed = lives.silent(broker, now, position, f"no answer for {fact.silent_ns // 1_000_000_000} s")
     elif isinstance(fact, BrokerStopped):
         changed = lives.stopped(broker, now, position)
+    elif broker.state == lives.DOWN and broker.joined:
+        # Dialled again and again: the newest reason is the one to be told.
+        state.put("broker", fact.id, msgspec.structs.replace(broker, why=fact.why))
+        return
     elif broker.state in (lives.DOWN, lives.STOPPED):
         return
     else:
@@ -190,8 +235,8 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
     _unseat(state, entry, fact.id, f"{fact.id} is {changed.state}")
 
 
-def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None:
-    if not fact.adopted:
+def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted, known: Broker, goes_on: bool) -> None:
+    if not goes_on:
         # A process that has just started leads nothing, and its figures begin anew.
         _unseat(state, entry, fact.id, f"{fact.id} started anew")
         state.delete("figures", fact.id)
@@ -199,7 +244,8 @@ def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted) -> None
         state.delete("replica", f"{p.partition}/{fact.id}")
     for seat in fact.seats:
         p = state.get("partition", seat.partition)
-        if p is not None and seat.epoch > p.epoch:
+        # A joined one may bring seats of another life: of what it is no replica of, its word counts for nothing.
+        if p is not None and seat.epoch > p.epoch and (not known.joined or fact.id in p.replicas):
             p = elections.unled(p, f"{fact.id} knows a newer epoch", entry.recorded, entry.position)
             p = msgspec.structs.replace(p, promised=max(p.promised, seat.epoch))
             state.put("partition", seat.partition, p)

@@ -7,6 +7,7 @@
 | partitions that refuse: no leader, or fewer than W replicas in sync | bad | 18, and 4 more for each further one |
 | a broker is down, or stopped while the plane runs | warn | 9 each |
 | a broker is silent | warn | 6 each |
+| a broker is fenced: it came with another one's store | bad | 9 each |
 | a broker lags: replicas on it are not in sync | warn | 4 each |
 | a group's oldest waiting event is older than 10 s; than 2 min | warn; bad | 5; 10 each |
 | live sagas are stuck; some past 3 x | warn; bad | 4; 8 |
@@ -30,7 +31,7 @@ from typing import Any
 
 from controlplane import deadletters, ledger
 from controlplane import sagas as saga_fold
-from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
+from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.facts import FoldQuarantined, FoldVersions, Tick
 from controlplane.fold import Entry, Fold, KeyedState, World
@@ -158,6 +159,8 @@ def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
             yield Need("warn", f"{broker.id} is down", why_down(broker, now), broker.since, "doctor", 9, key)
         elif broker.state == SILENT:
             yield Need("warn", f"{broker.id} is silent", broker.why, broker.since, "doctor", 6, key)
+        elif broker.state == FENCED:
+            yield Need("bad", f"{broker.id} is fenced", broker.why, broker.since, f"broker show {broker.id}", 9, key)
         elif broker.id in late:
             why = f"{late[broker.id]} of its replicas are not in sync"
             yield Need("warn", f"{broker.id} lags", why, 0, f"broker show {broker.id}", 4, key)

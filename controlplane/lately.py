@@ -13,13 +13,16 @@ import msgspec
 
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.decisions import (
+    BrokerAdded,
     BrokerDrained,
+    BrokerRemoved,
     BrokerRevived,
     Decision,
     LossAccepted,
     RebalanceDecided,
     RebalanceEnded,
     RebalanceStopped,
+    RemovalDecided,
     RestartDecided,
     RestartEnded,
     RestartStepped,
@@ -66,7 +69,7 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 2
+    version = 3
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
@@ -117,6 +120,13 @@ def tell(fact: Fact) -> tuple[str, str, str, str]:
 
 
 def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
+    if isinstance(fact, BrokerAdded):
+        where = f" at {fact.url}" if fact.url else ""
+        return "ok", f"member {fact.id}", f"{fact.id} was added{where}{_by(fact.by)}", ""
+    if isinstance(fact, RemovalDecided):
+        return "ok", f"member {fact.id}", f"{fact.id} is to be removed{_by(fact.by)}", ""
+    if isinstance(fact, BrokerRemoved):
+        return "ok", f"member {fact.id}", f"{fact.id} is removed{_by(fact.by)}", ""
     if isinstance(fact, BrokerDrained):
         return "ok", f"drain {fact.id}", f"{fact.id} is drained{_by(fact.by)}", ""
     if isinstance(fact, BrokerRevived):

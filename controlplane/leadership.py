@@ -59,8 +59,9 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
         elif p.leader == id and own is not None and settled and (new := _newcomer(state, p, own)):
+            # For its leader's sake, who need not change; and as nothing has gone wrong, balance goes on.
             why = f"{new} has caught up and may vote from here on"
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why, p.leader)
 
 
 def _newcomer(state: KeyedState, p: Partition, led: Replica) -> str:
@@ -82,10 +83,10 @@ def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Int
     plane = plane_of(state)
     if broker is None or broker.position != entry.position or plane.stopping or not plane.epoch:
         return
-    if isinstance(fact, BrokerLost):
+    if isinstance(fact, BrokerLost) and not broker.joined:
         at = entry.recorded + lives.backoff_ns(broker.attempt)
         yield RestartScheduled(broker.id, at, broker.attempt, fact.why)
-    if isinstance(fact, BrokerStarted | BrokerHeard):
+    if isinstance(fact, BrokerStarted | BrokerHeard) and broker.state == lives.UP:
         held = {seat.partition: seat for seat in fact.seats} if isinstance(fact, BrokerStarted) else {}
         for p in partitions_of(state):
             if p.phase == LED and broker.id in p.replicas and held.get(p.partition) != p.seat:

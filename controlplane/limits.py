@@ -95,6 +95,8 @@ ANNOUNCED_POLL_MS = 10
 """How often the broker.json of a broker that is starting is looked for."""
 REGREET_MS = 200
 """How long after the end of a session a live broker is greeted again."""
+JOIN_DIAL_MS = 500
+"""How often a broker that was joined at an address, and does not answer there, is dialled again."""
 HALT_MS_MAX = 5_000
 """How long a broker that was told to end may take before it is told with more force."""
 PUBLISHING_AT_ONCE_MAX = 256

@@ -10,9 +10,11 @@ Each second, and after each election, the first of these that has something to d
 | a plan of rebalancing makes its next move | all is well, and has been for CALM_MS_MIN |
 | a leadership goes back to its preferred leader, the first of its `replicas` | the same, and no restart is under way |
 
-All is well: every broker is up, every partition is led by who was elected, every replica has a vote and is in sync. A
-move is an election for the sake of one replica (`LeadershipProposed.prefer`); one that comes to nothing is tried again
-after a rest that doubles. Plans say how `replicas` shall be; leaderships follow, as to any preferred leader.
+A broker that is to be removed is drained, and a plan moves its replicas; once it holds none, and all is well, it goes
+(`membership`). All is well: every broker that stays is up, every partition is led by who was elected, every replica has
+a vote and is in sync. A move is an election for the sake of one replica (`LeadershipProposed.prefer`); one that comes
+to nothing is tried again after a rest that doubles. Plans say how `replicas` shall be; leaderships follow, as to any
+preferred leader.
 
 | table | key | value |
 |---|---|---|
@@ -27,10 +29,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from controlplane import elections
+from controlplane import elections, membership
 from controlplane.brokers import MS, UP
 from controlplane.decisions import (
     BrokerDrained,
+    BrokerRemoved,
     BrokerRevived,
     Decision,
     HaltBroker,
@@ -169,8 +172,9 @@ def heir_of(state: KeyedState, p: Partition) -> str:
 
 def ailment(state: KeyedState) -> str:
     """What is not well with the fleet, in words; "" when all is."""
+    leaving = state.table("leaving")
     for broker in brokers_of(state).values():
-        if broker.state != UP:
+        if broker.state != UP and broker.id not in leaving:
             return f"{broker.id} is {broker.state}"
     for p in partitions_of(state):
         if p.phase != LED:
@@ -178,7 +182,7 @@ def ailment(state: KeyedState) -> str:
         led = replica_of(state, p.partition, p.leader)
         if led is None or not led.sample.leads or led.sample.epoch != p.epoch:
             return f"p{p.partition:02d} has just changed its leader"
-        late = [id for id in p.replicas if id != p.leader and not may_lead(state, p, id)]
+        late = [id for id in p.replicas if id not in (p.leader, *leaving) and not may_lead(state, p, id)]
         if late:
             return f"p{p.partition:02d} is not in sync on {', '.join(late)}"
     return ""
@@ -234,7 +238,7 @@ def decided(state: KeyedState, entry: Entry, fact: Decision) -> None:
         p: Partition | None = state.get("partition", fact.partition)
         if p is not None and p.phase != LED:
             state.put("partition", fact.partition, msgspec.structs.replace(p, lossy=True))
-    elif restart is not None and not restart.ended:
+    elif isinstance(fact, RestartStepped | RestartStopped | RestartEnded) and restart is not None and not restart.ended:
         state.put("restart", "restart", _restarted(restart, now, fact))
 
 
@@ -268,6 +272,10 @@ def go_on(state: KeyedState, entry: Entry) -> Iterator[Fact | Intent]:
     pace: Pace = state.get("pace", "pace") or Pace(0)
     if now - pace.trouble < CALM_MS_MIN * MS or ailment(state):
         return
+    for id, leaving in membership.leaving_of(state).items():
+        if not membership.held_by(state, id):
+            yield BrokerRemoved(id, leaving.by, leaving.reason)
+            return
     plan = plan_of(state)
     if plan is not None and not plan.ended:
         yield from _planned(state, plan, now)
@@ -334,7 +342,8 @@ def _planned(state: KeyedState, plan: Plan, now: int) -> Iterator[Fact]:
     for move in plan.moves:
         p: Partition | None = state.get("partition", move.partition)
         wanted = next((id for id in move.replicas if id not in drained), "")
-        if p is None or (p.replicas == move.replicas and wanted in ("", p.leader)):
+        gone = any(state.get("broker", id) is None for id in move.replicas)
+        if p is None or gone or (p.replicas == move.replicas and wanted in ("", p.leader)):
             continue
         waiting = True
         if not _rested(state, p, now):

@@ -42,9 +42,11 @@ from controlplane.facts import (
     RecorderLag,
 )
 from controlplane.fold import Heart
+from controlplane.joining import Joining
 from controlplane.journal import Journal
+from controlplane.membership import fresh_id, used_ids
 from controlplane.plane import FOLLOWED_TYPES, folds
-from controlplane.roster import plane_of, sorted_ids
+from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
@@ -127,7 +129,8 @@ class Plane:
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
         self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
-        self._answering = Answering(self._turns, self._supervisor, str(directory.root), self._down)
+        joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
+        self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
@@ -181,7 +184,9 @@ class Plane:
 
     async def _take_control(self, url: str) -> tuple[int, str]:
         """The plane epoch, greater than any that the journal or a living broker knows, and this plane's name."""
-        mine, theirs = plane_of(self._heart.states["fleet"]).epoch, await self._supervisor.greatest_epoch()
+        state = self._heart.states["fleet"]
+        joined = {broker.id: broker.dial for broker in brokers_of(state).values() if broker.joined}
+        mine, theirs = plane_of(state).epoch, await self._supervisor.greatest_epoch(joined)
         if theirs > mine and not self._config.take_over:
             raise TakeOverNeeded(
                 f"the brokers obeyed a plane of epoch {theirs}, and the journal in {self._directory.journal} knows of "
@@ -205,16 +210,22 @@ class Plane:
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
         self._report(PlaneStarted(epoch, name, VERSION, url, gap))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
-        known = sorted_ids(self._heart.states["fleet"])
-        wanted = [f"b{n}" for n in range(1, (self._config.brokers or len(known) or BROKERS_DEFAULT) + 1)]
+        state, here = self._heart.states["fleet"], self._directory.brokers()
+        known = brokers_of(state)
         if not known:
-            here = self._directory.brokers()
+            wanted = [f"b{n}" for n in range(1, (self._config.brokers or BROKERS_DEFAULT) + 1)]
             self._report(FleetFounded(self._file.fleet, self._file.partitions, self._file.slots, here or wanted))
-        for broker in wanted if known else []:
-            if broker not in known:
-                self._report(BrokerAdded(broker))
+        local = sum(not broker.joined for broker in known.values())
+        taken = used_ids(state, here)
+        for _ in range((self._config.brokers or 0) - local if known else 0):
+            taken.append(fresh_id(taken))
+            self._report(BrokerAdded(taken[-1]))
         await self._turns.turn()
         self._effects.carry(outstanding.intents())
+        for broker in here if known else []:
+            if broker not in known:
+                # It was removed, and the plane of then did not see it end.
+                await self._supervisor.release(broker, "it is no member of this fleet")
 
     async def _record(self, epoch: int, name: str) -> None:
         """Follow all partitions, whatever happens to brokers."""

@@ -4,6 +4,8 @@ A broker is recognised by its HELLO (fleet, id, store), never by a pid. Whether 
 folder's lock: locked, it is greeted and adopted; free, it is started. What happens is reported as facts (BrokerStarted,
 BrokerLost); when to try again is decided by the fold, whose intent comes back to `ensure`.
 
+Brokers that somebody else started are in `joined`; here they only share sessions with the plane's own.
+
     ensure ─▶ folder locked? ─yes─▶ greet, claim ─▶ BrokerStarted(adopted) ─▶ watch: process and session
                    └─no─▶ start, wait for broker.json, greet, claim ─▶ BrokerStarted ─┘        │
                                                    BrokerLost(why) ◀──── the process ended ────┤
@@ -13,7 +15,7 @@ BrokerLost); when to try again is decided by the fold, whose intent comes back t
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from bus.client.operator import Controls, Operator
@@ -23,6 +25,7 @@ from controlplane import limits, processes
 from controlplane.directory import BrokerFile, Directory, alive
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import BrokerLost, BrokerStarted, BrokerStopped, Fact
+from controlplane.joined import Joined
 from controlplane.processes import BrokerProcess
 
 log = logging.getLogger("signalbox.supervisor")
@@ -62,50 +65,58 @@ class Supervisor:
         self._processes: dict[str, BrokerProcess] = {}
         self._running: dict[str, Running] = {}
         self._stopping = False
+        self.joined = Joined(operator, partitions, report)
 
     def controls(self, broker: str) -> Controls | None:
         """The open session with a broker, or None."""
-        found = self._running.get(broker)
-        return found.controls if found is not None and found.controls.is_open else None
+        return self.sessions().get(broker)
 
     def sessions(self) -> dict[str, Controls]:
         """All open sessions, by broker."""
-        return {broker: found.controls for broker, found in self._running.items() if found.controls.is_open}
+        own = {broker: found.controls for broker, found in self._running.items() if found.controls.is_open}
+        return own | self.joined.sessions()
 
     @property
     def pids(self) -> list[int]:
         """Of the live brokers that this plane started or adopted."""
         return [process.pid for process in self._processes.values() if process.running]
 
-    async def greatest_epoch(self) -> int:
-        """The greatest plane epoch that living brokers obey; 0 when none lives."""
-        found = await asyncio.gather(*(self._epoch_at(broker) for broker in self._directory.brokers()))
+    async def greatest_epoch(self, joined: Mapping[str, str]) -> int:
+        """The greatest plane epoch that living brokers obey; 0 when none lives. `joined`: id to address."""
+        own = (self._epoch_in(broker) for broker in self._directory.brokers())
+        found = await asyncio.gather(*own, *(self._epoch_at(broker, url) for broker, url in joined.items()))
         return max(found, default=0)
 
-    async def _epoch_at(self, broker: str) -> int:
+    async def _epoch_in(self, broker: str) -> int:
         file = self._directory.broker_file(broker)
-        if file is None or not processes.is_locked(self._directory.broker(broker)):
-            return 0
+        lives = file is not None and processes.is_locked(self._directory.broker(broker))
+        return await self._epoch_at(broker, file.url) if lives and file is not None else 0
+
+    async def _epoch_at(self, broker: str, url: str) -> int:
         try:
-            controls = await self._operator.open(file.url, limits.GREETING_MS_MAX / 1000)
+            controls = await self._operator.open(url, limits.GREETING_MS_MAX / 1000)
         except BusError as error:
             # A broker that hangs cannot be asked; the claim will tell when it wakes up.
             log.warning("broker %s lives, but cannot be greeted: %s", broker, error)
             return 0
-        epoch = controls.welcome.plane_epoch
+        epoch = controls.welcome.plane_epoch if controls.id == broker else 0
         controls.close()
         return epoch
 
     def claim_as(self, plane_epoch: int, uuid: str) -> None:
         """Under which name brokers are claimed from now on."""
         self._claim = (plane_epoch, uuid)
+        self.joined.claim_as(plane_epoch, uuid)
 
     # ----------------------------------------------------------------------------------------- start, adopt
 
-    def ensure(self, broker: str) -> None:
-        """See that a broker runs; the answer is a fact."""
+    def ensure(self, broker: str, url: str = "") -> None:
+        """See that a broker runs, or, with `url`, that there is a session with it; the answer is a fact."""
         old = self._tasks.get(broker)
         if self._stopping or (old is not None and not old.done()):
+            return
+        if url:
+            self.joined.ensure(broker, url)
             return
         self._tasks[broker] = asyncio.create_task(self._keep(broker), name=f"broker {broker}")
 
@@ -227,18 +238,40 @@ class Supervisor:
         log.info("broker %s, pid %d, is told to end: %s", broker, pid, reason)
         running.controls.halt(*self._claim, reason)
 
+    async def release(self, broker: str, reason: str) -> None:
+        """A broker is no member any more: let go of it, and end it if it is this plane's own. Its folder stays."""
+        self.joined.forget(broker)
+        running, process = self._running.get(broker), self._processes.pop(broker, None)
+        if running is None and process is None and processes.is_locked(self._directory.broker(broker)):
+            process = self._orphan(broker)
+        if process is None:
+            return
+        log.info("broker %s, pid %d, is released: %s", broker, process.pid, reason)
+        if running is not None:
+            running.controls.halt(*self._claim, reason)
+        await self._end(broker, process, was_told=running is not None)
+
+    def _orphan(self, broker: str) -> BrokerProcess | None:
+        """The process that lives in a folder here, and that nobody has greeted yet."""
+        file = self._directory.broker_file(broker)
+        ours = file is not None and file.fleet == self._fleet and alive(file.pid, file.started)
+        return BrokerProcess(broker, file.pid, file.started) if ours and file is not None else None
+
     async def end(self, reason: str) -> None:
-        """End every broker that was started or adopted, kindly first; reports each as stopped."""
+        """End every broker that was started or adopted, kindly first; reports each as stopped. Others live on."""
         self._stopping = True
         for running in self._running.values():
             running.controls.halt(*self._claim, reason)
-        await asyncio.gather(*(self._end(broker, process) for broker, process in self._processes.items()))
+        await asyncio.gather(*(self._stop(broker, process) for broker, process in self._processes.items()))
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _end(self, broker: str, process: BrokerProcess) -> None:
-        was_told = broker in self._running
+    async def _stop(self, broker: str, process: BrokerProcess) -> None:
+        await self._end(broker, process, was_told=broker in self._running)
+        self._report(BrokerStopped(broker))
+
+    async def _end(self, broker: str, process: BrokerProcess, was_told: bool) -> None:
         for number in (None if was_told else signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             if number is not None:
                 process.signal(number)
@@ -248,11 +281,11 @@ class Supervisor:
                 break
             except TimeoutError:
                 log.warning("broker %s has not ended in time", broker)
-        self._report(BrokerStopped(broker))
 
     async def leave(self) -> None:
         """Let go of all brokers without ending any."""
         self._stopping = True
+        await self.joined.leave()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)

@@ -49,6 +49,13 @@ class Control:
         if self.topology is not None:
             links.learn(self.topology.nodes)
 
+    def stranger(self, broker: str) -> str:
+        """Why a broker is not listened to: the newest topology does not have it. "" for a member, or before any."""
+        told = self.topology
+        if told is None or any(node.id == broker for node in told.nodes):
+            return ""
+        return f"{broker[:80]} is no member of fleet {told.fleet}: join it with `signalbox broker add`"
+
     def on_claim(self, session: Session, claim: wire.Claim) -> None:
         """Obey a plane from now on, or say whom this broker obeys."""
         if session.peer is None or getattr(session.peer, "role", "") != "plane":
@@ -125,6 +132,9 @@ class Control:
             raise ProtocolError(f"a topology of fleet {told.fleet!r} came to {self._peers.sessions.fleet!r}")
         if self.topology is not None and told.version <= self.topology.version:
             return
+        me = self._replication.broker
+        if self.topology is not None and not self.stranger(me) and all(node.id != me for node in told.nodes):
+            log.warning("%s is no member of fleet %s any more: it was removed", me, told.fleet)
         self.topology = told
         keep(self._store, "topology", told, lazy=True)
         self._links.learn(told.nodes)

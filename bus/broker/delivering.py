@@ -354,6 +354,7 @@ class Delivering:
         """The group cannot go on here; its members hear why, and so does the log."""
         group.broken = f"group {group.group.name} stands still at partition {group.partition}: {error}"
         log.error("%s", group.broken)
+        self._led[group.partition].rest(group)
         for membership in list(group.members.values()):
             self._sessions.get(membership.session, {}).pop(membership.subscription, None)
             self._ground.fault(membership.session, membership.subscription, code_of(error), group.broken)

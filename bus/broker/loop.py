@@ -183,6 +183,10 @@ class Broker:
     def _welcome(self, greeted: Greeted) -> None:
         session, hello = greeted.session, greeted.hello
         if hello.role == "broker":
+            stranger = self.control.stranger(hello.name)
+            if stranger:
+                self.peers.end(session, "denied", stranger)
+                return
             session.principal = f"broker/{hello.name}"
         self.peers.welcome(
             session,
@@ -195,6 +199,7 @@ class Broker:
                 principal=session.principal,
                 plane_epoch=self.control.claim.plane_epoch,
                 topology=self.control.topology,
+                partitions=self.config.partitions,
             ),
         )
 

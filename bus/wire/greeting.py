@@ -21,7 +21,7 @@ class Hello(Message, frozen=True):
 
 
 class Welcome(Message, frozen=True):
-    """The listener accepts. `principal` is what it takes the opener to be."""
+    """The listener accepts. `principal` is what it takes the opener to be; `partitions` 0: it does not say."""
 
     fleet: str
     broker: str
@@ -31,6 +31,7 @@ class Welcome(Message, frozen=True):
     principal: str
     plane_epoch: int
     topology: Topology | None = None
+    partitions: int = 0
 
 
 class Bye(Message, frozen=True):

@@ -19,7 +19,7 @@ from console.failures import Failure, Partly, Usage
 from console.fleetdir import question_url, resolve
 from console.link import Link
 from console.progress import Progress
-from controlplane.questions import Operate, Operated, Verb
+from controlplane.questions import AskPartitions, Operate, Operated, Partitions, Verb
 
 LOOK_S = 0.5
 
@@ -92,3 +92,14 @@ def _follow(link: Link, lever: Lever, planned: Operated, look: Look, wait: float
         progress.close()
     if step.failed:
         raise (Partly if step.done else Failure)(step.failed, "See `signalbox broker list`.")
+
+
+def rebalanced(link: Link, order: Operated) -> Step:
+    """How far the plan of moves is."""
+    body = body_of(told(link, AskPartitions()), Partitions)
+    plan = body.plan
+    if plan is None:
+        return Step(0, len(order.moves), "", False)
+    waits = f"waits: {body.ailment}" if body.ailment else ""
+    failed = "it was stopped" if plan.ended == "stopped" else ""
+    return Step(plan.made, len(plan.moves), waits, bool(plan.ended), failed)

@@ -40,6 +40,7 @@ Internal = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the exact set; change nothing.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the journal.")]
+WaitS = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Follow it so long; 0: not at all.")]
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, Watch, Yes
+from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes
 from console.failures import Usage
 
 if TYPE_CHECKING:
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Partitions: list, rebalance, recover.")
 Number = Annotated[int, typer.Argument(metavar="PARTITION", min=0, help="A partition's number.")]
-WaitS = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Follow it so long; 0: not at all.")]
 
 
 @app.command("list")
@@ -52,7 +51,7 @@ def rebalance(
     """Move leaderships, and replicas where brokers hold unequally many, to where there is room, by the load of the last
     two minutes. One partition at a time, and none while anything is not well.
     """
-    from console.commands.operating import Lever, pull
+    from console.commands.operating import Lever, pull, rebalanced
 
     if stop and (to or partition is not None):
         raise Usage("--stop ends the whole plan", "signalbox partition rebalance --stop")
@@ -62,7 +61,7 @@ def rebalance(
         pull(Lever("rebalance_stop", [], "stopping the plan"), data_dir, output, dry_run, yes, reason)
         return
     targets = [] if partition is None else [str(partition)]
-    lever = Lever("rebalance", targets, "rebalancing", _rebalanced, to)
+    lever = Lever("rebalance", targets, "rebalancing", rebalanced, to)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
 
 
@@ -89,20 +88,6 @@ def recover(
         )
     lever = Lever("recover", [str(partition)], f"recovering p{partition:02d}", _recovered)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
-
-
-def _rebalanced(link: "Link", order: "Operated") -> "Step":
-    from console.commands.asking import body_of, told
-    from console.commands.operating import Step
-    from controlplane.questions import AskPartitions, Partitions
-
-    body = body_of(told(link, AskPartitions()), Partitions)
-    plan = body.plan
-    if plan is None:
-        return Step(0, len(order.moves), "", False)
-    waits = f"waits: {body.ailment}" if body.ailment else ""
-    failed = "it was stopped" if plan.ended == "stopped" else ""
-    return Step(plan.made, len(plan.moves), waits, bool(plan.ended), failed)
 
 
 def _recovered(link: "Link", order: "Operated") -> "Step":

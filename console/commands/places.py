@@ -5,9 +5,13 @@ from console.measure import count, lag, percent, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
-STATES = {"up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "down": "bad", "stopped": "bad"}
+STATES = {
+    "up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "fenced": "bad", "down": "bad", "stopped": "bad",
+}  # fmt: skip
 REPLICAS = {"leader": "ok", "in_sync": "ok", "lagging": "warn", "off": "bad"}
 DRAINED = "◇"
+OWNER = {False: "plane", True: "joined"}
+"""Who started a broker, and so starts it again: the control plane, or somebody else."""
 
 
 def names(partitions: list[int]) -> str:
@@ -23,6 +27,7 @@ def brokers_page(body: q.Brokers, told: q.Told) -> Page:
         columns=[
             Column("broker", lambda b: f"{DRAINED if b.drained else GLYPHS[STATES.get(b.state, 'unknown')]} {b.id}"),
             Column("state", lambda b: b.state),
+            Column("run by", lambda b: OWNER[b.joined]),
             Column("leads", lambda b: str(len(b.leads)), "r"),
             Column("of", lambda b: str(len(b.home_of)), "r"),
             Column("in sync", lambda b: f"{b.in_sync}/{b.replicas}", "r"),
@@ -32,7 +37,8 @@ def brokers_page(body: q.Brokers, told: q.Told) -> Page:
             Column("fsync p99", lambda b: took(b.fsync_p99_ns) if b.fsync_p99_ns else "–", "r"),
             Column("store", lambda b: size(b.store_bytes), "r"),
             Column("up", lambda b: since(told, b.since), "r"),
-            Column("why", lambda b: "; ".join(filter(None, (b.drained, b.why))), flex=True),
+            Column("heard", lambda b: since(told, b.heard) if b.heard else "–", "r"),
+            Column("why", lambda b: "; ".join(filter(None, (b.leaving or b.drained, b.why))), flex=True),
         ],
         below="\n".join(["", *_restart_lines(body.restart), *_ailment_lines(body.ailment)]).rstrip(),
         empty="no brokers yet\n  signalbox up",
@@ -52,9 +58,16 @@ def broker_page(body: q.Brokers, told: q.Told) -> Page:
             f"restarts          {row.restarts}",
             f"address           {row.url or '–'}",
             f"store             {row.store or '–'}",
+            f"process           {_process(row)}",
         ]
     page.below = "\n".join(below) + page.below
     return page
+
+
+def _process(row: q.BrokerRow) -> str:
+    if not row.joined:
+        return f"pid {row.pid or '–'}, started and restarted by the control plane"
+    return f"pid {row.pid or '–'}, joined: whoever started it restarts it; drain, revive and remove it here"
 
 
 def partitions_page(body: q.Partitions, told: q.Told) -> Page:
@@ -82,6 +95,8 @@ def partitions_page(body: q.Partitions, told: q.Told) -> Page:
 def operated_page(body: q.Operated) -> Page:
     """What a lever touches, or touched: the set, and each goal before and after."""
     what = {
+        "add": "added",
+        "remove": "moved away first" if body.moves else "removed",
         "drain": "given away for good",
         "revive": "given back once all is well",
         "restart": "restarted one after the other",

@@ -12,11 +12,12 @@ from console.pictures.tracks import BROKER_STATE
 from controlplane.questions import BrokerStatus, PartitionStatus, ReplicaStatus, Severity, Status
 
 COLUMNS = (
-    Column("", 1), Column("broker", 6), Column("state", 8), Column("leads", 5, "r"), Column("in/s", 7, "r"),
+    Column("", 1), Column("broker", 6), Column("state", 8), Column("run by", 6, "l", 4), Column("leads", 5, "r"),
+    Column("in/s", 7, "r"),
     Column("out/s", 7, "r", 2), Column("cpu", 4, "r", 2), Column("mem", 7, "r", 3), Column("disk", 7, "r", 2),
     Column("fsync p99", 9, "r"), Column("up", 7, "r", 3), Column("why", 0),
 )  # fmt: skip
-SORTS = (("worst", None), ("broker", 1), ("leads", 3), ("in/s", 4), ("out/s", 5), ("fsync p99", 9))
+SORTS = (("worst", None), ("broker", 1), ("leads", 4), ("in/s", 5), ("out/s", 6), ("fsync p99", 10))
 HERE = (
     Column("", 1), Column("part", 4), Column("here", 12), Column("epoch", 5, "r"), Column("end", 9, "r"),
     Column("high", 9, "r"), Column("/s", 6, "r"), Column("last 2m", 9, "l", 4), Column("archived", 9, "r"),
@@ -25,7 +26,7 @@ HERE = (
 """A partition's row below its broker."""
 _MENDS = 3
 """Commands shown of one broker."""
-_SEVERITY: dict[str, Severity] = {"up": "ok", "down": "bad", "stopped": "unknown"}
+_SEVERITY: dict[str, Severity] = {"up": "ok", "fenced": "bad", "down": "bad", "stopped": "unknown"}
 
 
 def rows(status: Status, now: int) -> list[Row]:
@@ -56,6 +57,7 @@ def _row(b: BrokerStatus, now: int) -> Row:
         (glyph, f"{ink} b"),
         (b.id, "txt" if mood == "ok" else "hi b"),
         (b.state, loud(mood)),
+        ("joined" if b.joined else "plane", "txt" if b.joined else "mut"),
         (str(len(b.leads)), "txt" if b.leads else "fnt"),
         figure(measure.short_rate(b.in_rate), True),
         figure(measure.short_rate(b.out_rate), True),
@@ -66,7 +68,8 @@ def _row(b: BrokerStatus, now: int) -> Row:
         figure(measure.age(now - b.since), b.since > 0, "mut"),
         (b.why, "txt"),
     )
-    order = (0, b.id, b.state, -len(b.leads), -b.in_rate, -b.out_rate, 0, 0, 0, -b.fsync_p99_ns, 0, "")
+    busy = (-len(b.leads), -b.in_rate, -b.out_rate, 0, 0, 0, -b.fsync_p99_ns)
+    order = (0, b.id, b.state, int(not b.joined), *busy, 0, "")
     return Row(b.id, mood, cells, order, f"{b.id} {b.state} {b.why}")
 
 
@@ -144,6 +147,7 @@ def detail(
     reasons, mends, note = _reasons(status, broker, chosen)
     if chosen is None and not is_running(broker) and broker.since:
         note += f" since {measure.moment(broker.since, now)}, {measure.age(now - broker.since)}"
+        note += f"; last heard {measure.age(now - broker.heard)} ago" if broker.heard else ""
     c.paste(one.why(note, reasons, mends, width, height - y), 0, y)
     return c.sealed()
 
@@ -205,5 +209,6 @@ def _process(broker: BrokerStatus) -> str:
         )
     )
     words += [broker.url] if broker.url else []
+    words += ["joined: whoever started it restarts it"] if broker.joined else []
     words += [f"store {broker.store}"] if broker.store else []
     return "; ".join(words)

@@ -18,6 +18,7 @@ BROKER_STATE = {
     "starting": ("◐", "acc"),
     "slow": ("◐", "warn"),
     "silent": ("◌", "warn"),
+    "fenced": ("○", "bad"),
     "down": ("○", "bad"),
     "stopped": ("○", "mut"),
 }

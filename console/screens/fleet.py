@@ -87,7 +87,7 @@ class FleetScreen(TableScreen):
         )
 
     def empty(self) -> tuple[str, str]:
-        return "this fleet has no broker", "signalbox up --brokers 3"
+        return "this fleet has no broker", "signalbox broker add"
 
     def refreshed(self) -> None:
         super().refreshed()

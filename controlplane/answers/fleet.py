@@ -6,7 +6,7 @@ from controlplane.answers.inbox import stuck_imported
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import TENTHS, Rates
 from controlplane.answers.words import age, many
-from controlplane.brokers import DOWN, MS, SILENT, STARTING, STOPPED, UP, Broker
+from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.fold import Heart, World
 from controlplane.health import is_beginning, penalties, score_of, state_of, why_down
@@ -93,6 +93,8 @@ def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
             retry_at=broker.retry_at,
             why=why,
             mend="doctor" if why else "",
+            joined=broker.joined,
+            heard=broker.sampled,
             share=sum(rates.partition_count(p) for p in led) / total if total else 0.0,
         )
         # Figures of a time before it came up are no longer its own.
@@ -110,7 +112,7 @@ def _condition(broker: Broker, figures: Figures | None, late: list[int], now: in
         return broker.state, why_down(broker, now)
     if broker.state == STARTING:
         return broker.state, why_down(broker, now) if broker.attempt else ""
-    if broker.state == SILENT:
+    if broker.state in (SILENT, FENCED):
         return broker.state, broker.why
     if late:
         return "slow", f"{many(len(late), 'replica is', 'replicas are')} not in sync"

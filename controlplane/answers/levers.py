@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from controlplane import rebalance
+from controlplane.answers.members import Newcomer, plan_add, plan_remove
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import many
@@ -34,9 +35,12 @@ from controlplane.roster import brokers_of, in_sync, partitions_of, replica_of
 Planned = tuple[Fact | None, Operated | Refusal]
 
 
-def plan_operation(world: World, ask: Operate, now: int) -> Planned:
-    """The decision, and what it touches."""
-    decision, told = _LEVERS[ask.verb](world, ask, now)
+def plan_operation(world: World, ask: Operate, now: int, newcomer: Newcomer | None = None) -> Planned:
+    """The decision, and what it touches. `newcomer`: who is to be added."""
+    if ask.verb == "add":
+        decision, told = plan_add(world, ask, newcomer or Newcomer())
+    else:
+        decision, told = _LEVERS[ask.verb](world, ask, now)
     if isinstance(told, Refusal):
         return None, told
     if ask.expected is not None and ask.expected != told.touched:
@@ -93,10 +97,16 @@ def _revive(world: World, ask: Operate, now: int) -> Planned:
 def _restart(world: World, ask: Operate, now: int) -> Planned:
     state = world["fleet"]
     known = brokers_of(state)
-    wanted = list(dict.fromkeys(ask.targets)) or list(known)
+    own = [id for id, broker in known.items() if not broker.joined]
+    wanted = list(dict.fromkeys(ask.targets)) or own
+    notes = [f"{id} was joined: whoever started it restarts it" for id in known if id not in own and not ask.targets]
     for id in wanted:
         if id not in known:
-            return None, unknown_broker(id)
+            return None, unknown_broker(id, state)
+        if known[id].joined:
+            message = f"{id} was joined at {known[id].dial}: its process is not this plane's to restart"
+            hint = f"signalbox broker drain {id}, restart it where it was started, signalbox broker revive {id}"
+            return None, Refusal("failed", message, hint)
         if known[id].state != UP:
             return None, Refusal("failed", f"{id} is {known[id].state}", "signalbox broker list; wait until it is up")
         short = held_up_by(state, id)
@@ -107,7 +117,7 @@ def _restart(world: World, ask: Operate, now: int) -> Planned:
     if under_way is not None and under_way.head:
         message = f"a rolling restart is under way, at {under_way.head}"
         return None, Refusal("failed", message, "signalbox broker restart --stop ends it")
-    return RestartDecided(wanted, ask.by, ask.reason), Operated(ask.verb, wanted, ask.dry_run, 0)
+    return RestartDecided(wanted, ask.by, ask.reason), Operated(ask.verb, wanted, ask.dry_run, 0, notes=notes)
 
 
 def _restart_stop(world: World, ask: Operate, now: int) -> Planned:
@@ -124,7 +134,7 @@ def _rebalance(world: World, ask: Operate, now: int) -> Planned:
     for target, p in zip(ask.targets, found, strict=True):
         if p is None:
             return None, unknown_partition(target, len(partitions_of(state)))
-    known, drained = list(brokers_of(state)), drained_of(state)
+    known, drained = [id for id in brokers_of(state) if id not in state.table("leaving")], drained_of(state)
     if ask.to and ask.to not in known:
         return None, unknown_broker(ask.to)
     if ask.to in drained:
@@ -192,6 +202,7 @@ def _recover(world: World, ask: Operate, now: int) -> Planned:
 
 
 _LEVERS: dict[str, Callable[[World, Operate, int], Planned]] = {
+    "remove": plan_remove,
     "drain": _drain,
     "revive": _revive,
     "restart": _restart,

@@ -10,7 +10,8 @@ from controlplane.answers.rates import Rates
 from controlplane.decisions import PlannedMove
 from controlplane.elections import Partition
 from controlplane.fold import Heart, KeyedState, World
-from controlplane.operations import ailment, drained_of, held_up_by, home_of, plan_of, restart_of
+from controlplane.membership import Leaving, Removed, leaving_of, removed_of
+from controlplane.operations import Drained, ailment, drained_of, held_up_by, home_of, plan_of, restart_of
 from controlplane.questions import (
     AskBrokers,
     AskPartitions,
@@ -30,7 +31,7 @@ from controlplane.roster import is_up, lagging, partitions_of, plane_of
 def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
     """All brokers, or the one that was asked for."""
     state = world["fleet"]
-    drained = drained_of(state)
+    drained, leaving = drained_of(state), leaving_of(state)
     everything = partitions_of(state)
     late = {p.partition: lagging(state, p) for p in everything}
     rows = []
@@ -42,7 +43,8 @@ def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
         rows.append(
             BrokerRow(
                 **_fields(status),
-                drained=_by(drained[status.id].by, drained[status.id].reason) if status.id in drained else "",
+                drained=_by("drained", drained[status.id]) if status.id in drained else "",
+                leaving=_by("leaving", leaving[status.id]) if status.id in leaving else "",
                 replicas=len(held),
                 in_sync=sum(up and bool(p.leader) and status.id not in late[p.partition] for p in held),
                 home_of=[p.partition for p in held if home_of(state, p) == status.id],
@@ -50,7 +52,7 @@ def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
             )
         )
     if not rows and question.broker:
-        return unknown_broker(question.broker)
+        return unknown_broker(question.broker, state)
     return Brokers(rows, _restart(state), "" if plane_of(state).stopping else ailment(state))
 
 
@@ -85,8 +87,13 @@ def move_of(p: Partition, planned: PlannedMove, load: int) -> Move:
     return Move(p.partition, p.leader, p.replicas, planned.replicas[0], planned.replicas, load)
 
 
-def unknown_broker(id: str) -> Refusal:
-    """There is no such broker."""
+def unknown_broker(id: str, state: KeyedState | None = None) -> Refusal:
+    """There is no such broker; with `state`, whether there was one."""
+    gone = removed_of(state, id) if state is not None else None
+    if gone is not None:
+        said = _by("removed", gone)
+        hint = f"signalbox broker add {gone.dial} takes it back" if gone.dial else "signalbox broker add starts another"
+        return Refusal("not_found", f"{id} is no member of this fleet any more: it was {said}", hint)
     return Refusal("not_found", f"there is no broker {id!r} in this fleet", "signalbox broker list")
 
 
@@ -118,5 +125,5 @@ def _fields(status: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(status, name) for name in status.__struct_fields__}
 
 
-def _by(by: str, reason: str) -> str:
-    return ": ".join(filter(None, (f"drained by {by}" if by else "drained", reason)))
+def _by(what: str, said: Drained | Leaving | Removed) -> str:
+    return ": ".join(filter(None, (f"{what} by {said.by}" if said.by else what, said.reason)))

@@ -11,7 +11,7 @@ import msgspec
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import BrokerStatus, PartitionStatus
 
-Verb = Literal["drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
+Verb = Literal["add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "recover"]
 
 
 class AskBrokers(Ask, frozen=True):
@@ -24,6 +24,8 @@ class BrokerRow(BrokerStatus):
     """A broker and its part in the fleet. `drained` says by whom and why, or is "": it may lead."""
 
     drained: str = ""
+    leaving: str = ""
+    """By whom and why it is to be removed once its replicas have moved away; "" when it stays."""
     replicas: int = 0
     in_sync: int = 0
     """Of them."""
@@ -106,7 +108,10 @@ class Partitions(Reply):
 
 
 class Operate(Ask, frozen=True):
-    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to."""
+    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to.
+
+    For `add` the one target is the address of a broker that runs; none has the plane start one.
+    """
 
     verb: Verb
     targets: list[str] = []

@@ -29,7 +29,7 @@ class PlaneStatus(msgspec.Struct):
 
 
 class BrokerStatus(msgspec.Struct):
-    """One broker. `state`: starting, up, slow, silent, down, stopped. `why` is empty when it is well."""
+    """One broker. `state`: starting, up, slow, silent, fenced, down, stopped. `why` is empty when it is well."""
 
     id: str
     pid: int
@@ -49,6 +49,10 @@ class BrokerStatus(msgspec.Struct):
     memory_bytes: int = 0
     store_bytes: int = 0
     fsync_p99_ns: int = 0
+    joined: bool = False
+    """Somebody else started it, and it was added by its address; else the plane runs it."""
+    heard: int = 0
+    """When its newest sample came, 0 before any."""
 
 
 class ReplicaStatus(msgspec.Struct):

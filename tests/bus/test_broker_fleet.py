@@ -255,10 +255,10 @@ def test_a_peer_that_never_reads_loses_its_session_and_nobody_else_waits(fleet: 
     fleet.elect(0)
     leader = fleet.seats[0].leader
     greedy, good = fleet.client(leader), fleet.client(leader)
-    assert publish(good, 0, body("large", size=10_000), 1).code == ""
+    endless = wire.GroupSettings(">", -1, 1_000, 1, order="x" * 10_000)
     for _ in range(60):
-        for number in range(200):  # each answer holds the large event
-            greedy.say(wire.Watch(number, 0, 0, 0, ">", False, 1))
+        for number in range(200):  # each answer holds the order that is none
+            greedy.say(wire.Join(number, "g", 0, "m", endless, 1))
         assert publish(good, 0, body("x"), 1).code == ""
         if "does not take its frames" in fleet.processes[leader].log.read_text():
             break

@@ -88,6 +88,14 @@ def join(fleet: Rig, broker: str, group: str, credit: int) -> Peer:
     return peer
 
 
+def sessions(fleet: Rig, broker: str) -> int:
+    """How many sessions a broker has, a fresh one of the plane's among them."""
+    fleet.planes[broker].close()
+    fleet.claim_again(broker)
+    plane = fleet.planes[broker]
+    return plane.ask(wire.Sample(plane.number()), wire.Sampled).sessions
+
+
 def heard(peer: Peer) -> list[object]:
     """All that has come to a peer by the answer to a question of its own."""
     peer.ask(wire.Describe(peer.number(), []), wire.Described)
@@ -108,8 +116,13 @@ def test_stuck_consumers_cost_nobody_else_anything(tmp_path: Path) -> None:
         most = before
         sent = 0
         with stopped(process.url):
-            while "does not take its frames" not in process.log.read_text():
+            fleet.spread()  # who is gone is found out by what is sent to all
+            fleet.planes[leader].ask(wire.Sample(0), wire.Sampled)
+            there = sessions(fleet, leader)
+            while sessions(fleet, leader) == there:
                 assert sent < 2_000, "the stopped peer's session never ended"
+                for peer in (never_acks, no_credit, one_record):
+                    peer.say(wire.Ping(sent))  # stuck, and alive
                 for _ in range(10):
                     assert publish(publisher, 0, body, EVENTS).code == ""
                     sent += 1

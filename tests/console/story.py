@@ -112,7 +112,7 @@ def plane(position: int, started: int) -> PlaneStatus:
 
 def broker(
     name: str, leads: list[int], share: float, state: str = "up", why: str = "", mend: str = "", *, rate: float = 0.0,
-    since: int = 0, restarts: int = 0, fsync_ms: float = 3.1,
+    since: int = 0, restarts: int = 0, fsync_ms: float = 3.1, joined: bool = False,
 ) -> BrokerStatus:  # fmt: skip
     """One broker of a fleet that takes `rate` events a second; three replicas each, and two groups read."""
     number = int(name[1:])
@@ -121,7 +121,7 @@ def broker(
         name, 5000 + number if runs else 0, state, leads, f"tcp://127.0.0.1:71{number:02d}", f"brokers/{name}", since, restarts,
         why=why, mend=mend, share=share, in_rate=rate * (0.3 + share) if runs else 0, out_rate=rate * share * 1.9 if runs else 0,
         memory_bytes=(310 + 97 * number) * 1_000_000 if runs else 0, store_bytes=(2_100 + 310 * number) * 1_000_000 if runs else 0,
-        fsync_p99_ns=int(fsync_ms * 1_000_000) if runs else 0,
+        fsync_p99_ns=int(fsync_ms * 1_000_000) if runs else 0, joined=joined, heard=since,
     )  # fmt: skip
 
 

@@ -235,7 +235,7 @@ def story() -> Story:
     up = NOW - 3 * 86_400 * S
     brokers = [broker("b1", [0, 4, 8], 0.44, rate=18_400, since=up), broker("b2", [1, 5, 9], 0.30, rate=18_400, since=up, fsync_ms=2.7),
                broker("b3", [2, 6, 7, 10], 0.19, rate=18_400, since=up + 7 * S),
-               broker("b4", [3, 11], 0.07, "slow", "fsync p99 84 ms", rate=18_400, since=up, fsync_ms=84),
+               broker("b4", [3, 11], 0.07, "slow", "fsync p99 84 ms", rate=18_400, since=up, fsync_ms=84, joined=True),
                broker("b5", [], 0.0, "down", "restart 8 s", "broker revive b5", since=NOW - 253 * S, restarts=2)]  # fmt: skip
     lately = [
         Happening(at("03:12:31"), 1_204_102, "ok", "b5 restart 2 failed"), Happening(at("03:09:00"), 1_193_000, "warn", "12 sagas past p95"),

@@ -60,8 +60,16 @@ class Stage:
     def do_stopping(self) -> list[str]:
         return self.take(facts.PlaneStopped("down"))
 
-    def do_add(self, broker: str) -> list[str]:
-        return self.take(facts.BrokerAdded(broker))
+    def do_add(self, broker: str, url: str = "") -> list[str]:
+        return self.take(facts.BrokerAdded(broker, url))
+
+    def do_remove(self, broker: str, *moves: str) -> list[str]:
+        """`0:b4,b2,b3`: partition 0 shall stand so before; without any it holds nothing."""
+        if not moves:
+            return self.take(decisions.BrokerRemoved(broker))
+        planned = [one.split(":") for one in moves]
+        targets = [decisions.PlannedMove(int(p), to.split(",")) for p, to in planned]
+        return self.take(decisions.RemovalDecided(broker, targets))
 
     def do_started(self, broker: str, store: str = "", adopted: str = "", seats: str = "", pid: str = "1") -> list[str]:
         self.stores[broker] = store or self.stores.get(broker, f"store-{broker}")
@@ -178,7 +186,11 @@ class Stage:
 
     def do_show(self) -> list[str]:
         state = self.heart.states["fleet"]
-        said = [f"{b.id} {b.state} attempt={b.attempt} restarts={b.restarts}" for b in brokers_of(state).values()]
+        said = [
+            f"{b.id} {b.state} attempt={b.attempt} restarts={b.restarts}{' joined' if b.joined else ''}"
+            + (f" {b.why}" if b.state == "fenced" else "")
+            for b in brokers_of(state).values()
+        ]
         for p in partitions_of(state):
             said.append(f"p{p.partition} {p.phase} epoch={p.epoch} leader={p.leader or '-'} {p.why}".rstrip())
         return said
@@ -200,7 +212,9 @@ def tell(said: Fact | Intent) -> str:
         up = " ".join(node.id for node in said.topology.nodes if node.up)
         return f"  spread {leads}; up {up or 'none'}"
     if isinstance(said, facts.StartBroker):
-        return f"  start {said.id} attempt {said.attempt}"
+        return f"  dial {said.id} at {said.url}" if said.url else f"  start {said.id} attempt {said.attempt}"
+    if isinstance(said, facts.ReleaseBroker):
+        return f"  release {said.id}"
     if isinstance(said, facts.LeadershipProposed):
         return f"proposed p{said.partition} epoch {said.epoch} {said.why}".rstrip()
     if isinstance(said, facts.LeaderElected):

@@ -25,13 +25,14 @@ from controlplane.questions import (
     Told,
 )
 from tests.console.cli.conftest import telling
+from tests.console.cli.test_commands import SHAPES, shape
 
 MOVES = [Move(1, "b2", ["b2", "b3", "b1"], "b3", ["b2", "b3", "b1"], 9)]
 GOALS = [Goal("most leaderships on one broker", False, 4, 6, 6)]
 
 
-def broker(id: str, leads: list[int], drained: str = "") -> BrokerRow:
-    return BrokerRow(id, 7, "up", leads, drained=drained, replicas=12, in_sync=12, home_of=[1], holds_up=[3])
+def broker(id: str, leads: list[int], drained: str = "", **more: Any) -> BrokerRow:
+    return BrokerRow(id, 7, "up", leads, **more, drained=drained, replicas=12, in_sync=12, home_of=[1], holds_up=[3])
 
 
 def partition(leader: str | None = "b2") -> PartitionRow:
@@ -141,6 +142,9 @@ def test_a_recovery_needs_the_loss_accepted_and_a_reason(cli, fleet_of) -> None:
     [
         ["broker", "drain", "b1"],
         ["broker", "restart"],
+        ["broker", "remove", "b1"],
+        ["broker", "add"],
+        ["broker", "add", "tcp://127.0.0.1:1", "--local", "--yes"],
         ["broker", "restart", "b1", "--all"],
         ["partition", "rebalance", "--to", "b1"],
         ["partition", "rebalance", "1", "--stop"],
@@ -160,3 +164,71 @@ def test_refusals_say_what_to_do(cli, fleet_of, tmp_path: Path, code: str, exit:
     result = cli("broker", "drain", "b1", "--yes", "--data-dir", folder)
     assert (result.code, result.out) == (exit, "")
     assert "p03" in result.err and "signalbox partition list" in result.err
+
+
+def test_a_broker_is_added_by_its_address_and_followed_until_it_is_up(cli, fleet_of) -> None:
+    url = "tcp://127.0.0.1:7777"
+    down = broker("b4", [], joined=True)
+    down.state = "starting"
+    plane = Plane(Brokers([]), Brokers([down]), Brokers([broker("b4", [], joined=True, heard=1)]), moves=[])
+    plane.touched = [f"b4 at {url}, store s"]
+    folder = fleet_of(plane)
+    dry = cli("broker", "add", url, "--dry-run", "--data-dir", folder)
+    assert (dry.code, plane.orders) == (0, []) and f"b4 at {url}" in dry.out
+    wet = cli("broker", "add", url, "--yes", "--reason", "room", "--data-dir", folder)
+    assert (wet.code, plane.orders[0].verb, plane.orders[0].targets) == (0, "add", [url])
+    assert (plane.orders[0].expected, plane.orders[0].reason, len(plane.looks)) == (
+        [f"b4 at {url}, store s"],
+        "room",
+        1,
+    )
+    shown = cli("broker", "show", "b4", "--data-dir", folder)
+    assert "joined" in shown.out and "whoever started it restarts it" in shown.out
+    plane.touched = ["b4 is started here"]
+    assert cli("broker", "add", "--local", "--yes", "--data-dir", folder).code == 0
+    assert plane.orders[1].targets == []
+
+
+def test_a_removal_is_followed_until_the_broker_is_forgotten_or_revived(cli, fleet_of) -> None:
+    moves = [Move(1, "b3", ["b2", "b3", "b1"], "b4", ["b4", "b3", "b1"])]
+    leaving = Brokers([broker("b2", [], leaving="leaving")], None, "b3 is down")
+    plane = Plane(leaving, Brokers([broker("b1", [])]), moves=moves)
+    folder = fleet_of(plane)
+    result = cli("broker", "remove", "b2", "--yes", "--data-dir", folder)
+    assert (result.code, plane.orders[0].verb, len(plane.looks)) == (0, "remove", 1)
+    assert "b1 b2 b3 → b1 b3 b4" in result.out
+    plane.looks = [Brokers([broker("b2", [])])]
+    result = cli("broker", "remove", "b2", "--yes", "--data-dir", folder)
+    assert result.code == 1 and "it stays" in result.err
+
+
+def test_a_rebalance_of_one_broker_takes_only_its_moves(cli, fleet_of) -> None:
+    other = Move(5, "b1", ["b1", "b3", "b5"], "b3", ["b3", "b1", "b5"])
+    plane = Plane(Brokers([broker("b2", [1])]), Partitions([], PlanStatus(MOVES, 1, "done", 5)), moves=[*MOVES, other])
+    folder = fleet_of(plane)
+    assert cli("broker", "rebalance", "b2", "--yes", "--data-dir", folder).code == 0
+    assert plane.orders[0].targets == ["1"]
+    plane.looks, plane.moves = [Brokers([broker("b9", [])])], [other]
+    result = cli("broker", "rebalance", "b9", "--yes", "--data-dir", folder)
+    assert result.code == 1 and "nothing to move" in result.err and len(plane.orders) == 1
+
+
+LINES = {
+    "broker list": ["broker", "list"],
+    "broker add": ["broker", "add", "--yes", "--wait", "0"],
+    "broker remove": ["broker", "remove", "b2", "--yes", "--wait", "0"],
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_json_keeps_its_shape(cli, fleet_of, name: str, rewrite: bool) -> None:
+    places = Brokers(
+        [broker("b2", [1], "drained by op", joined=True, leaving="x")], RestartStatus(["b1"], [], "", "", 5)
+    )
+    result = cli(*LINES[name], "-o", "json", "--data-dir", fleet_of(Plane(places)))
+    found = json.loads(result.out)
+    pinned = json.loads(SHAPES.read_text())
+    if rewrite:
+        pinned[name] = shape(found)
+        SHAPES.write_text(json.dumps(pinned, indent=1) + "\n")
+    assert shape(found) == pinned[name]
