@@ -26,10 +26,10 @@ a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 
-from bus import groupwork, limits
+from bus import groupactive, groupwork, limits
 from bus.grouplog import Unlogged
-from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Attempt, Delta, Failed, GroupState, Open, fail, remember
-from bus.groupwork import DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
+from bus.groupstate import LOST, NACKED, TERMINATED, TIMED_OUT, Delta, GroupState, Open, remember
+from bus.groupwork import BEGIN, DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
 from bus.keys import Lines, Parked, Ready
 from bus.wire import GroupSample, Settlement
 
@@ -53,7 +53,9 @@ class Group:
         self._ready = Ready()
         self._ready_count = 0
         self._timers = Timers(self._works)
-        self._lines = Lines() if state.settings.order == "strict" else None
+        spans = state.settings.order in groupactive.ORDERS
+        self.active = groupactive.Active(self.members, self._works, self._move) if spans else None
+        self._lines = groupactive.Floors() if spans else Lines() if state.settings.order == "strict" else None
         self._dead: dict[int, str] = {}
         self._buried = list(state.buried)
         self._settled = Settled()
@@ -66,8 +68,9 @@ class Group:
 
     # ------------------------------------------------------------------------------------------ members
 
-    def join(self, member: str, credit: int, now: int, holds: Mapping[int, int] | None = None) -> None:
-        """A member comes, or comes again on a new session; `credit` is how many events it takes now.
+    def join(self, member: str, credit: int, now: int, holds: Mapping[int, int] | None = None, since: int = 0) -> None:
+        """A member comes, or comes again on a new session; `credit` is how many events it takes now, `since` when it
+        first came.
 
         `holds`: offset -> attempt of what a previous leader delivered to it and it still works on. A new leader
         takes its word for it while reports are due; the events must be read already (`read_to`).
@@ -76,19 +79,22 @@ class Group:
         if known is None:
             self._served += 1
             known = self.members[member] = Member(member, self._served)
+        elif self.active is not None:
+            self.active.give_back(known)
         known.lapsed = False
+        known.since = since
         known.credit = max(0, min(credit, limits.IN_FLIGHT_EVENTS_MAX))
         for offset, attempt in (holds or {}).items():
             work = self._works.get(offset)
-            if work is not None and self._claim(work, attempt, now):
+            if work is not None and self.reporting(now) and work.claim(attempt):
                 self._hold(work, known, attempt, now)
 
     def leave(self, member: str, now: int, lost: bool = False) -> None:
-        """A member goes, and what it holds is ready for others at once. `lost`: its session broke, so they failed."""
+        """A member goes, what it holds is ready for others. `lost`: its session broke, and what it had begun failed."""
         known = self.members.pop(member, None)
         for offset in known.held if known is not None else ():
             work = self._works[offset]
-            if lost:
+            if lost and work.timer:
                 self._over(work, LOST, f"the session of {member} ended", now)
             else:
                 work.spared += 1
@@ -109,7 +115,8 @@ class Group:
 
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
-        free = sum(max(0, member.credit) for member in self.members.values()) - self._ready_count
+        members = self.members.values() if self.active is None else self.active.takers()
+        free = sum(max(0, member.credit) for member in members) - self._ready_count
         return (self.cursor, most) if (most := min(free, self.room)) > 0 else None
 
     def feed(
@@ -169,14 +176,14 @@ class Group:
 
         See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
+        free = groupwork.takers(self.members.values()) if self.active is None else self.active.takers()
         if self.reporting(now) or not self._ready_count or (self._lines is not None and self._lines.leaping):
             return []
-        free = groupwork.takers(self.members.values())
         offsets = self._next_ready(sum(member.credit for member in free), now)
         dealt = []
         for member, offset in groupwork.deal(free, offsets):
             work = self._works[offset]
-            self._hold(work, member, work.attempt + 1, now)
+            self._hold(work, member, work.attempt + 1, now, begun=self.active is None)
             member.credit -= 1
             self._served += 1
             member.served = self._served
@@ -203,10 +210,10 @@ class Group:
 
     # ------------------------------------------------------------------------------------------ settling
 
-    def settle(self, member: str, items: Iterable[Settlement], now: int) -> dict[int, str]:
+    def settle(self, member: str, items: Sequence[Settlement], now: int) -> dict[int, str]:
         """What became of deliveries. Gives the offsets whose settlement is refused, with why; the others hold."""
         stale: dict[int, str] = {}
-        if member in self.members:
+        if member in self.members and any(item.verdict != BEGIN for item in items):
             self.members[member].lapsed = False
         for item in items:
             if why := self._settle(member, item, now):
@@ -235,6 +242,11 @@ class Group:
     def floor(self) -> int:
         """All events below it are settled here; of the committed state, ask that."""
         return next(iter(self._works), self.cursor)
+
+    def progress(self, high_offset: int) -> tuple[int, bool]:
+        """For orders that span partitions: below which offset all is settled, committed; and whether more is coming."""
+        floor = self._lines.floor(self.floor) if isinstance(self._lines, groupactive.Floors) else self.floor
+        return floor, self._ready_count > 0 or self.cursor < high_offset
 
     def delta(self) -> Delta | None:
         """What is to be logged since the last `logged()`; None: nothing worth a record."""
@@ -301,13 +313,19 @@ class Group:
         else:
             self._move(work, READY)
 
-    def _hold(self, work: Work, member: Member, attempt: int, now: int) -> None:
+    def _hold(self, work: Work, member: Member, attempt: int, now: int, begun: bool = True) -> None:
         self._move(work, HELD)
         work.attempt = attempt
         work.member = member.name
         work.since = now
+        work.timer = 0
         member.held[work.offset] = None
+        if begun:
+            self._begin(work, now)
+
+    def _begin(self, work: Work, now: int) -> str:
         self._timers.set(now + self.settings.ack_wait_ms * _MS, work)
+        return ""
 
     def _move(self, work: Work, phase: str) -> None:
         """The one place where a phase changes."""
@@ -327,11 +345,7 @@ class Group:
     def _over(self, work: Work, how: str, error: str, now: int, due: int = 0) -> None:
         """The current attempt failed."""
         entry = work.entry
-        error = error[: limits.GROUP_ERROR_CHARS_MAX]
-        ended = Attempt(work.attempt, now, error, work.member, (now - work.since) // _MS, how)
-        failed = Failed(work.offset, work.spared, due, ended)
-        fail(entry, failed)
-        self._log.failed(failed)
+        self._log.failed(work.fails(how, error, now, due))
         self._figures.failed += 1
         if how == TERMINATED or entry.attempt - entry.spared >= self.settings.max_deliver:
             self._die(work, "terminated" if how == TERMINATED else "max_deliver")
@@ -344,7 +358,7 @@ class Group:
         offset = work.offset
         del self._works[offset]
         if self._lines is not None:
-            self._lines.settled(work.entry.tag)
+            self._lines.settled(offset, work.entry.tag)
         self._log.settled(offset, buried)
         self._settled.note(work, how)
 
@@ -355,7 +369,9 @@ class Group:
         if work is None:
             return self._settled_already(member, item)
         current = work.phase == HELD and work.member == member and work.attempt == item.attempt
-        if not current and self._claim(work, item.attempt, now):
+        if item.verdict == BEGIN:
+            return self._begin(work, now) if current else work.why_stale(member, item)
+        if not current and self.reporting(now) and work.claim(item.attempt):
             work.attempt, work.member, work.since = item.attempt, member, now
             current = True
         if not current and (item.verdict != "ack" or not work.settles_late(member, item.attempt)):
@@ -377,24 +393,8 @@ class Group:
         repeated = item.verdict == "ack" and item.offset < self._restored_upto and item.offset not in self._buried
         return "" if repeated else f"event {item.offset} is settled, or was not meant for group {self.name}"
 
-    def _claim(self, work: Work, attempt: int, now: int) -> bool:
-        """A member may claim an attempt of the leader before: a later one than all that are known of."""
-        if not self.reporting(now) or work.phase not in (READY, DELAYED) or attempt <= work.attempt:
-            return False
-        work.spared += attempt - work.attempt - 1
-        return True
-
     def _next_ready(self, most: int, now: int) -> list[int]:
-        offsets: list[int] = []
-        while len(offsets) < most and (picked := self._ready.pick(most - len(offsets), self._is_ready)):
-            for offset in picked:
-                work = self._works[offset]
-                if 0 < work.entry.expires <= now:
-                    self._die(work, "expired")
-                else:
-                    offsets.append(offset)
-        return offsets
-
-    def _is_ready(self, offset: int) -> bool:
-        work = self._works.get(offset)
-        return work is not None and work.phase == READY
+        fresh, expired = groupwork.next_ready(self._ready, self._works, most, now)
+        for work in expired:
+            self._die(work, "expired")
+        return fresh

@@ -11,7 +11,8 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from bus import limits
-from bus.groupstate import NACKED, TERMINATED, Attempt, Open
+from bus.groupstate import NACKED, TERMINATED, Attempt, Failed, Open, fail
+from bus.keys import Ready
 from bus.wire import GroupSample, Settlement
 
 READY = "ready"
@@ -20,13 +21,15 @@ HELD = "held"
 DELAYED = "delayed"
 DEAD = "dead"
 TRIMMED = "trimmed"
-_VERDICTS = frozenset({"ack", NACKED, TERMINATED})
+BEGIN = "begin"
+_VERDICTS = frozenset({"ack", NACKED, TERMINATED, BEGIN})
 
 
 class Work:
     """An event that is read and not settled. `attempt`: the last one begun; `entry`: what is durable of it.
 
-    `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns). `spared`: attempts
+    `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns); 0 while a member has
+    the event and holds it back. `spared`: attempts
     that do not count against `max_deliver`, of which `entry` knows those up to its last failure.
     """
 
@@ -41,6 +44,21 @@ class Work:
         self.since = 0
         self.timer = 0
         self.phase = ""
+
+    def claim(self, attempt: int) -> bool:
+        """A member may claim an attempt of the leader before: a later one than all that are known of."""
+        if self.phase not in (READY, DELAYED) or attempt <= self.attempt:
+            return False
+        self.spared += attempt - self.attempt - 1
+        return True
+
+    def fails(self, how: str, error: str, now: int, due: int) -> Failed:
+        """The current attempt is over; what is to be logged of it."""
+        error = error[: limits.GROUP_ERROR_CHARS_MAX]
+        ended = Attempt(self.attempt, now, error, self.member, (now - self.since) // 1_000_000, how)
+        failed = Failed(self.offset, self.spared, due, ended)
+        fail(self.entry, failed)
+        return failed
 
     def settles_late(self, member: str, attempt: int) -> bool:
         """Whether an ack of the last attempt still counts though its time is over: nobody else has begun one."""
@@ -76,15 +94,17 @@ class Member:
     """One member: how many more events it takes, and the offsets it holds. `served`: its turn among equals.
 
     `lapsed`: it let an event's `ack_wait` pass, and has not been heard of since; it may be dead without our knowing.
+    `since`: when it came, by its own word (`bus.groupactive`), ns.
     """
 
-    __slots__ = ("credit", "held", "lapsed", "name", "served")
+    __slots__ = ("credit", "held", "lapsed", "name", "served", "since")
 
     def __init__(self, name: str, served: int) -> None:
         self.name = name
         self.served = served
         self.credit = 0
         self.lapsed = False
+        self.since = 0
         self.held: dict[int, None] = {}
 
 
@@ -236,3 +256,20 @@ def deal(members: Sequence[Member], offsets: Sequence[int]) -> list[tuple[Member
             dealt += [(member, offset) for offset in offsets[at : at + share]]
             at += share
     return dealt
+
+
+def next_ready(ready: Ready, works: Mapping[int, Work], most: int, now: int) -> tuple[list[int], list[Work]]:
+    """At most `most` offsets that are ready, taken out; and works that were, but have expired meanwhile."""
+
+    def is_ready(offset: int) -> bool:
+        return offset in works and works[offset].phase == READY
+
+    fresh: list[int] = []
+    expired: list[Work] = []
+    while len(fresh) < most and (picked := ready.pick(most - len(fresh), is_ready)):
+        for offset in picked:
+            if 0 < works[offset].entry.expires <= now:
+                expired.append(works[offset])
+            else:
+                fresh.append(offset)
+    return fresh, expired

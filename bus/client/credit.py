@@ -11,7 +11,8 @@ partition was lent and has not used since the last `reclaim` is taken back when 
 | delivered, not ended | `out` |
 
 The sum over all shares and `free` is `total` at all times, but for the one event that every partition may always have:
-without it an idle partition could not say that it has work.
+without it an idle partition could not say that it has work. A partition that events held back here wait for may always
+have one more: they keep their credit until it has come (what a group may have out bounds that).
 """
 
 from collections.abc import Iterable
@@ -22,10 +23,10 @@ from bus import limits
 class Share:
     """One partition's part. `window`: the credit it may have unused; `low`: the least it had since the last look.
 
-    `lent_at`: its turn among equals.
+    `lent_at`: its turn among equals. `awaited`: what is held back waits for this partition.
     """
 
-    __slots__ = ("granted", "joined", "lent_at", "low", "out", "partition", "window")
+    __slots__ = ("awaited", "granted", "joined", "lent_at", "low", "out", "partition", "window")
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -35,6 +36,7 @@ class Share:
         self.low = 0
         self.lent_at = 0
         self.joined = False
+        self.awaited = False
 
 
 class CreditPool:
@@ -96,7 +98,8 @@ class CreditPool:
         for place, share in enumerate(wanting):
             fair = max(self.free // (len(wanting) - place), self._chunk)
             piece = min(fair, self.free)
-            most = max(piece, 1 if share.granted + share.out <= 0 else 0)
+            needs_one = share.granted + (0 if share.awaited else share.out) <= 0
+            most = max(piece, 1 if needs_one else 0)
             more = min(share.window - share.granted, most)
             if more > 0:
                 self.free -= more

@@ -66,7 +66,7 @@ class Membership:
                 self._heard(message, blobs)
 
         credit = one.pool.join(self.share)
-        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds())
+        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds(), one.since)
         if link.ask(number, join, (), heard):
             self.link = link
 
@@ -93,6 +93,8 @@ class Membership:
     def _heard(self, message: Any, blobs: list[bytes]) -> None:
         if isinstance(message, wire.Deliver):
             self._deliver(message, blobs)
+        elif isinstance(message, wire.Progress):
+            self._told(message)
         elif isinstance(message, wire.Joined):
             self.joined = True
             self.failures = 0
@@ -114,6 +116,11 @@ class Membership:
                 self.retry_at = self.subscription.again_in(wait)
         else:
             raise ProtocolError(f"{type(message).__name__} answers no Join")
+
+    def _told(self, progress: wire.Progress) -> None:
+        if progress.partition != self.partition or progress.floor < 0:
+            raise ProtocolError(f"{progress} does not fit partition {self.partition}")
+        self.subscription.told(self, progress)
 
     def _deliver(self, deliver: wire.Deliver, blobs: list[bytes]) -> None:
         if deliver.partition != self.partition or len(blobs) != 1 or len(deliver.rows) != len(deliver.attempts):
@@ -147,6 +154,20 @@ class Membership:
 
     def settle(self, delivery: Delivery, settlement: wire.Settlement) -> "asyncio.Future[None]":
         """Queue a settlement for the end of this turn; the future is done when it is durable."""
+        future = self._queue(settlement)
+        if not self.subscription.closed:
+            self.end(delivery)
+        return future
+
+    def begin(self, delivery: Delivery) -> None:
+        """It was held back, and is given out now: tell the leader, whose clock for it starts then."""
+        self._queue(wire.Settlement(delivery.offset, delivery.attempt, "begin"))
+
+    def unsay_begins(self) -> None:
+        """The leader is lost: what was begun and not handed out is forgotten, and what was is told in `holds`."""
+        self.pending = deque(one for one in self.pending if one[0].verdict != "begin")
+
+    def _queue(self, settlement: wire.Settlement) -> "asyncio.Future[None]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         future.add_done_callback(_seen)
@@ -154,7 +175,6 @@ class Membership:
             future.set_exception(ClientError("the subscription is closed: settle inside its `async with`"))
             return future
         self.pending.append((settlement, future, loop.time() + limits.SETTLE_MS_MAX / 1000))
-        self.end(delivery)
         self.subscription.flush_soon(self)
         return future
 
@@ -189,6 +209,9 @@ class Membership:
         if isinstance(message, wire.Settled):
             for item, future, _ in items:
                 why = message.stale.get(item.offset)
+                begun = self.held.get(item.offset) if item.verdict == "begin" and why is not None else None
+                if begun is not None and begun.attempt == item.attempt:
+                    self.end(begun)
                 if future.done():
                     continue
                 if why is None:

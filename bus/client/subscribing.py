@@ -16,17 +16,21 @@ from bus.client.cluster import Cluster
 from bus.client.credit import CreditPool
 from bus.client.deliveries import Delivery
 from bus.client.membership import Membership
-from bus.errors import BusError, ClientError
+from bus.client.ordering import Ordered
+from bus.errors import BusError, ClientError, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
 """Timers may fire a little before the moment they were set for."""
 
 
-class Subscription:
+class Subscription(Ordered):
     """An async context manager and iterator of `Delivery`. Made by `Fleet.subscribe`.
 
-    `saw(partition, offset)` hears of each delivery that is given out.
+    `saw(partition, offset)` hears of each delivery that is given out. `since`: when the member came, ns, where one
+    member works at a time (`bus.client.holding`).
     """
+
+    since = 0
 
     def __init__(
         self,
@@ -137,6 +141,10 @@ class Subscription:
             self._arrived.clear()
             await self._arrived.wait()
 
+    def waiting(self) -> list[tuple[Delivery, int, int]]:
+        """What waits for a cause, and for which; see `bus.client.holding`."""
+        return []
+
     def take(self, delivery: Delivery) -> None:
         """A delivery came; it waits here until it is iterated over."""
         self._inbox.append(delivery)
@@ -154,6 +162,10 @@ class Subscription:
             else:
                 membership.end(delivery)
         self._inbox = kept
+
+    def told(self, membership: Membership, progress: wire.Progress) -> None:
+        """A leader says how far it is."""
+        raise ProtocolError(f"{progress} came to group {self.group}, whose order asks for none")
 
     def fail(self, error: BusError) -> None:
         """The group refused this member for good."""

@@ -14,6 +14,7 @@ from bus.wire import Fault, GroupSettings, Join, Joined, Leave, Settle, Settled,
 from tests.bus.groundtwin import SECOND, Stage, delivered, event, numbers, said, session
 
 SETTINGS = GroupSettings("order.>", -1, 30_000, 3)
+CAUSAL = {"order": "causal", "gap": "wait", "lateness_ms": 1_000}
 
 
 def join(subscription: int = 1, member: str = "m", credit: int = 10, group: str = "g", **changed: object) -> Join:
@@ -238,6 +239,10 @@ def test_who_comes_with_what_cannot_be_is_told() -> None:
         (ClientError, join(2, "n", order="strict")),
         (ClientError, join(2, "")),
         (ClientError, join(2, "n", start=-2)),
+        (ClientError, replace(join(2, "n"), since=-1)),
+        (ClientError, replace(join(2, "n"), since=2**63)),
+        (ClientError, join(2, "n", order="causal")),
+        (GroupConflict, join(2, "n", **CAUSAL)),
         (UnknownPartition, replace(join(2, "n"), partition=99)),
         (UnknownPartition, replace(join(2, "n"), partition=-1)),
         (NotLeader, replace(join(2, "n"), partition=1)),
@@ -345,7 +350,9 @@ def test_a_backlog_is_read_in_turns() -> None:
 
 
 NUMBER = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 3)
-TEXT = st.sampled_from(["g", "m", "", "order.>", ">", "none", "ack", "nack", "terminate"]) | st.text(max_size=8)
+TEXT = st.sampled_from(["g", "m", "", "order.>", ">", "none", "begin", "ack", "nack", "terminate"]) | st.text(
+    max_size=8
+)
 ITEMS = st.lists(st.builds(Settlement, NUMBER, NUMBER, TEXT, NUMBER, TEXT), max_size=4)
 RULES = st.builds(GroupSettings, TEXT, NUMBER, NUMBER, NUMBER, TEXT)
 ANYTHING = st.one_of(

@@ -153,6 +153,7 @@ class GroupRun(swarm.Run):
         broker: type[GroupBroker] = GroupBroker,
         verbose: bool = False,
         order: str = "none",
+        members: bool = True,
     ) -> None:
         with patch.object(swarm, "Broker", broker):
             super().__init__(seed, parts, Plane, verbose)
@@ -167,13 +168,16 @@ class GroupRun(swarm.Run):
                 self.group_brokers[name] = made
         self.members = [
             Member(f"m{number}", world, self.network, self.plane, channel, self.groups)
-            for number in range(dice.choice([1, 2, 4]))
+            for number in range(dice.choice([1, 2, 4]) if members else 0)
         ]
 
-    def play(self) -> None:
+    def begin(self) -> None:
         for member in self.members:
             member.tick()
-        super().play()
+        super().begin()
+
+    def conclude(self) -> None:
+        super().conclude()
         self.groups.finish({name: broker.delivering._companions[0] for name, broker in self.group_brokers.items()})
 
     def _heal(self) -> None:
@@ -185,8 +189,7 @@ class GroupRun(swarm.Run):
     def _settled(self) -> bool:
         if not super()._settled():
             return False
-        events = [record for record in self.ledger.committed if record.count and not record.value.startswith("letter ")]
-        end = max((record.base_offset + record.count for record in events), default=0)
+        end = self.groups.works_end()
         states = [broker.delivering._companions[0].groups.get("g") for broker in self.group_brokers.values()]
         return all(state is not None and not state.open and state.upto >= end for state in states) and not any(
             member.pending or member.asked or member.held for member in self.members
