@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from bus.errors import CallLost as CallLost
     from bus.errors import CallTimeout as CallTimeout
     from bus.errors import ClientError as ClientError
+    from bus.errors import ClockFarOff as ClockFarOff
     from bus.errors import CorruptRecord as CorruptRecord
+    from bus.errors import DuplicateSequence as DuplicateSequence
     from bus.errors import EventTooLarge as EventTooLarge
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
@@ -78,6 +80,7 @@ _HOMES = {
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
         "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
+        "ClockFarOff DuplicateSequence "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
         "InvalidPattern InvalidRules NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
         "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
@@ -100,9 +103,11 @@ __all__ = [
     "CallLost",
     "CallTimeout",
     "ClientError",
+    "ClockFarOff",
     "CorruptRecord",
     "Delivery",
     "DeliveryBatch",
+    "DuplicateSequence",
     "Event",
     "EventTooLarge",
     "Extent",

@@ -26,7 +26,8 @@ def serve(config: BrokerConfig, home: Home) -> None:
     started = float(psutil.Process().create_time())
     store = open_store(config.directory / "store.lmdb", config.partitions, config.store_bytes_max)
     broker = Broker(config, store, started=int(started * 1e9))
-    url = broker.listen([config.port] if config.port else [home.former_port(), 0])
+    listens = broker.listen([config.port] if config.port else [home.former_port(), 0])
+    url = config.advertise or listens
     awake, bell = socket.socketpair()
     with awake, bell:
         for end in (awake, bell):
@@ -41,12 +42,13 @@ def serve(config: BrokerConfig, home: Home) -> None:
                 "id": config.id,
                 "fleet": config.fleet,
                 "url": url,
+                "listens": listens,
                 "pid": os.getpid(),
                 "started": started,
                 "store": store.id,
             }
         )
-        log.info("broker %s of fleet %s listens on %s, store %s", config.id, config.fleet, url, store.id)
+        log.info("broker %s of fleet %s listens on %s, store %s", config.id, config.fleet, listens, store.id)
         why = broker.run()
         signal.set_wakeup_fd(-1)
     log.info("broker %s ended: %s", config.id, why)

@@ -268,6 +268,11 @@ class Columns:
             return [None if time == _NO_TIME else time for time in times]
         return times
 
+    @property
+    def newest(self) -> int:
+        """The greatest of the publishers' times, ns; far below any where none was said."""
+        return max(_numbers("q", self._stored.times, self.count), default=_NO_TIME)
+
     @cached_property
     def key_hashes(self) -> tuple[int, ...]:
         """`partitioner.key_hash` of each event's key."""

@@ -1,6 +1,7 @@
 """What one broker is told when it starts; passed in, never a global."""
 
 import argparse
+import re
 from pathlib import Path
 
 import msgspec
@@ -12,9 +13,11 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one broker process.
 
     `directory` holds its lock, `broker.json` and the store. `port` 0: the port of the last run if it is free, else any
-    free one. `store_bytes_max` bounds the store's file; `disk_reserve_bytes` is the room that is left on the disk.
-    Retention trims records that are older than `retention_seconds`, and the oldest ones while a partition holds more
-    than `retention_bytes`; 0 is without end. `locality` says where it is, for the plane's placing of replicas.
+    free one. `advertise` is the URL that others are told, where it differs from the one listened on: behind address
+    translation, a tunnel or a proxy; "" for none. `store_bytes_max` bounds the store's file; `disk_reserve_bytes` is
+    the room that is left on the disk. Retention trims records that are older than `retention_seconds`, and the oldest
+    ones while a partition holds more than `retention_bytes`; 0 is without end. `locality` says where it is, for the
+    plane's placing of replicas.
     """
 
     directory: Path
@@ -22,11 +25,21 @@ class BrokerConfig(msgspec.Struct, frozen=True, kw_only=True):
     fleet: str
     partitions: int = limits.PARTITIONS_DEFAULT
     port: int = 0
+    advertise: str = ""
     store_bytes_max: int = limits.STORE_BYTES_MAX
     disk_reserve_bytes: int = limits.DISK_RESERVE_BYTES
     retention_seconds: int = 0
     retention_bytes: int = 0
     locality: str = ""
+
+
+_ENDPOINT = re.compile(r"tcp://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):(\d{1,5})")
+
+
+def is_endpoint(url: str) -> bool:
+    """Whether it is a tcp://HOST:PORT that can be connected to."""
+    found = _ENDPOINT.fullmatch(url)
+    return found is not None and 0 < int(found[1]) <= 65_535
 
 
 def parse(arguments: list[str]) -> BrokerConfig:
@@ -37,6 +50,7 @@ def parse(arguments: list[str]) -> BrokerConfig:
     parser.add_argument("--fleet", required=True, help="the fleet's name")
     parser.add_argument("--partitions", type=int, default=limits.PARTITIONS_DEFAULT)
     parser.add_argument("--port", type=int, default=0, help="0: the last run's port if free, else any")
+    parser.add_argument("--advertise", default="", help="tcp://HOST:PORT that others reach it at, where that differs")
     parser.add_argument("--store-bytes-max", type=int, default=limits.STORE_BYTES_MAX)
     parser.add_argument("--disk-reserve-bytes", type=int, default=limits.DISK_RESERVE_BYTES)
     parser.add_argument("--retention-seconds", type=int, default=0, help="older records are trimmed; 0: never")
@@ -47,6 +61,8 @@ def parse(arguments: list[str]) -> BrokerConfig:
         parser.error(f"--partitions {told.partitions}: 1 to {limits.PARTITIONS_MAX}")
     if not 0 <= told.port <= 65_535:
         parser.error(f"--port {told.port}: 0 to 65535")
+    if told.advertise and not is_endpoint(told.advertise):
+        parser.error(f"--advertise {told.advertise!r}: tcp://HOST:PORT")
     for flag, name in (("--id", told.id), ("--fleet", told.fleet)):
         if not 0 < len(name) <= limits.PEER_NAME_CHARS_MAX or "/" in name:
             parser.error(f"{flag} {name!r}: 1 to {limits.PEER_NAME_CHARS_MAX} characters, no slash")
@@ -64,6 +80,7 @@ def parse(arguments: list[str]) -> BrokerConfig:
         fleet=told.fleet,
         partitions=told.partitions,
         port=told.port,
+        advertise=told.advertise,
         store_bytes_max=told.store_bytes_max,
         disk_reserve_bytes=max(0, told.disk_reserve_bytes),
         retention_seconds=told.retention_seconds,

@@ -7,6 +7,8 @@
     │   ├── InvalidRules            rules of a partitioning that make no sense, or are not the fleet's
     │   ├── AccessDenied            principal may not do this
     │   ├── EventTooLarge           over EVENT_BYTES_MAX
+    │   ├── ClockFarOff             an event's time is far ahead of the leader's clock
+    │   ├── DuplicateSequence       a producer's number for another batch than before
     │   ├── UnknownPartition        no such partition
     │   ├── GroupConflict           a member's settings differ from the group's (`field`)
     │   ├── StaleDelivery           an ack for an attempt that is over
@@ -70,6 +72,14 @@ class AccessDenied(ClientError):
 
 class EventTooLarge(ClientError):
     """An event is over `limits.EVENT_BYTES_MAX`."""
+
+
+class ClockFarOff(ClientError):
+    """An event's `time` is over `limits.EVENT_AHEAD_MS_MAX` ahead of the leader's clock: set the publisher's clock."""
+
+
+class DuplicateSequence(ClientError):
+    """A producer gave a number to two different batches: two clients share one producer id, or its count went back."""
 
 
 class UnknownPartition(ClientError):

@@ -27,16 +27,16 @@ a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from bus import groupwork, limits
+from bus import groupactive, groupwork, limits
 from bus.bitmap import lowest, places
 from bus.grouplog import Unlogged
 from bus.groupodd import Odd
 from bus.groupplain import Plain, Sheet
 from bus.groupstate import LOST, TIMED_OUT, Delta, GroupState, Open
-from bus.groupwork import DELAYED, READY, Dead, Figures, Member, Work
+from bus.groupwork import BEGIN, DELAYED, READY, Dead, Figures, Member, Work
 from bus.wire import GroupSample, Settlement
 
 _MS = 1_000_000
@@ -70,14 +70,17 @@ class Group:
         self._log = Unlogged(state.name, state.settings, state.upto, fresh)
         restored_upto = 0 if fresh else state.upto
         self._odd = Odd(state, restored_upto, self.members, self._plain, self._log, self._figures)
+        spans = state.settings.order in groupactive.ORDERS
+        self.active = groupactive.Active(self.members, self._odd.works, self._odd.move) if spans else None
         for page in state.pages:
             odd = state.entries(page, plain=self._odd.lines is not None)
             self._enter(Sheet(page.base, page.count, page.appended, page.open), odd, now)
 
     # ------------------------------------------------------------------------------------------ members
 
-    def join(self, member: str, credit: int, now: int, holds: Mapping[int, int] | None = None) -> None:
-        """A member comes, or comes again on a new session; `credit` is how many events it takes now.
+    def join(self, member: str, credit: int, now: int, holds: Mapping[int, int] | None = None, since: int = 0) -> None:
+        """A member comes, or comes again on a new session; `credit` is how many events it takes now, `since` when it
+        first came.
 
         `holds`: offset -> attempt of what a previous leader delivered to it and it still works on. A new leader
         takes its word for it while reports are due; the events must be read already (`read_to`).
@@ -86,22 +89,25 @@ class Group:
         if known is None:
             self._served += 1
             known = self.members[member] = Member(member, self._served)
+        elif self.active is not None:
+            self.active.give_back(known)
         known.lapsed = False
+        known.since = since
         known.credit = max(0, min(credit, limits.IN_FLIGHT_EVENTS_MAX))
         for offset, attempt in (holds or {}).items():
             work = self._odd.work(offset)
-            if work is not None and self._odd.claim(work, attempt, self.reporting(now)):
+            if work is not None and self.reporting(now) and work.claim(attempt):
                 self._odd.hold(work, known, attempt, now)
 
     def leave(self, member: str, now: int, lost: bool = False) -> None:
-        """A member goes, and what it holds is ready for others at once. `lost`: its session broke, so they failed."""
+        """A member goes, what it holds is ready for others. `lost`: its session broke, and what it had begun failed."""
         if member not in self.members:
             return
         for loan in list(self.members[member].loans):
             self._odd.detach(loan.sheet, loan.bits)
         for offset in self.members.pop(member).held:
             work = self._odd.works[offset]
-            if lost:
+            if lost and work.timer:
                 self._odd.over(work, LOST, f"the session of {member} ended", now)
             else:
                 work.spared += 1
@@ -122,7 +128,8 @@ class Group:
 
     def wants(self) -> tuple[int, int] | None:
         """(offset to read from, how many matching events are of use), or None."""
-        free = sum(max(0, member.credit) for member in self.members.values())
+        members = self.members.values() if self.active is None else self.active.takers()
+        free = sum(max(0, member.credit) for member in members)
         free -= self._odd.ready + self._plain.ready
         return (self.cursor, most) if (most := min(free, self.room)) > 0 else None
 
@@ -189,10 +196,10 @@ class Group:
 
         See `groupwork.takers` for who comes first. A slow member slows only itself.
         """
+        free = groupwork.takers(self.members.values()) if self.active is None else self.active.takers()
         ready = self._odd.ready + self._plain.ready
         if not ready or self.reporting(now) or (self._odd.lines is not None and self._odd.lines.leaping):
             return []
-        free = groupwork.takers(self.members.values())
         lots, count = self._next_lots(sum(member.credit for member in free), now)
         dealt: list[Dealt] = []
         for member, share in groupwork.shares(free, count):
@@ -226,15 +233,20 @@ class Group:
     # ------------------------------------------------------------------------------------------ settling
 
     def settle(
-        self, member: str, items: Iterable[Settlement], now: int, acks: Iterable[tuple[int, int]] = ()
+        self, member: str, items: Sequence[Settlement], now: int, acks: Sequence[tuple[int, int]] = ()
     ) -> dict[int, str]:
-        """What became of deliveries: `acks`, runs (first offset, length) whose first attempt is acked; then `items`.
-        Gives the offsets whose settlement is refused, with why; the others hold."""
+        """What became of deliveries: those of `items` that begin; `acks`, runs (first offset, length) whose first
+        attempt is acked; then the other `items`. Gives the offsets whose settlement is refused, with why; the others
+        hold."""
         stale: dict[int, str] = {}
         reporting = self.reporting(now)
         known = self.members.get(member)
-        if known is not None:
+        begins = [item for item in items if item.verdict == BEGIN]
+        if known is not None and (acks or len(begins) < len(items)):
             known.lapsed = False
+        for item in begins:
+            if why := self._odd.settle(member, item, now, reporting, self.cursor):
+                stale[item.offset] = why
         for first, length in acks:
             settled, others = self._plain.ack(known, first, length)
             for sheet, bits in settled:
@@ -244,7 +256,7 @@ class Group:
                 if why := self._odd.settle(member, Settlement(offset, 1, "ack"), now, reporting, self.cursor):
                     stale[offset] = why
         for item in items:
-            if why := self._odd.settle(member, item, now, reporting, self.cursor):
+            if item.verdict != BEGIN and (why := self._odd.settle(member, item, now, reporting, self.cursor)):
                 stale[item.offset] = why
         return stale
 
@@ -264,6 +276,12 @@ class Group:
         """All events below it are settled here; of the committed state, ask that."""
         first = self._plain.pages.first
         return first.floor if first is not None else self.cursor
+
+    def progress(self, high_offset: int) -> tuple[int, bool]:
+        """For orders that span partitions: below which offset all is settled, committed; and whether more is coming."""
+        lines = self._odd.lines
+        floor = lines.floor(self.floor) if isinstance(lines, groupactive.Floors) else self.floor
+        return floor, self._odd.ready + self._plain.ready > 0 or self.cursor < high_offset
 
     def delta(self) -> Delta | None:
         """What is to be logged since the last `logged()`; None: nothing worth a record."""
@@ -342,5 +360,5 @@ class Group:
                 yield Dealt(member.name, base, taken, 1)
             else:
                 work = self._odd.works[base]
-                self._odd.hold(work, member, work.attempt + 1, now)
+                self._odd.hold(work, member, work.attempt + 1, now, begun=self.active is None)
                 yield Dealt(member.name, base, 1, work.attempt)

@@ -7,11 +7,12 @@ expiry or a key, or when something befalls it: a failed attempt, a claim, a sett
 from collections.abc import Mapping
 from itertools import islice
 
-from bus import groupwork, limits
+from bus import groupwork
+from bus.groupactive import ORDERS, Floors
 from bus.grouplog import Unlogged
 from bus.groupplain import Plain, Sheet
-from bus.groupstate import NACKED, TERMINATED, Attempt, Failed, GroupState, Open, fail, remember
-from bus.groupwork import DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
+from bus.groupstate import NACKED, TERMINATED, GroupState, Open, remember
+from bus.groupwork import BEGIN, DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
 from bus.keys import Lines, Parked, Ready
 from bus.wire import Settlement
 
@@ -19,7 +20,8 @@ _MS = 1_000_000
 
 
 class Odd:
-    """The Works of one group. `ready`: how many of them may be dealt; `lines`: the keys', if the order is strict.
+    """The Works of one group. `ready`: how many of them may be dealt; `lines`: the keys', if the order is strict; the
+    floors, if it spans partitions. With either, all events are here.
 
     `restored_upto`: what lies below was read under an earlier leader.
     """
@@ -35,7 +37,7 @@ class Odd:
     ) -> None:
         self.works: dict[int, Work] = {}
         self.ready = 0
-        self.lines = Lines() if state.settings.order == "strict" else None
+        self.lines = _lines(state.settings.order)
         self.timers = Timers(self.works)
         self.dead: dict[int, str] = {}
         self.buried = list(state.buried)
@@ -79,19 +81,12 @@ class Odd:
                 loan.member.held[offset] = None
                 self.timers.set(loan.due, work)
 
-    def claim(self, work: Work, attempt: int, reporting: bool) -> bool:
-        """A member may claim an attempt of the leader before: a later one than all that are known of."""
-        if not reporting or work.phase not in (READY, DELAYED) or attempt <= work.attempt:
-            return False
-        work.spared += attempt - work.attempt - 1
-        return True
-
     def close(self, work: Work, how: str, buried: bool = False) -> None:
         """Settled for good."""
         self.move(work, "")
         del self.works[work.offset]
         if self.lines is not None:
-            self.lines.settled(work.entry.tag)
+            self.lines.settled(work.offset, work.entry.tag)
         self.shut(work.sheet, work.sheet.bit(work.offset))
         self._log.over(work.offset, buried)
         self._settled.note(work, how)
@@ -119,14 +114,16 @@ class Odd:
                     offsets.append(offset)
         return offsets
 
-    def hold(self, work: Work, member: Member, attempt: int, now: int) -> None:
-        """A member has it."""
+    def hold(self, work: Work, member: Member, attempt: int, now: int, begun: bool = True) -> None:
+        """A member has it; unless it has `begun`, it holds the event back, and has no deadline."""
         self.move(work, HELD)
         work.attempt = attempt
         work.member = member.name
         work.since = now
+        work.timer = 0
         member.held[work.offset] = None
-        self.timers.set(now + self._settings.ack_wait_ms * _MS, work)
+        if begun:
+            self._begin(work, now)
 
     # ------------------------------------------------------------------------------------------ settling
 
@@ -138,7 +135,9 @@ class Odd:
         if work is None:
             return self._settled_already(member, item, cursor)
         current = work.phase == HELD and work.member == member and work.attempt == item.attempt
-        if not current and self.claim(work, item.attempt, reporting):
+        if item.verdict == BEGIN:
+            return self._begin(work, now) if current else work.why_stale(member, item)
+        if not current and reporting and work.claim(item.attempt):
             work.attempt, work.member, work.since = item.attempt, member, now
             current = True
         if not current and (item.verdict != "ack" or not work.settles_late(member, item.attempt)):
@@ -195,11 +194,7 @@ class Odd:
     def over(self, work: Work, how: str, error: str, now: int, due: int = 0) -> None:
         """The current attempt failed."""
         entry = work.entry
-        error = error[: limits.GROUP_ERROR_CHARS_MAX]
-        ended = Attempt(work.attempt, now, error, work.member, (now - work.since) // _MS, how)
-        failed = Failed(work.offset, work.spared, due, ended)
-        fail(entry, failed)
-        self._log.failed(failed)
+        self._log.failed(work.fails(how, error, now, due))
         self._figures.failed += 1
         if how == TERMINATED or entry.attempt - entry.spared >= self._settings.max_deliver:
             self._die(work, "terminated" if how == TERMINATED else "max_deliver")
@@ -216,6 +211,10 @@ class Odd:
             self.ready += 1
             self._order.push(work.offset, work.entry.tag)
         work.phase = phase
+
+    def _begin(self, work: Work, now: int) -> str:
+        self.timers.set(now + self._settings.ack_wait_ms * _MS, work)
+        return ""
 
     def _wait(self, work: Work, now: int) -> None:
         if work.entry.due > now:
@@ -239,3 +238,9 @@ class Odd:
     def _is_ready(self, offset: int) -> bool:
         work = self.works.get(offset)
         return work is not None and work.phase == READY
+
+
+def _lines(order: str) -> Lines | Floors | None:
+    if order in ORDERS:
+        return Floors()
+    return Lines() if order == "strict" else None

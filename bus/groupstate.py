@@ -23,6 +23,7 @@ import msgspec
 
 from bus import limits
 from bus.errors import ClientError, CorruptRecord, GroupConflict
+from bus.holdback import GAPS, GROUP_LATE
 from bus.pages import Page, Pages
 from bus.runs import extend, pairs
 from bus.topic import check_pattern
@@ -32,7 +33,7 @@ NACKED = "nack"
 TERMINATED = "terminate"
 TIMED_OUT = "ack_wait"
 LOST = "lost"
-ORDERS = ("none", "strict")
+ORDERS = ("none", "strict", "timestamp", "causal")
 """What a group's order can be."""
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
@@ -327,18 +328,33 @@ def check_settings(group: str, settings: GroupSettings) -> None:
         raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
     check_pattern(settings.pattern)
     if settings.order not in ORDERS:
-        raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {' or '.join(ORDERS)}")
+        raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {', '.join(ORDERS)}")
     if settings.park and settings.order != "strict":
         raise ClientError(f"park: only a group with order='strict' parks keys, and {group} has {settings.order!r}")
+    _check_hold_back(group, settings)
     if not 0 < settings.ack_wait_ms <= limits.GROUP_DELAY_MS_MAX:
         raise ClientError(f"ack_wait: {settings.ack_wait_ms} ms; 1 to {limits.GROUP_DELAY_MS_MAX} are possible")
     if not 0 < settings.max_deliver <= limits.GROUP_DELIVER_ATTEMPTS_MAX:
         raise ClientError(f"max_deliver: {settings.max_deliver}; 1 to {limits.GROUP_DELIVER_ATTEMPTS_MAX} are possible")
 
 
+def _check_hold_back(group: str, settings: GroupSettings) -> None:
+    order = settings.order
+    late = GROUP_LATE if order == "timestamp" else ("",)
+    gap = GAPS if order == "causal" else ("",)
+    lateness_ms = limits.LATENESS_MS_MAX if order in ("timestamp", "causal") else 0
+    for field, value, legal in (("late", settings.late, late), ("gap", settings.gap, gap)):
+        if value not in legal:
+            raise ClientError(
+                f"{field}={value!r}: group {group} with order={order!r} can have {', '.join(legal) or None}"
+            )
+    if not 0 <= settings.lateness_ms <= lateness_ms:
+        raise ClientError(f"lateness: {settings.lateness_ms} ms; with order={order!r}, 0 to {lateness_ms} are possible")
+
+
 def check_same(group: str, known: GroupSettings, coming: GroupSettings) -> None:
     """A member must agree with its group, but for `start`, which counts for the first only: raises GroupConflict."""
-    for field in ("pattern", "order", "ack_wait_ms", "max_deliver", "park"):
+    for field in ("pattern", "order", "ack_wait_ms", "max_deliver", "park", "lateness_ms", "late", "gap"):
         has, wants = getattr(known, field), getattr(coming, field)
         if has != wants:
             name = field.removesuffix("_ms")

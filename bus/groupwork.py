@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bus import limits
 from bus.groupplain import Loan, Sheet
-from bus.groupstate import NACKED, TERMINATED, Attempt, Open
+from bus.groupstate import NACKED, TERMINATED, Attempt, Failed, Open, fail
 from bus.wire import GroupSample, Settlement
 
 READY = "ready"
@@ -20,7 +20,8 @@ HELD = "held"
 DELAYED = "delayed"
 DEAD = "dead"
 TRIMMED = "trimmed"
-_VERDICTS = frozenset({"ack", NACKED, TERMINATED})
+BEGIN = "begin"
+_VERDICTS = frozenset({"ack", NACKED, TERMINATED, BEGIN})
 
 
 class Work:
@@ -28,8 +29,9 @@ class Work:
 
     `attempt`: the last one begun; `entry`: what is durable of it; `sheet` has its bit.
 
-    `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns). `spared`: attempts
-    that do not count against `max_deliver`, of which `entry` knows those up to its last failure.
+    `member` had the last attempt, since `since` (ns). `timer`: the one deadline that counts (ns); 0 while a member has
+    the event and holds it back. `spared`: attempts that do not count against `max_deliver`, of which `entry` knows
+    those up to its last failure.
     """
 
     __slots__ = ("attempt", "entry", "member", "offset", "phase", "sheet", "since", "spared", "timer")
@@ -44,6 +46,21 @@ class Work:
         self.since = 0
         self.timer = 0
         self.phase = ""
+
+    def claim(self, attempt: int) -> bool:
+        """A member may claim an attempt of the leader before: a later one than all that are known of."""
+        if self.phase not in (READY, DELAYED) or attempt <= self.attempt:
+            return False
+        self.spared += attempt - self.attempt - 1
+        return True
+
+    def fails(self, how: str, error: str, now: int, due: int) -> Failed:
+        """The current attempt is over; what is to be logged of it."""
+        error = error[: limits.GROUP_ERROR_CHARS_MAX]
+        ended = Attempt(self.attempt, now, error, self.member, (now - self.since) // 1_000_000, how)
+        failed = Failed(self.offset, self.spared, due, ended)
+        fail(self.entry, failed)
+        return failed
 
     def settles_late(self, member: str, attempt: int) -> bool:
         """Whether an ack of the last attempt still counts though its time is over: nobody else has begun one."""
@@ -80,15 +97,17 @@ class Member:
     `loans`. `served`: its turn among equals.
 
     `lapsed`: it let an event's `ack_wait` pass, and has not been heard of since; it may be dead without our knowing.
+    `since`: when it came, by its own word (`bus.groupactive`), ns.
     """
 
-    __slots__ = ("credit", "held", "lapsed", "lent", "loans", "name", "served")
+    __slots__ = ("credit", "held", "lapsed", "lent", "loans", "name", "served", "since")
 
     def __init__(self, name: str, served: int) -> None:
         self.name = name
         self.served = served
         self.credit = 0
         self.lapsed = False
+        self.since = 0
         self.held: dict[int, None] = {}
         self.loans: dict[Loan, None] = {}
         self.lent = 0

@@ -12,12 +12,13 @@ that nobody has on the way though the partition is not behind, or one that depen
 `patience` it is waited for, skipped (the event is delivered without) or the event is set aside, by policy.
 
 `now`, times and `patience` (the lateness) are ns; `now` never goes back. What is held is bounded by who feeds: see
-`held()`, and `most` of `ByTime.release`.
+`held()`, and `most` of `ByTime.release`. Groups hold back with the same buffers: `bus.groupholdback`.
 """
 
+import sys
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import Generic, NamedTuple, TypeVar
 
 from bus import limits
@@ -25,6 +26,8 @@ from bus.clock import Clock
 
 Item = TypeVar("Item")
 LATE = ("deliver", "drop")
+GROUP_LATE = ("deliver", "dead-letter")
+"""A group lets go of nothing without a word."""
 GAPS = ("wait", "skip", "dead-letter")
 
 
@@ -50,10 +53,14 @@ class ByTime(Generic[Item]):
         """How many events of a partition are in here."""
         return self._held.get(partition, 0)
 
+    def is_late(self, partition: int, offset: int, time: int) -> bool:
+        """Whether an event's place has passed."""
+        return self._given is not None and (time, partition, offset) < self._given
+
     def push(self, partition: int, offset: int, time: int, item: Item, now: int) -> list[Item]:
         """An event arrives; gives it back if it is late and to be delivered all the same."""
         self._latest[partition] = max(time, self._latest.get(partition, time))
-        if self._given is not None and (time, partition, offset) < self._given:
+        if self.is_late(partition, offset, time):
             self.late += 1
             return [item] if self._policy == "deliver" else []
         heappush(self._heap, (time, partition, offset, item))
@@ -61,13 +68,14 @@ class ByTime(Generic[Item]):
         self._held[partition] = self._held.get(partition, 0) + 1
         return []
 
-    def release(self, now: int, behind: Collection[int], most: int) -> list[Item]:
-        """What may leave. `behind`: partitions of which more is on its way; `most`: how many may stay in here."""
+    def release(self, now: int, behind: Collection[int], most: int, room: int = sys.maxsize) -> list[Item]:
+        """What may leave, at most `room`. `behind`: partitions of which more is on its way; `most`: how many may stay
+        in here."""
         out: list[Item] = []
         mark = self._raised(now, behind)
-        while self._heap and mark is not None and self._heap[0][0] <= mark:
+        while self._heap and mark is not None and self._heap[0][0] <= mark and len(out) < room:
             out.append(self._pop())
-        while len(self._heap) > most:
+        while len(self._heap) > most and len(out) < room:
             self.forced += 1
             out.append(self._pop())
         if not self._heap:
@@ -78,6 +86,21 @@ class ByTime(Generic[Item]):
         """All that is left, in order: nothing more will come."""
         self._arrivals.clear()
         return [self._pop() for _ in range(len(self._heap))]
+
+    def remove(self, partition: int, offset: int | None = None) -> list[Item]:
+        """Take out an event, or all of a partition: they will come again."""
+
+        def goes(entry: tuple[int, int, int, Item]) -> bool:
+            return entry[1] == partition and offset in (None, entry[2])
+
+        gone = [entry[3] for entry in self._heap if goes(entry)]
+        if gone:
+            self._heap = [entry for entry in self._heap if not goes(entry)]
+            heapify(self._heap)
+            self._held[partition] -= len(gone)
+        if offset is None:
+            self._latest.pop(partition, None)
+        return gone
 
     def next_due(self) -> int | None:
         """When `release` would give more though nothing arrives, if nobody is behind; None: nothing is held."""
@@ -151,8 +174,8 @@ class Causal(Generic[Item]):
     def push(self, partition: int, offset: int, deps: Clock, item: Item, now: int) -> None:
         """An event arrives; offsets of one partition come ascending, and those between two of them are passed."""
         self.passed(partition, offset)
-        early = any(self._received.get(one, 0) <= at for one, at in deps.items())
-        self._queues.setdefault(partition, deque()).append(Held(offset, deps, item, now, early))
+        held = Held(offset, deps, item, now, self._overtook(deps))
+        self._queues.setdefault(partition, deque()).append(held)
         self._received[partition] = offset + 1
         self._moved[partition] = None
 
@@ -220,6 +243,10 @@ class Causal(Generic[Item]):
                 self._told[partition] = cursor
                 self._moved.update(self._waiters.get(partition, {}))
 
+    def _overtook(self, deps: Clock) -> bool:
+        """Whether one of these causes is not here yet."""
+        return any(self._received.get(one, 0) <= at for one, at in deps.items())
+
     def _unblock(self, partition: int) -> None:
         blocker = self._blocked.pop(partition, None)
         if blocker is not None:
@@ -250,10 +277,14 @@ class Causal(Generic[Item]):
     def _circular(self, partition: int) -> bool:
         """Whether following who waits for whom leads back to where it began."""
         seen: set[int] = set()
-        at: int | None = self._blocked.get(partition)
+        at = self._leads_to(partition)
         while at is not None and at not in seen:
             if at == partition:
                 return True
             seen.add(at)
-            at = self._blocked.get(at)
+            at = self._leads_to(at)
         return False
+
+    def _leads_to(self, partition: int) -> int | None:
+        """The partition whose first event the first one of this partition waits for."""
+        return self._blocked.get(partition)

@@ -132,7 +132,7 @@ class Lines:
         line.append(offset)
         return len(line) == 1
 
-    def settled(self, tag: int) -> None:
+    def settled(self, offset: int, tag: int) -> None:
         """The head of this key's line is settled; that is not in the log yet."""
         self._settled.append(key_of(tag))
 

@@ -2,6 +2,8 @@
 
 EVENT_BYTES_MAX = 1024 * 1024
 """One event as CloudEvents JSON or in columns."""
+EVENT_AHEAD_MS_MAX = 3_600_000
+"""How far an event's `time` may be ahead of the leader's clock; further is a clock that is wrong."""
 BATCH_EVENTS_MAX = 500
 """Events in one batch; the client cuts there."""
 BATCH_BYTES_MAX = 4 * 1024 * 1024

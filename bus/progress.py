@@ -86,9 +86,13 @@ class Progress:
         self._flight_bytes += size_bytes
 
     def begins(self, now: int) -> bool:
-        """Whether to tell it (again) where the log begins; it is told so then."""
+        """Whether to tell it (again) where the log begins; it is told so then.
+
+        It may have restarted since it answered, and whoever follows nobody heeds no Begin: heartbeats ask it again.
+        """
         if self.begun is not None and now - self.begun < limits.SHIP_RETRY_MS * _MS:
             return False
+        self.contacted = False
         self.begun = self.sent = now
         return True
 

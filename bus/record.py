@@ -70,6 +70,12 @@ def unseal(record: bytes | memoryview) -> tuple[Header, bytes]:
     return _header(record[_PREFIX.size : start], head_crc), body
 
 
+def body_is(record: bytes | memoryview, body: bytes) -> bool:
+    """Whether a record has this body, as far as length and checksum tell. Raises CorruptRecord."""
+    _, length, _, checksum = _prefix(record)
+    return length == len(body) and checksum == crc32(body)
+
+
 def header_of(record: bytes | memoryview) -> Header:
     """The header alone, checked; the body is not looked at. Raises CorruptRecord."""
     head_length, _, head_crc, _ = _prefix(record)

@@ -44,7 +44,7 @@ SAID_BY_LISTENER: frozenset[type[wire.Message]] = frozenset(
     {
         *(wire.Welcome, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Bundle, wire.Topology),
         *(wire.Published, wire.Described, wire.Records),
-        *(wire.Joined, wire.Deliver, wire.Settled),
+        *(wire.Joined, wire.Deliver, wire.Progress, wire.Settled),
         *(wire.Claimed, wire.Answered, wire.Placed, wire.Sampled),
         *(wire.Shipped, wire.AskEpochEnd),
         *(wire.Presented, wire.Located, wire.Returned),

@@ -10,7 +10,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from console.commands import bench, broker, demo, dlq, doctor, event, fleet, flow, health, partition, replay, saga
+from console.commands import (
+    bench,
+    broker,
+    demo,
+    dlq,
+    doctor,
+    event,
+    fleet,
+    flow,
+    group,
+    health,
+    partition,
+    replay,
+    saga,
+)
 from console.commands.options import DataDir
 from console.failures import INTERRUPTED, Ended, Failure
 
@@ -30,6 +44,7 @@ for alone in (fleet.app, demo.app, doctor.app, bench.app):
 for noun, commands in {
     "event": event.app,
     "flow": flow.app,
+    "group": group.app,
     "saga": saga.app,
     "dlq": dlq.app,
     "health": health.app,

@@ -148,7 +148,7 @@ def is_ready(status: Status) -> bool:
     return (
         status.controlplane.state == "running"
         and bool(status.brokers)
-        and all(broker.joined or broker.state in ("up", "slow") for broker in status.brokers)
+        and all(broker.joined or broker.state in ("up", "slow", "full") for broker in status.brokers)
         and all(partition.leader for partition in status.partitions)
         and status.counts.score is not None
     )
@@ -157,7 +157,7 @@ def is_ready(status: Status) -> bool:
 def _missing(status: Status | None) -> str:
     if status is None:
         return "its control plane does not answer"
-    down = [broker.id for broker in status.brokers if broker.state not in ("up", "slow")]
+    down = [broker.id for broker in status.brokers if broker.state not in ("up", "slow", "full")]
     unled = [partition.partition for partition in status.partitions if not partition.leader]
     return (
         f"brokers not up: {', '.join(down) or 'none'}; partitions without a leader: {len(unled)}; "

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from bus import descriptors
 from bus import limits as bus_limits
+from bus.config import is_endpoint
 from bus.errors import InvalidRules
 from bus.semantic import STRATEGIES
 from controlplane import limits
@@ -41,10 +42,17 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--partitioning", default="", help="hash, semantic or adaptive (default: as it was, hash)")
     parser.add_argument("--partition-rules", type=Path, help="a TOML file of rules, for a new fleet")
     parser.add_argument("--locality", default="", help="where the local brokers are: a rack, a zone, a region")
+    parser.add_argument(
+        "--advertise", action="append", default=[], metavar="BROKER=URL", help="where others reach a local broker"
+    )
     parser.add_argument("--while-stdin", action="store_true", help="end the fleet when standard input ends")
     parser.add_argument("--take-over", action="store_true", help="go on although the brokers know a newer plane")
     parser.add_argument("--reason", default="", help="why, with --take-over")
     given = parser.parse_args(arguments)
+    given.advertise = dict(each.partition("=")[::2] for each in given.advertise)
+    for broker, url in given.advertise.items():
+        if not broker or not is_endpoint(url):
+            parser.error(f"--advertise {broker}={url}: BROKER=tcp://HOST:PORT")
     if given.brokers is not None and not 1 <= given.brokers <= bus_limits.TOPOLOGY_NODES_MAX:
         parser.error(f"--brokers {given.brokers}: 1 to {bus_limits.TOPOLOGY_NODES_MAX}")
     if not 1 <= given.partitions <= bus_limits.PARTITIONS_MAX:

@@ -18,6 +18,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Of a new fleet; an old one keeps its own."""
     port: int = 0
     """Where questions are answered; 0: where they were answered last, else a free one."""
+    advertise: dict[str, str] = {}
+    """Broker id -> the tcp://HOST:PORT that others reach it at, where that is not where it listens."""
     while_stdin: bool = False
     """End the fleet when standard input reaches its end."""
     retention_seconds: int = 0
@@ -33,3 +35,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     take_over: bool = False
     """Go on although the brokers know a newer plane than this journal."""
     reason: str = ""
+
+    def broker_options(self, broker: str) -> list[str]:
+        """The flags of a local broker's process beside its name and place."""
+        options = ["--retention-seconds", str(self.retention_seconds), "--retention-bytes", str(self.retention_bytes)]
+        options += ["--locality", self.locality]
+        url = self.advertise.get(broker)
+        return [*options, "--advertise", url] if url else options

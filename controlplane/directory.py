@@ -56,7 +56,7 @@ class PlaneFile(msgspec.Struct):
 
 
 class BrokerFile(msgspec.Struct):
-    """`brokers/<id>/broker.json`, written by the broker once it listens."""
+    """`brokers/<id>/broker.json`, written by the broker once it listens. `url` is where others reach it."""
 
     id: str
     fleet: str

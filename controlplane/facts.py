@@ -179,9 +179,10 @@ class BrokerHeard(Fact, frozen=True):
 
 
 class BrokerSampled(Fact, frozen=True):
-    """One broker's figures since its last sample."""
+    """One broker's figures since its last sample. `skew_ns`: its clock less the plane's, 0 while they may agree."""
 
     sampled: Sampled
+    skew_ns: int = 0
 
 
 class RestartScheduled(Fact, frozen=True):

@@ -305,7 +305,8 @@ def _sampled(state: KeyedState, entry: Entry, fact: BrokerSampled) -> None:
     span = now - (before.at if before is not None else broker.since)
     figures = Figures(
         now, span, s.events_in, s.events_out, s.fsync_p99_ns, s.ack_p99_ns, s.memory_bytes, s.store_bytes, s.sessions,
-        s.malformed, s.refused, s.room_bytes, s.locality[:SEMANTIC_TEXT_CHARS_MAX],
+        s.malformed, s.refused, s.free_bytes, s.reserve_bytes, s.refuses, fact.skew_ns,
+        s.locality[:SEMANTIC_TEXT_CHARS_MAX],
     )  # fmt: skip
     state.put("figures", s.broker, figures)
     for sample in s.replicas:

@@ -22,7 +22,10 @@ SLOTS_KEPT = FLOW_SECONDS_MAX * 1_000 // SLOT_MS
 
 
 class GroupAt(msgspec.Struct, frozen=True, array_like=True):
-    """A group at one partition. `oldest`: when its oldest unsettled event was appended, 0 for none."""
+    """A group at one partition. `oldest`: when its oldest unsettled event was appended, 0 for none.
+
+    `endangered`: events that retention is about to trim before it has read or settled them.
+    """
 
     group: str
     partition: int
@@ -32,6 +35,7 @@ class GroupAt(msgspec.Struct, frozen=True, array_like=True):
     in_flight: int
     oldest: int
     at: int
+    endangered: int = 0
 
 
 class GroupSlot(msgspec.Struct, frozen=True, array_like=True):
@@ -49,7 +53,7 @@ class Groups(Fold):
     """The fold. See the module."""
 
     name = "groups"
-    version = 1
+    version = 2
     follows = (BrokerSampled,)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -102,6 +106,7 @@ def _take(state: KeyedState, sample: GroupSample, slot: int, now: int) -> None:
         sample.in_flight,
         sample.oldest,
         now,
+        sample.endangered,
     )
     state.put("at", f"{sample.group}\0{sample.partition}", at)
     key = f"{slot}\0{sample.group}"

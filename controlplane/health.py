@@ -5,15 +5,19 @@
 | a fold stands still after an error | bad | 31 each |
 | events are missing in the journal | bad | 31 |
 | partitions that refuse: no leader, or fewer than W replicas in sync | bad | 18, and 4 more for each further one |
+| a broker has no room and refuses events with StorageFull | bad | 18 each |
 | a broker is down, or stopped while the plane runs | warn | 9 each |
 | a broker is silent | warn | 6 each |
 | a broker is fenced: it came with another one's store | bad | 9 each |
 | a broker lags: replicas on it are not in sync | warn | 4 each |
 | a group's oldest waiting event is older than 10 s; than 2 min | warn; bad | 5; 10 each |
+| a group lost events to retention in the last ten minutes | bad | 10 each |
+| retention is about to take events that a group has not read | warn | 5 each |
 | live sagas are stuck; some past 3 x | warn; bad | 4; 8 |
 | the journal is far behind the brokers | warn | 3 |
 | dead letters came in the last ten minutes | warn | 2 |
 | dead letters wait, none of them new | warn | 1 |
+| a broker's clock is far from the plane's; the plane's from all of theirs | warn | 4 each; 4 |
 | a broker's fsync is slow | warn | 1 each |
 | a broker is drained | warn | 1 each |
 | an adaptive fleet has been skewed for five minutes | warn | 1 |
@@ -50,6 +54,7 @@ from controlplane.roster import Figures, brokers_of, in_sync, lagging, partition
 
 OK_FROM, WARNING_FROM = 90, 70
 _ORDER = {"bad": 0, "warn": 1}
+MB = 1024 * 1024
 
 
 class Health(Fold):
@@ -126,7 +131,10 @@ def _all(world: World, now: int) -> Iterator[Need]:
         yield from _partitions(world["fleet"], now)
         yield from _brokers(world["fleet"], now)
         yield from _skew(world, now)
+        yield from _rooms(world["fleet"])
+        yield from _clocks(world["fleet"])
     yield from _groups(world["groups"], now)
+    yield from _trimmed(world, now)
     yield from _sagas(world["sagas"])
     yield from _dead(world["deadletters"], now)
     behind = ledger.behind(world["ledger"])
@@ -193,6 +201,43 @@ def _skew(world: World, now: int) -> Iterator[Need]:
         yield Need("warn", what, why, watch.skewed, "partition list", 1, "skew")
 
 
+def _figures_up(state: KeyedState) -> Iterator[tuple[str, Figures]]:
+    for broker in brokers_of(state).values():
+        figures: Figures | None = state.get("figures", broker.id)
+        if broker.state == UP and figures is not None:
+            yield broker.id, figures
+
+
+def _rooms(state: KeyedState) -> Iterator[Need]:
+    for id, figures in _figures_up(state):
+        if figures.refuses:
+            why = why_refuses(figures)
+            yield Need("bad", f"{id} has no room", why, 0, f"broker show {id}", 18, f"storage {id}")
+
+
+def why_refuses(figures: Figures) -> str:
+    """Why a broker refuses new events; in words."""
+    free, reserve = max(0, figures.free_bytes) // MB, figures.reserve_bytes // MB
+    return f"{free:,} MB are left for its store, its reserve is {reserve:,} MB: publishers get StorageFull; make room"
+
+
+def _clocks(state: KeyedState) -> Iterator[Need]:
+    skews = {id: figures.skew_ns for id, figures in _figures_up(state)}
+    off = {id: skew for id, skew in skews.items() if skew}
+    one_way = all(skew > 0 for skew in off.values()) or all(skew < 0 for skew in off.values())
+    if len(off) == len(skews) > 1 and one_way:
+        least = min(off.values(), key=abs)
+        what = f"the plane's clock is {_age(abs(least))} {'behind' if least > 0 else 'ahead'}"
+        yield Need("warn", what, "all of its brokers say another time: set its clock", 0, "doctor", 4, "clock")
+        return
+    for id, skew in off.items():
+        what = f"the clock of {id} is {_age(abs(skew))} {'ahead' if skew > 0 else 'behind'}"
+        why = "its times mislead retention, start= and lag; once it has led, a partition's times stay ahead"
+        if skew < 0:
+            why = "what it leads is stamped too early: retention by age, start= and lag mislead"
+        yield Need("warn", what, f"{why}: set its clock", 0, "doctor", 4, f"clock {id}")
+
+
 def why_down(broker: Broker, now: int) -> str:
     """Why a broker is not up, and when it is tried again; in words."""
     if broker.state == STOPPED:
@@ -226,6 +271,22 @@ def _groups(state: KeyedState, now: int) -> Iterator[Need]:
             why = f"{waiting:,} events wait and it has no member: start its consumers"
         what = f"{group} {_age(behind)} behind"
         yield Need("bad" if bad else "warn", what, why, oldest, "flow list", 10 if bad else 5, f"group {group}")
+
+
+def _trimmed(world: World, now: int) -> Iterator[Need]:
+    for group, trimmed in sorted(world["ledger"].items("trimmed")):
+        if now - trimmed.last <= NEW_DEATH_MS * MS:
+            what = f"{group} lost {trimmed.events:,} to retention"
+            why = "they were trimmed before it had read or settled them; the journal has them: event export"
+            yield Need("bad", what, why, 0, f"group show {group}", 10, f"trimmed {group}")
+    endangered: dict[str, int] = {}
+    for _, at in world["groups"].items("at"):
+        if at.endangered:
+            endangered[at.group] = endangered.get(at.group, 0) + at.endangered
+    for group, events in sorted(endangered.items()):
+        why = "retention trims them before long: start more of its consumers, or keep more"
+        what = f"{group} is about to lose {events:,}"
+        yield Need("warn", what, why, 0, f"group show {group}", 5, f"endangered {group}")
 
 
 def _sagas(state: KeyedState) -> Iterator[Need]:

@@ -1,10 +1,14 @@
 """The loss ledger: what partitions hold against what the journal holds. A gap in the offsets is a loss, and red.
 
+What retention took before a group had read or settled it is in the journal, and yet that group never got it: it is the
+group's `trimmed` in appended = delivered + filtered + dead-lettered + trimmed + in flight + waiting.
+
 | table | key | value |
 |---|---|---|
 | partition | number | Archive |
 | high | number | events that its leader said are committed |
 | count | events internal bytes | archived: by agents, by the fleet itself, payload of both |
+| trimmed | group | Trimmed |
 | lag | "lag" | (events, age of the oldest) as the recorder said |
 """
 
@@ -13,6 +17,7 @@ import msgspec
 from bus.event import is_internal
 from controlplane.facts import BrokerSampled, RecorderLag, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import GROUPS_MAX
 
 
 class Archive(msgspec.Struct, frozen=True, array_like=True):
@@ -23,11 +28,18 @@ class Archive(msgspec.Struct, frozen=True, array_like=True):
     again: int = 0
 
 
+class Trimmed(msgspec.Struct, frozen=True, array_like=True):
+    """What a group lost to retention so far: events, and when that was last said."""
+
+    events: int = 0
+    last: int = 0
+
+
 class Ledger(Fold):
     """The fold. See the module."""
 
     name = "ledger"
-    version = 1
+    version = 2
     follows = (Rows, BrokerSampled, RecorderLag)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -39,6 +51,9 @@ class Ledger(Fold):
             for sample in fact.sampled.replicas:
                 if sample.leads and sample.high_offset > state.get("high", sample.partition, 0):
                     state.put("high", sample.partition, sample.high_offset)
+            for group in fact.sampled.groups:
+                if group.trimmed:
+                    _trimmed(state, group.group, group.trimmed, entry.recorded)
         elif isinstance(fact, RecorderLag):
             state.put("lag", "lag", [fact.events, fact.oldest_ns])
 
@@ -62,6 +77,18 @@ def _archived(state: KeyedState, rows: Rows) -> None:
 def _count(state: KeyedState, name: str, more: int) -> None:
     if more:
         state.put("count", name, state.get("count", name, 0) + more)
+
+
+def _trimmed(state: KeyedState, group: str, events: int, now: int) -> None:
+    known = trimmed(state, group)
+    if known.events or len(state.table("trimmed")) < GROUPS_MAX:
+        state.put("trimmed", group, Trimmed(known.events + events, now))
+
+
+def trimmed(state: KeyedState, group: str) -> Trimmed:
+    """What a group lost to retention."""
+    found: Trimmed = state.get("trimmed", group) or Trimmed()
+    return found
 
 
 def behind(state: KeyedState) -> int:

@@ -6,6 +6,8 @@ SEGMENT_ROWS_MAX = 500_000
 """Event rows of a journal segment after which the next one is due."""
 REPLAY_EVENTS_MAX = 20_000
 """Events fetched from the journal at once while it is replayed."""
+CLOCK_SKEW_MS_MAX = 5_000
+"""A broker's clock that is further than this from the plane's is a finding; beyond it times of two brokers mislead."""
 QUESTIONS_AT_ONCE_MAX = 64
 """Questions under way at once; the next one is refused as unavailable."""
 QUESTION_BYTES_MAX = 1024 * 1024

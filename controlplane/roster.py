@@ -37,7 +37,10 @@ class Plane(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Figures(msgspec.Struct, frozen=True, array_like=True):
-    """A broker's newest sample; counters are of the `span_ns` before `at`. `room_bytes` -1: it does not say."""
+    """A broker's newest sample; counters are of the `span_ns` before `at`. `skew_ns` as in BrokerSampled.
+
+    `refuses`: it takes no new events, as only `free_bytes` are left for its store and its reserve is `reserve_bytes`.
+    """
 
     at: int
     span_ns: int
@@ -50,8 +53,16 @@ class Figures(msgspec.Struct, frozen=True, array_like=True):
     sessions: int
     malformed: int
     refused: int
-    room_bytes: int = -1
+    free_bytes: int = -1
+    reserve_bytes: int = 0
+    refuses: bool = False
+    skew_ns: int = 0
     locality: str = ""
+
+    @property
+    def room_bytes(self) -> int:
+        """What may still be written there before it refuses; -1: it did not say."""
+        return max(0, self.free_bytes - self.reserve_bytes) if self.free_bytes >= 0 else -1
 
 
 class Replica(msgspec.Struct, frozen=True, array_like=True):

@@ -5,6 +5,9 @@ was last reported; an answer in which nothing happened is reported only every `S
 How long ago a follower acked always differs: it counts as the same while it stays on one side of being in sync. The
 first answer in which nothing happens any more is reported, so that nobody takes the last busy second for the present.
 A broker that has just come up is asked at once: until then nothing is known of it.
+
+A broker's clock was read between question and answer. What it says outside of that span is its skew, told once it is
+over `CLOCK_SKEW_MS_MAX`.
 """
 
 import asyncio
@@ -36,9 +39,10 @@ class Thinned:
         self._groups: dict[tuple[str, int], GroupSample] = {}
         self._reported: int | None = None
         self._was_busy = False
+        self._standing = (False, False)
 
-    def thin(self, sampled: Sampled, now: int) -> Sampled | None:
-        """The part worth a fact, or None. `now` in ns, of any clock that never goes back."""
+    def thin(self, sampled: Sampled, now: int, skewed: bool = False) -> Sampled | None:
+        """The part worth a fact, or None. `now` in ns, of any clock that never goes back; `skewed`: its own is off."""
         replicas = [
             each for each in sampled.replicas if each.refused or _replica(each) != self._replicas.get(each.partition)
         ]
@@ -46,7 +50,8 @@ class Thinned:
             each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
         ]
         was_busy, self._was_busy = self._was_busy, bool(sampled.events_in or sampled.events_out or sampled.refused)
-        happened = bool(replicas or groups or self._was_busy or was_busy)
+        before, self._standing = self._standing, (sampled.refuses, skewed)
+        happened = bool(replicas or groups or self._was_busy or was_busy or before != self._standing)
         if not happened and self._reported is not None and now - self._reported < _IDLE_NS:
             return None
         self._reported = now
@@ -109,11 +114,20 @@ class Sampling:
                 self._asked[controls] = asyncio.create_task(self._ask(controls))
 
     async def _ask(self, controls: Controls) -> None:
+        asked = self._now()
         try:
             sampled = await controls.sample()
         except BusError as error:
             log.debug("no sample: %s", error)
             return
-        worth = self._of[controls].thin(sampled, self._now()) if controls in self._of else None
+        now = self._now()
+        skew = skew_of(sampled.at, asked, now)
+        worth = self._of[controls].thin(sampled, now, skew != 0) if controls in self._of else None
         if worth is not None:
-            self._report(BrokerSampled(worth))
+            self._report(BrokerSampled(worth, skew))
+
+
+def skew_of(at: int, asked: int, answered: int) -> int:
+    """How far a clock that said `at` between two readings of ours is ahead (behind: negative); 0 within bounds."""
+    skew = max(at - answered, 0) or min(at - asked, 0)
+    return skew if abs(skew) > limits.CLOCK_SKEW_MS_MAX * 1_000_000 else 0

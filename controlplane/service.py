@@ -124,10 +124,8 @@ class Plane:
         self._tasks: list[asyncio.Task[None]] = []
         self._clock = Clock(journal.recorded)
         self._gap_since = journal.recorded
-        options = ["--retention-seconds", str(config.retention_seconds)]
-        options += ["--retention-bytes", str(config.retention_bytes), "--locality", config.locality]
         self._supervisor = Supervisor(
-            directory, operator, file.fleet, file.partitions, self._report, self._fail, options
+            directory, operator, file.fleet, file.partitions, self._report, self._fail, config.broker_options
         )
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)

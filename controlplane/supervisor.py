@@ -50,9 +50,9 @@ class Supervisor:
         partitions: int,
         report: Callable[[Fact], None],
         fence: Callable[[PlaneError], None],
-        options: Sequence[str] = (),
+        options: Callable[[str], Sequence[str]] = lambda broker: (),
     ) -> None:
-        """`options`: further flags for brokers that are started."""
+        """`options`: further flags for a broker that is started."""
         self._directory = directory
         self._operator = operator
         self._fleet = fleet
@@ -145,7 +145,7 @@ class Supervisor:
 
     async def _start(self, broker: str) -> Running:
         folder = self._directory.broker(broker)
-        process = processes.start(broker, folder, self._fleet, self._partitions, self._options)
+        process = processes.start(broker, folder, self._fleet, self._partitions, self._options(broker))
         self._processes[broker] = process
         log.info("started broker %s, pid %d", broker, process.pid)
         announced = asyncio.create_task(self._announced(broker, lambda found: found.pid == process.pid))

@@ -262,6 +262,8 @@ class Delivering:
             raise ClientError(f"member: a name of {len(join.member)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX}")
         if not -1 <= settings.start <= _INSTANT_MAX:
             raise ClientError(f"start: {settings.start} is no instant; ns since 1970, or -1 for the earliest event")
+        if not 0 <= join.since <= _INSTANT_MAX:
+            raise ClientError(f"since: {join.since} is no instant; ns since 1970")
         authorise(session.principal, "subscribe", settings.pattern)
         if partition not in self._led or not self._ground.leads(partition):
             raise NotLeader(f"{self._ground.broker} does not lead partition {partition}; ask the topology")

@@ -43,8 +43,6 @@ class Figures:
         now: int,
         sessions: int,
         malformed: int,
-        reserve: int = 0,
-        locality: str = "",
     ) -> wire.Sampled:
         """The sample: `at` is wall clock ns, `now` the loop's. Counters start again from nothing."""
         sampled = wire.Sampled(
@@ -66,8 +64,6 @@ class Figures:
             sessions=sessions,
             malformed=malformed,
             refused=self.refused,
-            room_bytes=max(0, store.bytes_free() - reserve),
-            locality=locality,
         )
         self.events_in = self.events_out = self.commits = self.refused = 0
         self._fsyncs.clear()

@@ -40,7 +40,8 @@ class Home:
     def former_port(self) -> int:
         """The port of the last run, or 0 when nothing sensible is written down."""
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-            port = int(str(json.loads((self.directory / "broker.json").read_text())["url"]).rsplit(":", 1)[1])
+            told = json.loads((self.directory / "broker.json").read_text())
+            port = int(str(told.get("listens", told["url"])).rsplit(":", 1)[1])
             return port if 0 < port < 65_536 else 0
         return 0
 

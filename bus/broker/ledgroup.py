@@ -22,6 +22,7 @@ from bus.broker.ports import Ground
 from bus.errors import CorruptRecord
 from bus.event import Event
 from bus.group import Group
+from bus.groupactive import Active
 from bus.groupstate import encode_deltas
 from bus.keys import tag_of
 from bus.record import EVENTS
@@ -77,6 +78,7 @@ class LedGroup:
         self._answers: deque[Answer] = deque()
         self._letter: Event | None = None
         self._warned = False
+        self._told: dict[Membership, wire.Progress] = {}
 
     # ------------------------------------------------------------------------------------------ members
 
@@ -85,7 +87,7 @@ class LedGroup:
         if join.holds and self.group.reporting(now):
             self._read_past(max(join.holds), now)
         self.members[membership.member] = membership
-        self.group.join(membership.member, join.credit, now, join.holds)
+        self.group.join(membership.member, join.credit, now, join.holds, join.since)
         joined = wire.Joined(membership.subscription, self.group.name, self.partition, self.group.floor)
         self._ground.send(membership.session, joined)
 
@@ -165,6 +167,8 @@ class LedGroup:
 
     def deliver(self, now: int) -> None:
         """Send what is ready to who has credit. Raises CorruptRecord."""
+        if self.group.active is not None:
+            self.group.active.member()  # what it takes back from other members may be gone by now
         self.pass_trimmed(now)
         entry: Entry | None = None
         to, bits = "", 0
@@ -186,6 +190,8 @@ class LedGroup:
                 if dealt.attempt != 1:
                     attempts |= dict.fromkeys(places(rows), dealt.attempt)
         self._send(to, entry, bits, attempts)
+        if self.group.active is not None:
+            self._tell(self.group.active)
 
     def pass_to(self, offset: int, now: int) -> None:
         """Nothing is meant for the group from where it stands up to `offset`."""
@@ -214,6 +220,20 @@ class LedGroup:
         return replace(sample, oldest=unread[0].header.appended if unread else 0)
 
     # ------------------------------------------------------------------------------------------ private
+
+    def _tell(self, active: Active) -> None:
+        """Tell each member how far the partition is, if that is news to it."""
+        high, works = self._ground.high_offset(self.partition), active.member()
+        floor, coming = self.group.progress(high)
+        before, self._told = self._told, {}
+        for membership in list(self.members.values()):
+            mine = works is not None and works.name == membership.member
+            progress = wire.Progress(
+                membership.subscription, self.partition, floor, floor < high, mine, mine and coming
+            )
+            self._told[membership] = progress
+            if before.get(membership) != progress:
+                self._ground.send(membership.session, progress)
 
     def _read_past(self, offset: int, now: int) -> None:
         """A member speaks of what an earlier leader gave it: read so far, if there is room; a turn's worth at most."""

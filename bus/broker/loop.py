@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import zmq
 
 from bus import limits, wire
@@ -296,7 +297,7 @@ class Broker:
             self.consumers.on_lost(partition, why)
 
     def _sample(self, request: int) -> wire.Sampled:
-        return self.figures.take(
+        sampled = self.figures.take(
             request,
             replication=self.replication,
             consumers=self.consumers,
@@ -305,8 +306,13 @@ class Broker:
             now=time.monotonic_ns(),
             sessions=len(self.peers.sessions),
             malformed=self.peers.take_malformed(),
-            reserve=self._reserve,
+        )
+        return msgspec.structs.replace(
+            sampled,
             locality=self.config.locality,
+            free_bytes=self.store.bytes_free(),
+            reserve_bytes=self._reserve,
+            refuses=bool(self.replication.full or self.publishing.short_of_room),
         )
 
     # ------------------------------------------------------------------------------------------ verbs

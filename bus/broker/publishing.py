@@ -12,6 +12,7 @@ answered `OutcomeUnknown`: sending them again with the same producer and sequenc
 not they survived, as the windows of producers know.
 """
 
+import time
 from collections import deque
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ from bus.broker.replication import Replication
 from bus.broker.screening import check_body
 from bus.errors import (
     BusError,
+    DuplicateSequence,
     OutcomeUnknown,
     ProtocolError,
     StorageFull,
@@ -130,12 +132,17 @@ class Publishing:
         if original is None:
             if self.short_of_room:
                 raise StorageFull(self.short_of_room)
-            columns = check_body(session.principal, section, body)
+            columns = check_body(session.principal, section, body, time.time_ns())
             fresh = Fresh(body, section.count)
             if section.given:
                 fresh = self._applied.given[partition].sift(section.given, columns, body)
             original = self._append(session, section, fresh)
             windows.append(original)
+        elif not original.repeated and not self._replication.is_body_at(partition, original.index, body):
+            raise DuplicateSequence(
+                f"producer {section.producer.hex()} gave number {section.sequence} to another batch before; "
+                "nothing was appended: give each client a producer id of its own, and never count back"
+            )
         self._await(session, publish, number, partition, original)
 
     def _append(self, session: Session, section: wire.Section, fresh: Fresh) -> Original:

@@ -19,7 +19,7 @@ from bus.errors import CorruptRecord, NotLeader, ProtocolError, StorageFull
 from bus.given import GivenIds, check_given
 from bus.outputs import High, Output
 from bus.producer import Windows
-from bus.record import EPOCH_START, Header, seal, unseal
+from bus.record import EPOCH_START, Header, body_is, seal, unseal
 from bus.repeats import Repeated
 from bus.replica import Replica
 from bus.session import Session
@@ -224,6 +224,18 @@ class Replication:
             self.replicas[partition] = self._restored(partition)
             if replica.leads:
                 self._on_lost(partition, why)
+
+    def is_body_at(self, partition: int, index: int, body: bytes) -> bool:
+        """Whether a record has this body; taken for granted where it cannot be read: trimmed, or damaged."""
+        if index < self._store.first(partition):
+            return True
+        try:
+            return any(body_is(entry.record, body) for entry in self._store.span(partition, index, index + 1, 1))
+        except CorruptRecord as error:
+            log.error(
+                "partition %d: record %d cannot be compared with what was sent again: %s", partition, index, error
+            )
+            return True
 
     def keep_all(self) -> None:
         """Stage every replica's note, so that a restart knows the high watermarks."""

@@ -11,12 +11,17 @@ from bus.attributes import JSON, check_extras, check_text, check_texts, check_ty
 from bus.batch import Columns, decode
 from bus.broker.access import authorise
 from bus.cloudevents import check_json
-from bus.errors import EventTooLarge, InvalidEvent, ProtocolError
+from bus.errors import ClockFarOff, EventTooLarge, InvalidEvent, ProtocolError
 from bus.event import check_size
 
+_AHEAD_NS = limits.EVENT_AHEAD_MS_MAX * 1_000_000
 
-def check_body(principal: str, section: wire.Section, body: bytes) -> Columns:
-    """The columns of a body; raise unless it is a batch of `section.count` events that `principal` may publish."""
+
+def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> Columns:
+    """The columns of a body; raise unless it is a batch of `section.count` events that `principal` may publish.
+
+    `now`: wall clock, ns.
+    """
     if len(body) > limits.BATCH_BYTES_MAX:
         raise EventTooLarge(f"a batch of {len(body)} bytes; {limits.BATCH_BYTES_MAX} are allowed, send smaller ones")
     columns = decode(body)
@@ -33,6 +38,8 @@ def check_body(principal: str, section: wire.Section, body: bytes) -> Columns:
     check_texts("correlationid", columns.correlations)
     check_texts("causationid", columns.causations)
     check_texts("traceparent", columns.traces)
+    if columns.newest > now + _AHEAD_NS:
+        _check_ahead(columns, now)
     if columns.extras:
         _check_rare(columns)
     _check_payloads(columns)
@@ -40,6 +47,18 @@ def check_body(principal: str, section: wire.Section, body: bytes) -> Columns:
         for event in columns.events():
             check_size(event)
     return columns
+
+
+def _check_ahead(columns: Columns, now: int) -> None:
+    """An imported event keeps whatever time its log gave it."""
+    for row, time in enumerate(columns.times):
+        rare = columns.extras_of(row)
+        if time is None or time <= now + _AHEAD_NS or (rare is not None and "importof" in rare.extensions):
+            continue
+        raise ClockFarOff(
+            f"event {columns.ids[row]!r} says that it happened {(time - now) // 10**9} s ahead of the broker's clock; "
+            f"{limits.EVENT_AHEAD_MS_MAX // 1000} s are allowed: set the clock of its publisher, or give no time"
+        )
 
 
 def _check_rare(columns: Columns) -> None:

@@ -11,11 +11,14 @@ partition was lent and has not used since the last `reclaim` is taken back when 
 | delivered, not ended | `out` |
 
 The sum over all shares and `free` is `total` at all times, but for the one event that a partition may have all the same
-when nothing is left: without it one that was idle could not say that it has work.
+when nothing is left: without it one that was idle could not say that it has work. A partition that events held back
+here wait for may always have one more: they keep their credit until it has come (what a group may have out bounds
+that).
 
 A message for one event costs as much as one for hundreds. So while deliveries come and end, less than a quarter of a
 chunk waits for more, and who has nothing waits to be lent some, as the first; only when nothing has come for a while
-(`lend(small=True)`), or when partitions outnumber `total`, does everybody get what there is, and one at least.
+(`lend(small=True)`), when others wait for it, or when partitions outnumber `total`, does everybody get what there is,
+and one at least.
 """
 
 from collections.abc import Iterable
@@ -26,10 +29,10 @@ from bus import limits
 class Share:
     """One partition's part. `window`: the credit it may have unused; `low`: the least it had since the last look.
 
-    `lent_at`: its turn among equals.
+    `lent_at`: its turn among equals. `awaited`: what is held back waits for this partition.
     """
 
-    __slots__ = ("granted", "joined", "lent_at", "low", "out", "partition", "window")
+    __slots__ = ("awaited", "granted", "joined", "lent_at", "low", "out", "partition", "window")
 
     def __init__(self, partition: int) -> None:
         self.partition = partition
@@ -39,6 +42,7 @@ class Share:
         self.low = 0
         self.lent_at = 0
         self.joined = False
+        self.awaited = False
 
 
 class CreditPool:
@@ -109,9 +113,11 @@ class CreditPool:
         for place, share in enumerate(wanting):
             fair = max(self.free // (len(wanting) - place), self._chunk)
             piece = min(fair, self.free)
-            if piece < least and not small:
-                break
-            most = max(piece, 1 if small and share.granted + share.out <= 0 else 0)
+            lone = small or share.awaited
+            if piece < least and not lone:
+                continue
+            needs_one = lone and share.granted + (0 if share.awaited else share.out) <= 0
+            most = max(piece, 1 if needs_one else 0)
             more = min(share.window - share.granted, most)
             if more > 0:
                 self.free -= more

@@ -8,6 +8,7 @@ leave together, as `Verdicts`, and share their answer: settling costs nothing mo
 import asyncio
 from bisect import bisect_left
 from collections.abc import Generator, Iterator, Sequence
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from bus import limits, wire
@@ -78,6 +79,15 @@ class Arrival:
     def waiting(self) -> list[int]:
         """The offsets that are out and were not handed out."""
         return self.out(self.given)
+
+    def apart(self) -> "list[Arrival]":
+        """Each event as an arrival of its own, in place of this one."""
+        parts = []
+        for row, event in zip(self.rows, self.events, strict=True):
+            part = copy(self)
+            part.rows, part.ended, part.left, part._events = [row], bytearray(1), 1, [event]
+            parts.append(part)
+        return parts
 
     def next(self) -> int:
         """The first place that was not handed out and is out; -1: none."""

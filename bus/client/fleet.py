@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
 
+import msgspec
+
 from bus import limits, wire
 from bus.attributes import check_text
 from bus.client.answering import Answer, Answering, desk
@@ -16,6 +18,7 @@ from bus.client.calltraces import CallTraces
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
+from bus.client.holding import OrderedSubscription
 from bus.client.ordering import Reading, hold_back, ordered, told
 from bus.client.packing import Receipt
 from bus.client.publishing import Publisher
@@ -26,7 +29,8 @@ from bus.client.switchboard import Switchboard
 from bus.clock import Knowledge
 from bus.errors import ClientError, InvalidPattern, PublishError
 from bus.event import Event
-from bus.groupstate import ORDERS
+from bus.groupactive import ORDERS as SPANNING
+from bus.groupstate import ORDERS, check_settings
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
@@ -271,6 +275,9 @@ class Fleet:
         start: Start = "now",
         in_flight: int = 256,
         park: bool = False,
+        lateness: float = 5.0,
+        late: str = "deliver",
+        gap: str = "wait",
     ) -> Subscription:
         """A member of a durable group, to use in `async with`; iterate over it for `Delivery`s.
 
@@ -282,11 +289,18 @@ class Fleet:
         `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
         priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
         events become dead letters too, until one of it that was redriven is acked.
+
+        `order="timestamp"` and `order="causal"`: one member works, at all partitions, and the others stand by;
+        `ack_wait` runs from when an event is given out. By the events' time: one that comes more than `lateness`
+        seconds late is delivered out of order or becomes a dead letter (`late`: deliver, dead-letter). By cause: an
+        event comes when all that its `deps` name is settled; if one of those is nowhere after `lateness` seconds, that
+        is a gap: waited for, skipped, or the event becomes a dead letter (`gap`: wait, skip, dead-letter).
+        `Subscription` has the counts.
         """
         _check_pattern(pattern)
         check_text("group", group)
         if order not in ORDERS:
-            raise ClientError(f"order={order!r} is not supported; {' and '.join(ORDERS)} are")
+            raise ClientError(f"order={order!r} is not supported; {', '.join(ORDERS)} are")
         if park and order != "strict":
             raise ClientError("park: only a group with order='strict' parks keys")
         if (
@@ -302,8 +316,15 @@ class Fleet:
         settings = wire.GroupSettings(
             pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order, park
         )
+        if not 0 <= lateness <= limits.LATENESS_MS_MAX / 1000:
+            raise ClientError(f"lateness={lateness}: it is in seconds, 0 to {limits.LATENESS_MS_MAX // 1000}")
+        if order in SPANNING:
+            policies = {"late": late} if order == "timestamp" else {"gap": gap}
+            settings = msgspec.structs.replace(settings, lateness_ms=round(lateness * 1000), **policies)
+        check_settings(group, settings)
         saw = self._knowledge.saw if self._knowledge is not None else None
-        return Subscription(self.cluster, group, settings, in_flight, self.name, saw)
+        made = OrderedSubscription if order in SPANNING else Subscription
+        return made(self.cluster, group, settings, in_flight, self.name, saw)
 
     # --------------------------------------------------------------------------------------------- calls
 

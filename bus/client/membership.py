@@ -67,7 +67,7 @@ class Membership:
                 self._heard(message, blobs)
 
         credit = one.pool.join(self.share)
-        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds())
+        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds(), one.since)
         if link.ask(number, join, (), heard):
             self.link = link
 
@@ -95,6 +95,8 @@ class Membership:
     def _heard(self, message: Any, blobs: list[bytes]) -> None:
         if isinstance(message, wire.Deliver):
             self._deliver(message, blobs)
+        elif isinstance(message, wire.Progress):
+            self._told(message)
         elif isinstance(message, wire.Joined):
             self.joined = True
             self.failures = 0
@@ -116,6 +118,11 @@ class Membership:
                 self.retry_at = self.subscription.again_in(wait)
         else:
             raise ProtocolError(f"{type(message).__name__} answers no Join")
+
+    def _told(self, progress: wire.Progress) -> None:
+        if progress.partition != self.partition or progress.floor < 0:
+            raise ProtocolError(f"{progress} does not fit partition {self.partition}")
+        self.subscription.told(self, progress)
 
     def _deliver(self, deliver: wire.Deliver, blobs: list[bytes]) -> None:
         if deliver.partition != self.partition or len(blobs) != 1:
@@ -178,6 +185,18 @@ class Membership:
             arrival.ended[place] = SETTLED
         return Settling(verdicts, arrival, (place,))
 
+    def begin(self, arrival: Arrival) -> None:
+        """Its one event was held back, and is given out now: tell the leader, whose clock for it starts then."""
+        verdicts = self._collect(1)
+        if verdicts.error is None:
+            verdicts.items.append(wire.Settlement(arrival.offset(0), arrival.attempt(0), "begin"))
+
+    def unsay_begins(self) -> None:
+        """The leader is lost: what was begun and not handed out is forgotten, and what was is told in `holds`."""
+        for verdicts in self.pending:
+            verdicts.items = [item for item in verdicts.items if item.verdict != "begin"]
+        self.pending = deque(one for one in self.pending if one.acks or one.items or one is self._collecting)
+
     def flush(self) -> None:
         """Send the settlements that are queued."""
         self._collecting = None
@@ -227,6 +246,9 @@ class Membership:
         if verdicts is None:
             pass
         elif isinstance(message, wire.Settled):
+            for item in verdicts.items:
+                if item.verdict == "begin" and item.offset in message.stale:
+                    self._taken_back(item)
             verdicts.end(message.stale)
         elif isinstance(message, wire.Fault) and isinstance(fault_error(message), ClientError):
             verdicts.end(None, fault_error(message))
@@ -237,6 +259,12 @@ class Membership:
                 self.lose()
                 self.retry_at = self.subscription.again_in(limits.REDIAL_MS_MIN / 1000)
         self.subscription.progressed()
+
+    def _taken_back(self, begin: wire.Settlement) -> None:
+        """It was given out here when its leader had taken it back already."""
+        arrival = self.held.get(begin.offset)
+        if arrival is not None and arrival.attempt(arrival.place(begin.offset)) == begin.attempt:
+            self.end([begin.offset])
 
     def expire(self, now: float) -> None:
         """Give up settlements that no leader has answered in time."""

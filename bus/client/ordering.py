@@ -83,14 +83,61 @@ class InCause(Causal[Positioned]):
         return self.release(now + self.patience, ())
 
 
-class Reading(Generic[Given]):
-    """What `Fleet.read` gives: an async iterator, and what has become of the order so far.
+class Ordered:
+    """What has become of the order so far, of a reading or of a group's member.
 
-    `late` (timestamp): events that came after their place had passed. Causal: `prevented` counts events that had
-    overtaken a cause and were held for it, `gaps` those whose cause was nowhere, `skipped` those delivered without it;
-    `aside` has those set aside for it. `held`: how many are held now; `waiting()`: (event, partition, offset) of the
-    first that waits in each partition, and one thing it waits for.
+    By time: `late` events came after their place had passed, `forced` ones left before others that may have been due,
+    as no more could be held. By cause: `prevented` ones had overtaken a cause and were held for it, so many violations
+    there would have been; `gaps` met a cause that was nowhere, of which `skipped` were delivered without it, and `dead`
+    were not delivered for it. `held`: how many events came and are held now.
     """
+
+    _hold: ByTime[Any] | Causal[Any] | None = None
+
+    @property
+    def held(self) -> int:
+        """See the class."""
+        return len(self._hold) if self._hold is not None else 0
+
+    @property
+    def late(self) -> int:
+        """See the class."""
+        return self._hold.late if isinstance(self._hold, ByTime) else 0
+
+    @property
+    def forced(self) -> int:
+        """See the class."""
+        return self._hold.forced if isinstance(self._hold, ByTime) else 0
+
+    @property
+    def prevented(self) -> int:
+        """See the class."""
+        return self._hold.prevented if isinstance(self._hold, Causal) else 0
+
+    @property
+    def gaps(self) -> int:
+        """See the class."""
+        return self._hold.gaps if isinstance(self._hold, Causal) else 0
+
+    @property
+    def skipped(self) -> int:
+        """See the class."""
+        return self._hold.skipped if isinstance(self._hold, Causal) else 0
+
+    @property
+    def dead(self) -> int:
+        """See the class."""
+        return self._hold.dead if isinstance(self._hold, Causal) else 0
+
+
+class Reading(Ordered, Generic[Given]):
+    """What `Fleet.read` gives: an async iterator, and what has become of the order so far (`Ordered`).
+
+    `aside` has the events that were set aside for a gap. `waiting()`: (event, partition, offset) of the first that
+    waits in each partition, and one thing it waits for.
+    """
+
+    _hold: InTime | InCause | None
 
     def __init__(self, events: AsyncGenerator[Given], hold: InTime | InCause | None = None) -> None:
         self._events = events
@@ -105,31 +152,6 @@ class Reading(Generic[Given]):
     async def aclose(self) -> None:
         """Stop reading."""
         await self._events.aclose()
-
-    @property
-    def held(self) -> int:
-        """Events that came and are not given yet."""
-        return len(self._hold) if self._hold is not None else 0
-
-    @property
-    def late(self) -> int:
-        """See the class."""
-        return self._hold.late if isinstance(self._hold, InTime) else 0
-
-    @property
-    def prevented(self) -> int:
-        """See the class."""
-        return self._hold.prevented if isinstance(self._hold, InCause) else 0
-
-    @property
-    def gaps(self) -> int:
-        """See the class."""
-        return self._hold.gaps if isinstance(self._hold, InCause) else 0
-
-    @property
-    def skipped(self) -> int:
-        """See the class."""
-        return self._hold.skipped if isinstance(self._hold, InCause) else 0
 
     @property
     def aside(self) -> list[Positioned]:

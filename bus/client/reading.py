@@ -9,6 +9,7 @@ from bus.batch import decode, rows_of
 from bus.client.cluster import Cluster
 from bus.client.starting import From
 from bus.client.watching import Piece, Tap, Watches
+from bus.errors import UnknownPartition
 from bus.event import Event
 
 
@@ -37,6 +38,9 @@ def read_piece(piece: Piece) -> list[Positioned]:
 async def taps(cluster: Cluster, origin: From, follow: bool, within: float) -> list[Tap]:
     """A tap for each partition, from `origin`; without `follow`, to the high watermarks of this moment."""
     partitions = range(cluster.partitions)
+    unknown = [partition for partition in origin.cursor or () if partition not in partitions]
+    if unknown:
+        raise UnknownPartition(f"start: partition {unknown[0]} does not exist; this fleet has {len(partitions)}")
     extents = {}
     if origin.high or not follow:
         extents = await cluster.describe(partitions, within)

@@ -18,18 +18,22 @@ from bus.client.cluster import Cluster
 from bus.client.credit import CreditPool
 from bus.client.deliveries import OVER, Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
-from bus.errors import BusError, ClientError
+from bus.client.ordering import Ordered
+from bus.errors import BusError, ClientError, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
 """Timers may fire a little before the moment they were set for."""
 
 
-class Subscription:
+class Subscription(Ordered):
     """An async context manager and iterator of `Delivery`, or by `batches` of `DeliveryBatch`. Made by
     `Fleet.subscribe`.
 
-    `saw(partition, offset)` hears of what is given out: of each delivery, or of the last one of a batch.
+    `saw(partition, offset)` hears of what is given out: of each delivery, or of the last one of a batch. `since`: when
+    the member came, ns, where one member works at a time (`bus.client.holding`).
     """
+
+    since = 0
 
     def __init__(
         self,
@@ -189,6 +193,10 @@ class Subscription:
         await self._arrived.wait()
         return True
 
+    def waiting(self) -> list[tuple[Delivery, int, int]]:
+        """What waits for a cause, and for which; see `bus.client.holding`."""
+        return []
+
     def now(self) -> float:
         """The loop's clock."""
         return self._loop.time()
@@ -208,6 +216,10 @@ class Subscription:
         for arrival in [one for one in self._inbox if one.membership is membership]:
             self._inbox.remove(arrival)
             membership.end(arrival.waiting())
+
+    def told(self, membership: Membership, progress: wire.Progress) -> None:
+        """A leader says how far it is."""
+        raise ProtocolError(f"{progress} came to group {self.group}, whose order asks for none")
 
     def fail(self, error: BusError) -> None:
         """The group refused this member for good."""

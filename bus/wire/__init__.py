@@ -9,7 +9,7 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | opener, listener | Hello, Welcome, Bye, Ping, Pong |
 | publisher | Publish -> Published |
 | reader | Watch -> Records ..., Credit, Unwatch; Describe -> Described |
-| group member | Join -> Joined, Deliver ..., Settle -> Settled, Credit, Leave |
+| group member | Join -> Joined, Deliver ..., Progress ..., Settle -> Settled, Credit, Leave |
 | agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology, Sample -> Sampled; Keep, Halt |
 | leader, follower | Ship -> Shipped, Begin -> Shipped, AskEpochEnd -> EpochEnd |
@@ -41,7 +41,7 @@ from bus.wire.control import (
     Spread,
 )
 from bus.wire.greeting import Bye, Fault, Hello, Ping, Pong, Welcome
-from bus.wire.groups import Deliver, GroupSettings, Join, Joined, Leave, Settle, Settled, Settlement
+from bus.wire.groups import Deliver, GroupSettings, Join, Joined, Leave, Progress, Settle, Settled, Settlement
 from bus.wire.publishing import Outcome, Publish, Published, Section
 from bus.wire.reading import Credit, Describe, Described, Extent, Records, Unwatch, Watch
 from bus.wire.replication import AskEpochEnd, Begin, EpochEnd, Ship, Shipped
@@ -89,6 +89,7 @@ __all__ = [
     "Pong",
     "Present",
     "Presented",
+    "Progress",
     "Publish",
     "Published",
     "Records",
@@ -162,6 +163,7 @@ Said = (
     | Cancel
     | Begin
     | Keep
+    | Progress
 )
 
 

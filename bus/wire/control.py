@@ -129,7 +129,8 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
 class Sampled(Message, frozen=True):
     """One broker's figures. Counters are since the last Sample; `fsync_p99_ns`, `ack_p99_ns` over the same span.
 
-    `room_bytes` may still be written before it refuses; -1: it does not say. `locality` is where it is, or "".
+    `free_bytes` are left for its store, -1 where it did not say; below `reserve_bytes` it `refuses` new events with
+    StorageFull, and when a commit found no room at all. `locality` is where it is, or "".
     """
 
     request: int
@@ -147,7 +148,9 @@ class Sampled(Message, frozen=True):
     sessions: int
     malformed: int
     refused: int
-    room_bytes: int = -1
+    free_bytes: int = -1
+    reserve_bytes: int = 0
+    refuses: bool = False
     locality: str = ""
 
 

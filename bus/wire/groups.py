@@ -8,8 +8,9 @@ from bus.wire.base import Message
 class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
     """What a group is; all members must agree. `start`: ns instant, or -1 for the earliest event kept.
 
-    `order`: none, or strict: one event of a key is out at a time; with `park` a key stops at its first dead letter.
-    Durations in milliseconds.
+    `order`: none, or strict: one event of a key is out at a time; with `park` a key stops at its first dead letter. Or
+    timestamp, or causal: one member works, and holds events back until their turn; `lateness`, `late` (deliver,
+    dead-letter) and `gap` (wait, skip, dead-letter) are for those. Durations in milliseconds.
     """
 
     pattern: str
@@ -18,13 +19,17 @@ class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
     max_deliver: int
     order: str = "none"
     park: bool = False
+    lateness_ms: int = 0
+    late: str = ""
+    gap: str = ""
 
 
 class Join(Message, frozen=True):
     """Become a member of a group at one partition's leader. `start` of the settings counts only for the first member.
 
     `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new
-    takes its word for it, and does not deliver it to others.
+    takes its word for it, and does not deliver it to others. `since`: when the member came, ns; where one member works
+    at a time it is the one that came first.
     """
 
     subscription: int
@@ -34,6 +39,7 @@ class Join(Message, frozen=True):
     settings: GroupSettings
     credit: int
     holds: dict[int, int] = {}
+    since: int = 0
 
 
 class Joined(Message, frozen=True):
@@ -56,7 +62,10 @@ class Deliver(Message, frozen=True):
 
 
 class Settlement(msgspec.Struct, array_like=True, frozen=True):
-    """`verdict`: ack, nack, terminate. `delay_ms` and `error` for nack, `error` for terminate."""
+    """`verdict`: ack, nack, terminate. `delay_ms` and `error` for nack, `error` for terminate.
+
+    Or begin, which settles nothing: a member that held it back gives it out, and its `ack_wait` begins now.
+    """
 
     offset: int
     attempt: int
@@ -82,6 +91,21 @@ class Settled(Message, frozen=True):
 
     request: int
     stale: dict[int, str]
+
+
+class Progress(Message, frozen=True):
+    """How far a partition is, to each member of a group whose order spans partitions; sent when it has changed.
+
+    Events below `floor` are settled, and that is committed. `open`: not all events there are settled. `active`: this
+    member is the one that works; what one that is not has held back is taken from it. `coming`: there is more for it.
+    """
+
+    subscription: int
+    partition: int
+    floor: int
+    open: bool
+    active: bool
+    coming: bool
 
 
 class Leave(Message, frozen=True):

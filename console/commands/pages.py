@@ -21,7 +21,6 @@ def since(told: q.Told, instant: int) -> str:
 def status_page(body: q.Status, told: q.Told) -> Page:
     """The fleet: one line of control plane, one of counts, a table of brokers, and what is wrong with partitions."""
     plane, counts = body.controlplane, body.counts
-    states = {"up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "down": "bad", "stopped": "bad"}
     wrong = [partition for partition in body.partitions if partition.severity != "ok"]
     below = [
         f"{GLYPHS[part.severity]} p{part.partition:02d}  {part.why or 'no leader' if not part.leader else part.why}"
@@ -34,7 +33,7 @@ def status_page(body: q.Status, told: q.Told) -> Page:
         record=body,
         rows=body.brokers,
         columns=[
-            Column("broker", lambda b: f"{GLYPHS[states.get(b.state, 'unknown')]} {b.id}"),
+            Column("broker", lambda b: f"{GLYPHS[STATES.get(b.state, 'unknown')]} {b.id}"),
             Column("state", lambda b: b.state),
             Column("leads", lambda b: str(len(b.leads)), "r"),
             Column("in", lambda b: per_second(b.in_rate), "r"),
@@ -57,6 +56,11 @@ def status_page(body: q.Status, told: q.Told) -> Page:
     )
 
 
+STATES = {
+    "up": "ok", "slow": "warn", "full": "bad", "starting": "warn", "silent": "warn", "fenced": "bad",
+    "down": "bad", "stopped": "bad",
+}  # fmt: skip
+"""Of brokers."""
 HEALTH_SEVERITY: dict[str, q.Severity] = {"OK": "ok", "WARNING": "warn", "CRITICAL": "bad", "UNKNOWN": "unknown"}
 
 

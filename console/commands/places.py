@@ -1,13 +1,10 @@
 """Brokers, partitions and what a lever touches, as pages. Pure."""
 
-from console.commands.pages import per_second, since
+from console.commands.pages import STATES, per_second, since
 from console.measure import count, lag, percent, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
-STATES = {
-    "up": "ok", "slow": "warn", "starting": "warn", "silent": "warn", "fenced": "bad", "down": "bad", "stopped": "bad",
-}  # fmt: skip
 REPLICAS = {"leader": "ok", "in_sync": "ok", "lagging": "warn", "off": "bad"}
 DRAINED = "◇"
 OWNER = {False: "plane", True: "joined"}
@@ -93,6 +90,56 @@ def partitions_page(body: q.Partitions, told: q.Told) -> Page:
             ["", *_partitioning_lines(body), *_plan_lines(body.plan), *_ailment_lines(body.ailment)]
         ).rstrip(),
         empty="no partitions yet",
+    )
+
+
+def groups_page(body: q.Groups, told: q.Told) -> Page:
+    """All groups, worst first: how far they are, and what they did not get."""
+    return Page(
+        record=body,
+        rows=body.rows,
+        columns=[
+            Column("group", lambda g: f"{GLYPHS[g.severity]} {g.group}"),
+            Column("pattern", lambda g: g.pattern),
+            Column("members", lambda g: count(g.members), "r"),
+            Column("waiting", lambda g: count(g.waiting), "r"),
+            Column("out", lambda g: count(g.in_flight), "r"),
+            Column("behind", lambda g: lag(g.behind_ns), "r"),
+            Column("handled", lambda g: per_second(g.handled_per_s), "r"),
+            Column("p99", lambda g: took(g.p99_ns), "r"),
+            Column("dead", lambda g: count(g.dead_letters), "r"),
+            Column("trimmed", lambda g: count(g.trimmed), "r"),
+            Column("why", lambda g: g.why + (f"  signalbox {g.mend}" if g.mend else ""), flex=True),
+        ],
+        empty="no groups yet: nobody has subscribed",
+    )
+
+
+def group_page(body: q.Groups, told: q.Told) -> Page:
+    """One group, partition by partition."""
+    row = body.rows[0]
+    lost = f"{count(row.trimmed)}, last {since(told, row.trimmed_at)} ago" if row.trimmed else "0"
+    lines = [
+        f"{GLYPHS[row.severity]} {row.group}  {row.pattern}  {row.why}".rstrip(),
+        "",
+        f"matches           {count(row.types)} of the types that were ever published",
+        f"trimmed           {lost}",
+        f"about to be       {count(row.endangered)}",
+        f"dead letters      {count(row.dead_letters)}",
+    ]
+    return Page(
+        record=row,
+        rows=row.places,
+        columns=[
+            Column("partition", lambda p: f"p{p.partition:02d}"),
+            Column("members", lambda p: count(p.members), "r"),
+            Column("waiting", lambda p: count(p.waiting), "r"),
+            Column("out", lambda p: count(p.in_flight), "r"),
+            Column("endangered", lambda p: count(p.endangered), "r"),
+            Column("behind", lambda p: lag(p.behind_ns), "r"),
+        ],
+        above="\n".join([*lines, "", ""]),
+        below=f"\nsignalbox {row.mend}" if row.mend else "",
     )
 
 

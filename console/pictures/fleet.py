@@ -26,7 +26,7 @@ HERE = (
 """A partition's row below its broker."""
 _MENDS = 3
 """Commands shown of one broker."""
-_SEVERITY: dict[str, Severity] = {"up": "ok", "fenced": "bad", "down": "bad", "stopped": "unknown"}
+_SEVERITY: dict[str, Severity] = {"up": "ok", "full": "bad", "fenced": "bad", "down": "bad", "stopped": "unknown"}
 
 
 def partitioning(told: Partitioning | None) -> Span | None:
@@ -51,7 +51,7 @@ def severity(broker: BrokerStatus) -> Severity:
 
 def is_running(broker: BrokerStatus) -> bool:
     """Whether there is a process whose figures mean something."""
-    return broker.state in ("up", "slow")
+    return broker.state in ("up", "slow", "full")
 
 
 def _row(b: BrokerStatus, now: int) -> Row:

@@ -17,6 +17,7 @@ BROKER_STATE = {
     "up": ("●", "okd"),
     "starting": ("◐", "acc"),
     "slow": ("◐", "warn"),
+    "full": ("◐", "bad"),
     "silent": ("◌", "warn"),
     "fenced": ("○", "bad"),
     "down": ("○", "bad"),

@@ -10,7 +10,7 @@ from controlplane.answers.words import age, many
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.fold import Heart, World
-from controlplane.health import is_beginning, penalties, score_of, state_of, why_down
+from controlplane.health import is_beginning, penalties, score_of, state_of, why_down, why_refuses
 from controlplane.limits import FSYNC_SLOW_MS, NEW_DEATH_MS, RATE_SECONDS
 from controlplane.questions import (
     BrokerStatus,
@@ -116,6 +116,8 @@ def _condition(broker: Broker, figures: Figures | None, late: list[int], now: in
         return broker.state, why_down(broker, now) if broker.attempt else ""
     if broker.state in (SILENT, FENCED):
         return broker.state, broker.why
+    if figures is not None and figures.refuses:
+        return "full", why_refuses(figures)
     if late:
         return "slow", f"{many(len(late), 'replica is', 'replicas are')} not in sync"
     if figures is not None and figures.fsync_p99_ns > FSYNC_SLOW_MS * MS:

@@ -5,6 +5,7 @@ from controlplane.answers.rates import NINTHS, Rates
 from controlplane.answers.words import age, many
 from controlplane.flows import Flow
 from controlplane.fold import World
+from controlplane.ledger import trimmed
 from controlplane.limits import BEHIND_BAD_MS, BEHIND_WARN_MS, PAGE_ROWS_MAX
 from controlplane.questions import AskFlows, FlowRow, Flows, Severity
 
@@ -24,12 +25,12 @@ def flows(world: World, question: AskFlows, now: int) -> Flows:
 
 def rows_of(world: World, rates: Rates, listening: Listening) -> list[FlowRow]:
     """All flows, one row for each group that listens, worst then busiest."""
-    dead = _dead_kinds(world)
+    dead = dead_kinds(world)
     rows: list[FlowRow] = []
-    for key, flow in world["flows"].items("flow"):
+    for key in world["flows"].table("flow"):
         source, _, type = str(key).partition("\0")
         listeners: list[GroupLag | None] = [*listening.to(type)]
-        rows += [_row(source, type, flow, rates, lag, dead) for lag in listeners or [None]]
+        rows += [_row(world, source, type, rates, lag, dead) for lag in listeners or [None]]
     rows.sort(key=lambda row: (RANK[row.severity], -row.rate, -row.total, row.source, row.type, row.group))
     return rows
 
@@ -51,9 +52,20 @@ def severity_of(lag: GroupLag) -> tuple[Severity, str, str]:
     return "ok", "", ""
 
 
+def _ledger(died: int, trimmed: int) -> str:
+    """What the group did not get: the worse of the two, as there is room for one."""
+    return f"{trimmed:,} trimmed" if trimmed else f"{died:,} dead" if died else "0 lost"
+
+
 def _row(
-    source: str, type: str, flow: Flow, rates: Rates, lag: GroupLag | None, dead: dict[str, tuple[int, str]]
+    world: World,
+    source: str,
+    type: str,
+    rates: Rates,
+    lag: GroupLag | None,
+    dead: dict[str, tuple[int, str]],
 ) -> FlowRow:
+    flow: Flow = world["flows"].get("flow", f"{source}\0{type}")
     rate, recent = rates.flow_rate(flow.number), rates.flow_recent.get(flow.number, [0] * NINTHS)
     if lag is None:
         return FlowRow(source, type, "", "ok", rate, recent, flow.total, ledger="kept")
@@ -76,13 +88,13 @@ def _row(
         waiting=lag.waiting + lag.in_flight,
         trend=lag.trend,
         eta_ns=lag.eta_ns,
-        ledger=f"{died:,} dead" if died else "0 lost",
+        ledger=_ledger(died, trimmed(world["ledger"], lag.group).events),
         why=why,
         mend=mend,
     )
 
 
-def _dead_kinds(world: World) -> dict[str, tuple[int, str]]:
+def dead_kinds(world: World) -> dict[str, tuple[int, str]]:
     """Per group: how many dead letters wait, and the id of the kind that most of them are."""
     found: dict[str, tuple[int, str]] = {}
     most: dict[str, int] = {}

@@ -11,6 +11,7 @@ replies any number of `Progress` bodies under the same request id before its ans
 
 import msgspec
 
+from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups
 from controlplane.questions.operations import (
     AskBrokers,
     AskPartitions,
@@ -100,6 +101,7 @@ __all__ = [
     "AskEvents",
     "AskExport",
     "AskFlows",
+    "AskGroups",
     "AskHealth",
     "AskPartitions",
     "AskSaga",
@@ -126,6 +128,9 @@ __all__ = [
     "FlowRow",
     "Flows",
     "Goal",
+    "GroupPlace",
+    "GroupRow",
+    "Groups",
     "Happening",
     "Health",
     "HealthState",
@@ -188,6 +193,7 @@ Question = (
     | AskAt
     | AskBrokers
     | AskPartitions
+    | AskGroups
     | Operate
     | Down
 )
@@ -208,6 +214,7 @@ Body = (
     | Past
     | Brokers
     | Partitions
+    | Groups
     | Operated
     | Stopping
     | Progress

@@ -29,7 +29,7 @@ class PlaneStatus(msgspec.Struct):
 
 
 class BrokerStatus(msgspec.Struct):
-    """One broker. `state`: starting, up, slow, silent, fenced, down, stopped. `why` is empty when it is well."""
+    """One broker. `state`: starting, up, slow, full, silent, fenced, down, stopped. `why` is empty when it is well."""
 
     id: str
     pid: int

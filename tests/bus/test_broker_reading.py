@@ -359,7 +359,10 @@ def test_under_the_reserve_publishers_are_refused_before_anything_breaks(stage: 
     stage.broker.look_at_room()
     outcome = stage.publish(peer, wire.Section(0, b"", 0, 3), BODY)
     assert outcome.code == "StorageFull" and "under its reserve" in outcome.message
+    sampled = stage.ask(stage.plane, wire.Sample(8), wire.Sampled)
+    assert sampled.refuses and 0 <= sampled.free_bytes < sampled.reserve_bytes
     assert stage.broker.replication.leads(0), "what is kept can still be read"
     stage.broker._reserve = 0
     stage.broker.look_at_room()
+    assert not stage.ask(stage.plane, wire.Sample(9), wire.Sampled).refuses
     assert stage.publish(peer, wire.Section(0, b"", 0, 3), BODY).code == ""

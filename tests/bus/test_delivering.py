@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bus import batch, limits, wire
-from bus.errors import BusError, ClientError, GroupConflict, NotLeader, ProtocolError, UnknownPartition
+from bus.errors import BusError, ClientError, GroupConflict, NotLeader, UnknownPartition
 from bus.event import Event, to_json
 from bus.record import EVENTS, GROUP
 from bus.session import Session
@@ -14,6 +14,7 @@ from bus.wire import Fault, GroupSettings, Join, Joined, Leave, Settle, Settled,
 from tests.bus.groundtwin import SECOND, Stage, delivered, event, numbers, said, session
 
 SETTINGS = GroupSettings("order.>", -1, 30_000, 3)
+CAUSAL = {"order": "causal", "gap": "wait", "lateness_ms": 1_000}
 
 
 def join(subscription: int = 1, member: str = "m", credit: int = 10, group: str = "g", **changed: object) -> Join:
@@ -238,6 +239,10 @@ def test_who_comes_with_what_cannot_be_is_told() -> None:
         (ClientError, join(2, "n", order="strict")),
         (ClientError, join(2, "")),
         (ClientError, join(2, "n", start=-2)),
+        (ClientError, replace(join(2, "n"), since=-1)),
+        (ClientError, replace(join(2, "n"), since=2**63)),
+        (ClientError, join(2, "n", order="causal")),
+        (GroupConflict, join(2, "n", **CAUSAL)),
         (UnknownPartition, replace(join(2, "n"), partition=99)),
         (UnknownPartition, replace(join(2, "n"), partition=-1)),
         (NotLeader, replace(join(2, "n"), partition=1)),
@@ -255,24 +260,6 @@ def test_who_comes_with_what_cannot_be_is_told() -> None:
         for asked in (join(2, "n"), join(2, "n", group="h"), Settle(1, 1, 0, [Settlement(0, 1, "ack")] * 2)):
             with pytest.raises(BusError):
                 stage.tell(peer, asked)
-
-
-@pytest.mark.parametrize("acks", [[0], [0, 0], [1, -1], [-1, 1], [1, 1, 0, 1], [0, limits.SETTLE_ACKS_MAX + 1]])
-def test_acks_that_are_no_runs_are_refused_whole(acks: list[int]) -> None:
-    stage, peer = started(event(), event())
-    with pytest.raises(ProtocolError, match="acks"):
-        stage.tell(peer, Settle(1, 1, 0, [Settlement(0, 1, "ack")], acks))
-    assert said(stage.turn(), Settled) == [] and stage.delivering.samples(0)[0].in_flight == 2
-
-
-def test_acks_by_runs_settle_first_attempts_and_name_the_others() -> None:
-    stage, peer = started(*[event() for _ in range(6)], credit=4)
-    ack(stage, peer, 1, verdict="nack")
-    stage.turn()
-    stage.tell(peer, Settle(9, 1, 0, [Settlement(0, 1, "ack")], [0, 9]))
-    (settled,) = said(stage.turn(), Settled)
-    assert sorted(settled.stale) == [1, 4, 5, 6, 7, 8], "nacked, not delivered, not there"
-    assert "over (nack)" in settled.stale[1] and stage.delivering.samples(0)[0].acked == 3
 
 
 def test_a_new_group_starts_at_its_instant() -> None:
@@ -363,7 +350,9 @@ def test_a_backlog_is_read_in_turns() -> None:
 
 
 NUMBER = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 3)
-TEXT = st.sampled_from(["g", "m", "", "order.>", ">", "none", "ack", "nack", "terminate"]) | st.text(max_size=8)
+TEXT = st.sampled_from(["g", "m", "", "order.>", ">", "none", "begin", "ack", "nack", "terminate"]) | st.text(
+    max_size=8
+)
 ITEMS = st.lists(st.builds(Settlement, NUMBER, NUMBER, TEXT, NUMBER, TEXT), max_size=4)
 RULES = st.builds(GroupSettings, TEXT, NUMBER, NUMBER, NUMBER, TEXT)
 ANYTHING = st.one_of(

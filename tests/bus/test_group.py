@@ -347,7 +347,10 @@ def test_records_that_are_applied_already_are_passed_over() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("pattern", "a.*"), ("order", "strict"), ("park", True), ("ack_wait_ms", 7), ("max_deliver", 9)],
+    [
+        *[("pattern", "a.*"), ("order", "strict"), ("park", True), ("ack_wait_ms", 7), ("max_deliver", 9)],
+        *[("lateness_ms", 9), ("late", "deliver"), ("gap", "skip")],
+    ],
 )
 def test_a_conflict_names_its_field(field: str, value: object) -> None:
     with pytest.raises(GroupConflict) as caught:
@@ -364,7 +367,12 @@ def test_the_start_counts_for_the_first_member_only() -> None:
     ("changed", "error", "named"),
     [
         ({"pattern": "a..b"}, InvalidPattern, "a..b"),
-        ({"order": "causal"}, ClientError, "order"),
+        ({"order": "backwards"}, ClientError, "order"),
+        ({"order": "causal"}, ClientError, "gap"),
+        ({"order": "causal", "gap": "wait", "late": "deliver"}, ClientError, "late"),
+        ({"order": "timestamp", "late": "drop"}, ClientError, "late"),
+        ({"lateness_ms": 1}, ClientError, "lateness"),
+        ({"order": "causal", "gap": "skip", "lateness_ms": -1}, ClientError, "lateness"),
         ({"park": True}, ClientError, "park"),
         ({"ack_wait_ms": 0}, ClientError, "ack_wait"),
         ({"max_deliver": limits.GROUP_DELIVER_ATTEMPTS_MAX + 1}, ClientError, "max_deliver"),

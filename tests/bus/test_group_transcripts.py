@@ -30,8 +30,8 @@ class Stage:
         self.companion = Companion()
         self.group = self.define("5", "3")
 
-    def define(self, ack_wait: str, max_deliver: str) -> Group:
-        settings = GroupSettings("order.>", -1, int(float(ack_wait) * 1_000), int(max_deliver))
+    def define(self, ack_wait: str, max_deliver: str, order: str = "none") -> Group:
+        settings = GroupSettings("order.>", -1, int(float(ack_wait) * 1_000), int(max_deliver), order)
         return Group(GroupState("g", settings, 0), self.now, fresh=True)
 
     def run(self, line: str) -> list[str]:
@@ -40,13 +40,13 @@ class Stage:
         command: Callable[..., list[str]] = getattr(self, f"do_{verb}")
         return command(*[word for word in words if "=" not in word], **options) + self.said()
 
-    def do_define(self, ack_wait: str = "5", max_deliver: str = "3") -> list[str]:
-        self.group = self.define(ack_wait, max_deliver)
+    def do_define(self, ack_wait: str = "5", max_deliver: str = "3", order: str = "none") -> list[str]:
+        self.group = self.define(ack_wait, max_deliver, order)
         return []
 
-    def do_join(self, member: str, credit: str = "10", holds: str = "") -> list[str]:
+    def do_join(self, member: str, credit: str = "10", holds: str = "", since: str = "0") -> list[str]:
         held = {int(offset): int(attempt) for offset, attempt in (one.split("#") for one in holds.split(",") if one)}
-        self.group.join(member, int(credit), self.now, held)
+        self.group.join(member, int(credit), self.now, held, int(since))
         return []
 
     def do_leave(self, member: str) -> list[str]:
@@ -90,6 +90,14 @@ class Stage:
     def do_terminate(self, member: str, deliveries: str, error: str = "") -> list[str]:
         return self.settle(member, "terminate", deliveries, error=error)
 
+    def do_begin(self, member: str, deliveries: str) -> list[str]:
+        return self.settle(member, "begin", deliveries)
+
+    def do_commit(self) -> list[str]:
+        """All that is logged is committed; of orders that span partitions: how far this one is."""
+        self.group.committed(self.index, self.now)
+        return [f"settled below {self.group.progress(self.group.cursor)[0]}"]
+
     def do_bury(self) -> list[str]:
         """What a leader does with each dead letter: one record that holds the letter and the group's advance."""
         said = []
@@ -108,8 +116,8 @@ class Stage:
         if delta is None:
             return ["nothing to log"]
         self.companion.apply(self.index, encode_deltas([delta]))
+        self.group.logged(self.index)
         self.index += 1
-        self.group.logged()
         return [self.show(decode_deltas(encode_deltas([delta]))[0])]
 
     def do_failover(self) -> list[str]:

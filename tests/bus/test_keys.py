@@ -66,12 +66,12 @@ def test_urgent_ones_overtake_within_the_look_ahead_only() -> None:
 def test_a_line_goes_on_when_the_settlement_is_committed() -> None:
     lines, tag, other = Lines(), tag_of(7, None, False), tag_of(8, None, False)
     assert [lines.add(0, tag), lines.add(1, tag), lines.add(2, other)] == [True, False, True]
-    lines.settled(tag)
+    lines.settled(0, tag)
     assert lines.committed(100) == [], "settled, not in the log"
     lines.logged(5)
     assert lines.committed(5) == [], "in the log, not committed"
     assert lines.committed(6) == [1]
-    lines.settled(other)
+    lines.settled(1, other)
     lines.logged(6)
     assert lines.committed(7) == [] and lines.add(3, other), "an empty line begins anew"
 

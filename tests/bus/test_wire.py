@@ -38,7 +38,8 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, **{field.name: drawn(field.type) for field in msgspec.structs.fields(kind)})
 
 
-messages = st.sampled_from(VERBS).flatmap(drawn)
+# A Bundle has to fit its blobs: `test_outbox.py` has its own.
+messages = st.sampled_from([verb for verb in VERBS if verb is not wire.Bundle]).flatmap(drawn)
 numbers = st.integers(0, 2**63 - 1)
 
 

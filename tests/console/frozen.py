@@ -14,6 +14,7 @@ from controlplane.questions import (
     AskEvent,
     AskEvents,
     AskFlows,
+    AskGroups,
     AskHealth,
     AskSaga,
     AskSagas,
@@ -21,6 +22,7 @@ from controlplane.questions import (
     Body,
     DeadGroups,
     Flows,
+    Groups,
     Health,
     Progress,
     Question,
@@ -65,6 +67,9 @@ class Frozen:
                     row for row in story.flows if match.casefold() in f"{row.source} {row.type} {row.group}".casefold()
                 ]
                 return Flows(len(story.flows), len(rows), rows[: question.limit])
+            case AskGroups(group=group):
+                rows = [row for row in story.groups() if group in ("", row.group)]
+                return Groups(rows) if rows or not group else Refusal("not_found", f"there is no group {group}")
             case AskSagas(match=match):
                 sagas = [row for row in story.sagas if match.casefold() in f"{row.saga} {row.step}".casefold()]
                 return Sagas(story.board.status.counts, len(sagas), sagas[: question.limit])

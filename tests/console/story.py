@@ -18,6 +18,8 @@ from controlplane.questions import (
     EventRow,
     Events,
     FlowRow,
+    GroupPlace,
+    GroupRow,
     HealthState,
     PartitionStatus,
     PlaneStatus,
@@ -61,6 +63,39 @@ class Story:
         """A saga whose steps the story tells; of the others only the row."""
         row = next((row for row in self.sagas if row.saga == name), None)
         return self.details.get(name) or (Saga(row, [], [], []) if row is not None else None)
+
+    def groups(self) -> list[GroupRow]:
+        """The groups that the flows tell of, each at its first flow; the first of them lost events to retention."""
+        found: dict[str, GroupRow] = {}
+        for flow in self.flows:
+            if flow.group and flow.group not in found:
+                trimmed = 0 if found else 1_204
+                found[flow.group] = GroupRow(
+                    group=flow.group,
+                    pattern=flow.type,
+                    severity=flow.severity,
+                    members=2,
+                    waiting=flow.waiting,
+                    in_flight=3,
+                    behind_ns=flow.behind_ns or 0,
+                    trend=flow.trend,
+                    eta_ns=flow.eta_ns,
+                    handled_per_s=flow.rate,
+                    delivered=900,
+                    acked=880,
+                    failed=20,
+                    p50_ns=flow.p50_ns,
+                    p99_ns=flow.p99_ns,
+                    dead_letters=2,
+                    trimmed=trimmed,
+                    trimmed_at=self.now - 90_000_000_000 if trimmed else 0,
+                    endangered=40,
+                    types=1,
+                    why=flow.why,
+                    mend=flow.mend,
+                    places=[GroupPlace(7, 2, flow.waiting, 3, 40, flow.behind_ns or 0)],
+                )
+        return list(found.values())
 
     def letters(self, target: str) -> DeadLetters | None:
         """A group's letters."""

@@ -100,6 +100,8 @@ class Story:
         """A broker's figures; all replicas in sync unless `lags` names brokers that are not."""
         late = figures.pop("lags", ())
         refused = figures.pop("refused", 0)
+        room = {name: figures.pop(name) for name in ("free_bytes", "reserve_bytes", "refuses") if name in figures}
+        skew = figures.pop("skew_ns", 0)
         replicas = []
         for p in partitions_of(self.heart.states["fleet"]):
             others = [id for id in p.replicas if id != broker]
@@ -111,8 +113,8 @@ class Story:
         rest = {"fsync_p99_ns": 3 * MS, "ack_p99_ns": 9 * MS, "events_in": 10, "events_out": 20} | figures
         self.tell(facts.BrokerSampled(Sampled(
             1, broker, self.now, replicas, groups or [], rest["events_in"], rest["events_out"], 1, rest["fsync_p99_ns"],
-            rest["ack_p99_ns"], 10**8, 10**9, 3, 0, refused,
-        )))  # fmt: skip
+            rest["ack_p99_ns"], 10**8, 10**9, 3, 0, refused, **room,
+        ), skew))  # fmt: skip
 
     def rows(self, partition: int = 0) -> Rows:
         """Rows to be filled and told, at the partition's end."""

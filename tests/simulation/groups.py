@@ -4,48 +4,30 @@ Members speak in sessions over an ordered channel that loses ranges now and then
 session. `GroupLedger` knows what every member was told, and what every committed record means to the group.
 """
 
+from bisect import bisect_left
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from bus import batch, wire
 from bus.broker.delivering import Delivering
 from bus.companion import Companion
 from bus.errors import BusError
 from bus.event import Event, from_json, to_json
+from bus.groupactive import ORDERS as SPANNING
+from bus.groupstate import LOST, TIMED_OUT, decode_deltas
 from bus.partitioner import key_hash
 from bus.record import EVENTS, GROUP, Header, seal
 from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.store import Entry
 
 from .broker import Broker
+from .channel import Channel, Parcel
 from .checkers import Ledger
 from .disk import Disk, Record
-from .world import MS, Network, World
+from .world import MS
 
 SETTINGS = wire.GroupSettings("work.>", -1, 1_000, 4)
 FLEET = "simulated"
-
-
-class Parcel(NamedTuple):
-    """The parts of one multipart of a session."""
-
-    parts: list[bytes]
-
-
-class Channel:
-    """What ZeroMQ is between a member and a broker: ordered, delayed, and now and then a range is lost."""
-
-    def __init__(self, world: World, network: Network, loss: float) -> None:
-        self.world, self.network, self.loss = world, network, loss
-        self._last: dict[tuple[str, str], int] = {}
-
-    def send(self, source: str, target: str, parts: list[bytes]) -> None:
-        if self.network.is_cut(source, target) or self.world.dice.random() < self.loss:
-            return
-        delay = int(self.network.delay_ns * self.world.dice.random())
-        at = max(self._last.get((source, target), 0) + 1, self.world.now + 50_000 + delay)
-        self._last[source, target] = at
-        self.world.after(at - self.world.now, self.network._deliver, source, target, Parcel(parts))
 
 
 class GroupLedger:
@@ -58,6 +40,10 @@ class GroupLedger:
     def __init__(self, ledger: Ledger, settings: wire.GroupSettings) -> None:
         self.ledger = ledger
         self.settings = settings
+        self.deps: dict[str, dict[int, int]] = {}
+        self.mixed = False
+        self.begun: set[tuple[int, int]] = set()
+        self._works: list[int] = []
         self._settled = Companion()
         self._keys: dict[int, list[int]] = {}
         self._folded = 0
@@ -74,16 +60,62 @@ class GroupLedger:
         if epoch == max(self.ledger.leaders) and offset in self.confirmed:
             self.ledger.fail("group", f"event {offset} is delivered (attempt {attempt}) after its ack was confirmed")
 
-    def _in_line(self, offset: int, attempt: int) -> None:
+    @property
+    def end(self) -> int:
+        """Where the committed events end."""
+        return self.ledger.committed[-1].base_offset + self.ledger.committed[-1].count if self.ledger.committed else 0
+
+    def entry(self, record: Record) -> tuple[Entry, int]:
+        """See `entry_of`."""
+        return entry_of(record, 0, tuple(self.deps.get(record.value, {}).items()), self.mixed)
+
+    def works(self, record: Record) -> list[int]:
+        """The offsets of a record that are meant for the group."""
+        if record.kind != EVENTS or record.value.startswith("letter "):
+            return []
+        columns = batch.decode(batch.body_of(self.entry(record)[0].record))
+        rows = [row for row, event in enumerate(columns.events(range(record.count))) if event.type == "work.asked"]
+        return [record.base_offset + row for row in rows]
+
+    def works_end(self) -> int:
+        """Where the events that are meant for the group end."""
+        self._fold()
+        return self._works[-1] + 1 if self._works else 0
+
+    def settled_floor(self) -> int:
+        """All events below it are settled in the committed log, or not meant."""
+        self._fold()
+        state = self._settled.groups.get("g")
+        upto = state.upto if state is not None else 0
+        at = bisect_left(self._works, upto)
+        unread = self._works[at] if at < len(self._works) else 1 << 62
+        return min(unread, state.floor) if state is not None and state.count else unread
+
+    def _fold(self) -> None:
         for index in range(self._folded, len(self.ledger.committed)):
             record = self.ledger.committed[index]
-            entry, dead = entry_of(record, 0)
+            entry, dead = self.entry(record)
+            self._works += self.works(record)
             if record.kind == EVENTS and dead < 0:
                 for row, key in enumerate(batch.decode(batch.body_of(entry.record)).key_hashes):
                     self._keys.setdefault(key, []).append(record.base_offset + row)
             if record.kind == GROUP or entry.header.companion:
-                self._settled.apply(index, entry.header.companion or batch.body_of(entry.record))
+                deltas = entry.header.companion or batch.body_of(entry.record)
+                self._settled.apply(index, deltas)
+                if self.settings.order in SPANNING:
+                    self._burned(deltas)
         self._folded = len(self.ledger.committed)
+
+    def _burned(self, deltas: bytes) -> None:
+        """An event that is held back has no attempt that could fail."""
+        for delta in decode_deltas(deltas):
+            for failed in delta.failed:
+                ended = failed.ended
+                if ended.how in (LOST, TIMED_OUT) and (failed.offset, ended.attempt) not in self.begun:
+                    self.ledger.fail("burned", f"event {failed.offset} was held back, and its attempt failed: {ended}")
+
+    def _in_line(self, offset: int, attempt: int) -> None:
+        self._fold()
         state = self._settled.groups["g"]
         line = next(line for line in self._keys.values() if offset in line)
         early = [one for one in line if one < offset and (state.is_open(one) or one >= state.upto)]
@@ -102,8 +134,7 @@ class GroupLedger:
             if record.value.startswith("letter "):
                 offset = entry_of(record, 0)[1]
                 letters[offset] = letters.get(offset, 0) + 1
-            elif record.kind == EVENTS:
-                events |= set(range(record.base_offset, record.base_offset + record.count))
+            events |= set(self.works(record))
         end = sum(record.count for record in self.ledger.committed)
         if any(count > 1 for count in letters.values()):
             self.ledger.fail("group", f"more than one letter: {letters}")
@@ -122,8 +153,13 @@ class GroupLedger:
 
 
 @lru_cache(maxsize=4_096)
-def entry_of(record: Record, partition: int) -> tuple[Entry, int]:
-    """The stored record that a simulated one stands for; and of a dead letter, which event it is of (else -1)."""
+def entry_of(
+    record: Record, partition: int, deps: tuple[tuple[int, int], ...] = (), mixed: bool = False
+) -> tuple[Entry, int]:
+    """The stored record that a simulated one stands for; and of a dead letter, which event it is of (else -1).
+
+    `deps` of its events; `mixed`: some of them are not meant for the group.
+    """
     companion, body, dead = b"", b"", -1
     if record.value.startswith("letter "):
         _, hexed, text = record.value.split(" ", 2)
@@ -133,7 +169,16 @@ def entry_of(record: Record, partition: int) -> tuple[Entry, int]:
         body = batch.encode([event])
     elif record.kind == EVENTS:
         names = [f"{record.value}:{row}" for row in range(record.count)]
-        events = [Event(type="work.asked", source="s", id=name, subject=f"k{key_hash(name) % 12}") for name in names]
+        events = [
+            Event(
+                type="idle.noted" if mixed and key_hash(name) % 4 == 0 else "work.asked",
+                source="s",
+                id=name,
+                subject=f"k{key_hash(name) % 12}",
+                deps=dict(deps) or None,
+            )
+            for name in names
+        ]
         body = batch.encode(events)
     elif record.value.startswith("deltas "):
         body = bytes.fromhex(record.value[7:])
@@ -171,7 +216,7 @@ class SimGround:
         taken: list[Entry] = []
         for record in self.owner.log.span(self.owner.log.first, self.owner.replica.high):
             if taken or record.base_offset + record.count > offset:
-                taken.append(entry_of(record, 0)[0])
+                taken.append(self.owner.groups.entry(record)[0])
                 if len(taken) > 10 or bytes_max == 1:
                     break
         return taken
@@ -308,11 +353,26 @@ class GroupBroker(Broker):
             request = getattr(message, "request", getattr(message, "subscription", 0))
             self.tell(session, wire.Fault(request, type(error).__name__, str(error)), [])
 
+    def _works_alone(self, session: Session, subscription: int) -> None:
+        """Who is delivered to came before all others that are there and have not lapsed; nobody else holds back."""
+        group = self.delivering._led[0].groups["g"].group
+        name = self.delivering._sessions[session][subscription].member
+        mine = group.members[name]
+        for other in group.members.values():
+            if other is mine:
+                continue
+            if not other.lapsed and (mine.lapsed or (other.since, other.name) < (mine.since, mine.name)):
+                self.groups.ledger.fail("one active", f"{name} is delivered to while {other.name} is there")
+            if any(not group._odd.works[offset].timer for offset in other.held):
+                self.groups.ledger.fail("one active", f"{name} is delivered to while {other.name} holds back")
+
     def tell(self, session: Session, message: wire.Message, blobs: list[bytes]) -> bool:
         if not session.is_open and not isinstance(message, wire.Welcome):
             return False
         if isinstance(message, wire.Deliver):
             header = batch.header_of(blobs[0])
+            if self.groups.settings.order in SPANNING:
+                self._works_alone(session, message.subscription)
             for row in batch.rows_of(message.rows, header.count):
                 self.groups.sends(self.leading, header.base_offset + row, message.attempts.get(row, 1))
         frames = session.send(message, blobs, self.world.now)

@@ -18,7 +18,8 @@ from bus.session import Session
 
 from . import swarm
 from .broker import Parts
-from .groups import FLEET, SETTINGS, Channel, GroupBroker, GroupLedger, Parcel
+from .channel import Channel, Parcel
+from .groups import FLEET, SETTINGS, GroupBroker, GroupLedger
 from .plane import Plane
 from .world import MS, Network, Violation, World
 
@@ -93,7 +94,11 @@ class Member:
             first = {item.offset: item for item in reversed(items) if item.attempt == 1 and item.verdict == "ack"}
             others = [item for item in items if first.get(item.offset) is not item]
             self.say(wire.Settle(self.number, 1, 0, others, runs_of(sorted(first))))
-            self.say(wire.Credit(1, len(items)))
+            self.lend(len(items))
+
+    def lend(self, settled: int) -> None:
+        """So many were settled, and others may come for them."""
+        self.say(wire.Credit(1, settled))
 
     def say(self, message: wire.Message) -> None:
         if self.session is not None and self.session.is_open:
@@ -157,6 +162,7 @@ class GroupRun(swarm.Run):
         broker: type[GroupBroker] = GroupBroker,
         verbose: bool = False,
         order: str = "none",
+        members: bool = True,
     ) -> None:
         with patch.object(swarm, "Broker", broker):
             super().__init__(seed, parts, Plane, verbose)
@@ -171,13 +177,16 @@ class GroupRun(swarm.Run):
                 self.group_brokers[name] = made
         self.members = [
             Member(f"m{number}", world, self.network, self.plane, channel, self.groups)
-            for number in range(dice.choice([1, 2, 4]))
+            for number in range(dice.choice([1, 2, 4]) if members else 0)
         ]
 
-    def play(self) -> None:
+    def begin(self) -> None:
         for member in self.members:
             member.tick()
-        super().play()
+        super().begin()
+
+    def conclude(self) -> None:
+        super().conclude()
         self.groups.finish({name: broker.delivering._companions[0] for name, broker in self.group_brokers.items()})
 
     def _heal(self) -> None:
@@ -189,8 +198,7 @@ class GroupRun(swarm.Run):
     def _settled(self) -> bool:
         if not super()._settled():
             return False
-        events = [record for record in self.ledger.committed if record.count and not record.value.startswith("letter ")]
-        end = max((record.base_offset + record.count for record in events), default=0)
+        end = self.groups.works_end()
         states = [broker.delivering._companions[0].groups.get("g") for broker in self.group_brokers.values()]
         return all(state is not None and not state.count and state.upto >= end for state in states) and not any(
             member.pending or member.asked or member.held for member in self.members

@@ -146,6 +146,15 @@ class Run:
         self.calm = False
 
     def play(self) -> None:
+        self.begin()
+        self.world.run(int(self.sky.chaos_ms * MS))
+        self._heal()
+        if not self.world.run(self.world.now + SETTLE_NS, self._settled):
+            self.ledger.fail("liveness", self._unsettled())
+        self.conclude()
+
+    def begin(self) -> None:
+        """Everything starts, and the storm after a second."""
         for name, broker in self.brokers.items():
             broker.start(self.disks[name])
         self.plane.start()
@@ -154,10 +163,9 @@ class Run:
             publisher.ledger = self.ledger
             publisher.tick()
         self.world.after(1_000 * MS, self._strike)
-        self.world.run(int(self.sky.chaos_ms * MS))
-        self._heal()
-        if not self.world.run(self.world.now + SETTLE_NS, self._settled):
-            self.ledger.fail("liveness", self._unsettled())
+
+    def conclude(self) -> None:
+        """All that must hold when everything has healed."""
         logs = {name: broker.log for name, broker in self.brokers.items()}
         acked = [publisher.value(sequence) for publisher in self.publishers for sequence in publisher.acked]
         self.ledger.finish(logs, acked)

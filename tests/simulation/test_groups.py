@@ -103,8 +103,8 @@ def test_a_planted_bug_is_found(owner: type, method: str, bug: Callable[..., Any
         assert any(run_groups(seed)[0] for seed in range(60)), "no seed found it"
 
 
-def goes_on_when_settled(self: Lines, tag: int) -> None:
-    real_settled(self, tag)
+def goes_on_when_settled(self: Lines, offset: int, tag: int) -> None:
+    real_settled(self, offset, tag)
     self.logged(-1)
 
 

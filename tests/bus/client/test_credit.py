@@ -155,6 +155,24 @@ def test_a_busy_pool_lends_no_crumbs() -> None:
     assert pieces and min(pieces) >= 256 // 4 // 4
 
 
+def test_who_is_awaited_gets_one_more_though_nothing_is_left_and_much_of_it_is_out() -> None:
+    world = Leaders(64, 4)
+    for number in range(4):
+        world.join(number)
+    for _ in range(20):
+        for number in range(4):
+            world.deliver(number, world.credit[number])
+        world.lend(small=True)
+    assert world.pool.free <= 0 and all(share.out and not share.granted for share in world.shares)
+    assert world.pool.lend() == [], "all is out, and all are content to wait"
+    world.shares[3].awaited = True
+    for _ in range(5):
+        world.lend()
+        assert world.credit == [0, 0, 0, 1], "one, and the next when that has come"
+        world.deliver(3, 1)
+    assert world.pool.free + sum(share.granted + share.out for share in world.shares) == 64
+
+
 def test_who_has_nothing_gets_one_when_nothing_comes() -> None:
     world = Leaders(64, 4)
     for number in range(4):

@@ -178,4 +178,4 @@ async def test_no_such_order(fake: FakeFleet) -> None:
             with pytest.raises(bus.ClientError, match=next(iter(wrong))):
                 fleet.read(**wrong)  # type: ignore[call-overload]
         with pytest.raises(bus.ClientError, match="order"):
-            fleet.subscribe("a", group="g", order="causal")
+            fleet.subscribe("a", group="g", order="backwards")

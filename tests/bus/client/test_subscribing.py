@@ -253,9 +253,15 @@ async def test_a_delivery_past_its_ack_wait_gives_its_credit_back(fake: FakeFlee
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"order": "causal"}, {"park": True}, {"in_flight": 0}, {"start": {0: 5}}, {"start": "soon"}),
+        *({"order": "backwards"}, {"park": True}, {"in_flight": 0}, {"start": {0: 5}}, {"start": "soon"}),
         *({"ack_wait": wrong} for wrong in (0, 1e300, float("inf"), float("nan"))),
         *({"max_deliver": wrong} for wrong in (0, 10**30)),
+        *({"order": "causal", "lateness": wrong} for wrong in (-1, float("inf"), float("nan"))),
+        *(
+            {"order": "causal", "gap": "jump"},
+            {"order": "timestamp", "late": "drop"},
+            {"order": "causal", "park": True},
+        ),
     ],
 )
 async def test_what_is_not_possible_is_said_at_once(fake: FakeFleet, wrong: dict[str, object]) -> None:

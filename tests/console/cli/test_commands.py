@@ -32,6 +32,8 @@ SHAPES = Path(__file__).parent / "shapes.json"
 READING = {
     "status": ["status"],
     "flow list": ["flow", "list"],
+    "group list": ["group", "list"],
+    "group show": ["group", "show", "coder"],
     "saga list": ["saga", "list"],
     "saga show": ["saga", "show", "report-4711"],
     "dlq list": ["dlq", "list"],
@@ -80,7 +82,7 @@ def test_an_empty_fleet_is_no_failure(cli, empty: Path, name: str) -> None:
     assert result.out.strip()
 
 
-@pytest.mark.parametrize("name", ["flow list", "saga list", "dlq list"])
+@pytest.mark.parametrize("name", ["flow list", "group list", "saga list", "dlq list"])
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
 def test_an_empty_list_has_no_lines_for_a_script_to_count(cli, empty: Path, name: str, format: str) -> None:
     result = cli(*READING[name], "-o", format, "--data-dir", empty)
