@@ -31,7 +31,7 @@ PEER_NAME_CHARS_MAX = 200
 """The name a peer gives itself in Hello."""
 STORE_BYTES_MAX = 64 * 1024 * 1024 * 1024
 """The address space a broker's store may take; its file grows as it fills."""
-TAIL_CACHE_BYTES_MAX = 64 * 1024 * 1024
+TAIL_CACHE_BYTES_MAX = 48 * 1024 * 1024
 """Recent records that a broker keeps in memory for followers and readers."""
 TAIL_ENTRY_BYTES = 768
 """What a record in memory takes beside its bytes: its decoded header and its place."""

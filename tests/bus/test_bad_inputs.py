@@ -109,10 +109,10 @@ async def stale_epoch(fleet: Rig) -> BusError:
 async def wrong_checksum(fleet: Rig) -> BusError:
     seat = fleet.seats[0]
     follower = next(broker for broker in seat.replicas if broker != seat.leader)
-    peer = fleet.peer(follower, role="broker", name="b9")
+    peer = fleet.peer(follower, role="broker", name=seat.leader)
     peer.welcomed()
     damaged = seal(Header(EVENTS, 0, seat.epoch, 0, 3, 1), BODY)[:-1] + b"X"
-    peer.say(wire.Ship(0, seat.epoch, "b9", -1, 0, 0), [damaged])
+    peer.say(wire.Ship(0, seat.epoch, seat.leader, -1, 0, 0), [damaged])
     fault, _ = peer.hear(wire.Fault)
     peer.close()
     return error_of(fault.code, fault.message)

@@ -203,6 +203,7 @@ def test_what_the_tree_cannot_take_stays_readable_and_refuses_the_next_turns(
     with monkeypatch.context() as patch:
         patch.setattr(Tree, "commit", full)
         medium._make_room(0)
+        assert medium._flush is not None and medium._flush.exception(20) is not None
         for _ in range(2):
             with pytest.raises(StorageFull, match="no room"):
                 medium.commit(Writes(values={"b": b"refused"}))
