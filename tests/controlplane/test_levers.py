@@ -80,6 +80,18 @@ def test_a_drain_shows_what_it_moves_and_moves_exactly_that() -> None:
     assert leads(story) == {"b1": 2, "b2": 2, "b3": 2}
 
 
+def test_two_drains_end_with_the_third_replica_leading_everything_by_one_election_each() -> None:
+    story = well()
+    calm(story, 8)
+    for broker in ("b1", "b2"):
+        story.tell(plan(story, "drain", broker)[0])
+        calm(story, 12)
+    assert leads(story) == {"b1": 0, "b2": 0, "b3": 6}
+    epochs = [p.epoch for p in partitions_of(story.heart.states["fleet"])]
+    calm(story, 12)
+    assert [p.epoch for p in partitions_of(story.heart.states["fleet"])] == epochs, "and then it is still"
+
+
 def test_a_set_that_has_changed_is_refused() -> None:
     story = well()
     assert refused(story, "drain", "b2", expected=["p01 b2 → b1"]).code == "changed"
