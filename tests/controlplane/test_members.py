@@ -8,6 +8,7 @@ from controlplane.decisions import BrokerAdded, BrokerRemoved, BrokerRevived, Re
 from controlplane.facts import BrokerLost, BrokerStarted
 from controlplane.joining import address_of
 from controlplane.membership import fresh_id, leaving_of
+from controlplane.operations import plan_of
 from controlplane.questions import Operate, Operated, Refusal
 from controlplane.roster import brokers_of, partitions_of
 from tests.controlplane.made import Story
@@ -146,6 +147,25 @@ def test_nothing_is_planned_onto_a_broker_that_leaves_and_a_joined_one_is_not_re
     moves = decision.moves if isinstance(decision, RebalanceDecided) else []
     assert all("b4" not in move.replicas for move in moves)
     assert isinstance(plan(story, "rebalance", "0", to="b4")[1], Refusal)
+
+
+def test_no_other_plan_takes_the_place_of_a_removal_that_is_under_way() -> None:
+    story = with_b4("")
+    story.tell(plan(story, "remove", "b2")[0])
+    ours = plan_of(story.heart.states["fleet"])
+    assert ours is not None and len(ours.moves) == 6
+    for verb, targets, more in (("rebalance", [], {}), ("rebalance", ["0"], {"to": "b3"}), ("remove", ["b3"], {})):
+        told = refused(story, verb, *targets, **more)
+        assert "b2 is being removed, and still holds 6 replicas" in told.message and "broker revive b2" in told.hint
+    decision, stopped = plan(story, "rebalance_stop")
+    assert "broker remove b2 goes on" in stopped.notes[0]
+    story.tell(decision)
+    assert "b2 is being removed" in refused(story, "rebalance").message, "it is not done, though it rests"
+    again, _ = plan(story, "remove", "b2")
+    assert isinstance(again, RemovalDecided) and again.moves == ours.moves
+    story.tell(again)
+    story.tell(BrokerRevived("b2"))
+    assert isinstance(plan(story, "rebalance", "0", to="b3")[0], RebalanceDecided)
 
 
 def test_an_id_is_never_used_twice() -> None:
