@@ -2,14 +2,14 @@
 
 import pytest
 
-from controlplane.answers import plan_operation
+from controlplane.answers import Extras, answer, plan_operation
 from controlplane.answers.members import Newcomer
 from controlplane.decisions import BrokerAdded, BrokerRemoved, BrokerRevived, RebalanceDecided, RemovalDecided
 from controlplane.facts import BrokerLost, BrokerStarted
 from controlplane.joining import address_of
 from controlplane.membership import fresh_id, leaving_of
 from controlplane.operations import plan_of
-from controlplane.questions import Operate, Operated, Refusal
+from controlplane.questions import AskStatus, Operate, Operated, Refusal, Status
 from controlplane.roster import brokers_of, partitions_of
 from tests.controlplane.made import Story
 from tests.controlplane.test_fleet_transcripts import Stage
@@ -126,6 +126,8 @@ def test_a_revived_broker_stays_and_a_removed_one_is_remembered() -> None:
     story = with_b4()
     story.tell(plan(story, "remove", "b2", by="op", reason="old")[0])
     assert next(row.leaving for row in brokers(story).rows if row.id == "b2") == "leaving by op: old"
+    status = answer(AskStatus(), story.heart, story.now, Extras())
+    assert isinstance(status, Status) and status.brokers[1].why == "leaving by op: old"
     story.tell(BrokerRevived("b2"))
     assert leaving_of(story.heart.states["fleet"]) == {} and "b2" in brokers_of(story.heart.states["fleet"])
     decision, told = plan(story, "remove", "b4", reason="done")
