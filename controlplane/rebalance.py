@@ -10,10 +10,11 @@
 | leaders near | soft | a partition whose rules name a locality costs more where it is led from another |
 
 A partition weighs its share of the load in thousandths of the mean (the leader takes every publish and serves every
-read), and a little for itself, so that an idle fleet is balanced by number. One leadership is given away, or two are
-exchanged, as long as that takes enough off the sum; where it does not, a partition of a busy broker gets a new replica
-that leads it, if that takes more off, as it costs a copy. So a plan is short, and a balanced fleet is left alone.
-Moves that copy nothing come first.
+read), and a little for itself, so that an idle fleet is balanced by number. No broker comes to lead more partitions
+than any does, unless that takes load off the busiest one or brings a leader near. One leadership is given away, or two
+are exchanged, as long as that takes enough off the sum; where it does not, a partition of a busy broker gets a new
+replica that leads it, if that takes more off, as it costs a copy. So a plan is short, and a balanced fleet is left
+alone. Moves that copy nothing come first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ _MEAN = 1_000
 _ITSELF = 50
 _WORTH, _WORTH_COPY = 2_000, 200
 """A step must take one part in so many off the squares: what is less is not worth an election, or a copy."""
+_WORTH_CROWD = 200
+"""The busiest broker must lose one part in so many of its load to make another one lead the most partitions."""
 _AWAY = 3
 """Being led from another locality than the one it should be near costs so many times the square of its weight."""
 
@@ -125,8 +128,25 @@ def _best(steps: Iterator[Step], total: int, worth: int) -> list[Placed] | None:
     return best[1] if best is not None and -best[0] * worth > total else None
 
 
+class _Leads:
+    """What each broker leads now: how many partitions, and their load in thousandths of a partition's mean."""
+
+    def __init__(self, draft: Draft, led: Mapping[str, int]) -> None:
+        leaders = list(draft.leader.values())
+        self._counts = {id: leaders.count(id) for id in led}
+        self._loads = {id: led[id] - _ITSELF * count for id, count in self._counts.items()}
+        self._most, self._busiest = max(self._counts.values(), default=0), max(self._loads.values(), default=0)
+
+    def may_go(self, weight: int, at: str, to: str) -> bool:
+        """Whether `to` would not lead the most partitions by that, or takes load off the busiest."""
+        load = weight - _ITSELF
+        relieves = self._loads[at] == self._busiest > self._loads[to] + load and load * _WORTH_CROWD > self._busiest
+        return self._counts[to] < self._most or relieves
+
+
 def _steps(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> Iterator[Step]:
     """Every leadership that could be given away, and every two that could be exchanged."""
+    leads = _Leads(draft, led)
     movable = [number for number, leader in draft.leader.items() if leader in led]
     away = {number: _AWAY * weights[number] ** 2 for number in movable}
     for number in movable:
@@ -134,8 +154,9 @@ def _steps(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> 
         for id in draft.replicas[number]:
             if id in led and id != at and draft.may_touch(number):
                 nearer = away[number] * draft.nearer(number, at, id)
-                adds = 2 * weight * (led[id] - led[at] + weight) - nearer
-                yield adds, [Placed(number, id, draft.replicas[number])]
+                if nearer > 0 or leads.may_go(weight, at, id):
+                    adds = 2 * weight * (led[id] - led[at] + weight) - nearer
+                    yield adds, [Placed(number, id, draft.replicas[number])]
     # Among many partitions single steps find their way, and there would be too many pairs to look at.
     for one, other in combinations(movable if len(movable) <= EXCHANGED_PARTITIONS_MAX else [], 2):
         at, to = draft.leader[one], draft.leader[other]
@@ -148,12 +169,12 @@ def _steps(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> 
 
 def _copies(draft: Draft, led: Mapping[str, int], weights: Mapping[int, int]) -> Iterator[Step]:
     """Every partition that could get a new replica which leads it."""
+    leads = _Leads(draft, led)
     for number, at in draft.leader.items():
         for id in led if at in led else []:
-            replicas = draft.with_newcomer(number, id)
-            if replicas:
-                weight = weights[number]
-                nearer = _AWAY * weight**2 * draft.nearer(number, at, id)
+            weight, replicas = weights[number], draft.with_newcomer(number, id)
+            nearer = _AWAY * weight**2 * draft.nearer(number, at, id)
+            if replicas and (nearer > 0 or leads.may_go(weight, at, id)):
                 yield 2 * weight * (led[id] - led[at] + weight) - nearer, [Placed(number, id, replicas)]
 
 

@@ -66,6 +66,18 @@ def test_an_idle_fleet_is_balanced_by_number() -> None:
     assert counts(moved(before, plan(before, BROKERS, BROKERS)), BROKERS)[0] == [4, 4, 4]
 
 
+@pytest.mark.parametrize("small", [0, 1])
+def test_one_hot_partition_crowds_no_broker_with_the_leaderships_of_idle_ones(small: int) -> None:
+    before = standing([1_000, *[small] * 11], BROKERS)
+    assert plan(before, BROKERS, BROKERS) == [], "the load stays with the hot one, whatever else moves"
+
+
+def test_a_broker_leads_the_most_partitions_where_that_takes_load_off_the_busiest() -> None:
+    before = standing([100, 0, 0, 100, 0, 0, 100, 0, 0], BROKERS)
+    after = moved(before, plan(before, BROKERS, BROKERS))
+    assert (share(before, BROKERS), share(after, BROKERS)) == (3.0, 1.0)
+
+
 def test_a_drained_broker_gets_no_leadership() -> None:
     before = standing([9, 1, 1, 9, 1, 1], BROKERS)
     after = moved(before, plan(before, BROKERS, ["b1", "b3"]))
