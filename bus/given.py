@@ -139,8 +139,9 @@ class GivenIds:
         return Fresh(encode(columns.events(kept)), len(kept), marks, repeats)
 
     def append(self, index: int, header: Header) -> None:
-        """The leader appended it; it is not committed yet."""
-        if not header.given:
+        """The leader appended it; it is not committed yet, or it is applied already: a leader's Begin may reach beyond
+        the high watermark that a restart knows."""
+        if not header.given or index < self.applied:
             return
         marked = _marked(index, header)
         self._overlay.append(marked)

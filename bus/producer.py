@@ -88,8 +88,8 @@ class Windows:
         )
 
     def append(self, original: Original) -> None:
-        """The leader appended it; it is not committed yet."""
-        if original.producer:
+        """The leader appended it; it is not committed yet, or applied already, as `GivenIds.append` says."""
+        if original.producer and original.index >= self.applied:
             self._overlay.setdefault(original.producer, []).append(original)
 
     def commit(self, original: Original) -> None:

@@ -150,6 +150,22 @@ def test_an_id_beyond_the_count_is_new_again() -> None:
     assert known == {"a": (), "b": [Repeated(0, 1, 1, 5)], "c": [Repeated(0, 1, 2, 5)]}
 
 
+def test_a_leader_that_has_applied_beyond_the_high_watermark_that_it_knows_applies_nothing_twice() -> None:
+    """So is one that began anew, restarted and was elected (seed 107951 of the simulation)."""
+    headers = []
+    for index in range(4):
+        (digest,) = digests_of(batch.decode(body_of([("s", str(index))])), [0])
+        headers.append(header_of(index, index, 1, index, bitmap([0], 1) + digest))
+    window, other = GivenIds(), GivenIds()
+    for index in range(2):
+        window.commit(index, headers[index])
+    window.relay(enumerate(headers))
+    for index, header in enumerate(headers):
+        window.commit(index, header)
+        other.commit(index, header)
+    assert window.snapshot() == other.snapshot()
+
+
 def test_a_whole_batch_that_is_known_leaves_nothing_to_append() -> None:
     window = GivenIds()
     ids = [("s", f"id {n}") for n in range(limits.BATCH_EVENTS_MAX)]
