@@ -100,7 +100,9 @@ async def test_leaving_leaves_nothing_behind() -> None:
                 async with fleet.subscribe(">", group="g"):
                     pass
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert open_files() <= before
+        async with asyncio.timeout(10):  # ZeroMQ's own thread closes the last descriptors
+            while open_files() > before:
+                await asyncio.sleep(0.01)
 
 
 async def test_a_fleet_without_leaders_says_so() -> None:
