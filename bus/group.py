@@ -310,13 +310,13 @@ class Group:
         state.buried, state.parked = list(self._odd.buried), self._odd.parked.keys()
         return state
 
-    def sample(self, partition: int, high_offset: int, soon: int = 0) -> GroupSample:
-        """The figures since the last sample. Committed events end at `high_offset`; those below `soon` are to go."""
+    def sample(self, partition: int, unread: int, soon: int = 0) -> GroupSample:
+        """The figures since the last sample. `unread` events that match are not read; those below `soon` are to go."""
         return self._figures.taken(
             *(self.name, partition, self.settings.pattern, len(self.members)),
-            (self.floor, max(0, high_offset - self.cursor), self._plain.count),
+            (self.floor, unread, self._plain.count),
             self._plain.pages.first.appended if self._plain.pages.first is not None else 0,
-            max(0, min(soon, high_offset) - self.cursor),
+            max(0, min(soon - self.cursor, unread)),
         )
 
     # ------------------------------------------------------------------------------------------ transitions

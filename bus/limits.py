@@ -209,6 +209,10 @@ GROUP_READ_BYTES = 256 * 1024
 """Records that a group is read at once."""
 GROUP_TURN_READ_BYTES_MAX = 4 * 1024 * 1024
 """Records that all groups of a broker are read in one turn; the rest waits for the next."""
+GROUP_SAMPLE_READ_BYTES_MAX = 4 * 1024 * 1024
+"""Records that all groups of a broker are looked through for one sample; the rest waits for the next."""
+GROUP_SAMPLE_READ_BYTES_MIN = 4 * 1024
+"""What a group that is looked through for a sample counts as at least: so many groups are, and no more."""
 GROUP_TURN_DEAD_MAX = 200
 """Dead letters that a broker appends in one turn."""
 GROUP_RECORD_BYTES_MAX = 1024 * 1024

@@ -62,6 +62,7 @@ class Delivering:
         self._ties = count()
         self._busy = False
         self._turn = 0
+        self._sampled = 0
 
     # ------------------------------------------------------------------------------------------ peers
 
@@ -216,7 +217,14 @@ class Delivering:
     def samples(self, now: int) -> list[wire.GroupSample]:
         """Figures of every group led here since the last call."""
         at = self._now()
-        return [group.sample() for led in self._led.values() for group in led.brought_up(at)]
+        groups = [(group, led) for led in self._led.values() for group in led.brought_up(at)]
+        self._sampled += 1
+        first = self._sampled % len(groups) if groups else 0
+        room = limits.GROUP_SAMPLE_READ_BYTES_MAX
+        for group, led in (*groups[first:], *groups[:first]):
+            if room > 0 and group.may_look:
+                room -= max(limits.GROUP_SAMPLE_READ_BYTES_MIN, self._look(group, led, room, at))
+        return [group.sample() for group, _ in groups]
 
     # ------------------------------------------------------------------------------------------ private
 
@@ -355,6 +363,18 @@ class Delivering:
                 group.logged(index)
         if passed is not None:
             led.logged(passed.upto)
+
+    def _look(self, group: LedGroup, led: LedPartition, room: int, at: int) -> int:
+        """Count what a group has not read; one that gets on may sleep after the next turn."""
+        before = group.group.cursor
+        try:
+            return group.look(room, at)
+        except CorruptRecord as error:
+            self._break(group, error)
+            return 0
+        finally:
+            if group.group.cursor > before:
+                led.wake(group, at)
 
     def _break(self, group: LedGroup, error: CorruptRecord) -> None:
         """The group cannot go on here; its members hear why, and so does the log."""

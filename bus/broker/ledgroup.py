@@ -7,7 +7,7 @@ group is appended.
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -79,6 +79,9 @@ class LedGroup:
         self._letter: Event | None = None
         self._warned = False
         self._told: dict[Membership, wire.Progress] = {}
+        self._looked = group.cursor
+        self._unread = 0
+        self._stood = -1
 
     # ------------------------------------------------------------------------------------------ members
 
@@ -113,7 +116,11 @@ class LedGroup:
         """Move over what retention has removed from the log."""
         first = self._ground.first_offset(self.partition)
         if first > self.group.floor:
+            before = self.group.cursor
             self.group.trimmed(first, now)
+            if self.group.cursor > before:
+                self._looked = self.group.cursor
+                self._unread = 0
 
     def bury(self, most: int, at: int) -> int:
         """Append at most `most` dead letters, each with what it changes here; gives how many. Raises FleetError."""
@@ -198,10 +205,50 @@ class LedGroup:
         if offset > self.group.cursor:
             self.group.feed(self.group.cursor, offset - self.group.cursor, 0, 0, now)
 
+    def look(self, room: int, now: int) -> int:
+        """Count what is meant for it of what it has not read, as `room` bytes reach; the bytes. Raises CorruptRecord.
+
+        Goes on where the last look ended. What lies before the first such event is passed, as if it was read.
+        """
+        taken = 0
+        self.pass_trimmed(now)
+        if self.group.cursor >= self._looked:
+            self._looked, self._unread = self.group.cursor, 0
+        if self._unread and self._stood != self.group.cursor:
+            for start, end, bits, size in self._ahead(self.group.cursor, self._looked, room):
+                taken += size
+                self.pass_to(start + (bits & -bits).bit_length() - 1 if bits else end, now)
+                if bits:
+                    break
+        for start, end, bits, size in self._ahead(self._looked, self._ground.high_offset(self.partition), room - taken):
+            taken += size
+            if not self._unread:
+                self.pass_to(start + (bits & -bits).bit_length() - 1 if bits else end, now)
+            self._looked = end
+            self._unread += bits.bit_count()
+        self._stood = self.group.cursor
+        return taken
+
+    @property
+    def may_look(self) -> bool:
+        """Whether a look could tell more: a sleeping group has its partition looked through for it."""
+        ahead = max(self._looked, self.group.cursor) < self._ground.high_offset(self.partition)
+        moved = self._unread > 0 and self._stood != self.group.cursor
+        return self.defined and not self.broken and not self.asleep and (ahead or moved)
+
+    @property
+    def unread(self) -> int:
+        """Events that are meant for it and not read. What no look has come to yet counts, all of it, if there is one
+        of them before it, and if the group is broken, which cannot look."""
+        high = self._ground.high_offset(self.partition)
+        if self.broken:
+            return max(0, high - self.group.cursor)
+        return self._unread + max(0, high - self._looked) if self._unread else 0
+
     def sample(self) -> wire.GroupSample:
-        """Figures since the last one; the oldest event may be one that nobody has read."""
+        """Figures since the last one; the oldest event may be one that nobody has read. Raises CorruptRecord."""
         soon = self._ground.soon_trimmed(self.partition)
-        sample = self.group.sample(self.partition, self._ground.high_offset(self.partition), soon)
+        sample = self.group.sample(self.partition, self.unread, soon)
         if sample.endangered and not self._warned:
             log.warning(
                 "group %s has not read %d events of partition %d that retention is about to trim, below offset %d",
@@ -258,6 +305,32 @@ class LedGroup:
         header = entry.header
         if header.kind != EVENTS or header.base_offset + header.count <= self.group.cursor:
             return
+        bits, expires = self._meant(entry)
+        tags = self._tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
+        start = self.group.cursor
+        end = self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, tags)
+        if self._unread and start < self._looked:
+            known = (1 << min(end, self._looked) - start) - 1
+            self._unread -= (bits >> start - header.base_offset & known).bit_count()
+
+    def _ahead(self, offset: int, upto: int, room: int) -> Iterator[tuple[int, int, int, int]]:
+        """The stored batches from `offset` on, below `upto`, while `room` bytes reach: (first offset, end, bits of what
+        is meant for the group, bytes)."""
+        while offset < upto and room > 0:
+            entries = self._ground.read(self.partition, offset, min(room, limits.GROUP_READ_BYTES))
+            if not entries:
+                return
+            for entry in entries:
+                header, size = entry.header, len(entry.record)
+                end = header.base_offset + header.count
+                room -= size
+                if header.kind == EVENTS and offset < end and header.base_offset < upto:
+                    start = max(offset, header.base_offset)
+                    yield start, end, self._meant(entry)[0] >> start - header.base_offset, size
+                    offset = end
+
+    def _meant(self, entry: Entry) -> tuple[int, dict[int, int]]:
+        """The rows of a stored batch that are meant for the group, a bit each; and when some of them expire, by row."""
         types, index = type_view(body_of(entry.record))
         bits = self._filter.bits(types, index)
         expires: dict[int, int] = {}
@@ -268,8 +341,7 @@ class LedGroup:
             for row in places(bits):
                 if types[index[row]] == DEAD_LETTER and made_by(columns.event(row)) == self.group.name:
                     bits ^= 1 << row
-        tags = self._tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
-        self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, tags)
+        return bits, expires
 
     def _tags(self, entry: Entry, rows: list[int]) -> dict[int, int]:
         """Row -> tag, of the rows that are meant."""

@@ -126,7 +126,7 @@ class Stage:
         return []
 
     def do_sample(self, high: str) -> list[str]:
-        sample = self.group.sample(0, int(high))
+        sample = self.group.sample(0, max(0, int(high) - self.group.cursor))
         fields = ("members", "floor", "waiting", "in_flight", "delivered", "acked", "failed", "dead", "latency")
         return [" ".join(f"{field}={getattr(sample, field)}" for field in fields)]
 

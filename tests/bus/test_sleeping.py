@@ -145,7 +145,7 @@ def test_retention_takes_nothing_from_a_group_that_slept_through_it() -> None:
     stage.publish(event("bulk"))
     stage.publish(event("order"))
     stage.turn()
-    assert standing(stage)["idle"] == (10, 3, 0)
+    assert standing(stage)["idle"] == (10, 2, 0)
     stage.ground.first[0] = stage.ground.high[0] - 1
     stage.turn()
     assert {one.group: one.trimmed for one in stage.delivering.samples(0) if one.trimmed} == {"idle": 2}
@@ -212,7 +212,7 @@ def test_groups_of_a_new_leader_are_looked_after_together_and_late_ones_read_by_
     assert len(reads) < 10, "one look for all that sleep"
     at = standing(follower)
     assert [at[f"g{number}"][1] for number in range(4, 20)] == [0] * 16
-    assert at["late"][:2] == (0, 600)
+    assert at["late"][:2] == (0, 540)
     again = join(follower, "late", "bulk", credit=1_000)
     follower.turn()
     assert len([1 for to, *_ in delivered(follower.turn(2)) if to is again]) == 540
