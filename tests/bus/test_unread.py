@@ -155,6 +155,18 @@ def test_out_is_what_members_hold_and_what_is_read_and_with_nobody_waits() -> No
     assert figures() == {"none": (5, 4), "strict": (9, 0)}
 
 
+def test_a_damaged_log_breaks_the_groups_that_look_at_it_and_does_not_keep_the_samples_back() -> None:
+    stage, _ = of_each_order(credit=0)
+    stage.publish(event("job.a"), event("bulk"))
+    stage.turn()
+    stage.ground.damaged = True
+    for _ in range(2):
+        assert {order: one.waiting for order, one in sampled(stage).items()} == dict.fromkeys(ORDERS, 2)
+    stage.ground.damaged = False
+    stage.turn()
+    assert {order: one.waiting for order, one in sampled(stage).items()} == dict.fromkeys(ORDERS, 2)
+
+
 def test_looks_go_on_where_the_last_one_ended_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, _ = of_each_order(credit=0)
     for _ in range(50):
