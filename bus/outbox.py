@@ -29,7 +29,7 @@ class Outbox:
         """Whether a message with these blobs may join the others."""
         return not self._said or (
             not self._alone
-            and type(message) in GATHERED
+            and _is_gathered(message)
             and len(self._said) < limits.BUNDLE_MESSAGES_MAX
             and self._parts + len(blobs) < limits.FRAME_PARTS_MAX
             and self._bytes + sum(map(len, blobs)) <= limits.BUNDLE_BYTES_MAX
@@ -38,7 +38,7 @@ class Outbox:
     def add(self, message: wire.Message, blobs: "list[bytes] | tuple[bytes, ...]") -> None:
         """One more message; it must fit."""
         self._said.append((message, blobs))
-        self._alone = type(message) not in GATHERED
+        self._alone = not _is_gathered(message)
         self._parts += len(blobs)
         self._bytes += sum(map(len, blobs))
 
@@ -46,3 +46,10 @@ class Outbox:
         """All of it as one message; the box is empty then."""
         said, self._said, self._parts, self._bytes = self._said, [], 1, 0
         return said[0] if len(said) == 1 else wire.bundled(said)
+
+
+def _is_gathered(message: wire.Message) -> bool:
+    """An answer that names repeats may have 20 bytes for each event: alone it fits a frame, 32 of them do not."""
+    if type(message) is wire.Published:
+        return not any(outcome.repeats for outcome in message.outcomes.values())
+    return type(message) in GATHERED

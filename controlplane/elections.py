@@ -12,7 +12,8 @@ answer is no vote. It follows, and once its leader says that it holds everything
 Leaderships move on purpose, too: an epoch is proposed for the sake of one replica (`prefer`), and brokers that are
 drained are passed over. With more answers than needed others than the greatest will do: a committed record is on W
 replicas, and whoever lacks it is less than each of them, so of V answers the V - (RF - W + 1) next to the greatest
-hold all that is committed as well. What only the old leader held was acked by no quorum.
+hold all that is committed as well, and so does whoever equals the least of these: the same last epoch and end are the
+same log. What only the old leader held was acked by no quorum.
 
 An operator may accept a loss (`lossy`): then the greatest of any answers leads. Replicas that answered vote from here
 on; those that did not are taken back with whatever store they bring, and bound to it once they hold what is committed.
@@ -236,7 +237,8 @@ def choose(p: Partition, avoided: Collection[str] = ()) -> Choice | None:
     if len(votes) < p.needed:
         return None
     votes.sort(key=lambda answer: (-answer.last_epoch, -answer.end, p.replicas.index(answer.broker)))
-    able = votes[:1] if p.lossy else votes[: len(votes) - p.needed + 1]
+    least = votes[0] if p.lossy else votes[len(votes) - p.needed]
+    able = [answer for answer in votes if (answer.last_epoch, answer.end) >= (least.last_epoch, least.end)]
     wanted = [answer for answer in able if answer.broker == p.prefer]
     allowed = [answer for answer in able if answer.broker not in avoided]
     best = (wanted or allowed or able)[0]

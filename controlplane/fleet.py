@@ -310,7 +310,9 @@ def _sampled(state: KeyedState, entry: Entry, fact: BrokerSampled) -> None:
     )  # fmt: skip
     state.put("figures", s.broker, figures)
     for sample in s.replicas:
-        state.put("replica", f"{sample.partition}/{s.broker}", Replica(now, span, sample))
         p: Partition | None = state.get("partition", sample.partition)
-        if p is not None and p.leader == s.broker and sample.epoch == p.epoch and sample.high > p.high:
+        if p is None:
+            continue  # a broker may say anything
+        state.put("replica", f"{sample.partition}/{s.broker}", Replica(now, span, sample))
+        if p.leader == s.broker and sample.epoch == p.epoch and sample.high > p.high:
             state.put("partition", sample.partition, msgspec.structs.replace(p, high=sample.high))

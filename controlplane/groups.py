@@ -12,6 +12,7 @@ and the time from append to ack, as log2 buckets of microseconds.
 
 import msgspec
 
+from bus.limits import PARTITIONS_MAX
 from bus.wire import GroupSample
 from controlplane.facts import BrokerSampled
 from controlplane.fold import Entry, Fold, KeyedState, World
@@ -67,7 +68,8 @@ class Groups(Fold):
         known = dict.fromkeys(names(state))
         touched: dict[str, int] = {}
         for sample in fact.sampled.groups:
-            if sample.group in known or len(known) < GROUPS_MAX:
+            fits = sample.group in known or len(known) < GROUPS_MAX
+            if fits and 0 <= sample.partition < PARTITIONS_MAX:  # a broker may say anything
                 known[sample.group] = None
                 touched[sample.group] = 0
                 _take(state, sample, slot, entry.recorded)

@@ -101,8 +101,11 @@ class Joined:
             log.info("joined broker %s at %s, pid %d, store %s", broker, url, claimed.pid, controls.store)
             self._open[broker] = controls
             self._report(BrokerStarted(broker, claimed.pid, controls.store, url, adopted, claimed.seats))
+            began = asyncio.get_running_loop().time()
             lost = await asyncio.shield(controls.closed)
             log.warning("the session with joined broker %s is over: %s", broker, lost.why)
+            lasted = asyncio.get_running_loop().time() - began
+            await asyncio.sleep(max(0.0, limits.JOIN_DIAL_MS / 1000 - lasted))
 
     async def _greet(self, broker: str, url: str) -> tuple[Controls, Claimed]:
         controls = await self.meet(url)

@@ -120,6 +120,9 @@ class Sampling:
         except BusError as error:
             log.debug("no sample: %s", error)
             return
+        if sampled.broker != controls.id:
+            log.warning("broker %s speaks for %s; its sample counts for nothing", controls.id, sampled.broker[:200])
+            return
         now = self._now()
         skew = skew_of(sampled.at, asked, now)
         worth = self._of[controls].thin(sampled, now, skew != 0) if controls in self._of else None

@@ -78,7 +78,7 @@ class _Partition:
         self.watches: dict[Watch, None] = {}
         self.trie: Trie[Watch] = Trie()
         self.passes: dict[Watch, None] = {}
-        self.unplaced: list[Watch] = []
+        self.unplaced: dict[Watch, None] = {}
         self.newcomers: dict[Watch, None] = {}
         self.coming: list[Watch] = []
         self.back = 0
@@ -95,6 +95,7 @@ class _Partition:
         del self.watches[watch]
         self.trie.remove(watch.filter.pattern, watch, watch.filter.internal)
         self.passes.pop(watch, None)
+        self.unplaced.pop(watch, None)
         self.newcomers.pop(watch, None)
         self.asleep -= watch.asleep
 
@@ -199,7 +200,7 @@ class Reading:
             if self._replication.leads(watch.partition):
                 room -= self._advance(watch)
             else:
-                self._at[watch.partition].unplaced.append(watch)
+                self._at[watch.partition].unplaced[watch] = None
         if self._passing and now - self._passed_at >= _PASSED_NS:
             self._passed_at = now
             passing, self._passing = self._passing, {}

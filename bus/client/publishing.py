@@ -62,7 +62,7 @@ class Publisher:
         self._check(acks)
         ready = fill(event, self._source, new_id)
         check(ready, self._reserved)
-        while self._open_events >= limits.PUBLISH_WAITING_EVENTS_MAX or not self._cluster.seats:
+        while not self._cluster.seats or self._is_full():
             await self._room(within)
         partition = self._cluster.home(ready.key)
         key = (partition, acks, within)
@@ -150,6 +150,10 @@ class Publisher:
                 call.advance(1)
         return ready
 
+    def _is_full(self) -> bool:
+        waiting, held = limits.PUBLISH_WAITING_EVENTS_MAX, limits.PUBLISH_BUFFER_BYTES_MAX
+        return self._open_events >= waiting or self._held_bytes >= held
+
     def _check(self, acks: str) -> None:
         if acks not in GUARANTEES:
             raise ClientError(f"acks={acks!r}: it is one of {', '.join(GUARANTEES)}")
@@ -198,9 +202,10 @@ class Publisher:
         for key, link in links.items():
             partition, acks, within = key
             lane, shared = self._lanes.get(partition), self._open[key]
-            if lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
+            fresh = now - shared.since < _SWEEP_SECONDS  # older ones line up in the lane, where their deadline counts
+            if fresh and lane is not None and (lane.waiting or len(lane.out) >= limits.LANE_BATCHES_IN_FLIGHT_MAX):
                 continue
-            if self._shared_out[partition] and len(shared.events) < limits.PUBLISH_GATHER_EVENTS:
+            if fresh and self._shared_out[partition] and len(shared.events) < limits.PUBLISH_GATHER_EVENTS:
                 continue
             if link is not None and gathered[link] < limits.PUBLISH_GATHER_EVENTS and self._gathers(link, shared, now):
                 continue
@@ -228,6 +233,9 @@ class Publisher:
         self.wake()
 
     def _offer(self, partition: int, body: bytes, count: int, acks: str, within: float, owner: Any) -> None:
+        if self._closed:
+            owner.settled(BrokerUnavailable("the fleet was closed before it was sent"), acks)
+            return
         lane = self._lanes.get(partition)
         if lane is None:
             lane = self._lanes[partition] = Lane(partition, new_producer)

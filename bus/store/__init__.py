@@ -174,8 +174,7 @@ class Store:
             raise ValueError(f"partition {partition} holds {log.mark.end} records, and is to begin at {first}")
         log.staged.clear()
         self._tail.drop(partition, 0)
-        log.floor = log.base = first
-        log.cut = None
+        log.floor = log.base = first  # a cut of this turn stays: the trim alone would leave what lies beyond `first`
         log.mark = Mark(first, first_offset, appended)
         log.extent = Extent(first, first_offset, appended)
         log.size = 0

@@ -46,17 +46,17 @@ class DiskMedium:
         self._salt = self._tree.value(_SALT_KEY) or self._salted()
         if len(self._salt) != frames.SALT_BYTES:
             raise CorruptRecord(f"the store {path} has a salt of {len(self._salt)} bytes; start with an empty store")
-        try:
-            self._wal = Wal(path, self._salt, max(limits.WAL_BYTES_MIN, min(limits.WAL_BYTES_MAX, bytes_max // 16)))
-        except OSError as error:
-            raise full(path, error) or FleetError(f"the store {path} cannot be opened: {error}") from error
         self._fresh = Pending()
         self._settling: Pending | None = None
         self._flush: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "tree")
         self._room = 0
         self._settled_upto = 0
-        self._recover()
+        try:
+            self._wal = Wal(path, self._salt, max(limits.WAL_BYTES_MIN, min(limits.WAL_BYTES_MAX, bytes_max // 16)))
+            self._recover()
+        except OSError as error:
+            raise full(path, error) or FleetError(f"the store {path} cannot be opened: {error}") from error
 
     def commit(self, writes: Writes) -> None:
         """See `Medium`. A full map, a full disk and an IO error are StorageFull: nothing of the turn was kept."""

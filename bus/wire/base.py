@@ -1,8 +1,15 @@
 """What every verb is made of, and the topology: who leads what, where."""
 
+from typing import Annotated
+
 import msgspec
 
 from bus.semantic import Rule
+
+Epoch = Annotated[int, msgspec.Meta(ge=-1, le=1 << 48)]
+Count = Annotated[int, msgspec.Meta(ge=-1, le=1 << 56)]
+Instant = Annotated[int, msgspec.Meta(ge=-1, le=1 << 62)]
+"""What a broker may tell the plane: one more than it, and sums of it, can still be written down."""
 
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True):
@@ -26,7 +33,7 @@ class Seat(msgspec.Struct, array_like=True, frozen=True):
     """
 
     partition: int
-    epoch: int
+    epoch: Epoch
     leader: str
     replicas: list[str]
     write_quorum: int

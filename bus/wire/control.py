@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bus.wire.base import Message, Seat, Topology
+from bus.wire.base import Count, Epoch, Instant, Message, Seat, Topology
 
 
 class Claim(Message, frozen=True):
@@ -18,12 +18,12 @@ class Claimed(Message, frozen=True):
 
     request: int
     accepted: bool
-    plane_epoch: int
+    plane_epoch: Epoch
     uuid: str
     broker: str
     store: str
-    pid: int
-    started: int
+    pid: Count
+    started: Instant
     seats: list[Seat]
 
 
@@ -41,13 +41,13 @@ class Answered(Message, frozen=True):
     """Answer to Offer. `accepted` False: `promised` is a greater epoch. `end` counts records, `end_offset` events."""
 
     request: int
-    partition: int
-    epoch: int
+    partition: Count
+    epoch: Epoch
     accepted: bool
-    promised: int
-    last_epoch: int
-    end: int
-    end_offset: int
+    promised: Epoch
+    last_epoch: Epoch
+    end: Count
+    end_offset: Count
 
 
 class Place(Message, frozen=True):
@@ -61,8 +61,8 @@ class Place(Message, frozen=True):
 
 class Placed(Message, frozen=True):
     request: int
-    partition: int
-    epoch: int
+    partition: Count
+    epoch: Epoch
     accepted: bool
     why: str = ""
 
@@ -88,18 +88,18 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
     epoch's seat may name their stores (leader only, and only once it is readable). `bytes` of records are held here.
     """
 
-    partition: int
-    epoch: int
+    partition: Count
+    epoch: Epoch
     leads: bool
-    end: int
-    high: int
-    end_offset: int
-    high_offset: int
-    follower_end: dict[str, int]
-    follower_lag_ns: dict[str, int]
-    refused: int = 0
+    end: Count
+    high: Count
+    end_offset: Count
+    high_offset: Count
+    follower_end: dict[str, Count]
+    follower_lag_ns: dict[str, Instant]
+    refused: Count = 0
     newcomers: dict[str, str] = {}
-    bytes: int = 0
+    bytes: Count = 0
 
 
 class GroupSample(msgspec.Struct, array_like=True, frozen=True):
@@ -111,20 +111,20 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
     """
 
     group: str
-    partition: int
+    partition: Count
     pattern: str
-    members: int
-    floor: int
-    waiting: int
-    in_flight: int
-    delivered: int
-    acked: int
-    failed: int
-    dead: int
-    oldest: int
-    latency: dict[int, int]
-    trimmed: int = 0
-    endangered: int = 0
+    members: Count
+    floor: Count
+    waiting: Count
+    in_flight: Count
+    delivered: Count
+    acked: Count
+    failed: Count
+    dead: Count
+    oldest: Instant
+    latency: dict[int, Count]
+    trimmed: Count = 0
+    endangered: Count = 0
 
 
 class Sampled(Message, frozen=True):
@@ -136,21 +136,21 @@ class Sampled(Message, frozen=True):
 
     request: int
     broker: str
-    at: int
+    at: Instant
     replicas: list[ReplicaSample]
     groups: list[GroupSample]
-    events_in: int
-    events_out: int
-    commits: int
-    fsync_p99_ns: int
-    ack_p99_ns: int
-    memory_bytes: int
-    store_bytes: int
-    sessions: int
-    malformed: int
-    refused: int
-    free_bytes: int = -1
-    reserve_bytes: int = 0
+    events_in: Count
+    events_out: Count
+    commits: Count
+    fsync_p99_ns: Instant
+    ack_p99_ns: Instant
+    memory_bytes: Count
+    store_bytes: Count
+    sessions: Count
+    malformed: Count
+    refused: Count
+    free_bytes: Count = -1
+    reserve_bytes: Count = 0
     refuses: bool = False
     locality: str = ""
 

@@ -1,6 +1,6 @@
 """How a session begins, lives and ends, and how a request fails."""
 
-from bus.wire.base import Message, Topology
+from bus.wire.base import Epoch, Message, Topology
 
 
 class Hello(Message, frozen=True):
@@ -29,7 +29,7 @@ class Welcome(Message, frozen=True):
     protocol: int
     features: list[str]
     principal: str
-    plane_epoch: int
+    plane_epoch: Epoch
     topology: Topology | None = None
     partitions: int = 0
 

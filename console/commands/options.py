@@ -42,6 +42,15 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Kept in the journal.")]
 WaitS = Annotated[float, typer.Option("--wait", metavar="SECONDS", min=0, help="Follow it so long; 0: not at all.")]
 
+
+def partition_number(text: str) -> int:
+    """A partition's number, bare or as everything prints it: 7 or p07."""
+    digits = text.removeprefix("p")
+    if not digits.isascii() or not digits.isdigit():
+        raise typer.BadParameter(f"{text!r} is no partition; they are called p00, p01 … or 0, 1 …")
+    return int(digits)
+
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes
+from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes, partition_number
 from console.failures import Usage
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from controlplane.questions import Operated
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Partitions: list, rebalance, recover.")
-Number = Annotated[int, typer.Argument(metavar="PARTITION", min=0, help="A partition's number.")]
+Number = Annotated[int, typer.Argument(metavar="PARTITION", parser=partition_number, help="Its number: 7 or p07.")]
 
 
 @app.command("list")
@@ -38,7 +38,9 @@ def show_(partition: Number, data_dir: DataDir = None, output: Output = "table",
 
 @app.command("rebalance")
 def rebalance(
-    partition: Annotated[int | None, typer.Argument(metavar="[PARTITION]", min=0, help="This one alone.")] = None,
+    partition: Annotated[
+        int | None, typer.Argument(metavar="[PARTITION]", parser=partition_number, help="This one alone.")
+    ] = None,
     to: Annotated[str, typer.Option("--to", metavar="BROKER", help="Move the partition to this broker.")] = "",
     stop: Annotated[bool, typer.Option("--stop", help="Give up the plan that is under way.")] = False,
     pause: Annotated[bool, typer.Option("--pause", help="An adaptive fleet moves nothing by itself.")] = False,

@@ -262,7 +262,7 @@ def sagas(board: Board, view: BoardView, width: int, height: int) -> Canvas:
         c.put(width - 6, y, measure.age(saga.waiting_ns), loud(saga.severity), 6, "r")
         c.hit(1, y, width - 1, f"saga:{saga.saga}")
     if not shown and height > 1:
-        c.line(1, 1, [("●", "okd"), (f" none open, {counts.sagas_finished:,} finished", "mut")], width - 1)
+        c.line(1, 1, [("●", "okd"), (f" none stuck, {counts.sagas_finished:,} finished", "mut")], width - 1)
     return c
 
 

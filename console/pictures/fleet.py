@@ -58,7 +58,7 @@ def _row(b: BrokerStatus, now: int) -> Row:
     glyph, ink = BROKER_STATE.get(b.state, BROKER_STATE["silent"])
     mood = severity(b)
     runs = is_running(b)
-    slow_disk = "fsync" in b.why
+    slow_disk = b.state == "slow" and "fsync" in b.why
 
     def figure(text: str, known: bool, ink: str = "txt") -> Span:
         return (text, ink) if known and runs else (measure.UNKNOWN, "fnt")

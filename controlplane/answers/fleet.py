@@ -6,12 +6,14 @@ from controlplane.answers.balance import partitioning
 from controlplane.answers.inbox import stuck_imported
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import TENTHS, Rates
-from controlplane.answers.words import age, many
+from controlplane.answers.words import age, many, said_by
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
-from controlplane.fold import Heart, World
+from controlplane.fold import Heart, KeyedState, World
 from controlplane.health import is_beginning, penalties, score_of, state_of, why_down, why_refuses
 from controlplane.limits import FSYNC_SLOW_MS, NEW_DEATH_MS, RATE_SECONDS
+from controlplane.membership import Leaving
+from controlplane.operations import Drained
 from controlplane.questions import (
     BrokerStatus,
     Counts,
@@ -32,7 +34,7 @@ def status(heart: Heart, now: int, plane: PlaneStatus, rates: Rates, listening: 
     plane.behind = ledger.behind(world["ledger"])
     return Status(
         controlplane=plane,
-        brokers=brokers(world, now, rates),
+        brokers=[_explained(world["fleet"], one) for one in brokers(world, now, rates)],
         partitions=[_partition(world, p, now, rates, listening) for p in partitions_of(world["fleet"])],
         counts=counts(heart, now),
         partitioning=partitioning(world, now),
@@ -107,6 +109,25 @@ def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
             one.fsync_p99_ns = figures.fsync_p99_ns
         found.append(one)
     return found
+
+
+def drained_by(state: KeyedState, id: str) -> str:
+    """`drained by op: disk`, or "" for a broker that may lead."""
+    said: Drained | None = state.get("drained", id)
+    return said_by("drained", said.by, said.reason) if said is not None else ""
+
+
+def leaving_by(state: KeyedState, id: str) -> str:
+    """`leaving by op: old`, or "" for a broker that stays."""
+    said: Leaving | None = state.get("leaving", id)
+    return said_by("leaving", said.by, said.reason) if said is not None else ""
+
+
+def _explained(state: KeyedState, one: BrokerStatus) -> BrokerStatus:
+    """With why it leads nothing, where that was decided: before what is wrong with it, and nothing to mend."""
+    decided = leaving_by(state, one.id) or drained_by(state, one.id)
+    one.why = "; ".join(filter(None, (decided, one.why)))
+    return one
 
 
 def _condition(broker: Broker, figures: Figures | None, late: list[int], now: int) -> tuple[str, str]:

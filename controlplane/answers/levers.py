@@ -9,7 +9,7 @@ import msgspec
 
 from controlplane import rebalance
 from controlplane.answers import balance
-from controlplane.answers.members import Newcomer, plan_add, plan_remove
+from controlplane.answers.members import Newcomer, plan_add, plan_remove, removal_under_way
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import many
@@ -143,6 +143,9 @@ def _rebalance(world: World, ask: Operate, now: int) -> Planned:
         return None, Refusal("failed", f"{ask.to} is drained: it may not lead", f"signalbox broker revive {ask.to}")
     if ask.to and not ask.targets:
         return None, Refusal("usage", "which partition?", f"signalbox partition rebalance N --to {ask.to}")
+    under_way = removal_under_way(state)
+    if under_way is not None:
+        return None, under_way
     chosen = [p.partition for p in found if p is not None]
     # Planned from where leaderships will go home to by themselves, so that a broker's absence moves nothing for good.
     standings = _standings(world, now, at_home=True)
@@ -172,7 +175,11 @@ def _rebalance_stop(world: World, ask: Operate, now: int) -> Planned:
     if plan is None or plan.ended:
         return None, Refusal("not_found", "no rebalancing is under way", "signalbox partition list")
     left = [f"p{move.partition:02d}" for move in plan.moves if _differs(world["fleet"], move)]
-    return RebalanceStopped(ask.by, ask.reason), Operated(ask.verb, left, ask.dry_run, 0)
+    notes = [
+        f"{id} stays drained: signalbox broker remove {id} goes on, signalbox broker revive {id} keeps it"
+        for id in world["fleet"].table("leaving")
+    ]
+    return RebalanceStopped(ask.by, ask.reason), Operated(ask.verb, left, ask.dry_run, 0, notes=notes)
 
 
 def _recover(world: World, ask: Operate, now: int) -> Planned:

@@ -114,6 +114,9 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
         f"{id} at {known[id].dial} lives on, no member" if known[id].joined else f"{id} is ended, and its folder stays"
     )
     held = [p for p in partitions_of(state) if id in p.replicas]
+    under_way = removal_under_way(state, besides=id)
+    if held and under_way is not None:
+        return None, under_way
     if not held:
         told = Operated(ask.verb, [f"{id} is removed"], ask.dry_run, 0, notes=[end])
         return BrokerRemoved(id, ask.by, ask.reason), told
@@ -132,6 +135,17 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
     notes += [f"waits until all is well: {why}"] if why and known[id].state == UP else []
     told = Operated(ask.verb, lines, ask.dry_run, 0, shown, notes=notes)
     return RemovalDecided(id, moves, ask.by, ask.reason), told
+
+
+def removal_under_way(state: KeyedState, besides: str = "") -> Refusal | None:
+    """A broker other than `besides` is leaving and holds replicas: another plan would take the place of its own."""
+    for id in leaving_of(state):
+        count = len(held_by(state, id))
+        if id != besides and count:
+            message = f"{id} is being removed, and still holds {many(count, 'replica')}"
+            hint = f"wait, signalbox broker show {id} says how far it is; signalbox broker revive {id} keeps it"
+            return Refusal("failed", message, hint)
+    return None
 
 
 def _moves(state: KeyedState, held: list[Partition], id: str, there: list[str]) -> list[PlannedMove] | None:

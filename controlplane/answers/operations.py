@@ -8,11 +8,12 @@ from controlplane.answers import fleet
 from controlplane.answers.balance import partitioning
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import Rates
+from controlplane.answers.words import said_by
 from controlplane.decisions import PlannedMove
 from controlplane.elections import Partition
 from controlplane.fold import Heart, KeyedState, World
-from controlplane.membership import Leaving, Removed, leaving_of, removed_of
-from controlplane.operations import Drained, ailment, drained_of, held_up_by, home_of, plan_of, restart_of
+from controlplane.membership import removed_of
+from controlplane.operations import ailment, held_up_by, home_of, plan_of, restart_of
 from controlplane.questions import (
     AskBrokers,
     AskPartitions,
@@ -33,7 +34,7 @@ from controlplane.standing import ground_of
 def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
     """All brokers, or the one that was asked for."""
     state = world["fleet"]
-    drained, leaving, ground = drained_of(state), leaving_of(state), ground_of(state)
+    ground = ground_of(state)
     everything = partitions_of(state)
     late = {p.partition: lagging(state, p) for p in everything}
     rows = []
@@ -45,8 +46,8 @@ def brokers(world: World, question: AskBrokers, now: int) -> Brokers | Refusal:
         rows.append(
             BrokerRow(
                 **_fields(status),
-                drained=_by("drained", drained[status.id]) if status.id in drained else "",
-                leaving=_by("leaving", leaving[status.id]) if status.id in leaving else "",
+                drained=fleet.drained_by(state, status.id),
+                leaving=fleet.leaving_by(state, status.id),
                 replicas=len(held),
                 in_sync=sum(up and bool(p.leader) and status.id not in late[p.partition] for p in held),
                 home_of=[p.partition for p in held if home_of(state, p) == status.id],
@@ -95,7 +96,7 @@ def unknown_broker(id: str, state: KeyedState | None = None) -> Refusal:
     """There is no such broker; with `state`, whether there was one."""
     gone = removed_of(state, id) if state is not None else None
     if gone is not None:
-        said = _by("removed", gone)
+        said = said_by("removed", gone.by, gone.reason)
         hint = f"signalbox broker add {gone.dial} takes it back" if gone.dial else "signalbox broker add starts another"
         return Refusal("not_found", f"{id} is no member of this fleet any more: it was {said}", hint)
     return Refusal("not_found", f"there is no broker {id!r} in this fleet", "signalbox broker list")
@@ -127,7 +128,3 @@ def _plan(state: KeyedState, loads: dict[int, int]) -> PlanStatus | None:
 
 def _fields(status: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(status, name) for name in status.__struct_fields__}
-
-
-def _by(what: str, said: Drained | Leaving | Removed) -> str:
-    return ": ".join(filter(None, (f"{what} by {said.by}" if said.by else what, said.reason)))

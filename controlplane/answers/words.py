@@ -1,4 +1,4 @@
-"""Numbers as operators read them."""
+"""Numbers and decisions as operators read them."""
 
 SECOND = 1_000_000_000
 _MS = 1_000_000
@@ -22,6 +22,11 @@ def age(ns: int) -> str:
 def many(count: int, one: str, more: str = "") -> str:
     """`1 event`, `2 events`."""
     return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def said_by(what: str, by: str, reason: str) -> str:
+    """`drained by op: disk`; less where nobody gave a name or a reason."""
+    return ": ".join(filter(None, (f"{what} by {by}" if by else what, reason)))
 
 
 def ms(ns: int) -> float:

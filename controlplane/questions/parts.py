@@ -29,7 +29,10 @@ class PlaneStatus(msgspec.Struct):
 
 
 class BrokerStatus(msgspec.Struct):
-    """One broker. `state`: starting, up, slow, full, silent, fenced, down, stopped. `why` is empty when it is well."""
+    """One broker. `state`: starting, up, slow, full, silent, fenced, down, stopped.
+
+    `why` is empty when it is well; in a Status it begins with who drained or removes it, which is nothing to mend.
+    """
 
     id: str
     pid: int

@@ -355,7 +355,7 @@ def test_a_full_store_steps_down_says_why_and_comes_back_with_room(
 
 def test_under_the_reserve_publishers_are_refused_before_anything_breaks(stage: Stage) -> None:
     peer = stage.peer()
-    stage.broker._reserve = 1 << 62
+    stage.broker._reserve = 1 << 55
     stage.broker.look_at_room()
     outcome = stage.publish(peer, wire.Section(0, b"", 0, 3), BODY)
     assert outcome.code == "StorageFull" and "under its reserve" in outcome.message

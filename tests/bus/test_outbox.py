@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bus import limits, wire
 from bus.errors import ProtocolError
 from bus.outbox import Outbox
+from bus.repeats import Repeated
 from bus.session import Session, State
 
 SHIPPED = wire.Shipped(0, 1, "b1", "s", 5)
@@ -41,6 +42,17 @@ def test_everything_leaves_once_in_order_and_within_the_bounds(said: list[tuple[
         assert len(own) == 1 or not any(isinstance(each, wire.Fault | wire.Pong) for each, _ in own)
         heard += own
     assert heard == said
+
+
+def test_answers_that_name_repeats_leave_alone() -> None:
+    """Each may be of megabytes: 32 of them would be no frame."""
+    long = wire.Published(1, {0: wire.Outcome(0, 5, 2, 1, repeats=[Repeated(0, 1, 3, 1)])})
+    outbox = Outbox()
+    outbox.add(SHIPPED, [])
+    assert not outbox.fits(long, []) and outbox.fits(wire.Published(1, {}), [])
+    outbox.take()
+    outbox.add(long, [])
+    assert not outbox.fits(SHIPPED, [])
 
 
 def head(messages: list[Any], blobs: list[Any]) -> bytes:

@@ -150,6 +150,18 @@ def test_a_rolled_back_truncation_gives_the_records_back(bench: Bench) -> None:
     assert bodies(store, 0) == [b"body"] * 3
 
 
+def test_a_log_that_begins_anew_in_the_turn_that_cut_it_keeps_nothing_of_the_old_one(bench: Bench) -> None:
+    store = bench.open()
+    for number in range(20):
+        put(store, 0, 1, b"%04d" % number)
+    store.commit()
+    store.truncate(0, 3)
+    store.begin(0, 10, 10, 5_000)
+    store.commit()
+    again = bench.open()
+    assert (again.first(0), again.mark(0).end) == (10, 10)
+
+
 @settings(max_examples=40)
 @given(counts=st.lists(st.integers(0, 4), max_size=12), steps=st.lists(st.integers(0, 3), min_size=12, max_size=12))
 def test_offsets_and_instants_are_found_as_a_scan_finds_them(counts: list[int], steps: list[int]) -> None:

@@ -27,6 +27,8 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
     if kind in PLAIN:
         return PLAIN[kind]
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return st.integers(inner[1].ge, inner[1].le)
     if origin is list:
         return st.lists(drawn(inner[0]), max_size=2)
     if origin is tuple:

@@ -30,6 +30,7 @@ class Load:
         self._pause = BATCH * PUBLISHERS / rate
         self._publishing: list[asyncio.Task[None]] = []
         self._listening: list[asyncio.Task[None]] = []
+        self._settling: set[asyncio.Future[None]] = set()
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
@@ -126,9 +127,12 @@ class Load:
                     loop.call_later(SLOW_S, self._ack, group, delivery)
 
     def _ack(self, group: str, delivery: bus.Delivery) -> None:
-        delivery.ack().add_done_callback(lambda settled: self._settled(group, settled))
+        settling = asyncio.ensure_future(delivery.ack())
+        self._settling.add(settling)
+        settling.add_done_callback(lambda settled: self._settled(group, settled))
 
     def _settled(self, group: str, settled: "asyncio.Future[None]") -> None:
+        self._settling.discard(settled)
         if not settled.cancelled() and settled.exception() is not None:
             self._ledger.troubles[f"{group}, settling: {type(settled.exception()).__name__}"] += 1
 

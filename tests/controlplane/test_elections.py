@@ -242,7 +242,9 @@ def test_a_move_is_made_to_whoever_holds_enough_and_to_nobody_else() -> None:
         ({"b1": 9, "b2": 8, "b3": 8}, [], "b2"),
         ({"b1": 9, "b2": 7, "b3": 8}, ["b1"], "b3"),
         ({"b1": 9, "b2": 8}, [], "b1"),
-        ({"b1": 9, "b2": 9}, ["b1"], "b1"),
+        ({"b1": 9, "b2": 9}, ["b1"], "b2"),
+        ({"b1": 9, "b2": 8, "b3": 9}, ["b1"], "b3"),
+        ({"b1": 9, "b2": 7, "b3": 7}, ["b1", "b2"], "b2"),
     ):
         p = msgspec.structs.replace(begun().heart.states["fleet"].get("partition", 0), prefer="b2", epoch=2)
         answers = [facts.OfferAnswered(0, 2, id, f"{id}.0", True, 2, 1, end, 0) for id, end in held.items()]

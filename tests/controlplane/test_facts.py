@@ -12,7 +12,9 @@ from controlplane.errors import FactUnreadable
 from controlplane.facts import AnyFact, AnyIntent, Fact, Intent, decode_fact, decode_intent, encode_fact, encode_intent
 
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
-st.register_type_strategy(Seat, st.builds(Seat, stores=st.lists(st.text(max_size=3), max_size=3)))
+st.register_type_strategy(
+    Seat, st.builds(Seat, epoch=st.integers(-1, 1 << 48), stores=st.lists(st.text(max_size=3), max_size=3))
+)
 st.register_type_strategy(Topology, st.builds(Topology, rules=st.lists(st.builds(Rule), max_size=2)))
 any_fact = st.one_of([st.builds(kind) for kind in AnyFact.__args__ if kind is not facts.BrokerSampled])
 any_intent = st.one_of([st.builds(kind) for kind in AnyIntent.__args__])

@@ -5,7 +5,17 @@ import pytest
 from controlplane.answers import Extras, answer, plan_operation
 from controlplane.decisions import BrokerDrained, LossAccepted, RebalanceDecided, RestartDecided
 from controlplane.facts import BrokerLost
-from controlplane.questions import AskBrokers, AskPartitions, Brokers, Operate, Operated, Partitions, Refusal
+from controlplane.questions import (
+    AskBrokers,
+    AskPartitions,
+    AskStatus,
+    Brokers,
+    Operate,
+    Operated,
+    Partitions,
+    Refusal,
+    Status,
+)
 from controlplane.roster import partitions_of
 from tests.controlplane.logs import add
 from tests.controlplane.made import BROKERS, Story
@@ -73,11 +83,26 @@ def test_a_drain_shows_what_it_moves_and_moves_exactly_that() -> None:
     led = {p.partition: p.leader for p in partitions_of(story.heart.states["fleet"])}
     assert {move.partition: move.to for move in told.moves} == {number: led[number] for number in (1, 4)}
     row = next(row for row in brokers(story).rows if row.id == "b2")
-    assert (row.leads, row.home_of, row.drained) == ([], [], "drained by op: disk")
+    assert (row.leads, row.home_of, row.drained, row.why) == ([], [], "drained by op: disk", "")
+    status = answer(AskStatus(), story.heart, story.now, Extras())
+    assert isinstance(status, Status)
+    assert [(one.why, one.mend) for one in status.brokers] == [("", ""), ("drained by op: disk", ""), ("", "")]
     assert refused(story, "drain", "b2").code == "usage"
     story.tell(plan(story, "revive", "b2")[0])
     calm(story, 16)
     assert leads(story) == {"b1": 2, "b2": 2, "b3": 2}
+
+
+def test_two_drains_end_with_the_third_replica_leading_everything_by_one_election_each() -> None:
+    story = well()
+    calm(story, 8)
+    for broker in ("b1", "b2"):
+        story.tell(plan(story, "drain", broker)[0])
+        calm(story, 12)
+    assert leads(story) == {"b1": 0, "b2": 0, "b3": 6}
+    epochs = [p.epoch for p in partitions_of(story.heart.states["fleet"])]
+    calm(story, 12)
+    assert [p.epoch for p in partitions_of(story.heart.states["fleet"])] == epochs, "and then it is still"
 
 
 def test_a_set_that_has_changed_is_refused() -> None:

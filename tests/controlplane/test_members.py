@@ -2,13 +2,14 @@
 
 import pytest
 
-from controlplane.answers import plan_operation
+from controlplane.answers import Extras, answer, plan_operation
 from controlplane.answers.members import Newcomer
 from controlplane.decisions import BrokerAdded, BrokerRemoved, BrokerRevived, RebalanceDecided, RemovalDecided
 from controlplane.facts import BrokerLost, BrokerStarted
 from controlplane.joining import address_of
 from controlplane.membership import fresh_id, leaving_of
-from controlplane.questions import Operate, Operated, Refusal
+from controlplane.operations import plan_of
+from controlplane.questions import AskStatus, Operate, Operated, Refusal, Status
 from controlplane.roster import brokers_of, partitions_of
 from tests.controlplane.made import Story
 from tests.controlplane.test_fleet_transcripts import Stage
@@ -125,6 +126,8 @@ def test_a_revived_broker_stays_and_a_removed_one_is_remembered() -> None:
     story = with_b4()
     story.tell(plan(story, "remove", "b2", by="op", reason="old")[0])
     assert next(row.leaving for row in brokers(story).rows if row.id == "b2") == "leaving by op: old"
+    status = answer(AskStatus(), story.heart, story.now, Extras())
+    assert isinstance(status, Status) and status.brokers[1].why == "leaving by op: old"
     story.tell(BrokerRevived("b2"))
     assert leaving_of(story.heart.states["fleet"]) == {} and "b2" in brokers_of(story.heart.states["fleet"])
     decision, told = plan(story, "remove", "b4", reason="done")
@@ -146,6 +149,25 @@ def test_nothing_is_planned_onto_a_broker_that_leaves_and_a_joined_one_is_not_re
     moves = decision.moves if isinstance(decision, RebalanceDecided) else []
     assert all("b4" not in move.replicas for move in moves)
     assert isinstance(plan(story, "rebalance", "0", to="b4")[1], Refusal)
+
+
+def test_no_other_plan_takes_the_place_of_a_removal_that_is_under_way() -> None:
+    story = with_b4("")
+    story.tell(plan(story, "remove", "b2")[0])
+    ours = plan_of(story.heart.states["fleet"])
+    assert ours is not None and len(ours.moves) == 6
+    for verb, targets, more in (("rebalance", [], {}), ("rebalance", ["0"], {"to": "b3"}), ("remove", ["b3"], {})):
+        told = refused(story, verb, *targets, **more)
+        assert "b2 is being removed, and still holds 6 replicas" in told.message and "broker revive b2" in told.hint
+    decision, stopped = plan(story, "rebalance_stop")
+    assert "broker remove b2 goes on" in stopped.notes[0]
+    story.tell(decision)
+    assert "b2 is being removed" in refused(story, "rebalance").message, "it is not done, though it rests"
+    again, _ = plan(story, "remove", "b2")
+    assert isinstance(again, RemovalDecided) and again.moves == ours.moves
+    story.tell(again)
+    story.tell(BrokerRevived("b2"))
+    assert isinstance(plan(story, "rebalance", "0", to="b3")[0], RebalanceDecided)
 
 
 def test_an_id_is_never_used_twice() -> None:

@@ -11,6 +11,7 @@ from bus import limits, wire
 from bus.client.discovery import Whereabouts
 from bus.client.starting import From, group_start, parse_start
 from tests.bus.client.fakebroker import FakeFleet
+from tests.bus.rig import until
 
 
 def write(path: Path, urls: list[str], plane: str = "") -> None:
@@ -100,7 +101,7 @@ async def test_leaving_leaves_nothing_behind() -> None:
                 async with fleet.subscribe(">", group="g"):
                     pass
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert open_files() <= before
+        until(lambda: open_files() <= before)  # ZeroMQ's own thread closes the last descriptors
 
 
 async def test_a_fleet_without_leaders_says_so() -> None:

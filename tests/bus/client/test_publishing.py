@@ -284,6 +284,32 @@ async def test_closing_fails_what_waits(fake: FakeFleet) -> None:
         await fleet.publish(event(2))
 
 
+async def test_closing_ends_a_call_that_is_still_being_fed(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(event(0))
+        call = asyncio.create_task(fleet.publish_many(event(number, "k") for number in range(1, 20_000)))
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        with pytest.raises((bus.PublishError, bus.ClientError)):
+            await call
+
+
+async def test_deadlines_of_calls_that_share_nothing_do_not_add_up(fake: FakeFleet) -> None:
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(event(0))
+        await move(fake, fleet, "", "")
+        loop, took = asyncio.get_running_loop(), []
+
+        async def one(deadline: float) -> None:
+            began = loop.time()
+            with pytest.raises(bus.FleetError):
+                await fleet.publish(event(1, "k"), deadline=deadline)
+            took.append(loop.time() - began)
+
+        await asyncio.gather(*(one(0.4 + number / 1000) for number in range(6)))
+        assert max(took) < 1.2, "each waits for its own deadline, and a sweep or two"
+
+
 async def test_the_buffer_is_bounded(fake: FakeFleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PUBLISH_BUFFER_BYTES_MAX", 200_000)
     taken = 0

@@ -114,6 +114,8 @@ def test_traffic_is_told_at_once() -> None:
 class Asked:
     """A broker's session that answers at once; `times` says how often it was asked."""
 
+    id = "b1"  # who `sampled` is of
+
     def __init__(self) -> None:
         self.times = 0
         self.answered = asyncio.Event()
