@@ -311,10 +311,14 @@ class Group:
         return state
 
     def sample(self, partition: int, unread: int, soon: int = 0) -> GroupSample:
-        """The figures since the last sample. `unread` events that match are not read; those below `soon` are to go."""
+        """The figures since the last sample. `unread` events that match are not read; those below `soon` are to go.
+
+        In flight is what members hold; what is read and not settled, and not with any of them, waits as if unread.
+        """
+        out = sum(len(member.held) + member.lent for member in self.members.values())
         return self._figures.taken(
             *(self.name, partition, self.settings.pattern, len(self.members)),
-            (self.floor, unread, self._plain.count),
+            (self.floor, unread + self._plain.count - out, out),
             self._plain.pages.first.appended if self._plain.pages.first is not None else 0,
             max(0, min(soon - self.cursor, unread)),
         )

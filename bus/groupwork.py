@@ -169,7 +169,7 @@ class Figures:
         oldest: int,
         endangered: int,
     ) -> GroupSample:
-        """All of them; they count anew from here on. `places`: the floor, events waiting unread, events in flight."""
+        """All of them; they count anew from here on. `places`: the floor, events waiting, events in flight."""
         counts = (self.delivered, self.acked, self.failed, self.dead)
         sample = GroupSample(
             *(name, partition, pattern, members),

@@ -25,6 +25,7 @@ SLOTS_KEPT = FLOW_SECONDS_MAX * 1_000 // SLOT_MS
 class GroupAt(msgspec.Struct, frozen=True, array_like=True):
     """A group at one partition. `oldest`: when its oldest unsettled event was appended, 0 for none.
 
+    `in_flight`: events that members hold; `waiting`: the others that match and are not settled, read or not.
     `endangered`: events that retention is about to trim before it has read or settled them.
     """
 

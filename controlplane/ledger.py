@@ -1,7 +1,8 @@
 """The loss ledger: what partitions hold against what the journal holds. A gap in the offsets is a loss, and red.
 
 What retention took before a group had read or settled it is in the journal, and yet that group never got it: it is the
-group's `trimmed` in appended = delivered + filtered + dead-lettered + trimmed + in flight + waiting.
+group's `trimmed` in appended = delivered + filtered + dead-lettered + trimmed + in flight + waiting. In
+flight is what members hold; what is read and with nobody, after a failover or a nack, is waiting.
 
 | table | key | value |
 |---|---|---|

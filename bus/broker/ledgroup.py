@@ -246,7 +246,7 @@ class LedGroup:
         return self._unread + max(0, high - self._looked) if self._unread else 0
 
     def sample(self) -> wire.GroupSample:
-        """Figures since the last one; the oldest event may be one that nobody has read. Raises CorruptRecord."""
+        """Figures since the last one; the oldest event may be one that nobody has read."""
         soon = self._ground.soon_trimmed(self.partition)
         sample = self.group.sample(self.partition, self.unread, soon)
         if sample.endangered and not self._warned:
@@ -263,7 +263,10 @@ class LedGroup:
             )
         if sample.oldest or not sample.waiting:
             return sample
-        unread = self._ground.read(self.partition, self.group.cursor, 1)
+        try:
+            unread = self._ground.read(self.partition, self.group.cursor, 1)
+        except CorruptRecord:  # who reads on breaks of it, and has said so, or will
+            unread = []
         return replace(sample, oldest=unread[0].header.appended if unread else 0)
 
     # ------------------------------------------------------------------------------------------ private

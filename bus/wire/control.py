@@ -105,8 +105,9 @@ class ReplicaSample(msgspec.Struct, array_like=True, frozen=True):
 class GroupSample(msgspec.Struct, array_like=True, frozen=True):
     """A group at one partition, since the last sample. `latency`: append to ack, log2 bucket of µs -> count.
 
-    `oldest` is when the oldest unsettled event was appended, ns, or 0. `waiting` counts events that match and are not
-    read; `endangered` of them retention is about to trim. `trimmed` were, before they were delivered or settled.
+    `oldest` is when the oldest unsettled event was appended, ns, or 0. `in_flight` are with members; `waiting` are the
+    others that match and are not settled, read or not. `endangered` of those unread retention is about to trim;
+    `trimmed` were, before they were delivered or settled.
     """
 
     group: str

@@ -177,7 +177,7 @@ def test_a_group_passes_what_was_trimmed_and_counts_it_but_keeps_what_members_ho
     assert "trimmed" in group.settle("m", [Settlement(1, 1, "ack")], 0)[1]
     assert group.feed(10, 5, (1 << 5) - 1, 0, 0) == 15
     sample = group.sample(0, 20 - group.cursor, soon=18)
-    assert (sample.trimmed, sample.acked, sample.waiting, sample.endangered) == (8, 1, 5, 3)
+    assert (sample.trimmed, sample.acked, sample.waiting, sample.in_flight, sample.endangered) == (8, 1, 10, 1, 3)
 
 
 @given(st.integers(0, 12), st.integers(0, 20), st.integers(0, 4))

@@ -106,7 +106,7 @@ def test_that_sleeping_groups_advanced_is_logged_in_one_delta_for_all() -> None:
     follower.lead()
     follower.turn()
     assert standing(follower)["g3"][:2] == (stage.ground.high_offset(0), 0)
-    assert standing(follower)["g7"] == (0, 0, 1)
+    assert standing(follower)["g7"] == (0, 1, 0), "nobody holds it there"
     assert peers
 
 

@@ -121,6 +121,52 @@ def test_a_group_without_credit_or_room_counts_what_it_has_not_read_and_loses_no
     assert (sampled(stage)["g"].waiting, sampled(stage)["g"].in_flight) == (0, 0)
 
 
+def test_out_is_what_members_hold_and_what_is_read_and_with_nobody_waits() -> None:
+    stage = Stage()
+    stage.lead()
+    peers = {order: join(stage, order, "job.>", 10, order) for order in ("none", "strict")}
+    stage.turn()
+    stage.publish(*[event("job.a", subject=f"key{number % 3}") for number in range(9)], event("bulk"))
+    sent = delivered(stage.turn())
+    assert {name: [at for to, _, at, _ in sent if to is peer] for name, peer in peers.items()} == {
+        "none": list(range(9)),
+        "strict": [0, 1, 2],
+    }
+
+    def figures() -> dict[str, tuple[int, int]]:
+        return {name: (one.waiting, one.in_flight) for name, one in sampled(stage).items()}
+
+    assert figures() == {"none": (0, 9), "strict": (6, 3)}
+    for peer in peers.values():
+        stage.tell(peer, Settle(next(numbers), 1, 0, [Settlement(0, 1, "nack", 60_000)]))
+    stage.turn()
+    assert figures() == {"none": (1, 8), "strict": (7, 2)}, "what is put off is with nobody"
+    stage.tell(peers["none"], wire.Leave(1))
+    stage.delivering.on_session_end(peers["strict"])
+    assert figures() == {"none": (9, 0), "strict": (9, 0)}
+    stage.turn(100)
+    stage = succeeded(stage)
+    for _ in range(3):
+        stage.turn(400)
+        assert figures() == {"none": (9, 0), "strict": (9, 0)}
+    join(stage, "none", "job.>", 4)
+    stage.turn()
+    stage.turn()
+    assert figures() == {"none": (5, 4), "strict": (9, 0)}
+
+
+def test_a_damaged_log_breaks_the_groups_that_look_at_it_and_does_not_keep_the_samples_back() -> None:
+    stage, _ = of_each_order(credit=0)
+    stage.publish(event("job.a"), event("bulk"))
+    stage.turn()
+    stage.ground.damaged = True
+    for _ in range(2):
+        assert {order: one.waiting for order, one in sampled(stage).items()} == dict.fromkeys(ORDERS, 2)
+    stage.ground.damaged = False
+    stage.turn()
+    assert {order: one.waiting for order, one in sampled(stage).items()} == dict.fromkeys(ORDERS, 2)
+
+
 def test_looks_go_on_where_the_last_one_ended_and_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     stage, _ = of_each_order(credit=0)
     for _ in range(50):
@@ -177,6 +223,7 @@ def test_what_waits_and_what_is_out_is_what_matches_and_is_not_settled(patterns:
             due = {at for at, kind in enumerate(types) if matches(pattern, kind)} - settled[order]
             assert found[order].waiting + found[order].in_flight == len(due), f"{order} of {types}"
             assert bool(found[order].oldest) == bool(due)
+            assert found[order].in_flight == 0 or peers, "nobody is there to hold it"
 
     enter()
     turn()
