@@ -73,6 +73,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return BLOBS
     if hint is bool:
         return st.booleans()
+    if origin is typing.Annotated:  # beyond the bounds, too
+        return values(arguments[0])
     if origin is list:
         return st.lists(values(arguments[0]), max_size=3)
     if origin is tuple:
