@@ -3,7 +3,7 @@ gathered there in the background, many turns in one transaction.
 
 A transaction of the tree per turn writes a page for each partition's place in it, and pages of branches and free lists
 beside them: 0.5 ms of sync and 0.25 ms of processor for 12 KiB, and more once retention frees pages. A frame in a file
-that keeps its size takes 0.15 ms and 0.07 ms, and goes on doing so (`tests/bench/steady.py`).
+that keeps its size takes 0.15 ms and 0.07 ms, and goes on doing so; `tests/bench/steady.py` shows the latter.
 
 | turns stand in | until |
 |---|---|
