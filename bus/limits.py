@@ -217,6 +217,8 @@ GROUP_TURN_DEAD_MAX = 200
 """Dead letters that a broker appends in one turn."""
 GROUP_RECORD_BYTES_MAX = 1024 * 1024
 """Deltas of a partition's groups in one record, unless one alone is larger."""
+GROUP_GATHER_MS = 5
+"""For so long at most an ack waits to be logged because a record of this broker's groups is not committed yet."""
 GROUP_RETRY_MS = 50
 """After a refused append of groups' changes, the next try."""
 GROUP_CUT_GAP_ROWS_MAX = 8
@@ -307,6 +309,8 @@ SEMANTIC_TEXT_CHARS_MAX = 128
 """Of a rule's prefix, group and locality."""
 SLOTS_MAX = 65_536
 """Slots that a topology may say a fleet was born with."""
+REPLICA_NOTE_RECORDS_MAX = 256
+"""Records by which a high watermark that is written down may be behind; a restart reads so many headers more."""
 EXTENT_RECORDS_MAX = 4_096
 """Records of a partition that opening a store counts one by one, to know how many bytes it holds."""
 TRIM_TURN_RECORDS_MAX = 256

@@ -165,10 +165,12 @@ class Delivering:
         for partition, led in self._led.items():
             led.pass_trimmed(at)
             passed = led.passed(at)
+            if not led.awake and passed is None:
+                continue
             for group in led.awake:
                 group.group.tick(at)
                 group.pass_trimmed(at)
-            if at < led.retry_at:
+            if at < led.retry_at or (passed is None and at < led.gathers_until(at, self._uncommitted)):
                 continue
             try:
                 for group in list(led.awake):
@@ -209,7 +211,11 @@ class Delivering:
         if self._busy:
             return now
         at = self._now()
-        dues = [max(at, led.retry_at) for led in self._led.values() if any(group.group.unlogged for group in led.awake)]
+        dues = [
+            max(at, led.retry_at, led.gathers_until(at, self._uncommitted))
+            for led in self._led.values()
+            if any(group.group.unlogged for group in led.awake)
+        ]
         if (deadline := self._next_deadline()) < _INSTANT_MAX:
             dues.append(deadline)
         return now + max(0, min(dues) - at) if dues else None
@@ -227,6 +233,10 @@ class Delivering:
         return [group.sample() for group, _ in groups]
 
     # ------------------------------------------------------------------------------------------ private
+
+    @property
+    def _uncommitted(self) -> bool:
+        return any(led.uncommitted for led in self._led.values())
 
     def _now(self) -> int:
         self._clock = max(self._clock, self._ground.clock_ns())
@@ -349,6 +359,7 @@ class Delivering:
         ready = [group for group in led.awake if not group.broken and not group.burying]
         found = [(group, delta) for group in ready if (delta := group.group.delta()) is not None]
         deltas = [delta for _, delta in found] + ([passed] if passed is not None else [])
+        led.gathers_from = None
         if not deltas:
             return
         payload = encode_deltas(deltas)

@@ -103,10 +103,11 @@ def _page_key(partition: int, number: int) -> str:
     return f"given/{partition}/{number % (limits.GIVEN_IDS_MAX // limits.GIVEN_PAGE_IDS + 2)}"
 
 
-def keep_replica(store: Store, replica: Replica, *, lazy: bool) -> None:
-    """Stage a replica's note."""
-    note = ReplicaNote(replica.promised, replica.seat, replica.log.lineage, replica.high, replica.high_offset)
+def keep_replica(store: Store, replica: Replica, *, lazy: bool) -> ReplicaNote:
+    """Stage a replica's note, and give it."""
+    note = ReplicaNote(replica.promised, replica.seat, list(replica.log.lineage), replica.high, replica.high_offset)
     keep(store, f"replica/{replica.partition}", note, lazy=lazy)
+    return note
 
 
 def restored(store: Store, partition: int) -> Restored:

@@ -23,13 +23,14 @@ from bus.groupstate import Delta
 from bus.record import EVENTS
 from bus.trie import Trie
 
+_GATHER_NS = limits.GROUP_GATHER_MS * 1_000_000
 _ORDERS_AT_REST = frozenset({"none", "strict"})
 
 
 class LedPartition:
     """See the module. `uncommitted`: groups of which something is in the log and not committed.
 
-    `retry_at`: no appends before (ns).
+    `retry_at`: no appends before (ns). `gathers_from`: since when there is something to log that waits for more (ns).
     """
 
     def __init__(self, ground: Ground, partition: int) -> None:
@@ -38,6 +39,7 @@ class LedPartition:
         self.awake: dict[LedGroup, None] = {}
         self.uncommitted: dict[LedGroup, None] = {}
         self.retry_at = 0
+        self.gathers_from: int | None = None
         self.upto = ground.high_offset(partition)
         self._first = ground.first_offset(partition)
         self._ground = ground
@@ -144,6 +146,19 @@ class LedPartition:
     def logged(self, upto: int) -> None:
         """That sleeping groups advanced is in the log up to `upto`."""
         self._logged_upto = upto
+
+    def gathers_until(self, now: int, uncommitted: bool) -> int:
+        """Until when what is to be logged waits for more of it (ns); 0: it does not.
+
+        Each record costs every replica a turn, so while one of this broker's groups is `uncommitted`, acks gather; the
+        turn that commits it logs them. Where an order makes the next event wait for the ack, they do not.
+        """
+        unlogged = [group for group in self.awake if group.group.unlogged] if uncommitted else []
+        if not unlogged or any(group.burying or group.group.settings.order != "none" for group in unlogged):
+            return 0
+        if self.gathers_from is None:
+            self.gathers_from = now
+        return self.gathers_from + _GATHER_NS
 
     def brought_up(self, now: int) -> Iterable[LedGroup]:
         """All groups, for who looks where they stand."""

@@ -7,7 +7,7 @@ with the greeting's answer and saves the interval to the next one.
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any, NamedTuple
 
 import zmq
@@ -189,11 +189,12 @@ class Links:
             link.open(now)
         return link.send(partition, message, blobs, now)
 
-    def receive(self, now: int) -> Iterator[tuple[str, Any]]:
-        """(broker, message) of all links."""
+    def receive(self, now: int, ready: Container[Any]) -> Iterator[tuple[str, Any]]:
+        """(broker, message) of the links whose sockets are `ready`."""
         for broker, link in list(self._links.items()):
-            for message in link.receive(now):
-                yield broker, message
+            if link.socket in ready:
+                for message in link.receive(now):
+                    yield broker, message
 
     def keep(self, now: int) -> None:
         """Greet and ping where it is due."""

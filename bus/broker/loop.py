@@ -76,7 +76,7 @@ class Broker:
         self._written_at_look = 0
         self._reserve = min(config.disk_reserve_bytes, config.store_bytes_max // 8)
         self._poller = zmq.Poller()
-        self._polled: set[Any] = {self.peers.socket}
+        self._polled: list[zmq.Socket[bytes]] = []
         self._poller.register(self.peers.socket, zmq.POLLIN)
         self._dispatch = self._table()
         for replica in self.replication.replicas:
@@ -116,12 +116,13 @@ class Broker:
 
     def turn(self) -> None:
         """One turn; waits for something to do, `TURN_WAIT_MS_MAX` at most."""
-        self._poll()
+        ready = self._poll()
         now = time.monotonic_ns()
         self.replication.now = self.publishing.now = now
-        for arrival in self.peers.receive(now):
-            self._arrive(arrival, now)
-        for broker, message in self.links.receive(now):
+        if self.peers.socket in ready:
+            for arrival in self.peers.receive(now):
+                self._arrive(arrival, now)
+        for broker, message in self.links.receive(now, ready):
             self.replication.on_link(broker, message)
         self.links.keep(now)
         self._look_around(now)
@@ -141,13 +142,13 @@ class Broker:
 
     # ------------------------------------------------------------------------------------------ parts of a turn
 
-    def _poll(self) -> None:
-        sockets = set(self.links.sockets())
-        sockets.add(self.peers.socket)
+    def _poll(self) -> dict[Any, int]:
+        """Wait for something to do; gives the sockets that have something to receive."""
+        sockets = self.links.sockets()
         if sockets != self._polled:
-            for gone in self._polled - sockets:
+            for gone in set(self._polled).difference(sockets):
                 self._poller.unregister(gone)
-            for new in sockets - self._polled:
+            for new in set(sockets).difference(self._polled):
                 self._poller.register(new, zmq.POLLIN)
             self._polled = sockets
         wait = 0 if self.reading.busy or self.retention.busy else limits.TURN_WAIT_MS_MAX
@@ -155,7 +156,7 @@ class Broker:
         for due in (self.consumers.next_due(now), self.reading.next_due()):
             if due is not None:
                 wait = min(wait, max(0, -(-(due - now) // _MS)))
-        self._poller.poll(wait)
+        return dict(self._poller.poll(wait))
 
     def _arrive(self, arrival: Greeted | Heard, now: int) -> None:
         if isinstance(arrival, Greeted):

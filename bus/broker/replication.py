@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from bus import limits, outputs, wire
 from bus.broker.applied import Applied
-from bus.broker.kept import keep_replica, restored
+from bus.broker.kept import ReplicaNote, keep_replica, restored
 from bus.broker.links import Links
 from bus.broker.peers import Peers
 from bus.companion import Companion
@@ -27,6 +27,7 @@ from bus.store import Entry, Store
 
 log = logging.getLogger("bus.broker")
 _HEARTBEAT_NS = limits.HEARTBEAT_MS * 1_000_000
+_BEAT_NS = _HEARTBEAT_NS // 10  # heartbeats and what is sent again may be late by so much
 
 
 class Replication:
@@ -62,6 +63,9 @@ class Replication:
         self._damaged: set[tuple[int, int]] = set()
         self._stuck: dict[tuple[int, str], int] = {}
         self._highs: set[int] = set()
+        self._news: set[int] = set()
+        self._noted: dict[int, ReplicaNote] = {}
+        self._beaten = 0
         self.replicas = [self._restored(partition) for partition in range(partitions)]
 
     # ------------------------------------------------------------------------------------------ appending
@@ -106,6 +110,7 @@ class Replication:
         )
         self._store.append(partition, header, seal(header, body))
         self._touched[partition] = True
+        self._news.add(partition)
         return placed.index, header
 
     def not_leader(self, partition: int) -> NotLeader:
@@ -175,6 +180,7 @@ class Replication:
     def on_link(self, broker: str, message: object) -> None:
         """What a follower says on the link to it; anything out of place is left alone and counted by its replica."""
         if isinstance(message, wire.Shipped) and self._fits(broker, message.broker, message.partition):
+            self._news.add(message.partition)
             self._carry(message.partition, self.replicas[message.partition].on_shipped(message, self.now))
         elif isinstance(message, wire.AskEpochEnd) and self._fits(broker, message.broker, message.partition):
             self._carry(message.partition, self.replicas[message.partition].on_ask_epoch_end(message))
@@ -190,11 +196,15 @@ class Replication:
 
     def pump(self) -> None:
         """Ship what is new, and say that we live where that is due; then stage what the turn changed."""
-        for replica in self.replicas:
-            if replica.leads:
-                self._carry(replica.partition, replica.pump(self.now))
+        news, self._news = self._news, set()
+        if self.now - self._beaten >= _BEAT_NS:
+            self._beaten = self.now
+            news = set(range(len(self.replicas)))
+        for partition in sorted(news):
+            if self.replicas[partition].leads:
+                self._carry(partition, self.replicas[partition].pump(self.now))
         for partition, urgent in self._touched.items():
-            keep_replica(self._store, self.replicas[partition], lazy=not urgent)
+            self._note(partition, lazy=not urgent)
             if urgent:
                 self._unsynced.add(partition)
         self._touched.clear()
@@ -219,6 +229,7 @@ class Replication:
         self._touched.clear()
         self._unsynced.clear()
         self._highs.clear()
+        self._noted.clear()
         self.applied.unkept()
         for partition, replica in enumerate(self.replicas):
             self.replicas[partition] = self._restored(partition)
@@ -240,9 +251,23 @@ class Replication:
     def keep_all(self) -> None:
         """Stage every replica's note, so that a restart knows the high watermarks."""
         for replica in self.replicas:
-            keep_replica(self._store, replica, lazy=False)
+            self._noted[replica.partition] = keep_replica(self._store, replica, lazy=False)
 
     # ------------------------------------------------------------------------------------------ private
+
+    def _note(self, partition: int, *, lazy: bool) -> None:
+        """Write down what a restart has to know. A high watermark that is behind costs a restart the reading of some
+        headers, so that alone is not noted each time; nor is an end that moved, which the records tell."""
+        replica, noted = self.replicas[partition], self._noted.get(partition)
+        if (
+            noted is None
+            or noted.promised != replica.promised
+            or noted.seat is not replica.seat
+            or noted.lineage != replica.log.lineage
+            or replica.high - noted.high >= limits.REPLICA_NOTE_RECORDS_MAX
+            or noted.high < self._store.first(partition)
+        ):
+            self._noted[partition] = keep_replica(self._store, replica, lazy=lazy)
 
     def _restored(self, partition: int) -> Replica:
         return Replica(partition, self.broker, restored(self._store, partition), self._store.id)
@@ -273,6 +298,7 @@ class Replication:
                     self._touched[partition] = True
                 case outputs.Trim(first=first):
                     self._store.trim(partition, first)
+                    self._touched.setdefault(partition, False)
                 case outputs.SendBegin():
                     self._begin(partition, output)
                 case outputs.Append():
@@ -301,6 +327,7 @@ class Replication:
         )
         self._store.append(partition, header, seal(header, b""))
         self._touched[partition] = True
+        self._news.add(partition)
         self._on_lead(partition)
         log.info("partition %d: leading epoch %d from record %d on", partition, output.epoch, output.index)
 
@@ -313,7 +340,10 @@ class Replication:
                 return
             if not blobs:
                 self._stuck[partition, wanted.broker] = self.now
-        self.replicas[partition].shipped_upto(wanted.broker, wanted.first + len(blobs), sum(map(len, blobs)))
+        upto = wanted.first + len(blobs)
+        self.replicas[partition].shipped_upto(wanted.broker, upto, sum(map(len, blobs)))
+        if upto < self.replicas[partition].end:
+            self._news.add(partition)
         ship = wire.Ship(partition, wanted.epoch, self.broker, wanted.prev, wanted.prev_epoch, wanted.high)
         self._links.send(wanted.broker, partition, ship, blobs, self.now)
 

@@ -89,6 +89,7 @@ class Store:
         self._tail = Tail(cache_bytes_max)
         self._values: dict[str, bytes] = {}
         self._urgent = False
+        self._changed: set[int] = set()  # partitions of which something is staged
         self.bytes_written = 0
         """Bytes of records committed by this process."""
         kept = medium.value(_STORE_KEY)
@@ -129,6 +130,7 @@ class Store:
         log.staged.append(Entry(header, record))
         log.size += len(record)
         log.mark = Mark(mark.end + 1, header.base_offset + header.count, header.appended)
+        self._changed.add(partition)
         self._urgent = True
         return mark.end
 
@@ -149,6 +151,7 @@ class Store:
         log.mark = self._mark_below(partition, end)
         if end < log.extent.counted:
             self._keep_extent(partition, log)
+        self._changed.add(partition)
         self._urgent = True
 
     def trim(self, partition: int, first: int) -> None:
@@ -162,6 +165,7 @@ class Store:
         log.extent = Extent(first, last.base_offset + last.count, last.appended)
         log.base = first
         self._keep_extent(partition, log)
+        self._changed.add(partition)
         self._urgent = True
 
     def begin(self, partition: int, first: int, first_offset: int, appended: int) -> None:
@@ -179,6 +183,7 @@ class Store:
         log.extent = Extent(first, first_offset, appended)
         log.size = 0
         self._keep_extent(partition, log)
+        self._changed.add(partition)
         self._urgent = True
 
     def put(self, key: str, value: bytes, *, lazy: bool = False) -> None:
@@ -194,7 +199,8 @@ class Store:
     def commit(self) -> None:
         """Make everything staged durable. Raises StorageFull: then nothing of it is, and it stays staged."""
         writes = Writes(values=self._values)
-        for partition, log in enumerate(self._logs):
+        changed = [(partition, self._logs[partition]) for partition in sorted(self._changed)]
+        for partition, log in changed:
             if log.cut is not None:
                 writes.cuts[partition] = log.cut
             if log.base is not None:
@@ -204,26 +210,25 @@ class Store:
             floor = log.floor
             writes.records += [(partition, floor + i, entry.record) for i, entry in enumerate(log.staged)]
         self._medium.commit(writes)
-        for partition, log in enumerate(self._logs):
+        for partition, log in changed:
             log.cut = log.base = None
             for entry in log.staged:
                 self._tail.keep(partition, log.floor, entry)
                 self.bytes_written += len(entry.record)
                 log.floor += 1
             log.staged.clear()
+        self._changed.clear()
         self._values = {}
         self._urgent = False
 
     def rollback(self) -> None:
         """Forget everything staged; partitions begin and end again where they durably do."""
-        stale: list[int] = []
-        for partition, log in enumerate(self._logs):
-            if log.staged or log.cut is not None or log.base is not None:
-                self._tail.drop(partition, 0)
-                stale.append(partition)
+        stale = sorted(self._changed)
+        self._changed.clear()
         self._values = {}
         self._urgent = False
         for partition in stale:
+            self._tail.drop(partition, 0)
             self._logs[partition] = self._durable(partition)
 
     def entry(self, partition: int, index: int) -> Entry:

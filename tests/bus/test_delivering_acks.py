@@ -4,8 +4,9 @@ import pytest
 
 from bus import limits
 from bus.errors import ProtocolError
+from bus.record import GROUP
 from bus.wire import Settle, Settled, Settlement
-from tests.bus.groundtwin import event, said
+from tests.bus.groundtwin import Stage, event, said, session
 from tests.bus.test_delivering import CAUSAL, ack, join, started
 
 
@@ -37,3 +38,50 @@ def test_what_began_and_is_acked_in_one_frame_is_settled() -> None:
     (settled,) = said(stage.turn(), Settled)
     sample = next(one for one in stage.delivering.samples(0) if one.group == "h")
     assert settled.stale == {} and (sample.acked, sample.failed, sample.in_flight) == (1, 1, 1)
+
+
+def groups_logged(stage: Stage) -> int:
+    return sum(entry.header.kind == GROUP for entry in stage.ground.logs[0])
+
+
+def test_acks_gather_while_a_record_of_groups_is_not_committed() -> None:
+    stage, peer = started(*[event() for _ in range(9)])
+    before = groups_logged(stage)
+    ack(stage, peer, 0)
+    stage.turn(commit=False)
+    assert groups_logged(stage) == before + 1, "nothing is on its way: logged at once"
+    for offset in (1, 2, 3):
+        ack(stage, peer, offset)
+        stage.turn(commit=False)
+    assert groups_logged(stage) == before + 1
+    due = stage.delivering.next_due(7)
+    assert due is not None and 7 < due <= 7 + limits.GROUP_GATHER_MS * 1_000_000, "the loop does not spin meanwhile"
+    stage.commit()
+    assert len(said(stage.turn(commit=False), Settled)) == 0
+    assert groups_logged(stage) == before + 2, "one record for the three"
+    stage.commit()
+    assert [answer.stale for answer in said(stage.ground.sent, Settled)] == [{}, {}, {}]
+
+
+def test_acks_gather_for_so_long_and_no_longer() -> None:
+    stage, peer = started(event(), event())
+    ack(stage, peer, 0)
+    stage.turn(commit=False)
+    ack(stage, peer, 1)
+    stage.turn(commit=False)
+    before = groups_logged(stage)
+    stage.turn(limits.GROUP_GATHER_MS / 1_000, commit=False)
+    assert groups_logged(stage) == before + 1
+
+
+def test_acks_do_not_gather_where_the_next_event_waits_for_them() -> None:
+    stage, peer = Stage(), session()
+    stage.lead()
+    stage.publish(event(subject="k"), event(subject="l"))
+    stage.tell(peer, join(order="strict"))
+    stage.turn()
+    before = groups_logged(stage)
+    for offset in (0, 1):
+        ack(stage, peer, offset)
+        stage.turn(commit=False)
+    assert groups_logged(stage) == before + 2

@@ -29,6 +29,7 @@ class Parts:
     machine: type[replica.Replica] = replica.Replica
     windows: type[Windows] = Windows
     torn_disk = False
+    high_lags = True
     answers_before_commit = False
     acks_before_commit = False
     forgets_promises = False
@@ -84,6 +85,7 @@ class Broker(Trimming, Appending):
         self.highs = 0
         self.noted = 0
         self.known_high: int = disk.meta["high"]
+        self.noted_high = self.known_high
         self.led_epoch = 0
         self.replica = self.parts.machine(0, self.name, disk.restored(), disk.store)
         self.windows = self.parts.windows(self.producers_max)
@@ -210,6 +212,7 @@ class Broker(Trimming, Appending):
                     self.ledger.trims(self.name, first)
                     self.log.trim(first)
                     self.disk.write("trim", first)
+                    self._note_high()
                     self.counts["trims"] += 1
                 case replica.SendBegin():
                     self._send_begin(output)
@@ -249,14 +252,22 @@ class Broker(Trimming, Appending):
         self.ledger.high(self.name, seat, self.log, self.known_high, high, high_offset)
         self.known_high = high
         self._apply(self.windows.applied, high)
-        self.disk.write("high", high)
-        self.disk.write("high_offset", high_offset)
+        self._note_high()
         self.highs += 1
         if self.highs % self.snapshot_every == 0:
             self._note()
         for index in [index for index in self.waiting if index < high]:
             for batch in self.waiting.pop(index):
                 self._reply(batch, index)
+
+    def _note_high(self) -> None:
+        """What a restart knows of the watermark may be behind, but not below the log's beginning."""
+        machine = self.replica
+        lag = self.snapshot_every if self.parts.high_lags else 1
+        if machine.high - self.noted_high >= lag or self.noted_high < self.log.first:
+            self.noted_high = machine.high
+            self.disk.write("high", machine.high)
+            self.disk.write("high_offset", machine.high_offset)
 
     def _note(self) -> None:
         self.disk.write("windows", self.windows.snapshot())
