@@ -156,7 +156,7 @@ class Replica(Stance):
             follower.refit(shipped.end, now)
             return []
         follower.ack(shipped.end, now)
-        return self._advance()
+        return self._advance() if shipped.end > self.high else []
 
     def on_ask_epoch_end(self, ask: AskEpochEnd) -> list[Output]:
         """A follower asks where an epoch ends here."""

@@ -74,6 +74,11 @@ class Stance:
         """Per follower, nanoseconds since it last acked; empty unless leading."""
         return {broker: now - follower.heard for broker, follower in self._followers.items()}
 
+    def wants(self, broker: str) -> bool:
+        """Whether there are records that a follower was not sent yet; False unless leading."""
+        follower = self._followers.get(broker)
+        return follower is not None and follower.next < self.end
+
     def newcomers(self) -> dict[str, str]:
         """Broker -> store of replicas without a vote that hold all that is committed; empty unless readable."""
         if not self.readable:

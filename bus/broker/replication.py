@@ -180,8 +180,9 @@ class Replication:
     def on_link(self, broker: str, message: object) -> None:
         """What a follower says on the link to it; anything out of place is left alone and counted by its replica."""
         if isinstance(message, wire.Shipped) and self._fits(broker, message.broker, message.partition):
-            self._news.add(message.partition)
             self._carry(message.partition, self.replicas[message.partition].on_shipped(message, self.now))
+            if self.replicas[message.partition].wants(broker):
+                self._news.add(message.partition)
         elif isinstance(message, wire.AskEpochEnd) and self._fits(broker, message.broker, message.partition):
             self._carry(message.partition, self.replicas[message.partition].on_ask_epoch_end(message))
         elif isinstance(message, wire.Fault):
