@@ -61,6 +61,8 @@ REFRESH_MS = 250
 """While a partition has no leader that answers, the topology is asked for again this often."""
 CLOSE_LINGER_MS = 250
 """What a closing client still waits for its last frames to leave."""
+LINK_RECONNECT_MS = 3_600_000
+"""What ZeroMQ is told to wait before it connects again by itself: longer than any lost session keeps its socket."""
 LINK_FRAMES_QUEUED_MAX = 4_096
 """Multipart messages queued in a client's socket; when it is full the session is given up and opened anew."""
 LINK_FRAMES_PER_TURN_MAX = 64

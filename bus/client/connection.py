@@ -1,9 +1,11 @@
 """One session with one broker: a DEALER on the event loop.
 
-Three traps of the socket are kept in here. ZeroMQ's file descriptor is edge-triggered and also fires for frames that a
+Four traps of the socket are kept in here. ZeroMQ's file descriptor is edge-triggered and also fires for frames that a
 *send* has already noticed, so both directions end in the same "is there more?". A flood of frames would starve every
 other task, so after `LINK_FRAMES_PER_TURN_MAX` frames the loop gets a turn. And a socket that reconnects by itself
-would hide a broker's death, so it never does: the socket's monitor tells it, and the owner opens a new one.
+would hide a broker's death, so it never does: the socket's monitor tells it, and the owner opens a new one. (The
+option that forbids it, -1, is no way: with it ZeroMQ drops the peer under the reader's hands, and where a message of
+several parts is half read it aborts the process. So it is told to wait for longer than the socket lives.)
 
 Whatever ends a session (Bye, disconnect, silence, a broken frame, a full queue) is told once, as `Lost`, to every route
 that still waits for an answer and then to the owner.
@@ -82,7 +84,7 @@ class Connection:
         self._socket.linger = limits.CLOSE_LINGER_MS
         self._socket.sndhwm = self._socket.rcvhwm = limits.LINK_FRAMES_QUEUED_MAX
         self._socket.maxmsgsize = limits.FRAME_BYTES_MAX
-        self._socket.reconnect_ivl = -1
+        self._socket.reconnect_ivl = limits.LINK_RECONNECT_MS
         self._monitor = self._socket.get_monitor_socket(_ENDINGS)
         self._timer = self._loop.call_later(limits.SESSION_PING_MS / 4000, self._beat)
         self._loop.add_reader(self._socket.FD, self._read)

@@ -1,6 +1,8 @@
 """Control of brokers: verbs and their answers, and what is said when a broker does not answer."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +11,26 @@ import bus
 from bus import wire
 from bus.client.operator import Operator
 from tests.bus.client.fakebroker import FakeFleet
+
+
+FLOOD_MESSAGES = 500
+"""Fewer than a socket queues, so that the end of the connection is seen while all of them wait to be read."""
+READER = """
+import asyncio, sys
+from bus.client.operator import Operator
+
+async def main():
+    async with Operator() as operator:
+        session = await operator.open(sys.argv[1])
+        print("open", flush=True)
+        connection = session._connection
+        assert connection._monitor.poll(10_000)  # nothing is read before the broker is gone
+        asyncio.get_running_loop().call_soon(connection._ended)  # as that took the edge
+        lost = await session.closed
+        print(lost.code, connection.strays)
+
+asyncio.run(main())
+"""
 
 
 @pytest.fixture
@@ -70,3 +92,26 @@ async def test_silence_is_an_error_in_time(fake: FakeFleet) -> None:
             fake.brokers[0].muted |= {one.id for one in fake.brokers[0].sessions}
         with pytest.raises(bus.BrokerUnavailable, match="did not answer Claim"):
             await session.claim(3, "u", within=0.1)
+
+
+def test_a_flood_from_a_broker_that_dies_is_read_whole(fake: FakeFleet) -> None:
+    """ZeroMQ must not take a connection's end for its own order to drop what waits: in the middle of a message of
+    several parts it aborts the process, and it drops the others. In a process of its own, for that reason."""
+    broker = fake.brokers[0]
+
+    def flood() -> None:
+        for session in list(broker.sessions):
+            for _ in range(FLOOD_MESSAGES):
+                broker.send(session, wire.Records(99, 0, 0, 0, 0, []), [b"x" * 300] * 5)
+
+    reader = subprocess.Popen(
+        [sys.executable, "-c", READER, fake.urls[0]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert reader.stdout is not None and reader.stdout.readline() == "open\n"
+        with fake.lock:
+            broker.commands += [flood, broker.halted.set]
+        said, error = reader.communicate(timeout=30)
+    finally:
+        reader.kill()
+    assert (reader.returncode, said, error) == (0, f"disconnected {FLOOD_MESSAGES}\n", "")
