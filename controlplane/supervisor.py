@@ -130,6 +130,10 @@ class Supervisor:
             return
         except (BusError, PlaneError, OSError) as error:
             why = str(error) or f"it did not answer in {limits.ADOPT_MS_MAX / 1000:g} s"
+        except Exception as error:
+            # Whatever it was: a broker that nobody keeps any more would be down for good, without a word.
+            log.exception("keeping broker %s failed", broker)
+            why = f"{type(error).__name__}: {error}"
         self._running.pop(broker, None)
         if not self._stopping:
             log.warning("lost broker %s: %s", broker, why)
