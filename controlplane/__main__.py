@@ -8,6 +8,7 @@ the directory is in use or cannot be written, the disk is full, a port is taken,
 import argparse
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -84,6 +85,8 @@ def log_to(path: Path) -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", handlers=outputs, force=True
     )
+    # A library that aborts the process says so to stderr alone, where nobody may be looking.
+    faulthandler.enable(path.open("a"))
 
 
 async def serve(config: Config, directory: Directory) -> None:

@@ -139,15 +139,17 @@ class Answering:
         extras.journal_bytes = self._turns.journal.size_bytes
         heart = self._turns.heart
         body = answer(question, heart, heart.recorded, extras)
-        if self._turns.full:
+        if self._turns.full or self._turns.stuck:
             self._complain(body)
         return Told(heart.position, heart.recorded, body)
 
     def _complain(self, body: Body) -> None:
-        """No fold can say that the journal cannot be written: that would have to be journaled."""
-        why = self._turns.full
+        """No fold can say that the journal does not go on: that would have to be journaled."""
+        what, why, since = "the journal cannot be written", self._turns.full, self._turns.full_since
+        if not why:
+            what, why, since = "the plane stands still", self._turns.stuck, self._turns.stuck_since
         points = _NO_JOURNAL_POINTS
-        need = Need("bad", "the journal cannot be written", why, self._turns.full_since, "doctor", points, "journal")
+        need = Need("bad", what, why, since, "doctor", points, "journal")
         if isinstance(body, Board):
             body.needs.insert(0, need)
         if isinstance(body, Health):

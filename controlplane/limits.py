@@ -85,6 +85,10 @@ TURN_FACTS_MAX = 500
 """Facts that one turn takes."""
 STALL_MS_MAX = 2_000
 """The plane's loop asleep for longer than this beyond its time is journaled as PlaneResumed."""
+TURN_MS_MAX = 10_000
+"""A turn that takes longer, its commit included, is said to stand still, in the log and in what health answers."""
+TURN_WATCH_MS = 1_000
+"""How often it is looked whether turns come to their ends."""
 FULL_RETRY_MS = 500
 """How often a commit is tried again while the disk is full."""
 SEAT_SETTLE_MS = 3_000

@@ -52,6 +52,7 @@ from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
+from controlplane.watchdog import Watchdog
 
 log = logging.getLogger("signalbox.plane")
 
@@ -130,6 +131,8 @@ class Plane:
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
         self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
+        self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
+        self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
 
@@ -141,6 +144,10 @@ class Plane:
     def _fail(self, error: Exception) -> None:
         if not self._stop.done():
             self._stop.set_result(Stop(str(error), error))
+
+    def _stand_still(self, beats: int, why: str) -> None:
+        """The watchdog spoke, in its thread."""
+        self._loop.call_soon_threadsafe(self._turns.stand_still, beats, why)
 
     def _down(self, reason: str) -> None:
         if not self._stop.done():
@@ -157,6 +164,7 @@ class Plane:
         try:
             epoch, name = await self._take_control(socket.url)
             await self._begin(socket.url, epoch, name, outstanding)
+            self._watchdog.start()
             self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
             self._start("samples", self._sampling.run())
@@ -305,6 +313,7 @@ class Plane:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._effects.close()
         await asyncio.to_thread(self._turns.close)
+        self._watchdog.stop()
 
 
 def _restore(directory: Directory) -> tuple[Heart, Journal, Outstanding]:

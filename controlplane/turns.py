@@ -6,7 +6,8 @@
 
 While a commit is under way the heart is ahead of the journal, so whoever reads its state waits for `settled`; nothing
 is told that a crash could take back. When the disk is full the turn's steps wait as they are, and are tried again until
-there is room: nothing new is taken meanwhile, and questions are still answered.
+there is room: nothing new is taken meanwhile, and questions are still answered. So they are when a turn stands still
+for no known reason: the watchdog says so (`stand_still`), and answers carry it.
 """
 
 import asyncio
@@ -43,6 +44,11 @@ class Turns:
         self.full = ""
         """Why the journal stands still, or empty; `full_since` is when it began to."""
         self.full_since = 0
+        self.stuck = ""
+        """Why the turn under way counts as standing still, or empty; `stuck_since` is when that was found."""
+        self.stuck_since = 0
+        self._beats = 0
+        self._doing = "it begins"
         self._follows = follows
         self._carry = carry
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
@@ -81,8 +87,19 @@ class Turns:
     async def run(self) -> None:
         """Turn after turn, until `finish`."""
         while not self._finishing or self._facts:
+            self._doing = "it waits for something to do"
             await self._wait()
             await self.turn()
+
+    def progress(self) -> tuple[int, str]:
+        """A number that grows as turns go on, and what is done now, in words; may be called in any thread."""
+        return self._beats, self._doing
+
+    def stand_still(self, beats: int, why: str) -> None:
+        """It has been at this number for too long: questions no longer wait for the turn, and answers say why."""
+        if beats == self._beats:
+            self.stuck, self.stuck_since = why, self.clock.now()
+            self._settled.set()
 
     def finish(self) -> None:
         """Take the facts that are reported, and no turn after them; events that wait are followed again next time."""
@@ -122,6 +139,7 @@ class Turns:
         kept: list[Kept] = []
         waiting: list[tuple[asyncio.Future[int], int]] = []
         self._settled.clear()
+        self._doing = "it takes facts and events"
         try:
             for _ in range(min(len(self._facts), limits.TURN_FACTS_MAX)):
                 fact, committed = self._facts.popleft()
@@ -138,7 +156,10 @@ class Turns:
             if kept:
                 await self._commit(kept)
         finally:
+            self._beats += 1
+            self.stuck = ""
             self._settled.set()
+        self._doing = "it carries out what follows"
         async with self._committed:
             self._committed.notify_all()
         for committed, position in waiting:
@@ -163,6 +184,7 @@ class Turns:
 
     async def _commit(self, kept: list[Kept]) -> None:
         loop = asyncio.get_running_loop()
+        self._doing = f"it commits {len(kept)} steps, positions {kept[0].step.first} to {kept[-1].step.last}"
         while True:
             try:
                 await loop.run_in_executor(self._thread, self.journal.commit, kept)
@@ -172,6 +194,8 @@ class Turns:
                     log.error("%s", error)
                     self.full_since = self.clock.now()
                 self.full = str(error)
+                # It is known why nothing goes on.
+                self._beats += 1
                 # Questions are answered from the state as it is: it is right, and only its record is late.
                 self._settled.set()
                 await asyncio.sleep(limits.FULL_RETRY_MS / 1000)

@@ -139,6 +139,8 @@ class LiveFleet:
                 self.plane.wait()
         for pid in self.live():
             os.kill(pid, signal.SIGKILL)
+        if self.plane is not None and self.plane.returncode not in (0, 1, -signal.SIGKILL, -signal.SIGTERM):
+            sys.stderr.write(f"the plane ended with {self.plane.returncode}, and said: {self.said()}\n")
         for stream in (self.plane.stdin, self.plane.stderr) if self.plane is not None else ():
             if stream is not None:
                 stream.close()

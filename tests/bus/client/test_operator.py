@@ -12,7 +12,6 @@ from bus import wire
 from bus.client.operator import Operator
 from tests.bus.client.fakebroker import FakeFleet
 
-
 FLOOD_MESSAGES = 500
 """Fewer than a socket queues, so that the end of the connection is seen while all of them wait to be read."""
 READER = """
