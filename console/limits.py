@@ -24,6 +24,8 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 """One answer of the control plane on the socket."""
 LINE_BYTES_MAX = 1024 * 1024
 """One line of a log; the bus takes no larger event."""
+PLANE_SAID_BYTES_MAX = 64 * 1024
+"""What is read of a starting control plane's stderr, its end."""
 REJECTS_SAID_MAX = 20
 """Bad lines of an import that are named on stderr; all of them are in the rejects file."""
 EXPORT_PAGE = 5_000

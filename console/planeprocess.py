@@ -1,5 +1,6 @@
 """Starting a control plane as a process of its own, and waiting until its fleet is ready."""
 
+import os
 import subprocess
 import tempfile
 import time
@@ -9,7 +10,9 @@ from typing import NamedTuple
 
 from console.failures import Failure
 from console.fleetdir import Fleet, plane_of
+from console.limits import PLANE_SAID_BYTES_MAX
 from console.link import Link, NoAnswer
+from console.output import say
 from console.settings import path_setting, setting
 from console.terminal import PYTHON
 from controlplane.questions import AskStatus, Status
@@ -85,7 +88,7 @@ class PlaneProcess:
         )
 
     def wait_ready(self, on_progress: Callable[[Status], None] | None = None, timeout: float = READY_S) -> Status:
-        """The first status that `is_ready`. Raises Failure with the plane's own words."""
+        """The first status that `is_ready`; what the plane noted is said. Raises Failure in its words."""
         deadline = time.monotonic() + timeout
         link: Link | None = None
         seen: Status | None = None
@@ -109,6 +112,8 @@ class PlaneProcess:
                     if on_progress is not None:
                         on_progress(body)
                     if is_ready(body):
+                        for line in self._said():
+                            say(f"signalbox: {line}")
                         return body
         finally:
             if link is not None:
@@ -138,9 +143,14 @@ class PlaneProcess:
             code = self.process.wait(_LOOK_S)
         except subprocess.TimeoutExpired:
             return
-        self._errors.seek(0)
-        said = self._errors.read().decode(errors="replace").strip().splitlines()
+        said = self._said()
         raise Failure(said[-1] if said else f"the control plane ended with code {code}", _hint(self.data_dir))
+
+    def _said(self) -> list[str]:
+        """The lines of its stderr, read without moving the place that the plane writes at."""
+        errors = self._errors.fileno()
+        start = max(0, os.fstat(errors).st_size - PLANE_SAID_BYTES_MAX)
+        return os.pread(errors, PLANE_SAID_BYTES_MAX, start).decode(errors="replace").strip().splitlines()
 
 
 def is_ready(status: Status) -> bool:

@@ -12,6 +12,7 @@ plane, a journal that cannot go on), and then they live on for the next plane.
 import asyncio
 import logging
 import os
+import sys
 import uuid
 from collections.abc import Coroutine
 from typing import Any, NamedTuple
@@ -31,7 +32,7 @@ from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects, Outstanding
-from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
+from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import (
     BrokerAdded,
     BrokerStarted,
@@ -55,6 +56,7 @@ from controlplane.turns import Turns
 from controlplane.watchdog import Watchdog
 
 log = logging.getLogger("signalbox.plane")
+MORE_OR_FEWER = "signalbox broker add | remove"
 
 
 class Stop(NamedTuple):
@@ -79,7 +81,12 @@ class Service:
 
     async def run(self) -> None:
         """Until it is stopped. Raises PlaneError when it cannot begin or go on; brokers then live on."""
-        self._directory.claim()
+        try:
+            self._directory.claim()
+        except DirectoryLocked as error:
+            if self._config.brokers is None:
+                raise
+            raise DirectoryLocked(f"{error} To change how many brokers it has: {MORE_OR_FEWER}.") from error
         try:
             file = self._directory.fleet()
             heart, journal, outstanding = await asyncio.to_thread(_restore, self._directory)
@@ -229,11 +236,14 @@ class Plane:
             )
         elif self._file.strategy != plane_of(state).strategy:
             self._report(StrategyChosen(self._file.strategy))
-        local = sum(not broker.joined for broker in known.values())
+        local = sum(not broker.joined for broker in known.values()) if known else len(here)
+        wants = self._config.brokers or local
         taken = used_ids(state, here)
-        for _ in range((self._config.brokers or 0) - local if known else 0):
+        for _ in range(wants - local if known else 0):
             taken.append(fresh_id(taken))
             self._report(BrokerAdded(taken[-1]))
+        if wants < local or (here and not known and wants != local):
+            _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
         self._effects.carry(outstanding.intents())
         for broker in here if known else []:
@@ -351,6 +361,14 @@ def _as_asked(config: Config, heart: Heart, file: FleetFile) -> FleetFile:
         file.strategy, file.rules = fleet.strategy, fleet.rules
     file.strategy = changed_strategy(config.partitioning, config.rules, file.strategy, file.rules)
     return file
+
+
+def _note(text: str) -> None:
+    """Said to whoever started this plane, and kept in its log."""
+    log.warning("%s", text)
+    if not sys.stderr.isatty():  # on a terminal the log is shown already
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 def _port_of(url: str) -> int:

@@ -23,11 +23,22 @@ SECONDS = 120
 
 def signalbox(*arguments: object, code: int = 0, stdin: bytes | None = None) -> str:
     """Run a command as a person would; its stdout."""
+    return run_as_a_person(*arguments, code=code, stdin=stdin).stdout.decode()
+
+
+def signalbox_said(*arguments: object, code: int = 0) -> str:
+    """Run a command as a person would; its stderr."""
+    return run_as_a_person(*arguments, code=code).stderr.decode()
+
+
+def run_as_a_person(
+    *arguments: object, code: int = 0, stdin: bytes | None = None
+) -> "subprocess.CompletedProcess[bytes]":
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
     line = [sys.executable, "-c", "from console.cli import main; main()", *map(str, arguments)]
     ended = subprocess.run(line, capture_output=True, timeout=SECONDS, cwd=ROOT, env=environment, input=stdin or b"")
     assert ended.returncode == code, ended.stderr.decode()
-    return ended.stdout.decode()
+    return ended
 
 
 def asked(folder: Path, *arguments: object) -> Any:

@@ -1,0 +1,31 @@
+"""`up` over a fleet that is there already, and with settings that make no sense: what is said, and the exit code."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.console.cli.test_fleet import asked, gone, pids_of, signalbox, signalbox_said
+
+WHOLE = pytest.mark.fleet
+
+
+@WHOLE
+def test_another_number_of_brokers_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    signalbox("up", "--detach", "--brokers", 2, "--data-dir", folder)
+    pids = pids_of(folder)
+    try:
+        said = signalbox_said("up", "--detach", "--brokers", 1, "--data-dir", folder, code=1)
+        assert "in use by the control plane" in said and "signalbox broker add | remove" in said
+        signalbox("down", "--yes", "--data-dir", folder)
+        said = signalbox_said("up", "--detach", "--brokers", 2, "--data-dir", folder)
+        assert "broker" not in said
+        pids |= pids_of(folder)
+        signalbox("down", "--yes", "--data-dir", folder)
+        said = signalbox_said("up", "--detach", "--brokers", 1, "--data-dir", folder)
+        assert "has 2 local brokers" in said and "signalbox broker add | remove" in said
+        pids |= pids_of(folder)
+        assert len(asked(folder, "status")["brokers"]) == 2
+    finally:
+        signalbox("down", "--yes", "--data-dir", folder)
+        assert gone(pids)
