@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from console.failures import Failure
+from console.failures import Failure, Usage
 from console.fleetdir import Fleet, plane_of
 from console.limits import PLANE_SAID_BYTES_MAX
 from console.link import Link, NoAnswer
@@ -138,12 +138,14 @@ class PlaneProcess:
             return self.process.wait()
 
     def _look(self) -> None:
-        """Wait a moment; raises Failure if the process has ended by then."""
+        """Wait a moment; raises Failure if the process has ended by then, Usage where its settings are wrong."""
         try:
             code = self.process.wait(_LOOK_S)
         except subprocess.TimeoutExpired:
             return
         said = self._said()
+        if code == Usage.code:
+            raise Usage(said[-1].rpartition(": error: ")[2] if said else "the control plane refuses its settings")
         raise Failure(said[-1] if said else f"the control plane ended with code {code}", _hint(self.data_dir))
 
     def _said(self) -> list[str]:

@@ -1,7 +1,8 @@
 """One control plane: `python -m controlplane --data-dir DIR`. In the foreground until SIGTERM, SIGINT or SIGHUP.
 
 Each of them ends the fleet: its brokers, then the plane, and then this exits 0. With `--while-stdin` so does the end of
-standard input, so that a parent that was killed leaves nothing behind. Exit 1, and one line that says what to do, when
+standard input, so that a parent that was killed leaves nothing behind. Exit 2 for settings that make no sense or that
+this fleet cannot have, its partitioning included. Exit 1, and one line that says what to do, when
 the directory is in use or cannot be written, the disk is full, a port is taken, or another plane took over.
 """
 
@@ -25,7 +26,7 @@ from bus.semantic import STRATEGIES
 from controlplane import limits
 from controlplane.config import Config
 from controlplane.directory import Directory, explained
-from controlplane.errors import PlaneError
+from controlplane.errors import PartitioningFixed, PlaneError
 from controlplane.partitioning import read_rules
 
 STDIN_BYTES = 4096
@@ -134,7 +135,7 @@ def main() -> int:
             logging.getLogger("signalbox.plane").error("%s", error)
         if not (logging.getLogger().handlers and sys.stderr.isatty()):
             sys.stderr.write(f"{error}\n")
-        return 1
+        return 2 if isinstance(error, InvalidRules | PartitioningFixed) else 1
     return 0
 
 

@@ -29,3 +29,22 @@ def test_another_number_of_brokers_is_not_passed_over_in_silence(tmp_path: Path)
     finally:
         signalbox("down", "--yes", "--data-dir", folder)
         assert gone(pids)
+
+
+@WHOLE
+def test_settings_that_make_no_sense_are_wrong_usage(tmp_path: Path) -> None:
+    new, old, rules = tmp_path / "new", tmp_path / "old", tmp_path / "rules.toml"
+    rules.write_text('[[rule]]\nprefix = "a/"\ngroup = "a"\n')
+    for wrong, said in (
+        (["--partitioning", "sideways"], "sideways"),
+        (["--partitioning", "semantic"], "rules"),
+        (["--partition-rules", tmp_path / "none.toml"], "none.toml cannot be read"),
+    ):
+        heard = signalbox_said("up", "--detach", *wrong, "--data-dir", new, code=2)
+        assert heard.startswith("signalbox: ") and said in heard and "usage:" not in heard
+    signalbox("up", "--detach", "--brokers", 1, "--data-dir", old)
+    pids = pids_of(old)
+    signalbox("down", "--yes", "--data-dir", old)
+    assert gone(pids)
+    heard = signalbox_said("up", "--detach", "--partition-rules", rules, "--data-dir", old, code=2)
+    assert "born with no partition rules" in heard
