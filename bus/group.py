@@ -30,6 +30,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bus import groupactive, groupwork, limits
 from bus.bitmap import lowest, places
 from bus.grouplog import Unlogged
@@ -316,12 +318,13 @@ class Group:
         In flight is what members hold; what is read and not settled, and not with any of them, waits as if unread.
         """
         out = sum(len(member.held) + member.lent for member in self.members.values())
-        return self._figures.taken(
+        sample = self._figures.taken(
             *(self.name, partition, self.settings.pattern, len(self.members)),
             (self.floor, unread + self._plain.count - out, out),
             self._plain.pages.first.appended if self._plain.pages.first is not None else 0,
             max(0, min(soon - self.cursor, unread)),
         )
+        return replace(sample, settings=self.settings, holding=groupwork.holding(self.members.values()))
 
     # ------------------------------------------------------------------------------------------ transitions
 

@@ -127,6 +127,12 @@ def dying(work: Work, reason: str) -> Dead:
     return Dead(work.offset, reason, work.entry.expires, list(work.entry.history))
 
 
+def holding(members: Iterable[Member]) -> dict[str, int]:
+    """How many events each member holds, of those GROUP_SAMPLE_MEMBERS_MAX that hold most."""
+    counted = sorted((-len(member.held) - member.lent, member.name) for member in members)
+    return {name: -out for out, name in counted[: limits.GROUP_SAMPLE_MEMBERS_MAX]}
+
+
 def why_impossible(item: Settlement) -> str:
     """Why a settlement is none; "" if it is one."""
     if item.verdict not in _VERDICTS:

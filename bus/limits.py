@@ -215,6 +215,8 @@ GROUP_SAMPLE_READ_BYTES_MAX = 4 * 1024 * 1024
 """Records that all groups of a broker are looked through for one sample; the rest waits for the next."""
 GROUP_SAMPLE_READ_BYTES_MIN = 4 * 1024
 """What a group that is looked through for a sample counts as at least: so many groups are, and no more."""
+GROUP_SAMPLE_MEMBERS_MAX = 32
+"""Members of a group at one partition that a sample names; the rest is counted."""
 GROUP_TURN_DEAD_MAX = 200
 """Dead letters that a broker appends in one turn."""
 GROUP_RECORD_BYTES_MAX = 1024 * 1024

@@ -12,8 +12,8 @@ and the time from append to ack, as log2 buckets of microseconds.
 
 import msgspec
 
-from bus.limits import PARTITIONS_MAX
-from bus.wire import GroupSample
+from bus.limits import GROUP_SAMPLE_MEMBERS_MAX, PARTITIONS_MAX
+from bus.wire import GroupSample, GroupSettings
 from controlplane.facts import BrokerSampled
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import FLOW_SECONDS_MAX, GROUPS_MAX, SLOT_MS
@@ -26,7 +26,8 @@ class GroupAt(msgspec.Struct, frozen=True, array_like=True):
     """A group at one partition. `oldest`: when its oldest unsettled event was appended, 0 for none.
 
     `in_flight`: events that members hold; `waiting`: the others that match and are not settled, read or not.
-    `endangered`: events that retention is about to trim before it has read or settled them.
+    `endangered`: events that retention is about to trim before it has read or settled them. `settings` are None where a
+    broker never told them. `holding`: (member, events it holds), who holds most first, the first of many only.
     """
 
     group: str
@@ -38,6 +39,8 @@ class GroupAt(msgspec.Struct, frozen=True, array_like=True):
     oldest: int
     at: int
     endangered: int = 0
+    settings: GroupSettings | None = None
+    holding: list[tuple[str, int]] = []
 
 
 class GroupSlot(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +58,7 @@ class Groups(Fold):
     """The fold. See the module."""
 
     name = "groups"
-    version = 2
+    version = 3
     follows = (BrokerSampled,)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -100,6 +103,9 @@ def slots(state: KeyedState, group: str, now: int) -> list[tuple[int, GroupSlot]
 
 
 def _take(state: KeyedState, sample: GroupSample, slot: int, now: int) -> None:
+    place = f"{sample.group}\0{sample.partition}"
+    before: GroupAt | None = state.get("at", place)
+    holding = sorted(sample.holding.items(), key=lambda one: (-one[1], one[0]))
     at = GroupAt(
         sample.group,
         sample.partition,
@@ -110,8 +116,10 @@ def _take(state: KeyedState, sample: GroupSample, slot: int, now: int) -> None:
         sample.oldest,
         now,
         sample.endangered,
+        sample.settings or (before.settings if before is not None else None),
+        holding[:GROUP_SAMPLE_MEMBERS_MAX],
     )
-    state.put("at", f"{sample.group}\0{sample.partition}", at)
+    state.put("at", place, at)
     key = f"{slot}\0{sample.group}"
     known: GroupSlot = state.get("slot", key) or GroupSlot()
     latency = dict(known.latency)

@@ -56,8 +56,16 @@ class Thinned:
             return None
         self._reported = now
         self._replicas |= {each.partition: _replica(each) for each in replicas}
+        told = [self._told(each) for each in groups]
         self._groups |= {(each.group, each.partition): each for each in groups}
-        return msgspec.structs.replace(sampled, replicas=replicas, groups=groups)
+        return msgspec.structs.replace(sampled, replicas=replicas, groups=told)
+
+    def _told(self, sample: GroupSample) -> GroupSample:
+        """A group's sample without its settings where they were reported already: they hardly ever change."""
+        before = self._groups.get((sample.group, sample.partition))
+        if before is None or before.settings != sample.settings:
+            return sample
+        return msgspec.structs.replace(sample, settings=None)
 
 
 def _replica(sample: ReplicaSample) -> ReplicaSample:

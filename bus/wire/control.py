@@ -3,6 +3,7 @@
 import msgspec
 
 from bus.wire.base import Count, Epoch, Instant, Message, Seat, Topology
+from bus.wire.groups import GroupSettings
 
 
 class Claim(Message, frozen=True):
@@ -107,7 +108,8 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
 
     `oldest` is when the oldest unsettled event was appended, ns, or 0. `in_flight` are with members; `waiting` are the
     others that match and are not settled, read or not. `endangered` of those unread retention is about to trim;
-    `trimmed` were, before they were delivered or settled.
+    `trimmed` were, before they were delivered or settled. `settings` are left out where they were told before.
+    `holding`: member -> events it holds, of at most GROUP_SAMPLE_MEMBERS_MAX members, those that hold most.
     """
 
     group: str
@@ -125,6 +127,8 @@ class GroupSample(msgspec.Struct, array_like=True, frozen=True):
     latency: dict[int, Count]
     trimmed: Count = 0
     endangered: Count = 0
+    settings: GroupSettings | None = None
+    holding: dict[str, Count] = {}
 
 
 class Sampled(Message, frozen=True):

@@ -1,10 +1,11 @@
 """Brokers, partitions and what a lever touches, as pages. Pure."""
 
 from console.commands.pages import STATES, per_second, since
-from console.measure import count, lag, percent, size, took
+from console.measure import count, lag, moment, percent, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
+_MS = 1_000_000
 REPLICAS = {"leader": "ok", "in_sync": "ok", "lagging": "warn", "off": "bad"}
 DRAINED = "◇"
 OWNER = {False: "plane", True: "joined"}
@@ -126,6 +127,7 @@ def group_page(body: q.Groups, told: q.Told) -> Page:
         f"trimmed           {lost}",
         f"about to be       {count(row.endangered)}",
         f"dead letters      {count(row.dead_letters)}",
+        *_terms_lines(row.settings, told),
     ]
     return Page(
         record=row,
@@ -137,10 +139,35 @@ def group_page(body: q.Groups, told: q.Told) -> Page:
             Column("out", lambda p: count(p.in_flight), "r"),
             Column("endangered", lambda p: count(p.endangered), "r"),
             Column("behind", lambda p: lag(p.behind_ns), "r"),
+            Column("who holds how many", _holding, flex=True),
         ],
         above="\n".join([*lines, "", ""]),
         below=f"\nsignalbox {row.mend}" if row.mend else "",
     )
+
+
+def _terms_lines(terms: q.GroupTerms | None, told: q.Told) -> list[str]:
+    """What its members agreed on."""
+    if terms is None:
+        return []
+    order = terms.order
+    if terms.order == "strict":
+        order += ", a key parks at its first dead letter" if terms.park else ", a key goes on after a dead letter"
+    elif terms.order == "timestamp":
+        order += f", {took(terms.lateness_ms * _MS)} of lateness, late ones: {terms.late}"
+    elif terms.order == "causal":
+        order += f", a gap: {terms.gap}"
+    return [
+        f"order             {order}",
+        f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; {terms.max_deliver} attempts at most",
+        f"began at          {'the earliest event' if terms.start < 0 else moment(terms.start, told.recorded)}",
+    ]
+
+
+def _holding(place: q.GroupPlace) -> str:
+    rest = place.members - len(place.holding)
+    named = [f"{one.member} {count(one.in_flight)}" for one in place.holding]
+    return "  ".join([*named, f"and {rest:,} more"] if named and rest > 0 else named) or "–"
 
 
 def operated_page(body: q.Operated) -> Page:

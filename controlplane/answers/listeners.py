@@ -7,7 +7,7 @@ from controlplane.fold import World
 from controlplane.groups import GroupAt
 from controlplane.ledger import Trimmed, trimmed
 from controlplane.limits import NEW_DEATH_MS
-from controlplane.questions import AskGroups, GroupPlace, GroupRow, Groups, Refusal, Severity
+from controlplane.questions import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding, Refusal, Severity
 
 _MS = 1_000_000
 
@@ -67,6 +67,7 @@ def _row(
         why=why,
         mend=mend,
         places=[_place(at, now) for at in lag.places],
+        settings=_terms(lag),
     )
 
 
@@ -82,4 +83,13 @@ def _standing(lag: GroupLag, endangered: int, lost: Trimmed, now: int) -> tuple[
 
 def _place(at: GroupAt, now: int) -> GroupPlace:
     behind = max(0, now - at.oldest) if at.oldest else 0
-    return GroupPlace(at.partition, at.members, at.waiting, at.in_flight, at.endangered, behind)
+    holding = [Holding(member, out) for member, out in at.holding]
+    return GroupPlace(at.partition, at.members, at.waiting, at.in_flight, at.endangered, behind, holding)
+
+
+def _terms(lag: GroupLag) -> GroupTerms | None:
+    """What the newest sample that has them says: all partitions agree."""
+    told = max((at for at in lag.places if at.settings is not None), key=lambda at: at.at, default=None)
+    if told is None or told.settings is None:
+        return None
+    return GroupTerms(**{name: getattr(told.settings, name) for name in GroupTerms.__struct_fields__})

@@ -11,7 +11,7 @@ replies any number of `Progress` bodies under the same request id before its ans
 
 import msgspec
 
-from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups
+from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
 from controlplane.questions.operations import (
     AskBrokers,
     AskPartitions,
@@ -130,10 +130,12 @@ __all__ = [
     "Goal",
     "GroupPlace",
     "GroupRow",
+    "GroupTerms",
     "Groups",
     "Happening",
     "Health",
     "HealthState",
+    "Holding",
     "Link",
     "Move",
     "Need",

@@ -12,8 +12,31 @@ class AskGroups(Ask, frozen=True):
     group: str = ""
 
 
+class Holding(msgspec.Struct):
+    """A member, and how many events it holds at one partition."""
+
+    member: str
+    in_flight: int
+
+
+class GroupTerms(msgspec.Struct):
+    """What all members of a group agreed on. `start`: ns, -1 is the earliest event kept; "" where an order has none."""
+
+    start: int
+    ack_wait_ms: int
+    max_deliver: int
+    order: str
+    park: bool
+    lateness_ms: int
+    late: str
+    gap: str
+
+
 class GroupPlace(msgspec.Struct):
-    """A group at one partition, as its leader last said. `behind_ns`: the age of its oldest unsettled event."""
+    """A group at one partition, as its leader last said. `behind_ns`: the age of its oldest unsettled event.
+
+    `holding` are its members, who holds most first; of very many only the first ones.
+    """
 
     partition: int
     members: int
@@ -21,6 +44,7 @@ class GroupPlace(msgspec.Struct):
     in_flight: int
     endangered: int
     behind_ns: int
+    holding: list[Holding] = []
 
 
 class GroupRow(msgspec.Struct):
@@ -53,6 +77,8 @@ class GroupRow(msgspec.Struct):
     why: str = ""
     mend: str = ""
     places: list[GroupPlace] = []
+    settings: GroupTerms | None = None
+    """None until a leader has told them."""
 
 
 class Groups(Reply):

@@ -20,7 +20,9 @@ from controlplane.questions import (
     FlowRow,
     GroupPlace,
     GroupRow,
+    GroupTerms,
     HealthState,
+    Holding,
     PartitionStatus,
     PlaneStatus,
     ReplicaStatus,
@@ -93,7 +95,8 @@ class Story:
                     types=1,
                     why=flow.why,
                     mend=flow.mend,
-                    places=[GroupPlace(7, 2, flow.waiting, 3, 40, flow.behind_ns or 0)],
+                    places=[GroupPlace(7, 2, flow.waiting, 3, 40, flow.behind_ns or 0, [Holding("coder/1", 3)])],
+                    settings=GroupTerms(-1, 30_000, 5, "strict", False, 0, "", ""),
                 )
         return list(found.values())
 

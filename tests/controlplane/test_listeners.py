@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bus.wire import GroupSample, Sampled
+from bus.wire import GroupSample, GroupSettings, Sampled
 from controlplane.answers import Extras, answer
 from controlplane.answers.fleet import brokers
 from controlplane.answers.rates import Rates
@@ -11,7 +11,19 @@ from controlplane.facts import Tick
 from controlplane.health import penalties, score_of
 from controlplane.ledger import trimmed
 from controlplane.limits import CLOCK_SKEW_MS_MAX
-from controlplane.questions import AskBoard, AskFlows, AskGroups, Board, Flows, GroupRow, Groups, Need, Refusal
+from controlplane.questions import (
+    AskBoard,
+    AskFlows,
+    AskGroups,
+    Board,
+    Flows,
+    GroupRow,
+    Groups,
+    GroupTerms,
+    Holding,
+    Need,
+    Refusal,
+)
 from controlplane.sampling import Thinned, skew_of
 from tests.controlplane.logs import SECOND, add
 from tests.controlplane.made import BROKERS, MS, Story
@@ -73,6 +85,18 @@ def test_what_retention_took_from_a_group_is_bad_for_ten_minutes_and_counted_for
     story.now += 601 * SECOND
     assert need(story, "trimmed billing") is None
     assert (row(story).trimmed, row(story).severity) == (7, "ok") and flow(story) == "7 trimmed"
+
+
+def test_a_group_shows_what_it_agreed_on_and_who_holds_what(story: Story) -> None:
+    story.sample("b1", [group(0)])
+    assert row(story).settings is None
+    terms = GroupSettings("order.>", -1, 30_000, 5, "strict", True)
+    story.sample("b1", [msgspec.structs.replace(group(0), settings=terms, holding={"m/2": 1, "m/1": 7})])
+    story.sample("b1", [msgspec.structs.replace(group(0), holding={"m/2": 4})])
+    assert row(story).settings == GroupTerms(-1, 30_000, 5, "strict", True, 0, "", ""), "told once, and known since"
+    assert row(story).places[0].holding == [Holding("m/2", 4)]
+    story.sample("b2", [msgspec.structs.replace(group(1), holding={f"m/{n:03d}": n for n in range(100)})])
+    assert [one.in_flight for one in row(story).places[1].holding] == list(range(99, 67, -1))
 
 
 def test_what_retention_is_about_to_take_is_told_before(story: Story) -> None:

@@ -274,6 +274,13 @@ def test_options_reach_the_question(cli, responder, fleet_of) -> None:
     assert found.since is not None
 
 
+def test_a_group_is_shown_with_what_it_agreed_on_and_its_members(cli, trouble: Path) -> None:
+    said = cli("group", "show", "coder", "--data-dir", trouble).out
+    assert "strict, a key goes on after a dead letter" in said and "the earliest event" in said
+    assert "30s, delivered again; 5 attempts at most" in said
+    assert next(line for line in said.splitlines() if line.startswith("p07")).endswith("coder/1 3  and 1 more")
+
+
 def test_down_without_a_plane_ends_nothing_it_does_not_know(cli, tmp_path: Path) -> None:
     (tmp_path / "brokers" / "b1").mkdir(parents=True)
     (tmp_path / "brokers" / "b1" / "broker.json").write_text(json.dumps({"pid": 1, "started": 5.0, "id": "b1"}))

@@ -3,11 +3,12 @@
 import asyncio
 from typing import cast
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bus.wire import GroupSample, ReplicaSample, Sampled
+from bus.wire import GroupSample, GroupSettings, ReplicaSample, Sampled
 from controlplane import limits
 from controlplane.facts import Fact
 from controlplane.sampling import Sampling, Thinned
@@ -100,6 +101,16 @@ def test_an_idle_broker_only_gives_signs_of_life() -> None:
     lagging = ReplicaSample(0, 1, True, 5, 5, 5, 5, {"b2": 5}, {"b2": 3 * SECOND})
     told = thinned.thin(sampled([lagging], []), 20 * SECOND)
     assert told is not None and told.replicas == [lagging]
+
+
+def test_a_groups_settings_are_told_once() -> None:
+    thinned = Thinned()
+    strict = GroupSample("g", 0, ">", 1, 0, 0, 0, 3, 0, 0, 0, 0, {}, settings=GroupSettings(">", -1, 30_000, 5))
+    looser = msgspec.structs.replace(strict, settings=GroupSettings(">", -1, 60_000, 5))
+    told = [thinned.thin(sampled([], [one]), second) for second, one in enumerate([strict, strict, looser, looser])]
+    assert [part.groups[0].settings for part in told if part is not None] == [
+        strict.settings, None, looser.settings, None
+    ]  # fmt: skip
 
 
 def test_traffic_is_told_at_once() -> None:
