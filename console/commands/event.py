@@ -95,11 +95,13 @@ def import_(
             result = run(resolve(data_dir), logs, name, rejects, acks)
         except bus.InvalidEvent as error:
             raise Usage(f"--name {name}: {error}") from error
-    value, unit = rate(result.imported / max(result.seconds, 1e-3))
+    value, unit = rate((result.imported - result.duplicates) / max(result.seconds, 1e-3))
     mark = "▲" if result.rejected else "●"
-    said = f"{mark} imported {result.imported:,} events, all acked, in {result.seconds:.1f} s ({value} {unit})"
+    fresh = result.imported - result.duplicates
+    said = f"{mark} imported {fresh:,} events{', all acked,' if fresh else ''} in {result.seconds:.1f} s"
+    said += f" ({value} {unit})" if fresh else ""
     if result.duplicates:
-        said += f"; {result.duplicates:,} were there already"
+        said += f"; {result.duplicates:,} were there already, and were not appended again"
     if result.rejected:
         said += f"\n{result.rejected:,} were not: {', '.join(result.rejects) or 'see above'}"
     out.show(out.Page(result, [result], above=said), out.Format(output))
