@@ -183,8 +183,8 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
 
 
 def lines_of(state: KeyedState, limit: int) -> list[Line]:
-    """The newest lines, newest first."""
-    found = sorted((line for _, line in state.items("line")), key=lambda line: (-line.position, line.kind))
+    """The newest lines, newest first by the time they show: the first's of many, whose position is the newest's."""
+    found = sorted((line for _, line in state.items("line")), key=lambda line: (-line.at, -line.position, line.kind))
     return found[:limit]
 
 

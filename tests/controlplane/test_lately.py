@@ -33,6 +33,23 @@ def test_many_of_a_kind_are_told_as_one_for_ten_seconds() -> None:
     assert [text for text in texts(story) if "stopped" in text] == ["b3 stopped", "2 brokers stopped"]
 
 
+def test_lines_stand_in_the_order_of_the_times_that_they_show() -> None:
+    story = Story().begin(partitions=1)
+    story.now += 60 * SECOND
+    for n in range(2):
+        rows = story.rows()
+        bury(rows, f"d{n}", story.now)
+        story.record(rows)
+        story.tell(facts.SettingSet("sagas.stuck_after_ms", f"{n}"), 3)
+    lines = lines_of(story.heart.states["lately"], 99)
+    assert [text_of(line) for line in lines[:3]] == [
+        "sagas.stuck_after_ms set to 1",
+        "sagas.stuck_after_ms set to 0",
+        "2 dead letters",
+    ]
+    assert [line.at for line in lines] == sorted((line.at for line in lines), reverse=True)
+
+
 def test_each_broker_that_is_lost_has_its_own_line_and_repeated_restarts_too() -> None:
     story = Story().begin(partitions=1)
     for n in range(2):
