@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
-from controlplane.answers import Extras, answer, past, plan_operation, plan_redrive
+from controlplane.answers import Extras, answer, not_yet, past, plan_operation, plan_redrive
 from controlplane.answers.lag import Listening
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
@@ -233,6 +233,9 @@ class Answering:
         if (ask.position is None) == (ask.instant is None):
             return Refusal("usage", "either a position or an instant", "signalbox replay at POSITION, or a time.")
         total, done = self._turns.journal.position, 0
+        refusal = not_yet(ask, total, self._turns.clock.now())
+        if refusal is not None:
+            return refusal
 
         def steps() -> Iterator[Step]:
             nonlocal done

@@ -23,9 +23,12 @@ from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
 from controlplane.answers.levers import plan_operation
 from controlplane.answers.rates import Rates
+from controlplane.answers.words import age
 from controlplane.fold import Heart
 from controlplane.health import penalties
+from controlplane.limits import CLOCK_SKEW_MS_MAX
 from controlplane.questions import (
+    AskAt,
     AskBoard,
     AskBrokers,
     AskDeadGroups,
@@ -48,7 +51,7 @@ from controlplane.questions import (
 )
 from controlplane.roster import plane_of
 
-__all__ = ["Extras", "answer", "past", "plan_operation", "plan_redrive"]
+__all__ = ["Extras", "answer", "not_yet", "past", "plan_operation", "plan_redrive"]
 
 
 class Extras(msgspec.Struct):
@@ -102,6 +105,18 @@ def past(heart: Heart) -> Past:
     brokers = fleet.brokers(world, now, Rates(world["flows"], now))
     counted = fleet.counts(heart, now)
     return Past(heart.position, now, heart.digest().hex(), counted, brokers, penalties(world, now))
+
+
+def not_yet(question: AskAt, position: int, now: int) -> Refusal | None:
+    """Why a moment cannot be shown in a journal that ends at `position`; `now` in ns. None: it has been."""
+    if question.position is not None and question.position > position:
+        message = f"position {question.position:,} does not exist yet: the journal ends at {position:,}"
+        return Refusal("not_found", message, f"signalbox replay at {position}, or at a time")
+    ahead = (question.instant or 0) - now
+    if ahead > CLOCK_SKEW_MS_MAX * 1_000_000:  # what a console calls now may be ahead of the plane's clock
+        message = f"that instant is {age(ahead)} in the future, by the control plane's clock"
+        return Refusal("usage", message, "signalbox replay at now, -5m, or an instant that is over.")
+    return None
 
 
 def _plane(heart: Heart, extras: Extras) -> PlaneStatus:

@@ -263,7 +263,10 @@ class Verified(Reply):
 
 
 class AskAt(Ask, frozen=True):
-    """State as of a position or an instant (one of them), rounded down to a step."""
+    """State as of a position or an instant (one of them), rounded down to a step.
+
+    A position that the journal has not come to is not found; an instant in the future is wrong usage.
+    """
 
     position: int | None = None
     instant: int | None = None

@@ -138,18 +138,6 @@ def test_one_stuck_event_bounds_neither_the_rest_nor_the_state() -> None:
     assert (sample.floor, sample.in_flight, sample.waiting, sample.acked) == (0, 1, 10, 99_999)
 
 
-def test_a_sample_says_what_the_group_is_and_who_holds_how_many() -> None:
-    group = Group(GroupState("g", SETTINGS, 0), 0, fresh=True)
-    for name in (f"m{n:02d}" for n in range(limits.GROUP_SAMPLE_MEMBERS_MAX + 5)):
-        group.join(name, 3 if name == "m07" else 1, 0)
-    group.feed(0, 100, (1 << 100) - 1, 0, 0)
-    assert len(list(deliveries(group, 0))) == limits.GROUP_SAMPLE_MEMBERS_MAX + 7
-    sample = group.sample(3, 0)
-    assert sample.settings == SETTINGS and sample.members == limits.GROUP_SAMPLE_MEMBERS_MAX + 5
-    assert next(iter(sample.holding.items())) == ("m07", 3)
-    assert list(sample.holding.values()) == [3] + [1] * (limits.GROUP_SAMPLE_MEMBERS_MAX - 1)
-
-
 def test_failures_beyond_one_record_go_into_the_next() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(limits, "GROUP_FAILED_PER_DELTA_MAX", 3)

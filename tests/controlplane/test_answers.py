@@ -4,7 +4,7 @@ import pytest
 
 from bus.wire import GroupSample
 from controlplane import facts, limits, questions
-from controlplane.answers import Extras, answer, past
+from controlplane.answers import Extras, answer, not_yet, past
 from controlplane.answers.lag import Listening
 from controlplane.answers.words import age, many
 from controlplane.facts import Tick
@@ -275,6 +275,16 @@ def test_what_the_state_cannot_answer_is_refused(night: Story) -> None:
     for question in (AskAt(position=1), questions.AskVerify(), questions.Redrive(["g-01"])):
         told = answer(question, night.heart, night.now, Extras())
         assert isinstance(told, questions.Refusal) and told.code == "usage"
+
+
+def test_a_moment_that_has_not_been_is_refused(night: Story) -> None:
+    end, now = night.heart.position, night.now
+    for has_been in (AskAt(position=end), AskAt(position=0), AskAt(instant=now), AskAt(instant=now + 2 * SECOND)):
+        assert not_yet(has_been, end, now) is None
+    told = not_yet(AskAt(position=end + 1), end, now)
+    assert told is not None and told.code == "not_found" and "does not exist yet" in told.message
+    told = not_yet(AskAt(instant=now + 3_840 * SECOND), end, now)
+    assert told is not None and told.code == "usage" and "1h04m in the future" in told.message
 
 
 def test_words() -> None:

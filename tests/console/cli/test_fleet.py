@@ -171,6 +171,8 @@ def test_the_journal_proves_itself(fleet: Path) -> None:
     past = asked(fleet, "replay", "at", 1)
     assert past["position"] <= 1
     assert asked(fleet, "replay", "at", "now")["counts"]["events"] > 0
+    assert "does not exist yet" in signalbox_said("replay", "at", 10**9, "--data-dir", fleet, code=4)
+    assert "in the future" in signalbox_said("replay", "at", "2200-01-01T00:00:00Z", "--data-dir", fleet, code=2)
 
 
 def test_a_second_fleet_is_refused_in_the_same_place(fleet: Path) -> None:
