@@ -21,6 +21,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from bus import limits
 from bus.clock import Clock, missing
+from bus.groupstate import GAP, LATE
 from bus.holdback import ByTime, Causal, Held
 from bus.wire import GroupSettings, Progress
 
@@ -40,6 +41,9 @@ class Arrived(NamedTuple, Generic[Item]):
 
 class TimedWork(ByTime[Arrived[Item]]):
     """See the module. `policy`: what becomes of late ones: deliver, dead-letter."""
+
+    verdict = LATE
+    """On those that are refused."""
 
     def __init__(self, patience: int, policy: str, partitions: int, now: int) -> None:
         super().__init__(patience)
@@ -121,6 +125,8 @@ class TimedWork(ByTime[Arrived[Item]]):
 
 class CausalWork(Causal[Arrived[Item]]):
     """See the module. `policy`: what becomes of a gap: wait, skip, dead-letter."""
+
+    verdict = GAP
 
     def __init__(self, patience: int, policy: str, partitions: int) -> None:
         super().__init__({}, patience, policy)

@@ -11,7 +11,7 @@ from bus import groupwork
 from bus.groupactive import ORDERS, Floors
 from bus.grouplog import Unlogged
 from bus.groupplain import Plain, Sheet
-from bus.groupstate import NACKED, TERMINATED, GroupState, Open, remember
+from bus.groupstate import ENDS, NACKED, GroupState, Open, remember
 from bus.groupwork import BEGIN, DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
 from bus.keys import Lines, Parked, Ready
 from bus.wire import Settlement
@@ -180,8 +180,8 @@ class Odd:
     def admit(self, work: Work, now: int) -> None:
         """It may be delivered, or has died already."""
         entry = work.entry
-        if entry.history and entry.history[-1].how == TERMINATED:
-            self._die(work, "terminated")
+        if entry.history and (reason := ENDS.get(entry.history[-1].how)):
+            self._die(work, reason)
         elif entry.attempt - entry.spared >= self._settings.max_deliver:
             self._die(work, "max_deliver")
         elif 0 < entry.expires <= now:
@@ -196,8 +196,8 @@ class Odd:
         entry = work.entry
         self._log.failed(work.fails(how, error, now, due))
         self._figures.failed += 1
-        if how == TERMINATED or entry.attempt - entry.spared >= self._settings.max_deliver:
-            self._die(work, "terminated" if how == TERMINATED else "max_deliver")
+        if how in ENDS or entry.attempt - entry.spared >= self._settings.max_deliver:
+            self._die(work, ENDS.get(how, "max_deliver"))
         else:
             self._wait(work, now)
 

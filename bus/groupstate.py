@@ -31,8 +31,12 @@ from bus.wire import GroupSettings
 
 NACKED = "nack"
 TERMINATED = "terminate"
+LATE = "late"
+GAP = "gap"
 TIMED_OUT = "ack_wait"
 LOST = "lost"
+ENDS = {TERMINATED: "terminated", LATE: "late", GAP: "gap"}
+"""How an attempt ends that makes its event a dead letter at once -> the letter's reason."""
 ORDERS = ("none", "strict", "timestamp", "causal")
 """What a group's order can be."""
 
@@ -41,7 +45,7 @@ Runs = list[Natural]
 
 
 class Attempt(msgspec.Struct, array_like=True, frozen=True):
-    """An attempt that did not end in an ack. `how`: nack, terminate, ack_wait, lost. `at`: when it ended, ns."""
+    """An attempt that did not end in an ack. `how`: nack, ack_wait, lost, or one of ENDS. `at`: when it ended."""
 
     attempt: int
     at: int

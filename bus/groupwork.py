@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bus import limits
 from bus.groupplain import Loan, Sheet
-from bus.groupstate import NACKED, TERMINATED, Attempt, Failed, Open, fail
+from bus.groupstate import ENDS, NACKED, Attempt, Failed, Open, fail
 from bus.wire import GroupSample, Settlement
 
 READY = "ready"
@@ -21,7 +21,7 @@ DELAYED = "delayed"
 DEAD = "dead"
 TRIMMED = "trimmed"
 BEGIN = "begin"
-_VERDICTS = frozenset({"ack", NACKED, TERMINATED, BEGIN})
+_VERDICTS = frozenset({"ack", NACKED, BEGIN, *ENDS})
 
 
 class Work:
@@ -87,7 +87,7 @@ class Work:
     def _said(self, member: str, attempt: int) -> str:
         """The verdict that ended an attempt of this member; "" when none did."""
         for one in self.entry.history:
-            if one.attempt == attempt and one.member == member and one.how in (NACKED, TERMINATED):
+            if one.attempt == attempt and one.member == member and one.how in (NACKED, *ENDS):
                 return one.how
         return ""
 
@@ -114,7 +114,7 @@ class Member:
 
 
 class Dead(NamedTuple):
-    """An event whose dead letter is due. `reason`: max_deliver, terminated, expired, parked."""
+    """An event whose dead letter is due. `reason`: max_deliver, terminated, late, gap, expired, parked."""
 
     offset: int
     reason: str

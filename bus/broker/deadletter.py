@@ -5,7 +5,8 @@ It is an event of the broker's own, in the original's partition, with the origin
     type signalbox.deadletter, source signalbox/<broker>, subject and correlationid the original's, causationid its id
     data {group, reason, error, partition, offset, appended, attempts: [{attempt, at, error, member, took_ms}], event}
 
-`reason`: max_deliver, terminated, expired, parked (an earlier one of its key is a dead letter). Instants are ns.
+`reason`: max_deliver, terminated, expired, parked (an earlier one of its key is a dead letter), late (events of a later
+time had been given out), gap (what it depends on has not come). Instants are ns.
 A group is never given the dead letters of its own making: one that cannot be settled would breed the next, each with
 the last one inside.
 """

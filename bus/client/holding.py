@@ -107,7 +107,7 @@ class OrderedSubscription(Subscription):
                 one.membership.begin(one)
                 super().take(one)
         for one, why in hold.refused():
-            Delivery(one, 0).terminate(why)
+            one.membership.settle(one, 0, wire.Settlement(one.offset(0), one.attempt(0), hold.verdict, 0, why))
         awaited = hold.awaited()
         for membership in self._memberships:
             membership.share.awaited = membership.partition in awaited

@@ -64,7 +64,8 @@ class Deliver(Message, frozen=True):
 class Settlement(msgspec.Struct, array_like=True, frozen=True):
     """`verdict`: ack, nack, terminate. `delay_ms` and `error` for nack, `error` for terminate.
 
-    Or begin, which settles nothing: a member that held it back gives it out, and its `ack_wait` begins now.
+    Or late, or gap: as terminate, by a member that held the event back and gives it out to nobody. Or begin, which
+    settles nothing: a member that held it back gives it out, and its `ack_wait` begins now.
     """
 
     offset: int

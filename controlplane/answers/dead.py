@@ -20,6 +20,14 @@ from controlplane.questions import (
     Refusal,
 )
 
+_ENDED = {
+    "terminated": "its handler gave up on it",
+    "expired": "it expired before it was handled",
+    "parked": "an earlier event of its key is a dead letter",
+    "late": "events of a later time had been given out",
+    "gap": "what it depends on has not come",
+}
+"""What a reason says; others are of events that were tried too often."""
 _TWELFTHS = 12
 _TWELFTH_NS = 1_800_000_000_000
 
@@ -101,8 +109,7 @@ def _why(kind: Kind, letters: list[Letter], now: int) -> list[Link]:
     ]
     if newest is not None:
         tries = len(newest.attempts)
-        ended = {"terminated": "its handler gave up on it", "expired": "it expired before it was handled"}
-        links.append(Link(ended.get(kind.reason, f"each failed {many(tries, 'time')}, then it was given up"), 1))
+        links.append(Link(_ENDED.get(kind.reason, f"each failed {many(tries, 'time')}, then it was given up"), 1))
         members = sorted({attempt.member for attempt in newest.attempts if attempt.member})
         if members:
             links.append(Link(f"the newest was tried by {', '.join(members[:3])}", 1))

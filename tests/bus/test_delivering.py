@@ -146,7 +146,9 @@ def test_exhausted_attempts_make_a_dead_letter_in_the_same_record() -> None:
     assert (sample.dead, sample.in_flight, sample.failed) == (1, 0, 3)
 
 
-@pytest.mark.parametrize(("verdict", "reason"), [("terminate", "terminated"), ("", "expired")])
+@pytest.mark.parametrize(
+    ("verdict", "reason"), [("terminate", "terminated"), ("late", "late"), ("gap", "gap"), ("", "expired")]
+)
 def test_termination_and_expiry_make_dead_letters_too(verdict: str, reason: str) -> None:
     expires = None if verdict else 1_010 * SECOND
     stage, peer = started(event(expirytime=expires), credit=1 if verdict else 0)

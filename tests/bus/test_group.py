@@ -36,7 +36,9 @@ STEP = st.one_of(
     st.tuples(st.just("credit"), MEMBER, st.integers(-5, 5)),
     st.tuples(st.just("deliver")),
     st.tuples(st.just("deliver")),
-    st.tuples(st.just("settle"), MEMBER, st.sampled_from(["ack", "ack", "nack", "terminate"]), SMALL, st.just(False)),
+    st.tuples(
+        st.just("settle"), MEMBER, st.sampled_from(["ack", "ack", "nack", "terminate", "gap"]), SMALL, st.just(False)
+    ),
     st.tuples(st.just("settle"), MEMBER, st.sampled_from(["ack", "nack"]), SMALL, st.just(True)),
     st.tuples(st.just("acks"), MEMBER, st.integers(0, 255), st.booleans()),
     st.tuples(st.just("acks"), MEMBER, st.integers(0, 255), st.just(False)),

@@ -169,7 +169,9 @@ class Crew:
             self.links[partition].begins(offset, self.worker.held[partition, offset])
         for place in refused:
             attempt = self.worker.over(place)
-            self.links[place[0]].pending.append(wire.Settlement(place[1], attempt, "terminate", 0, "a gap"))
+            self.links[place[0]].pending.append(
+                wire.Settlement(place[1], attempt, self.worker.hold.verdict, 0, "refused")
+            )
         for partition, more in self.worker.lends():
             self.links[partition].say(wire.Credit(1, more))
 
