@@ -179,14 +179,36 @@ class Settling:
                 raise StaleDelivery(f"partition {partition}, {said[0]}{more}")
 
 
-class Delivery:
+class Delivered:
+    """What is said alike of one delivery and of many that came together."""
+
+    __slots__ = ("_arrival",)
+    _arrival: Arrival
+
+    @property
+    def group(self) -> str:
+        """The group that it was delivered for."""
+        return self._arrival.membership.group
+
+    @property
+    def partition(self) -> int:
+        """Where the event stands, or the events."""
+        return self._arrival.membership.partition
+
+    @property
+    def appended(self) -> int:
+        """When the leader appended it, ns since 1970."""
+        return self._arrival.appended
+
+
+class Delivery(Delivered):
     """An event that a group's member is to work on.
 
     `attempt` counts from 1; `partition`, `offset` and `appended` (the leader's clock, ns) say where the event stands.
     It comes again, perhaps to another member, unless it is settled within `ack_wait`.
     """
 
-    __slots__ = ("_arrival", "_place", "attempt", "offset")
+    __slots__ = ("_place", "attempt", "offset")
 
     def __init__(self, arrival: Arrival, place: int) -> None:
         self._arrival = arrival
@@ -199,21 +221,6 @@ class Delivery:
     def event(self) -> Event:
         """The event."""
         return self._arrival.events[self._place]
-
-    @property
-    def group(self) -> str:
-        """The group that it was delivered for."""
-        return self._arrival.membership.group
-
-    @property
-    def partition(self) -> int:
-        """Where the event stands."""
-        return self._arrival.membership.partition
-
-    @property
-    def appended(self) -> int:
-        """When the leader appended it, ns since 1970."""
-        return self._arrival.appended
 
     def ack(self) -> Settling:
         """It is done. Awaiting it waits until that is durable; raises StaleDelivery if another attempt has begun."""
@@ -236,13 +243,13 @@ class Delivery:
         return f"Delivery({self.event!r}, attempt {self.attempt}, partition {self.partition}, offset {self.offset})"
 
 
-class DeliveryBatch:
+class DeliveryBatch(Delivered):
     """Deliveries of one partition that came together, by ascending offset; iterate over it for each `Delivery`.
 
     It is the fast way: nothing is made for single events before it is asked for.
     """
 
-    __slots__ = ("_arrival", "_places")
+    __slots__ = ("_places",)
 
     def __init__(self, arrival: Arrival, places: Sequence[int]) -> None:
         self._arrival = arrival
@@ -253,21 +260,6 @@ class DeliveryBatch:
         """The events, in the order of the deliveries."""
         events = self._arrival.events
         return events if len(self._places) == len(events) else [events[place] for place in self._places]
-
-    @property
-    def group(self) -> str:
-        """The group that they were delivered for."""
-        return self._arrival.membership.group
-
-    @property
-    def partition(self) -> int:
-        """Where the events stand."""
-        return self._arrival.membership.partition
-
-    @property
-    def appended(self) -> int:
-        """When the leader appended them, ns since 1970."""
-        return self._arrival.appended
 
     def ack(self) -> Settling:
         """Those of them that were not settled one by one are done. Awaiting it waits until that is durable; raises
