@@ -26,14 +26,14 @@ What is durable is a fold over the deltas (`bus/groupstate.py`): `delta()` is wh
 a Group from committed state: for GROUP_REPORT_MS it delivers nothing and takes the members' word for what they hold.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from bus import groupactive, groupwork, limits
 from bus.bitmap import lowest, places
+from bus.groupdeal import Dealer
+from bus.groupdeal import Dealt as Dealt
 from bus.grouplog import Unlogged
 from bus.groupodd import Odd
 from bus.groupplain import Plain, Sheet
@@ -42,16 +42,6 @@ from bus.groupwork import BEGIN, DELAYED, READY, Dead, Figures, Member, Work
 from bus.wire import GroupSample, Settlement
 
 _MS = 1_000_000
-_Lot = tuple[Sheet | None, int, int]
-
-
-class Dealt(NamedTuple):
-    """Events for a member: bit i of `bits` is the event at `base + i`; it is attempt `attempt` of each."""
-
-    member: str
-    base: int
-    bits: int
-    attempt: int
 
 
 class Group:
@@ -202,10 +192,11 @@ class Group:
         ready = self._odd.ready + self._plain.ready
         if not ready or self.reporting(now) or (self._odd.lines is not None and self._odd.lines.leaping):
             return []
-        lots, count = self._next_lots(sum(member.credit for member in free), now)
+        dealer = Dealer(self._plain, self._odd, now, self.settings.ack_wait_ms * _MS, begun=self.active is None)
+        lots, count = dealer.next_lots(sum(member.credit for member in free))
         dealt: list[Dealt] = []
         for member, share in groupwork.shares(free, count):
-            dealt += self._give(member, share, lots, now)
+            dealt += dealer.give(member, share, lots)
             member.credit -= share
             self._served += share
             member.served = self._served
@@ -335,37 +326,3 @@ class Group:
         self._plain.read(sheet)
         for offset, entry in odd.items():
             self._odd.take(Work(offset, entry, sheet), now)
-
-    def _next_lots(self, most: int, now: int) -> tuple[deque[_Lot], int]:
-        """What is dealt next, at most `most` events: (its sheet or None, base, bits), and how many events."""
-        lots: deque[_Lot] = deque()
-        left = most
-        while left:
-            fresh = self._plain.next()
-            picked = self._odd.pick(left, fresh, now)
-            lots.extend((None, offset, 1) for offset in picked)
-            left -= len(picked)
-            if fresh is None or not left:
-                break
-            sheet, bits = self._plain.take(left, self._odd.first())
-            lots.append((sheet, sheet.base, bits))
-            left -= bits.bit_count()
-        return lots, most - left
-
-    def _give(self, member: Member, share: int, lots: deque[_Lot], now: int) -> Iterator[Dealt]:
-        """The next `share` events go to a member."""
-        while share:
-            sheet, base, bits = lots[0]
-            taken = lowest(bits, share)
-            if taken == bits:
-                lots.popleft()
-            else:
-                lots[0] = (sheet, base, bits ^ taken)
-            share -= taken.bit_count()
-            if sheet is not None:
-                self._plain.lend(sheet, taken, member, now, now + self.settings.ack_wait_ms * _MS)
-                yield Dealt(member.name, base, taken, 1)
-            else:
-                work = self._odd.works[base]
-                self._odd.hold(work, member, work.attempt + 1, now, begun=self.active is None)
-                yield Dealt(member.name, base, 1, work.attempt)
