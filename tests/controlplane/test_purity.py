@@ -11,11 +11,11 @@ from tests.test_architecture import IMPURE
 
 HERE = Path(controlplane.plane.__file__).parent
 LISTED = """
-    adaptive brokers causes deadletters decisions elections facts fleet flows fold groups health history journaled
+    adaptive brokers causes deadletters decisions elections fleet flows fold groups health history journaled
     lately leadership ledger operations placing plane rebalance registry roster sagas sketches standing state timeline
 """
-FOLDS = LISTED.split()
-FILES = [HERE / f"{name}.py" for name in FOLDS] + sorted((HERE / "answers").glob("*.py"))
+FOLDS = [*(HERE / f"{name}.py" for name in LISTED.split()), *sorted((HERE / "facts").glob("*.py"))]
+FILES = [*FOLDS, *sorted((HERE / "answers").glob("*.py"))]
 
 
 def name_of(path: Path) -> str:
@@ -35,7 +35,7 @@ def test_no_clock_no_dice_no_disk(path: Path) -> None:
             )
 
 
-@pytest.mark.parametrize("path", [path for path in FILES if path.parent == HERE], ids=name_of)
+@pytest.mark.parametrize("path", FOLDS, ids=name_of)
 def test_folds_have_no_float_and_go_through_no_set(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         assert not (isinstance(node, ast.Constant) and isinstance(node.value, float)), f"line {node.lineno} has a float"

@@ -15,6 +15,8 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
+
+The facts about the fleet stand in `fleet` and in `controlplane.decisions`, events in `rows`, intents in `intents`.
 All instants and durations are integer nanoseconds.
 """
 
@@ -23,51 +25,33 @@ from typing import Any
 
 import msgspec
 
-from bus.semantic import Rule
-from bus.wire import Sampled, Seat, Topology
 from controlplane.decisions import BrokerAdded as BrokerAdded
 from controlplane.decisions import Decision
 from controlplane.decisions import HaltBroker as HaltBroker
 from controlplane.decisions import ReleaseBroker as ReleaseBroker
 from controlplane.errors import FactUnreadable
+from controlplane.facts.fleet import BrokerHeard as BrokerHeard
+from controlplane.facts.fleet import BrokerLost as BrokerLost
+from controlplane.facts.fleet import BrokerSampled as BrokerSampled
+from controlplane.facts.fleet import BrokerSilent as BrokerSilent
+from controlplane.facts.fleet import BrokerStarted as BrokerStarted
+from controlplane.facts.fleet import BrokerStopped as BrokerStopped
+from controlplane.facts.fleet import FleetFounded as FleetFounded
+from controlplane.facts.fleet import LeaderElected as LeaderElected
+from controlplane.facts.fleet import LeadershipProposed as LeadershipProposed
+from controlplane.facts.fleet import OfferAnswered as OfferAnswered
+from controlplane.facts.fleet import OfferClosed as OfferClosed
+from controlplane.facts.fleet import PartitionWaits as PartitionWaits
+from controlplane.facts.fleet import RestartScheduled as RestartScheduled
+from controlplane.facts.intents import OfferEpoch as OfferEpoch
+from controlplane.facts.intents import PlaceSeat as PlaceSeat
+from controlplane.facts.intents import PublishEvent as PublishEvent
+from controlplane.facts.intents import SpreadTopology as SpreadTopology
+from controlplane.facts.intents import StartBroker as StartBroker
+from controlplane.facts.rows import ROW_COLUMNS as ROW_COLUMNS
+from controlplane.facts.rows import Rows as Rows
 from controlplane.journaled import Fact as Fact
 from controlplane.journaled import Intent as Intent
-
-
-class Rows(msgspec.Struct, gc=False):
-    """Events that one partition appended, as columns of equal length; row i has offset `first_offset + i`.
-
-    In the journal row i stands at the entry's position + i. `sagas` is correlationid else subject, or "";
-    `importofs` is the name of the log an event was imported from, or "". `sizes` are payload bytes. `followed` holds
-    the whole event, CloudEvents JSON, of those rows whose type a fold follows (`plane.FOLLOWED_TYPES`).
-    """
-
-    partition: int
-    first_offset: int
-    appended: list[int]
-    types: list[str]
-    sources: list[str]
-    ids: list[str]
-    times: list[int | None]
-    sagas: list[str]
-    importofs: list[str]
-    redriven: list[bool]
-    sizes: list[int]
-    followed: dict[int, bytes] = {}
-
-    def __len__(self) -> int:
-        return len(self.types)
-
-    def part(self, start: int, stop: int) -> "Rows":
-        """Rows `start` <= i < `stop` as Rows of their own."""
-        cut: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in ROW_COLUMNS}
-        followed = {row - start: event for row, event in self.followed.items() if start <= row < stop}
-        return Rows(self.partition, self.first_offset + start, **cut, followed=followed)
-
-
-ROW_COLUMNS = ("appended", "types", "sources", "ids", "times", "sagas", "importofs", "redriven", "sizes")
-"""The columns of `Rows`."""
-
 
 # ------------------------------------------------------------------------------------------------- the plane
 
@@ -127,125 +111,6 @@ class RecorderLag(Fact, frozen=True):
     oldest_ns: int
 
 
-# ------------------------------------------------------------------------------------------------- the fleet
-
-
-class FleetFounded(Fact, frozen=True):
-    """The fleet's birth: what never changes afterwards (but for StrategyChosen), and the brokers it is born with."""
-
-    fleet: str
-    partitions: int
-    slots: int
-    brokers: list[str]
-    strategy: str = "hash"
-    rules: list[Rule] = []
-
-
-class BrokerStarted(Fact, frozen=True):
-    """A broker answers. `adopted`: it was running before this plane; `seats` is what it says of itself (`Claimed`)."""
-
-    id: str
-    pid: int
-    store: str
-    url: str
-    adopted: bool = False
-    seats: list[Seat] = []
-
-
-class BrokerLost(Fact, frozen=True):
-    """A broker's process is gone, or it never came up."""
-
-    id: str
-    why: str
-
-
-class BrokerStopped(Fact, frozen=True):
-    """A broker was ended on purpose; it is not restarted."""
-
-    id: str
-
-
-class BrokerSilent(Fact, frozen=True):
-    """Derived: a broker that should be up has given no sample for too long; it leads nothing meanwhile."""
-
-    id: str
-    silent_ns: int
-
-
-class BrokerHeard(Fact, frozen=True):
-    """Derived: a silent broker answers again."""
-
-    id: str
-
-
-class BrokerSampled(Fact, frozen=True):
-    """One broker's figures since its last sample. `skew_ns`: its clock less the plane's, 0 while they may agree."""
-
-    sampled: Sampled
-    skew_ns: int = 0
-
-
-class RestartScheduled(Fact, frozen=True):
-    """Derived: a lost broker will be started again at `at`; `attempt` counts from 1."""
-
-    id: str
-    at: int
-    attempt: int
-    why: str
-
-
-# ------------------------------------------------------------------------------------------------- leadership
-
-
-class LeadershipProposed(Fact, frozen=True):
-    """Derived: a new epoch for a partition, offered to `replicas`. `why`: what asks for it, `prefer`: for whom."""
-
-    partition: int
-    epoch: int
-    replicas: list[str]
-    why: str = ""
-    prefer: str = ""
-
-
-class OfferAnswered(Fact, frozen=True):
-    """A replica's answer to an offer. `accepted` False: it has promised `promised` to someone else."""
-
-    partition: int
-    epoch: int
-    broker: str
-    store: str
-    accepted: bool
-    promised: int
-    last_epoch: int
-    end: int
-    end_offset: int
-
-
-class OfferClosed(Fact, frozen=True):
-    """Derived: the time for answers to an offer is over."""
-
-    partition: int
-    epoch: int
-
-
-class LeaderElected(Fact, frozen=True):
-    """Derived: who leads. `stores` are the voting replicas from here on, broker to store uuid."""
-
-    partition: int
-    epoch: int
-    leader: str
-    replicas: list[str]
-    write_quorum: int
-    stores: dict[str, str]
-
-
-class PartitionWaits(Fact, frozen=True):
-    """Derived: a partition cannot be led. `why` says who is missing."""
-
-    partition: int
-    why: str
-
-
 # ------------------------------------------------------------------------------------------------- what agents do
 
 
@@ -274,51 +139,6 @@ class Carried(Fact, frozen=True):
     index: int
     partition: int
     offset: int
-
-
-# ------------------------------------------------------------------------------------------------- intents
-
-
-class StartBroker(Intent, frozen=True):
-    """See that this broker runs: adopt the one that lives, else start it. Answer: BrokerStarted or BrokerLost.
-
-    With `url` somebody else runs it: it is dialled there until it answers, and again whenever it went away.
-    """
-
-    id: str
-    attempt: int
-    url: str = ""
-
-
-class OfferEpoch(Intent, frozen=True):
-    """Offer an epoch to brokers. Answers: OfferAnswered, one a broker; silence is no answer."""
-
-    partition: int
-    epoch: int
-    brokers: list[str]
-    plane_epoch: int
-
-
-class PlaceSeat(Intent, frozen=True):
-    """Send the decided seat to these brokers; a broker that holds a newer epoch ignores it."""
-
-    seat: Seat
-    brokers: list[str]
-    plane_epoch: int
-
-
-class SpreadTopology(Intent, frozen=True):
-    """Send the topology to all brokers that are up; of several in one step only the last one matters."""
-
-    topology: Topology
-    plane_epoch: int
-
-
-class PublishEvent(Intent, frozen=True):
-    """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`."""
-
-    id: str
-    event: bytes
 
 
 AnyFact = (

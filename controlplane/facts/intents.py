@@ -1,0 +1,49 @@
+"""What may be wanted done, beside what `decisions` wants: carried out once the step that says so is committed.
+
+At least once, keyed `position:index`; part of the union in `facts`.
+"""
+
+from bus.wire import Seat, Topology
+from controlplane.journaled import Intent
+
+
+class StartBroker(Intent, frozen=True):
+    """See that this broker runs: adopt the one that lives, else start it. Answer: BrokerStarted or BrokerLost.
+
+    With `url` somebody else runs it: it is dialled there until it answers, and again whenever it went away.
+    """
+
+    id: str
+    attempt: int
+    url: str = ""
+
+
+class OfferEpoch(Intent, frozen=True):
+    """Offer an epoch to brokers. Answers: OfferAnswered, one a broker; silence is no answer."""
+
+    partition: int
+    epoch: int
+    brokers: list[str]
+    plane_epoch: int
+
+
+class PlaceSeat(Intent, frozen=True):
+    """Send the decided seat to these brokers; a broker that holds a newer epoch ignores it."""
+
+    seat: Seat
+    brokers: list[str]
+    plane_epoch: int
+
+
+class SpreadTopology(Intent, frozen=True):
+    """Send the topology to all brokers that are up; of several in one step only the last one matters."""
+
+    topology: Topology
+    plane_epoch: int
+
+
+class PublishEvent(Intent, frozen=True):
+    """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`."""
+
+    id: str
+    event: bytes

@@ -1,0 +1,40 @@
+"""Events that a partition appended, as the columns that folds read."""
+
+from typing import Any
+
+import msgspec
+
+
+class Rows(msgspec.Struct, gc=False):
+    """Events that one partition appended, as columns of equal length; row i has offset `first_offset + i`.
+
+    In the journal row i stands at the entry's position + i. `sagas` is correlationid else subject, or "";
+    `importofs` is the name of the log an event was imported from, or "". `sizes` are payload bytes. `followed` holds
+    the whole event, CloudEvents JSON, of those rows whose type a fold follows (`plane.FOLLOWED_TYPES`).
+    """
+
+    partition: int
+    first_offset: int
+    appended: list[int]
+    types: list[str]
+    sources: list[str]
+    ids: list[str]
+    times: list[int | None]
+    sagas: list[str]
+    importofs: list[str]
+    redriven: list[bool]
+    sizes: list[int]
+    followed: dict[int, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Rows `start` <= i < `stop` as Rows of their own."""
+        cut: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in ROW_COLUMNS}
+        followed = {row - start: event for row, event in self.followed.items() if start <= row < stop}
+        return Rows(self.partition, self.first_offset + start, **cut, followed=followed)
+
+
+ROW_COLUMNS = ("appended", "types", "sources", "ids", "times", "sagas", "importofs", "redriven", "sizes")
+"""The columns of `Rows`."""
