@@ -11,8 +11,9 @@ Timers are derived: a deadline is a function of a value (`Fold.due`), and at eac
 fire in (deadline, fold, table, key) order before the input is evolved, so that a batch may be split anywhere. Only an
 entry that says the plane itself stood still (`PAUSES`) is evolved first.
 
-A fold that raises is quarantined: the step is undone and run again without it, with `FoldQuarantined` as its first
-derived fact. It stands still until a plane with another version of it starts.
+A fold that raises, or leaves a value that has no canonical form, is quarantined: the step is undone and run again
+without it, with `FoldQuarantined` as its first derived fact. It stands still until a plane with another version of it
+starts.
 """
 
 from collections import deque
@@ -25,7 +26,7 @@ import msgspec
 from controlplane.errors import StepMismatch
 from controlplane.facts import Fact, FoldQuarantined, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.limits import CASCADE_FACTS_MAX, QUARANTINE_ERROR_CHARS_MAX, TIMERS_FIRED_MAX
-from controlplane.state import ABSENT, Key, KeyedState, combined
+from controlplane.state import ABSENT, Hashes, Key, KeyedState, combined
 
 __all__ = ["Entry", "Fold", "Heart", "KeyedState", "Step", "World"]
 
@@ -34,6 +35,8 @@ World = Mapping[str, KeyedState]
 """The states of all folds by name, for those that read others; to be read only."""
 Due = tuple[int, str, str, Key]
 """Deadline, fold, table, key."""
+Sealed = tuple[KeyedState, Hashes, list[Due]]
+"""A state that a step has changed, with its new hashes and deadlines."""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -126,10 +129,11 @@ class Heart:
         while True:
             try:
                 step = self._attempt(given, recorded, fired, broken)
+                sealed = self._sealed()
             except FoldRaised as raised:
                 self._undo(raised.fact, broken)
                 continue
-            self._commit(step.last, recorded, fired)
+            self._commit(step.last, recorded, fired, sealed)
             step.digest = self.digest()
             return step
 
@@ -146,10 +150,11 @@ class Heart:
                 self._open(entry, fired)
                 for derived in step.derived:
                     self._evolve(derived)
+                sealed = self._sealed()
             except FoldRaised as raised:
                 self._undo(raised.fact, broken)
                 continue
-            self._commit(step.last, step.recorded, fired)
+            self._commit(step.last, step.recorded, fired, sealed)
             return
 
     def digest(self) -> bytes:
@@ -246,12 +251,21 @@ class Heart:
         self.quarantined[fact.fold] = fact
         broken.append(fact)
 
-    def _commit(self, last: int, recorded: int, fired: list[Due]) -> None:
+    def _sealed(self) -> list[Sealed]:
+        """What the step makes of each state. What has no canonical form, or no deadline, is its fold's fault."""
+        sealed: list[Sealed] = []
         for name, state in self.states.items():
-            timed = self.folds[name].timed
-            if timed and state.touched:
-                self._schedule(name, state, timed)
-            state.settle()
+            fold = self.folds[name]
+            try:
+                sealed.append((state, state.hashes(), self._dues(fold, state) if fold.timed else []))
+            except Exception as error:
+                raise FoldRaised(fold, f"{type(error).__name__}: {error}") from error
+        return sealed
+
+    def _commit(self, last: int, recorded: int, fired: list[Due], sealed: list[Sealed]) -> None:
+        for state, hashes, dues in sealed:
+            self._schedule(dues)
+            state.settle(hashes)
         for due in fired:
             if self._is_live(due) and due[1] not in self.quarantined:
                 heappush(self._deadlines, due)
@@ -259,19 +273,24 @@ class Heart:
         self.recorded = recorded
         self.steps += 1
 
-    def _schedule(self, name: str, state: KeyedState, timed: tuple[str, ...]) -> None:
+    def _dues(self, fold: Fold, state: KeyedState) -> list[Due]:
+        """The deadlines of touched places that are others than before; 0: none any more."""
+        dues: list[Due] = []
         for table, key in state.touched:
-            if table not in timed:
-                continue
-            value = state.get(table, key, ABSENT)
-            due = 0 if value is ABSENT else self.folds[name].due(table, value)
-            if due == self._due.get((name, table, key), 0):
-                continue
-            if due:
-                self._due[name, table, key] = due
-                heappush(self._deadlines, (due, name, table, key))
+            if table in fold.timed:
+                value = state.get(table, key, ABSENT)
+                due = 0 if value is ABSENT else fold.due(table, value)
+                if due != self._due.get((fold.name, table, key), 0):
+                    dues.append((due, fold.name, table, key))
+        return dues
+
+    def _schedule(self, dues: list[Due]) -> None:
+        for due in dues:
+            if due[0]:
+                self._due[due[1:]] = due[0]
+                heappush(self._deadlines, due)
             else:
-                del self._due[name, table, key]
+                del self._due[due[1:]]
 
     def _take_due(self, recorded: int) -> list[Due]:
         fired: list[Due] = []

@@ -20,6 +20,8 @@ _encoder = msgspec.msgpack.Encoder(order="deterministic")
 Key = str | int
 Place = tuple[str, Key]
 """A table and a key in it."""
+Hashes = list[tuple[Place, int | None]]
+"""The new hashes of places; None where nothing is any more."""
 
 
 class _Absent:
@@ -73,19 +75,29 @@ class KeyedState:
         self.touched.setdefault((table, key), rows[key])
         del rows[key]
 
-    def settle(self) -> None:
-        """End a step: the touched places enter the digest."""
-        total, hashes, fold, encode = self.digest, self._hashes, self.fold, _encoder.encode
+    def hashes(self) -> Hashes:
+        """What the touched places come to. Changes nothing; raises for a value that has no canonical form."""
+        found: Hashes = []
+        fold, encode = self.fold, _encoder.encode
         for place, old in self.touched.items():
             table, key = place
             value = self._tables[table].get(key, ABSENT)
             if value is old:
                 continue
-            total -= hashes.pop(place, 0)
-            if value is not ABSENT:
-                data = encode((fold, table, key, sorted(value.items()) if type(value) is dict else value))
-                hashed = int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")
-                hashes[place] = hashed
+            if value is ABSENT:
+                found.append((place, None))
+                continue
+            data = encode((fold, table, key, sorted(value.items()) if type(value) is dict else value))
+            found.append((place, int.from_bytes(blake2b(data, digest_size=DIGEST_BYTES).digest(), "little")))
+        return found
+
+    def settle(self, hashes: Hashes | None = None) -> None:
+        """End a step: the touched places enter the digest, with the `hashes` that they were found to have."""
+        total, known = self.digest, self._hashes
+        for place, hashed in self.hashes() if hashes is None else hashes:
+            total -= known.pop(place, 0)
+            if hashed is not None:
+                known[place] = hashed
                 total += hashed
         self.digest = total & _MASK
         self.touched.clear()

@@ -142,6 +142,41 @@ def test_a_fold_that_raises_is_undone_and_stands_still_and_the_rest_goes_on() ->
     assert verify(steps, [Raises(), Reads()]).same
 
 
+class Leaves(Fold):
+    """Leaves at the third tick what cannot be encoded, or has no deadline that could be read."""
+
+    name = "leaves"
+    follows = (Tick,)
+    timed = ("count",)
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        ticks = state.get("count", "ticks", 0) + 1
+        state.put("count", "ticks", ticks)
+        if ticks == 3:
+            state.put(*self.bad)
+
+    bad: tuple[str, str, Any] = ("odd", "ticks", object())
+
+    def due(self, table: str, value: Any) -> int:
+        return 0 if value < 100 else value
+
+
+@pytest.mark.parametrize("bad", [("odd", "x", object()), ("odd", "x", {1: 1, "a": 1}), ("count", "x", "no number")])
+def test_a_fold_that_leaves_what_has_no_digest_or_deadline_is_quarantined_too(bad: tuple[str, str, Any]) -> None:
+    made = type("Made", (Leaves,), {"bad": bad})
+    live = Heart([made(), Clocks()])
+    steps = [live.step(Tick(), NOW + n) for n in range(5)]
+    fact = steps[2].derived[0].fact
+    assert isinstance(fact, FoldQuarantined) and (fact.fold, "Error: " in fact.error) == ("leaves", True)
+    assert live.states["leaves"].get("count", "ticks") == 2
+    assert all(state.digest == state.recomputed_digest() for state in live.states.values())
+    replayed = Heart([made(), Clocks()])
+    for step in steps:
+        replayed.replay(step)
+        assert replayed.digest() == step.digest
+    assert verify(steps, [made(), Clocks()]).same
+
+
 def test_another_version_of_a_quarantined_fold_is_not_held_back() -> None:
     live = Heart([Raises(), Reads()])
     steps = [live.step(Tick(), NOW + n) for n in range(5)]
