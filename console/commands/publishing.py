@@ -135,6 +135,9 @@ def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: st
 def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Progress) -> int:
     fresh = path.with_name(f".{path.name}.part")
     try:
+        if path.exists() and not path.is_file():  # a pipe, a device: to be written to, and never replaced by a file
+            with path.open("wb") as there:
+                return _export(link, there, internal, pattern, progress)
         with fresh.open("wb") as file:
             count = _export(link, file, internal, pattern, progress)
         fresh.replace(path)

@@ -1,6 +1,8 @@
 """Commands against frozen answers: what they ask, how they end, and the pinned shape of their JSON."""
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +216,19 @@ def test_export_asks_page_by_page_up_to_one_moment(cli, fleet_of, tmp_path: Path
     asked.clear()
     result = cli("event", "export", "--data-dir", folder)
     assert (result.out, result.err) == ('{"n":1}\n{"n":2}\n{"n":3}\n', "exported 3 events\n")
+
+
+def test_an_export_goes_into_a_pipe_and_does_not_replace_it(cli, fleet_of, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    folder = fleet_of(telling(Exported(["one", "two"], after=2, up_to=9, total=2, done=True)))
+    assert cli("event", "export", "--out", pipe, "--data-dir", folder).code == 0
+    assert pipe.is_fifo(), "as root it would have taken the place of a device"
+    reader.join(10)
+    assert found == [b"one\ntwo\n"]
 
 
 def test_an_export_that_fails_leaves_no_half_file(cli, fleet_of, tmp_path: Path) -> None:
