@@ -3,6 +3,8 @@
 Brokers alone, as other systems' servers are measured (`tests.bench.peers`), round after round; then the same beside a
 control plane that archives every event meanwhile, which is what a user has; then failover through the real plane. A
 target is held against the median of the rounds, failover's against the worst kill, memory's against the greatest look.
+Machines differ, and from minute to minute: where bare sockets and files can do the same (`bare`, `calls.floor`, a round
+before each of a fleet), a row says how many times their median it is. Of a rate, more is better; of a time, less.
 10,000 subscriptions against 10 have a bench of their own (`subscriptions`).
 """
 
@@ -21,11 +23,12 @@ from console.bench.failover import Failover, Ledger
 from console.bench.own import own_fleet
 from console.fleetdir import Fleet
 from console.link import Link
-from tests.bench import calls
+from tests.bench import bare, calls
 from tests.bench.memory import watched
 from tests.bench.peers.ours import Signalbox, Whole
 
 ONLY_IF_NAMED = True
+BARE_S = 2.0
 
 
 class Target(NamedTuple):
@@ -69,13 +72,16 @@ class Figures:
     def __init__(self) -> None:
         self.alone: Found = {}
         self.whole: Found = {}
-        self.floor: list[float] = []
+        self.bare: Found = {}
+        """What bare sockets and files did of it."""
         self.ledger: Ledger | None = None
 
 
-def fleet_rounds(kind: type[Signalbox], found: Found, rounds: int, events: int, seconds: float) -> None:
-    """All measurements on a fresh fleet for each round; memory is watched meanwhile."""
+def fleet_rounds(kind: type[Signalbox], found: Found, beside: Found, rounds: int, events: int, seconds: float) -> None:
+    """All measurements on a fresh fleet for each round, memory watched; before each, what bare sockets do `beside`."""
     for number in range(rounds):
+        for key, values in (bare.floor(1, BARE_S) | round_trips(calls.floor())).items():
+            beside.setdefault(key, []).extend(values)
         with tempfile.TemporaryDirectory(prefix="signalbox-table-") as folder:
             peer = kind(Path(folder))
             try:
@@ -99,12 +105,16 @@ async def killed(kills: int, url: str, home: Fleet) -> Failover:
             return work
 
 
+def round_trips(took: Sequence[float]) -> Found:
+    """The row's figures of sorted µs."""
+    return {("request, reply", f"p{share}"): [took[len(took) * share // 100]] for share in (50, 99)}
+
+
 def measure(rounds: int, events: int, seconds: float, kills: int) -> Figures:
     """Everything."""
     figures = Figures()
-    figures.floor = calls.floor()
-    fleet_rounds(Signalbox, figures.alone, rounds, events, seconds)
-    fleet_rounds(Whole, figures.whole, rounds, events, seconds)
+    fleet_rounds(Signalbox, figures.alone, figures.bare, rounds, events, seconds)
+    fleet_rounds(Whole, figures.whole, figures.bare, rounds, events, seconds)
     if kills:
         with own_fleet(3) as (home, url):
             work = asyncio.run(killed(kills, url, home))
@@ -119,6 +129,7 @@ def rows(figures: Figures) -> list[dict[str, object]]:
     made: list[dict[str, object]] = []
     for target in TARGETS:
         key = (target.what, target.figure)
+        floor = statistics.median(figures.bare[key]) if key in figures.bare else None
         for where, found in (("brokers alone", figures.alone), ("archiving too", figures.whole)):
             values = found.get(key)
             if values:
@@ -133,26 +144,39 @@ def rows(figures: Figures) -> list[dict[str, object]]:
                         "min": min(values),
                         "max": max(values),
                         "n": len(values),
+                        "bare": floor,
+                        "over_bare": None if floor is None else value / floor,
                         "target": target.verdict(value),
                     }
                 )
     return made
 
 
+def floors(found: Found) -> list[str]:
+    """What bare sockets and files did: medians, with least and greatest where there were rounds."""
+    said = []
+    for target in TARGETS:
+        values = found.get((target.what, target.figure))
+        if values:
+            decimals = 0 if target.unit == "events/s" else 2
+            span = f" [{min(values):,.{decimals}f} - {max(values):,.{decimals}f}]" if len(values) > 1 else ""
+            middle = f"{statistics.median(values):,.{decimals}f} {target.unit}"
+            said.append(f"{target.what}, {target.figure} {middle}{span}")
+    return said
+
+
 def show(figures: Figures) -> None:
     """For people."""
-    print(f"\n{'what':<44}{'fleet':<15}{'measured':>12} {'':<9}{'[least - median - greatest]':<36}{'n':>3}  target")
+    spans = "[least - median - greatest]"
+    print(f"\n{'what':<44}{'fleet':<15}{'measured':>12} {'':<9}{spans:<36}{'n':>3} {'/ bare':>7}  target")
     for row in rows(figures):
         decimals = 0 if row["unit"] == "events/s" else 2
         span = " - ".join(f"{row[name]:,.{decimals}f}" for name in ("min", "median", "max"))
         value = f"{row['measured']:,.{decimals}f}"
         beginning = f"{row['what']:<44}{row['fleet']:<15}{value:>12} {row['unit']:<9}"
-        print(f"{beginning}{f'[{span}]':<36}{row['n']:>3}  {row['target']}")
-    floor = figures.floor
-    print(
-        f"\nthe same bytes between bare ZeroMQ sockets: p50 {floor[len(floor) // 2]:.0f} µs, "
-        f"p99 {floor[int(len(floor) * 0.99)]:.0f} µs"
-    )
+        over = "" if row["over_bare"] is None else f"{row['over_bare']:.2f}"
+        print(f"{beginning}{f'[{span}]':<36}{row['n']:>3} {over:>7}  {row['target']}")
+    print("\nbare sockets and files of the same shape:", *floors(figures.bare), sep="\n  ")
     if figures.ledger is not None:
         told = figures.ledger
         print(f"ledger of the kills: {told.acked:,} acked, {told.read:,} read, {told.lost} lost, {told.doubled} twice")

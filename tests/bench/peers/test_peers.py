@@ -1,13 +1,15 @@
 """The benches' own arithmetic and their servers' end; no peer is needed for it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.bench import memory, table
+from tests.bench import bare, memory, table
 from tests.bench.peers import __main__ as peers
 from tests.bench.peers.peer import Apart, age, beats, server, stamp, until
 
@@ -44,6 +46,49 @@ def test_a_target_is_reached_or_missed_and_the_worst_kill_counts() -> None:
     publish, kill = table.rows(figures)
     assert (publish["measured"], publish["target"]) == (350_000.0, "≥ 300,000: reached, ≥ 400,000: MISSED")
     assert (kill["measured"], kill["target"]) == (1.2, "≤ 1: MISSED")
+
+
+def test_a_row_is_held_against_bare_sockets_where_they_can_do_the_same() -> None:
+    figures = table.Figures()
+    figures.alone = {("publish 128 B", "rate"): [100.0, 300.0], ("await publish, 256 tasks", "rate"): [50.0]}
+    figures.bare = {("publish 128 B", "rate"): [300.0, 400.0, 900.0]} | table.round_trips(sorted(range(1, 101)))
+    publish, single = table.rows(figures)
+    assert (publish["bare"], publish["over_bare"]) == (400.0, 0.5)
+    assert (single["bare"], single["over_bare"]) == (None, None)
+    assert table.floors(figures.bare) == [
+        "publish 128 B, rate 400 events/s [300 - 900]",
+        "request, reply, p50 51.00 µs",
+        "request, reply, p99 100.00 µs",
+    ]
+
+
+@pytest.mark.fleet
+def test_bare_sockets_have_the_figures_that_the_table_names_and_leave_no_process() -> None:
+    before = psutil.Process().children()
+    found = bare.floor(rounds=1, seconds=0.02)
+    assert psutil.Process().children() == before
+    assert {target[:2] for target in table.TARGETS} > set(found)
+    assert len(found) == 5
+    assert all(value > 0 for values in found.values() for value in values)
+
+
+@pytest.mark.fleet
+def test_the_bare_chain_acks_what_two_of_three_have_and_the_consumer_has_it_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bare.Chain(tmp_path, consumed=True) as chain:
+        chain.processes["f1"].send_signal(signal.SIGSTOP)
+        for _ in range(2 * bare.WINDOW):
+            chain.publish(bare.made(7, 128, 0))
+        chain.settle()
+        assert chain.consumed().count == 2 * bare.WINDOW * 7
+        held = {name: any((tmp_path / name).read_bytes()) for name in ("leader", "f1", "f2")}
+        assert held == {"leader": True, "f1": False, "f2": True}
+        chain.processes["f2"].send_signal(signal.SIGSTOP)
+        monkeypatch.setattr("tests.bench.bare.STALL_MS", 300)
+        chain.publish(bare.made(7, 128, 0))
+        with pytest.raises(TimeoutError, match="33 of 34 batches"):
+            chain.settle()
 
 
 def test_memory_that_grows_is_seen_and_warming_up_is_not() -> None:
