@@ -117,7 +117,7 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
     under_way = removal_under_way(state, besides=id)
     if held and under_way is not None:
         return None, under_way
-    if not held:
+    if not held and not held_by(state, id):
         told = Operated(ask.verb, [f"{id} is removed"], ask.dry_run, 0, notes=[end])
         return BrokerRemoved(id, ask.by, ask.reason), told
     short = held_up_by(state, id)
