@@ -6,8 +6,6 @@ A bug is a class in place of an honest one: of the replica machine, the windows,
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import msgspec
-
 from bus.errors import UnknownProducer
 from bus.given import GivenIds
 from bus.lineage import Outline, Restored
@@ -289,19 +287,6 @@ class LearnerUnproven(Plane):
         return self.learned is not None and leader in self.target
 
 
-class MoveAtOnce(Plane):
-    """Lets a newcomer in as soon as it is named."""
-
-    def move(self, old: str) -> None:
-        super().move(old)
-        if self.learners and self.seat is not None and self.learners[0] in self.seen:
-            stores = dict(zip(self.seat.replicas, self.seat.stores, strict=True))
-            stores[self.learners[0]] = self.seen[self.learners[0]][1].store
-            voting = [stores[name] for name in self.target]
-            self.seat = msgspec.structs.replace(self.seat, replicas=self.target, stores=voting, learners=[])
-            self.stores, self.target = dict(zip(self.seat.replicas, voting, strict=True)), []
-
-
 class TrimUncommitted(Replica):
     """Retention goes beyond the high watermark."""
 
@@ -398,7 +383,6 @@ BUGS = {
     "learner-votes": _machine(LearnerVotes),
     "learner-elects": Bug(Parts, LearnerElects, "any"),
     "learner-unproven": Bug(Parts, LearnerUnproven, "any"),
-    "move-at-once": Bug(Parts, MoveAtOnce, "any"),
     "stranger-elects": Bug(Parts, StrangerElects, "any"),
 }
 """The planted bugs by name."""
