@@ -18,6 +18,9 @@ about what others hold beyond it. What was trimmed was committed: a log that end
 begins anew there. Ships leave before the own fsync, so a leader that restarted may have shipped what it no longer
 holds: it leads only epochs that it promised since it started, so no (epoch, index) names two records.
 
+A learner (`Seat.learners`) is a follower that no quorum counts: it is shipped to until it holds all that is committed
+(`newcomers`), and only the seat of a later epoch may have it among the replicas, in the place of another.
+
 The edge persists Promise, SetSeat, Append, Store, Truncate, Trim, Restart and High of one turn in one transaction,
 calls `synced` after that commit, and only then sends what `synced` returns, an `Answered` or a `Placed`. `ShipTo`,
 `SendBegin` and `Send` from other calls leave at once. No turn runs while a commit does; an edge whose commit failed
@@ -90,7 +93,7 @@ class Replica(Stance):
             outputs.append(self._promise(seat.epoch))
         if leading:
             outputs.append(self._lead(seat, now))
-        elif seat.leader and self.broker in seat.replicas:
+        elif seat.leader and self.broker in seat.followers:
             self._follow(seat.epoch, seat.leader)
         return outputs
 
@@ -103,8 +106,7 @@ class Replica(Stance):
         """
         if self.seat is None or not self.leads:
             raise NotLeader(f"{self.broker} does not lead partition {self.partition}; {self.leader or 'nobody'} may")
-        near = [follower for follower in self._followers.values() if follower.live(now)]
-        live = 1 + sum(not follower.store or self._is_voter(follower) for follower in near)
+        live = 1 + sum(follower.live(now) and self._may_count(follower) for follower in self._followers.values())
         if live < self.seat.write_quorum:
             self.refused += 1
             raise InsufficientReplicas(
@@ -246,7 +248,7 @@ class Replica(Stance):
 
     def _lead(self, seat: Seat, now: int) -> Append:
         self.role, self.epoch, self.leader = "leader", seat.epoch, self.broker
-        self._followers = {broker: Progress(broker, now) for broker in seat.replicas if broker != self.broker}
+        self._followers = {broker: Progress(broker, now) for broker in seat.followers}
         placed = self._append(0)
         self._start = placed.index
         return Append(EPOCH_START, placed.index, placed.base_offset, placed.epoch)

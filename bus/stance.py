@@ -80,7 +80,10 @@ class Stance:
         return follower is not None and follower.next < self.end
 
     def newcomers(self) -> dict[str, str]:
-        """Broker -> store of replicas without a vote that hold all that is committed; empty unless readable."""
+        """Broker -> store of replicas without a vote that hold all that is committed, learners too.
+
+        Empty unless readable.
+        """
         if not self.readable:
             return {}
         return {
@@ -88,6 +91,12 @@ class Stance:
             for broker, follower in self._followers.items()
             if follower.store and not self._votes(broker, follower.store) and follower.acked >= self.high
         }
+
+    def _may_count(self, follower: Progress) -> bool:
+        """Whether a write may hope for it: a replica that votes, or that has not yet said which store it has."""
+        if self.seat is None or follower.broker not in self.seat.replicas:
+            return False
+        return not follower.store or self._is_voter(follower)
 
     def _votes(self, broker: str, store: str) -> bool:
         return self.seat is not None and self.seat.votes(broker, store)

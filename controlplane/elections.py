@@ -9,6 +9,12 @@ was there when the replica was admitted. A broker that comes back with another s
 answer is no vote. It follows, and once its leader says that it holds everything below the high watermark
 (`ReplicaSample.newcomers`) a new epoch admits it.
 
+A replica's place changes hands in two epochs. In the first the newcomer learns: it is shipped to and has no vote, and
+all old replicas keep theirs (`Partition.target` says how they shall be). Once its leader says that it holds all that is
+committed, a second epoch is offered to it as well; if its answer proves it, and the winner is one that stays, it comes
+in and the old one goes out, in one fact. Whoever is elected meanwhile goes on with the same target, until the move is
+given up.
+
 Leaderships move on purpose, too: an epoch is proposed for the sake of one replica (`prefer`), and brokers that are
 drained are passed over. With more answers than needed others than the greatest will do: a committed record is on W
 replicas, and whoever lacks it is less than each of them, so of V answers the V - (RF - W + 1) next to the greatest
@@ -29,6 +35,7 @@ import msgspec
 
 from bus.wire import Seat
 from controlplane.brokers import MS, STARTING, UP, Broker
+from controlplane.decisions import PlannedMove
 from controlplane.facts import OfferAnswered
 from controlplane.limits import ELECTION_GRACE_MS, ELECTION_RETRY_MS_MAX, OFFER_FIRST_MS_MAX, OFFER_MS_MAX
 
@@ -44,7 +51,7 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
     `answers` are those to `epoch`. `patient`: it may wait for replicas that are starting. `promised` is the greatest
     epoch that anyone named. `high` counts the records known to be committed. `led_before`: somebody led under this
     plane. `since`, `position`: when and where it came into its phase. `prefer`: for whose sake the epoch is offered, or
-    "". `lossy`: a loss was accepted.
+    "". `lossy`: a loss was accepted. `target`: its replicas as they shall be when its learner holds all, or [].
     """
 
     partition: int
@@ -68,6 +75,22 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
     why: str = ""
     prefer: str = ""
     lossy: bool = False
+    target: list[str] = []
+
+    @property
+    def shall(self) -> list[str]:
+        """Its replicas as they are wanted."""
+        return self.target or self.replicas
+
+    @property
+    def learners(self) -> list[str]:
+        """Brokers that are to get a replica, and have no vote before they hold everything."""
+        return [id for id in self.target if id not in self.replicas]
+
+    @property
+    def members(self) -> list[str]:
+        """Everyone who is shipped to, and the leader."""
+        return [*self.replicas, *self.learners]
 
     @property
     def needed(self) -> int:
@@ -78,13 +101,14 @@ class Partition(msgspec.Struct, frozen=True, array_like=True):
     def seat(self) -> Seat:
         """As the bus knows it; a replica that was not admitted yet has a store that nobody has."""
         stores = [self.stores.get(id, NO_STORE) for id in self.replicas] if self.stores else []
-        return Seat(self.partition, self.epoch, self.leader, self.replicas, self.write_quorum, stores)
+        return Seat(self.partition, self.epoch, self.leader, self.replicas, self.write_quorum, stores, self.learners)
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The outcome of an election: the leader, and the stores that vote from here on."""
+    """The outcome of an election: the leader, and the replicas and their stores that vote from here on."""
 
     leader: str
+    replicas: list[str]
     stores: dict[str, str]
 
 
@@ -130,9 +154,10 @@ def proposed(p: Partition, epoch: int, asked: list[str], now: int, position: int
 
 
 def rearranged(p: Partition, replicas: list[str]) -> Partition:
-    """Its replicas in another order, or one of them replaced; a newcomer has no vote yet."""
-    stores = {id: store for id, store in p.stores.items() if id in replicas}
-    return msgspec.structs.replace(p, replicas=replicas, stores=stores)
+    """Its replicas in another order, at once; or with a newcomer, which learns before anyone goes."""
+    if sorted(replicas) == sorted(p.replicas):
+        return msgspec.structs.replace(p, replicas=replicas, target=[])
+    return msgspec.structs.replace(p, target=replicas)
 
 
 def answered(p: Partition, answer: OfferAnswered, stands: bool) -> Partition:
@@ -142,7 +167,7 @@ def answered(p: Partition, answer: OfferAnswered, stands: bool) -> Partition:
     that is silent cannot be told to lead.
     """
     promised = max(p.promised, answer.promised)
-    if not stands or p.phase == LED or answer.epoch != p.epoch or answer.broker not in p.replicas:
+    if not stands or p.phase == LED or answer.epoch != p.epoch or answer.broker not in p.members:
         return msgspec.structs.replace(p, promised=promised)
     others = [other for other in p.answers if other.broker != answer.broker]
     return msgspec.structs.replace(p, promised=promised, answers=[*others, answer])
@@ -171,9 +196,11 @@ def waits(p: Partition, why: str, retry: bool, now: int, position: int) -> Parti
 
 def elected(p: Partition, epoch: int, choice: Choice, now: int, position: int) -> Partition:
     """Somebody leads."""
+    target = [] if sorted(choice.replicas) == sorted(p.target) else p.target
     return msgspec.structs.replace(
-        p, epoch=epoch, leader=choice.leader, stores=choice.stores, phase=LED, asked=[], answers=[], closed=False,
-        patient=False, tries=0, led_before=True, since=now, position=position, due=0, why="", prefer="", lossy=False,
+        p, epoch=epoch, leader=choice.leader, replicas=choice.replicas, stores=choice.stores, target=target,
+        phase=LED, asked=[], answers=[], closed=False, patient=False, tries=0, led_before=True, since=now,
+        position=position, due=0, why="", prefer="", lossy=False,
     )  # fmt: skip
 
 
@@ -185,6 +212,21 @@ def live(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
     return [id for id in p.replicas if id in brokers and brokers[id].state == UP]
 
 
+def placed_at(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
+    """Those of them, and its learners, that are up: who has to know its seat."""
+    return [id for id in p.members if id in brokers and brokers[id].state == UP]
+
+
+def asked_of(p: Partition, brokers: Mapping[str, Broker], prefer: str) -> list[str]:
+    """Whom its next epoch is offered to. A learner only where its leader lives and stays: nobody else waits for it."""
+    return placed_at(p, brokers) if prefer and prefer == p.leader else live(p, brokers)
+
+
+def is_wanted(p: Partition, moves: Iterable[PlannedMove]) -> bool:
+    """Whether one of the moves brings its learner in."""
+    return any(move.partition == p.partition and move.replicas == p.target for move in moves)
+
+
 def voters(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
     """Of those the ones whose answer would be a vote."""
     return [id for id in live(p, brokers) if is_vote(p, id, brokers[id].store)]
@@ -192,7 +234,7 @@ def voters(p: Partition, brokers: Mapping[str, Broker]) -> list[str]:
 
 def is_vote(p: Partition, broker: str, store: str) -> bool:
     """Whether the answer of this replica, a broker with a store, counts."""
-    return not p.stores or p.lossy or p.stores.get(broker) in (ANY_STORE, store)
+    return broker in p.replicas and (not p.stores or p.lossy or p.stores.get(broker) in (ANY_STORE, store))
 
 
 def may_propose(p: Partition, brokers: Mapping[str, Broker]) -> bool:
@@ -242,25 +284,37 @@ def choose(p: Partition, avoided: Collection[str] = ()) -> Choice | None:
     wanted = [answer for answer in able if answer.broker == p.prefer]
     allowed = [answer for answer in able if answer.broker not in avoided]
     best = (wanted or allowed or able)[0]
-    return Choice(best.broker, _stores_after(p, best, votes, accepted))
+    replicas = p.replicas
+    stores = _stores_kept(p, votes)
+    new = _newcomer(p, best, least, accepted) if p.stores and not p.lossy else None
+    if new is not None:
+        replicas = p.replicas if new.broker in p.replicas else p.target
+        stores = {id: store for id, store in (stores | {new.broker: new.store}).items() if id in replicas}
+    return Choice(best.broker, replicas, stores)
 
 
-def _stores_after(
-    p: Partition, best: OfferAnswered, votes: Iterable[OfferAnswered], accepted: Iterable[OfferAnswered]
-) -> dict[str, str]:
+def _stores_kept(p: Partition, votes: Iterable[OfferAnswered]) -> dict[str, str]:
     known = {answer.broker: answer.store for answer in votes}
     if p.lossy:
         return {id: known.get(id, ANY_STORE) for id in p.replicas}
-    if not p.stores:
-        return known
-    # The winner holds all that is committed. A newcomer that shares its last epoch and its end holds the same log, and
-    # may vote from here on; the last sampled watermark would not do, as more may have been committed since. One at a
-    # time; one that was a record short is proposed again after a while.
+    return p.stores or known
+
+
+def _newcomer(
+    p: Partition, best: OfferAnswered, least: OfferAnswered, accepted: Iterable[OfferAnswered]
+) -> OfferAnswered | None:
+    """Who may vote from here on: one at a time, a replica with another store or the learner.
+
+    Whoever equals the least that may lead holds all that was committed, by what it answered; the last sampled watermark
+    would not do, as more may have been committed since. One that was a record short is proposed again after a while.
+    """
     for answer in accepted:
         is_new = p.stores.get(answer.broker) != answer.store
-        if is_new and answer.last_epoch == best.last_epoch and answer.end >= best.end > 0:
-            return p.stores | {answer.broker: answer.store}
-    return p.stores
+        # The learner takes another's place, which cannot be the winner's.
+        fits = answer.broker in p.replicas or best.broker in p.target
+        if is_new and fits and (answer.last_epoch, answer.end) >= (least.last_epoch, least.end) and answer.end > 0:
+            return answer
+    return None
 
 
 def who_is_missing(p: Partition, brokers: Mapping[str, Broker]) -> str:

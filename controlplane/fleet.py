@@ -1,9 +1,9 @@
 """The fleet: brokers and their restarts, partitions and their leaders, and the newest figures of both.
 
 A broker's life stands in `brokers`, a partition's elections in `elections`, what follows from either in `leadership`,
-who is a member in `membership`, what operators decide and how balance is kept in `operations`, and the tables of the
-state in `roster`. Nothing is done here: effects carry the intents out, and what came of them is journaled and comes
-back as facts.
+who is a member in `membership`, what operators decided in `operations`, what follows from that in `reconcile`, and the
+tables of the state in `roster`. Nothing is done here: effects carry the intents out, and what came of them is journaled
+and comes back as facts.
 """
 
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ import msgspec
 
 from bus.limits import REPLICATION_FACTOR_MAX, SEMANTIC_TEXT_CHARS_MAX
 from controlplane import brokers as lives
-from controlplane import elections, leadership, membership, operations
+from controlplane import elections, leadership, membership, operations, reconcile
 from controlplane.brokers import Broker
 from controlplane.decisions import (
     BrokerDrained,
@@ -65,7 +65,7 @@ class Fleet(Fold):
     """The fold. See the module."""
 
     name = "fleet"
-    version = 3
+    version = 4
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSilent,
         BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
@@ -110,11 +110,11 @@ class Fleet(Fold):
         if isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed):
             return list(leadership.on_partition(state, entry, fact))
         if isinstance(fact, LeaderElected):
-            return [*leadership.on_partition(state, entry, fact), *operations.go_on(state, entry)]
+            return [*leadership.on_partition(state, entry, fact), *reconcile.go_on(state, entry)]
         if isinstance(fact, LossAccepted):
             return list(leadership.on_loss(state, entry, fact))
         if isinstance(fact, Tick):
-            return list(operations.go_on(state, entry))
+            return list(reconcile.go_on(state, entry))
         return []
 
     def due(self, table: str, value: Broker | Partition) -> int:
@@ -270,8 +270,8 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
     now, position = entry.recorded, entry.position
     if isinstance(fact, LeadershipProposed):
         if fact.epoch > p.epoch:
-            p = p if fact.replicas == p.replicas else elections.rearranged(p, fact.replicas)
-            asked = elections.live(p, brokers_of(state))
+            p = p if fact.replicas == p.shall else elections.rearranged(p, fact.replicas)
+            asked = elections.asked_of(p, brokers_of(state), fact.prefer)
             state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position, fact.prefer))
             if fact.prefer:
                 operations.tried(state, entry, fact)
@@ -288,7 +288,7 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
         if fact.epoch == p.epoch and p.phase != LED:
             if fact.leader == p.prefer:
                 operations.moved(state, p.partition)
-            choice = elections.Choice(fact.leader, fact.stores)
+            choice = elections.Choice(fact.leader, fact.replicas, fact.stores)
             state.put("partition", p.partition, elections.elected(p, fact.epoch, choice, now, position))
     elif p.phase != LED:
         retry = len(elections.voters(p, brokers_of(state))) >= p.needed

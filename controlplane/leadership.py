@@ -12,7 +12,7 @@ from controlplane import brokers as lives
 from controlplane import elections
 from controlplane.brokers import MS, Broker
 from controlplane.decisions import LossAccepted
-from controlplane.elections import ELECTING, LED, WAITING, Partition
+from controlplane.elections import ELECTING, LED, WAITING, Choice, Partition
 from controlplane.facts import (
     BrokerHeard,
     BrokerLost,
@@ -32,7 +32,7 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry
 from controlplane.limits import SEAT_SETTLE_MS
-from controlplane.operations import avoided
+from controlplane.operations import avoided, moves_of
 from controlplane.roster import Replica, brokers_of, is_up, partitions_of, plane_of, replica_of, topology_of
 from controlplane.state import KeyedState
 
@@ -49,25 +49,31 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
     if broker.state != lives.UP:
         return
     for p in partitions_of(state):
-        if p.phase != LED or id not in p.replicas:
+        if p.phase != LED or id not in p.members:
             continue
         own = replica_of(state, p.partition, id)
         settled = entry.recorded - max(p.since, broker.since) > SEAT_SETTLE_MS * MS
         if p.leader == id and own is not None and settled and not (own.sample.leads and own.sample.epoch == p.epoch):
             why = f"{id} was elected and does not lead"
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.shall, why)
         elif own is not None and settled and own.sample.epoch < p.epoch:
             yield PlaceSeat(p.seat, [id], plane.epoch)
         elif p.leader == id and own is not None and settled and (new := _newcomer(state, p, own)):
             # For its leader's sake, who need not change; and as nothing has gone wrong, balance goes on.
             why = f"{new} has caught up and may vote from here on"
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why, p.leader)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.shall, why, p.leader)
 
 
 def _newcomer(state: KeyedState, p: Partition, led: Replica) -> str:
-    """A replica without a vote of its own that, by its leader's word, holds all that is committed; or ""."""
+    """A replica without a vote of its own that, by its leader's word, holds all that is committed; or "".
+
+    A learner counts if it keeps up, and a plan still wants it in a place that is not the leader's.
+    """
+    learns = p.leader in p.target and elections.is_wanted(p, moves_of(state))
     for id, store in sorted(led.sample.newcomers.items()):
         broker: Broker | None = state.get("broker", id)
+        if id not in p.replicas and not (learns and id in p.target and not led.is_late(id)):
+            continue
         if broker is not None and broker.state == lives.UP and broker.store == store != p.stores.get(id):
             return id
     for id, end in sorted(led.sample.follower_end.items()):
@@ -89,7 +95,7 @@ def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Int
     if isinstance(fact, BrokerStarted | BrokerHeard) and broker.state == lives.UP:
         held = {seat.partition: seat for seat in fact.seats} if isinstance(fact, BrokerStarted) else {}
         for p in partitions_of(state):
-            if p.phase == LED and broker.id in p.replicas and held.get(p.partition) != p.seat:
+            if p.phase == LED and broker.id in p.members and held.get(p.partition) != p.seat:
                 yield PlaceSeat(p.seat, [broker.id], plane.epoch)
     for p in partitions_of(state):
         yield from _decide(state, p, eager=isinstance(fact, BrokerStarted | BrokerHeard))
@@ -100,7 +106,7 @@ def on_loss(state: KeyedState, entry: Entry, fact: LossAccepted) -> Iterator[Fac
     """A partition may be led by whoever is left."""
     p: Partition | None = state.get("partition", fact.partition)
     if p is not None and p.lossy and elections.live(p, brokers_of(state)):
-        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, "a loss was accepted")
+        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.shall, "a loss was accepted")
 
 
 def on_partition(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Intent]:
@@ -114,7 +120,7 @@ def on_partition(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | 
     elif p.position == entry.position and isinstance(fact, LeadershipProposed):
         yield OfferEpoch(p.partition, p.epoch, p.asked, plane.epoch)
     elif p.position == entry.position:
-        yield PlaceSeat(p.seat, elections.live(p, brokers_of(state)), plane.epoch)
+        yield PlaceSeat(p.seat, elections.placed_at(p, brokers_of(state)), plane.epoch)
         yield SpreadTopology(topology_of(state, entry.position), plane.epoch)
 
 
@@ -128,11 +134,11 @@ def _decide(state: KeyedState, p: Partition, eager: bool = False) -> Iterator[Fa
 def _decide_offered(p: Partition, brokers: dict[str, Broker], shunned: list[str]) -> Iterator[Fact]:
     choice = elections.choose(p, shunned)
     if elections.is_refused(p):
-        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, "a greater epoch was promised")
+        yield LeadershipProposed(p.partition, elections.next_epoch(p), p.shall, "a greater epoch was promised")
     elif not elections.is_complete(p, brokers):
         return
     elif choice is not None:
-        yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
+        yield _elected(p, choice)
     elif len(elections.voters(p, brokers)) < p.needed:
         yield PartitionWaits(p.partition, elections.who_is_missing(p, brokers))
     else:
@@ -140,15 +146,19 @@ def _decide_offered(p: Partition, brokers: dict[str, Broker], shunned: list[str]
         yield PartitionWaits(p.partition, f"{votes} of {len(p.asked)} replicas accepted the offer, needs {p.needed}")
 
 
+def _elected(p: Partition, choice: Choice) -> LeaderElected:
+    return LeaderElected(p.partition, p.epoch, choice.leader, choice.replicas, p.write_quorum, choice.stores)
+
+
 def _decide_waiting(p: Partition, brokers: dict[str, Broker], shunned: list[str], eager: bool) -> Iterator[Fact]:
     """`closed`: it was offered, and too few answered; a late answer may make it, else it is offered again when due."""
     choice = elections.choose(p, shunned) if p.closed else None
     if choice is not None:
-        yield LeaderElected(p.partition, p.epoch, choice.leader, p.replicas, p.write_quorum, choice.stores)
+        yield _elected(p, choice)
     elif elections.may_propose(p, brokers):
         why = "enough replicas are here" if eager else p.why
         if eager or p.due == 0 or not p.closed:
-            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.replicas, why)
+            yield LeadershipProposed(p.partition, elections.next_epoch(p), p.shall, why)
     elif not p.patient and len(elections.voters(p, brokers)) < p.needed:
         why = elections.who_is_missing(p, brokers)
         if why != p.why:

@@ -50,8 +50,8 @@ def removed_of(state: KeyedState, id: str) -> Removed | None:
 
 
 def held_by(state: KeyedState, id: str) -> list[int]:
-    """The partitions of which a broker has a replica, or is asked about one."""
-    return [p.partition for p in partitions_of(state) if id in p.replicas or id in p.asked]
+    """The partitions of which a broker has a replica, or is to get one, or is asked about one."""
+    return [p.partition for p in partitions_of(state) if id in p.members or id in p.asked]
 
 
 def twin_of(state: KeyedState, id: str, store: str) -> str:

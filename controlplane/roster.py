@@ -72,6 +72,10 @@ class Replica(msgspec.Struct, frozen=True, array_like=True):
     span_ns: int
     sample: ReplicaSample
 
+    def is_late(self, follower: str) -> bool:
+        """Whether a follower of this leader has not acked for too long."""
+        return self.sample.follower_lag_ns.get(follower, 0) > REPLICA_LAG_MS_MAX * MS
+
 
 def plane_of(state: KeyedState) -> Plane:
     """The plane's own record; an empty one before any started."""
@@ -106,10 +110,7 @@ def lagging(state: KeyedState, p: Partition) -> list[str]:
     led = replica_of(state, p.partition, p.leader)
     if led is None:
         return []
-    lags = led.sample.follower_lag_ns
-    return [
-        id for id in p.replicas if id != p.leader and is_up(state, id) and lags.get(id, 0) > REPLICA_LAG_MS_MAX * MS
-    ]
+    return [id for id in p.replicas if id != p.leader and is_up(state, id) and led.is_late(id)]
 
 
 def in_sync(state: KeyedState, p: Partition) -> int:

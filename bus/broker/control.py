@@ -112,7 +112,8 @@ class Control:
         self._authorised(session, "Place", place.plane_epoch, place.plane_uuid)
         seat = place.seat
         self._check(seat.partition, seat.epoch)
-        if not 0 < len(seat.replicas) <= limits.SEAT_REPLICAS_MAX or len(seat.stores) > limits.SEAT_REPLICAS_MAX:
+        told = len(seat.replicas), len(seat.stores), len(seat.learners)
+        if not seat.replicas or max(told) > limits.SEAT_REPLICAS_MAX:
             raise ProtocolError(f"a seat of {len(seat.replicas)} replicas; 1 to {limits.SEAT_REPLICAS_MAX} are legal")
         self._room()
         why = ""

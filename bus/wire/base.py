@@ -30,6 +30,7 @@ class Seat(msgspec.Struct, array_like=True, frozen=True):
 
     `stores` has the uuid of each replica's store, in the order of `replicas`: a replica is (broker, store), and a
     broker that comes with another store is a new replica without a vote. "" or a missing entry accepts any store.
+    `learners` are shipped to as replicas are, never vote and never lead: they are to take a place among these later.
     """
 
     partition: int
@@ -38,6 +39,12 @@ class Seat(msgspec.Struct, array_like=True, frozen=True):
     replicas: list[str]
     write_quorum: int
     stores: list[str] = []
+    learners: list[str] = []
+
+    @property
+    def followers(self) -> list[str]:
+        """Who is shipped to, with a vote or without."""
+        return [broker for broker in (*self.replicas, *self.learners) if broker != self.leader]
 
     def votes(self, broker: str, store: str) -> bool:
         """Whether this replica counts, in the write quorum as in elections."""

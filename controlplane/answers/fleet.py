@@ -189,14 +189,27 @@ def _standing(world: World, p: Partition, now: int) -> tuple[Severity, str, str]
         why = f"no leader for {age(now - p.since)}: {p.why or 'the election is under way'}"
         return ("unknown" if is_beginning(p, now) else "bad"), why, "doctor"
     there, late = in_sync(state, p), lagging(state, p)
+    learns = _learning(state, p)
     if there == len(p.replicas):
-        return "ok", "", ""
+        return "ok", learns, ""
     known = brokers_of(state)
     off = [f"{id} is {known[id].state if id in known else 'gone'}" for id in p.replicas if not _up(known.get(id))]
     why = ", ".join([*off, *(f"{id} lags" for id in late)])
     if there < p.write_quorum:
         return "bad", f"refuses: {there} of {len(p.replicas)} in sync, needs {p.write_quorum}; {why}", "doctor"
-    return "warn", why, "status"
+    return "warn", "; ".join(filter(None, (why, learns))), "status"
+
+
+def _learning(state: KeyedState, p: Partition) -> str:
+    """Who is to get a replica, how far it is, and whose place it takes then; "" where nobody learns."""
+    if not p.learners:
+        return ""
+    new, old = p.learners[0], next((id for id in p.replicas if id not in p.target), "")
+    led, broker = replica_of(state, p.partition, p.leader), brokers_of(state).get(new)
+    if not _up(broker):
+        return f"{new}, which is to take the place of {old}, is {broker.state if broker else 'gone'}: the move waits"
+    end, high = (led.sample.follower_end.get(new, 0), led.sample.high) if led else (0, p.high)
+    return f"{new} copies the log, {end:,} of {high:,} records, and then takes the place of {old}"
 
 
 def _up(broker: Broker | None) -> bool:

@@ -117,7 +117,7 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
     under_way = removal_under_way(state, besides=id)
     if held and under_way is not None:
         return None, under_way
-    if not held:
+    if not held and not held_by(state, id):
         told = Operated(ask.verb, [f"{id} is removed"], ask.dry_run, 0, notes=[end])
         return BrokerRemoved(id, ask.by, ask.reason), told
     short = held_up_by(state, id)
@@ -130,6 +130,7 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
         return None, Refusal("failed", message, "signalbox broker add first: the replication factor would be lost")
     shown = [_shown(state, move) for move in moves]
     lines = [f"p{move.partition:02d} on {', '.join(move.target)}" for move in shown]
+    lines += [f"p{p.partition:02d} gets no replica on {id}" for p in partitions_of(state) if id in p.learners]
     notes = [f"{id} is drained, its replicas move one after the other, then it is removed: {end}"]
     why = ailment(state)
     notes += [f"waits until all is well: {why}"] if why and known[id].state == UP else []

@@ -73,7 +73,7 @@ class RestartScheduled(Fact, frozen=True):
 
 
 class LeadershipProposed(Fact, frozen=True):
-    """Derived: a new epoch for a partition, offered to `replicas`. `why`: what asks for it, `prefer`: for whom."""
+    """Derived: a new epoch is offered, `prefer`: for whom. `replicas`: as they shall be, a newcomer learns first."""
 
     partition: int
     epoch: int
@@ -104,7 +104,7 @@ class OfferClosed(Fact, frozen=True):
 
 
 class LeaderElected(Fact, frozen=True):
-    """Derived: who leads. `stores` are the voting replicas from here on, broker to store uuid."""
+    """Derived: who leads, and the `replicas` from here on. `stores` are those that vote, broker to store uuid."""
 
     partition: int
     epoch: int

@@ -72,8 +72,13 @@ class Rig:
                 told.append(f"{name} refuses: {code_of(error)}: {error}")
         return told
 
-    def do_place(self, names: str, epoch: str, leader: str, w: str = "2", stores: str = "") -> list[str]:
-        seat = wire.Seat(0, int(epoch), leader, list(self.sites), int(w), stores.split(",") if stores else [])
+    def do_place(
+        self, names: str, epoch: str, leader: str, w: str = "2", stores: str = "", learners: str = "", out: str = ""
+    ) -> list[str]:
+        """All have a replica but for the `learners`, and those that are `out`."""
+        learn = learners.split(",") if learners else []
+        replicas = [name for name in self.sites if name not in (*learn, *out.split(","))]
+        seat = wire.Seat(0, int(epoch), leader, replicas, int(w), stores.split(",") if stores else [], learn)
         told = []
         for name in names.split(","):
             site = self.sites[name]

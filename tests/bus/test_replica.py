@@ -43,6 +43,9 @@ def ack(broker: str, end: int, store: str = "", epoch: int = 1, matched: bool = 
         Seat(1, 1, "a", ["a", "b", "c"], 2),
         seat(1, "a", stores=["other", "", ""]),
         seat(2, "a"),
+        Seat(0, 1, "a", ["a", "b", "c"], 2, [], ["c"]),
+        Seat(0, 1, "a", ["a", "b", "c"], 2, [], ["d", "d"]),
+        Seat(0, 1, "d", ["a", "b", "c"], 2, [], ["d"]),
     ],
 )
 def test_a_seat_that_cannot_be_taken_is_refused_and_changes_nothing(wrong: Seat) -> None:

@@ -6,7 +6,14 @@ from hypothesis import strategies as st
 
 from bus.wire import ReplicaSample, Sampled, Seat
 from controlplane import facts
-from controlplane.decisions import BrokerDrained, BrokerRevived
+from controlplane.decisions import (
+    BrokerAdded,
+    BrokerDrained,
+    BrokerRevived,
+    PlannedMove,
+    RebalanceDecided,
+    RebalanceStopped,
+)
 from controlplane.elections import LED, choose, next_epoch, spread
 from controlplane.facts import Fact, LeaderElected, Tick
 from controlplane.fleet import Fleet
@@ -15,6 +22,8 @@ from tests.controlplane.logs import NOW
 from tests.controlplane.made import BROKERS, MS
 
 WRITE_QUORUM = 2
+EVERYONE = (*BROKERS, "b4")
+"""Three of them have a replica at a time."""
 
 
 class Replica:
@@ -72,12 +81,13 @@ class Town:
         self.heart = Heart([Fleet()])
         self.now = NOW
         self.live: dict[str, Replica] = {}
-        self.disks = {broker: Replica(broker, 0) for broker in BROKERS}
+        self.disks = {broker: Replica(broker, 0) for broker in EVERYONE}
         self.generation = 0
         self.planes = 1
         self.mail: list[facts.OfferEpoch | facts.PlaceSeat] = []
+        self.seated: list[str] = []
         self.committed: list[tuple[int, int]] = []
-        self.elections = self.written = 0
+        self.elections = self.written = self.admitted = 0
 
     def tell(self, fact: Fact) -> None:
         step = self.heart.step(fact, self.now)
@@ -85,6 +95,9 @@ class Town:
         for entry in step.derived:
             if isinstance(entry.fact, LeaderElected):
                 self.elections += 1
+                before, self.seated = self.seated, entry.fact.replicas
+                self.admitted += bool(before) and sorted(before) != sorted(self.seated)
+                assert entry.fact.leader in entry.fact.replicas and set(entry.fact.stores) <= set(entry.fact.replicas)
                 log = self.disks[entry.fact.leader].log
                 assert log[: len(self.committed)] == self.committed, "an elected leader lacks what was committed"
         self.mail += [i for _, _, i in step.intents if isinstance(i, facts.OfferEpoch | facts.PlaceSeat)]
@@ -129,9 +142,9 @@ class Town:
             self.written += 1
             leader.log.append((seat.epoch, self.written))
             holding = 1
-            for bit, broker in enumerate(BROKERS):
+            for bit, broker in enumerate(EVERYONE):
                 follower = self.live.get(broker)
-                if follower is None or follower is leader or not reached >> bit & 1:
+                if follower is None or broker not in seat.followers or not reached >> bit & 1:
                     continue
                 if follower.store_all(seat.epoch, leader.log):
                     holding += seat.votes(broker, follower.store)
@@ -147,7 +160,8 @@ class Town:
         if replica.leads and replica.seat is not None:
             for other in self.live.values():
                 holds = other.log[: len(self.committed)] == self.committed
-                if other is not replica and holds and not replica.seat.votes(other.broker, other.store):
+                near = other.broker in replica.seat.followers
+                if near and holds and not replica.seat.votes(other.broker, other.store):
                     new[other.broker] = other.store
         high = len(self.committed) if replica.leads else 0
         sample = ReplicaSample(0, epoch, replica.leads, len(replica.log), high, 0, 0, {}, {}, 0, new)
@@ -168,8 +182,20 @@ class Town:
             replicas = [*p.replicas[argument % 3 :], *p.replicas[: argument % 3]]
             self.tell(facts.LeadershipProposed(0, next_epoch(p), replicas, "moved", broker))
 
+    def replace(self, argument: int) -> None:
+        """A replica is to go to the broker that has none, in whatever condition the fleet is; or no longer."""
+        p = self.heart.states["fleet"].get("partition", 0)
+        if argument > 15:
+            self.tell(RebalanceStopped())
+        elif p.phase == LED:
+            new = next(id for id in EVERYONE if id not in p.replicas)
+            old = p.replicas[argument % 3]
+            target = [new if id == old else id for id in p.replicas]
+            self.tell(RebalanceDecided([PlannedMove(0, target)]))
+            self.tell(facts.LeadershipProposed(0, next_epoch(p), target, "moved", p.leader))
+
     def act(self, code: int, argument: int) -> None:
-        broker = BROKERS[argument % 3]
+        broker = EVERYONE[argument % 4]
         if code == 0:
             self.crash(broker)
         elif code == 1:
@@ -185,13 +211,15 @@ class Town:
             self.replace_plane()
         elif code == 13:
             self.move(broker, argument)
+        elif code >= 15:
+            self.replace(argument)
         elif code == 14:
             self.tell(BrokerDrained(broker) if argument % 2 else BrokerRevived(broker))
         else:
             self.sample(broker)
 
 
-things = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 19)), min_size=20, max_size=150)
+things = st.lists(st.tuples(st.integers(0, 16), st.integers(0, 19)), min_size=20, max_size=150)
 
 
 def begun() -> Town:
@@ -202,6 +230,8 @@ def begun() -> Town:
         town.start(broker, wiped=False)
     town.deliver_all()
     town.write(7)
+    town.tell(BrokerAdded("b4"))
+    town.start("b4", wiped=False)
     return town
 
 
@@ -223,11 +253,11 @@ def test_who_is_elected_holds_all_that_was_committed(things: list[tuple[int, int
     for _ in range(8):
         town.now += 4_000 * MS
         town.tell(Tick())
-        for broker in BROKERS:
+        for broker in EVERYONE:
             town.start(broker, wiped=False)
         town.deliver_all()
-        town.write(7)
-        for broker in BROKERS:
+        town.write(15)
+        for broker in EVERYONE:
             town.sample(broker)
         town.deliver_all()
     p = town.heart.states["fleet"].get("partition", 0)
@@ -264,6 +294,47 @@ def test_the_town_elects_commits_and_admits() -> None:
     town.deliver_all()
     assert town.heart.states["fleet"].get("partition", 0).stores["b3"] == "b3.1"
     assert town.elections == 2
+
+
+def test_a_newcomer_that_holds_what_is_committed_takes_a_place_and_one_that_may_lack_some_does_not() -> None:
+    for answers, replicas in (
+        # Two voters hold 8, so that 8 may be committed; the learner need not have what the leader alone holds.
+        ({"b1": 9, "b2": 8, "b3": 7, "b4": 8}, ["b1", "b2", "b4"]),
+        ({"b1": 9, "b2": 8, "b3": 7, "b4": 7}, ["b1", "b2", "b3"]),
+        ({"b1": 9, "b2": 9, "b4": 9}, ["b1", "b2", "b4"]),
+        # Who did not answer may hold what only one of these has.
+        ({"b1": 9, "b2": 8, "b4": 8}, ["b1", "b2", "b3"]),
+        # The winner is the one that is to go.
+        ({"b1": 7, "b2": 7, "b3": 9, "b4": 9}, ["b1", "b2", "b4"]),
+        ({"b1": 7, "b3": 9, "b4": 9}, ["b1", "b2", "b3"]),
+        # It is no vote.
+        ({"b1": 9, "b4": 9}, []),
+        ({"b1": 9}, []),
+    ):
+        p = begun().heart.states["fleet"].get("partition", 0)
+        given = [facts.OfferAnswered(0, 2, id, f"{id}.0", True, 2, 1, end, 0) for id, end in answers.items()]
+        found = choose(msgspec.structs.replace(p, epoch=2, target=["b1", "b2", "b4"], prefer="b1", answers=given))
+        assert (found.replicas if found is not None else []) == replicas, answers
+        if found is not None:
+            assert sorted(found.stores) == sorted(replicas) and found.leader in replicas
+
+
+def test_a_learner_is_shipped_to_and_counts_for_nothing_before_it_is_in() -> None:
+    town = begun()
+    town.replace(2)
+    town.deliver_all()
+    p = town.heart.states["fleet"].get("partition", 0)
+    assert (p.replicas, p.seat.learners, sorted(p.stores)) == (list(BROKERS), ["b4"], list(BROKERS))
+    before = len(town.committed)
+    town.write(8)
+    assert len(town.committed) == before and town.disks["b4"].log == town.disks["b1"].log
+    town.write(10)
+    assert len(town.committed) > before
+    town.now += 4_000 * MS
+    town.sample("b1")
+    town.deliver_all()
+    p = town.heart.states["fleet"].get("partition", 0)
+    assert (sorted(p.stores), p.target, town.admitted) == (["b1", "b2", "b4"], [], 1)
 
 
 @given(st.integers(1, 9), st.integers(1, 40))

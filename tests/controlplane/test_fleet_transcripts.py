@@ -71,6 +71,10 @@ class Stage:
         targets = [decisions.PlannedMove(int(p), to.split(",")) for p, to in planned]
         return self.take(decisions.RemovalDecided(broker, targets))
 
+    def do_leave(self, broker: str) -> list[str]:
+        """A broker that holds nothing, but may be about to, is to be removed."""
+        return self.take(decisions.RemovalDecided(broker, []))
+
     def do_started(self, broker: str, store: str = "", adopted: str = "", seats: str = "", pid: str = "1") -> list[str]:
         self.stores[broker] = store or self.stores.get(broker, f"store-{broker}")
         held: list[Seat] = []
@@ -105,10 +109,10 @@ class Stage:
         new = dict(one.split(":") for one in newcomers.split(",") if one)
         replicas = []
         for p in partitions_of(self.heart.states["fleet"]):
-            if broker in p.replicas:
+            if broker in p.members:
                 leads = p.leader == broker and not stale
                 epoch = p.epoch - 1 if stale else p.epoch
-                others = [id for id in p.replicas if id != broker] if leads else []
+                others = [id for id in p.members if id != broker] if leads else []
                 ends = {id: 0 if id in late.split(",") else int(high) for id in others}
                 lags = {id: 9_000 * MS if id in late.split(",") else MS for id in others}
                 replicas.append(
@@ -195,6 +199,14 @@ class Stage:
             said.append(f"p{p.partition} {p.phase} epoch={p.epoch} leader={p.leader or '-'} {p.why}".rstrip())
         return said
 
+    def do_seat(self) -> list[str]:
+        """Who votes, and who learns to."""
+        return [
+            f"p{p.partition} epoch={p.epoch} leader={p.leader or '-'} votes={','.join(sorted(p.stores))}"
+            + (f" learns={','.join(p.learners)}" if p.learners else "")
+            for p in partitions_of(self.heart.states["fleet"])
+        ]
+
     def do_deadline(self) -> list[str]:
         due = self.heart.next_deadline()
         return ["none" if due is None else f"in {(due - self.now) // MS} ms"]
@@ -206,7 +218,8 @@ def tell(said: Fact | Intent) -> str:
         return f"  offer p{said.partition} epoch {said.epoch} to {' '.join(said.brokers)}"
     if isinstance(said, facts.PlaceSeat):
         seat = said.seat
-        return f"  place p{seat.partition} epoch {seat.epoch} leader {seat.leader} at {' '.join(said.brokers)}"
+        learn = f"; {' '.join(seat.learners)} learns" if seat.learners else ""
+        return f"  place p{seat.partition} epoch {seat.epoch} leader {seat.leader} at {' '.join(said.brokers)}{learn}"
     if isinstance(said, facts.SpreadTopology):
         leads = " ".join(f"p{seat.partition}:{seat.leader or '-'}" for seat in said.topology.seats)
         up = " ".join(node.id for node in said.topology.nodes if node.up)

@@ -4,16 +4,23 @@ import pytest
 
 from controlplane.answers import Extras, answer, plan_operation
 from controlplane.answers.members import Newcomer
-from controlplane.decisions import BrokerAdded, BrokerRemoved, BrokerRevived, RebalanceDecided, RemovalDecided
-from controlplane.facts import BrokerLost, BrokerStarted
+from controlplane.decisions import (
+    BrokerAdded,
+    BrokerRemoved,
+    BrokerRevived,
+    PlannedMove,
+    RebalanceDecided,
+    RemovalDecided,
+)
+from controlplane.facts import BrokerLost, BrokerStarted, LeadershipProposed
 from controlplane.joining import address_of
-from controlplane.membership import fresh_id, leaving_of
+from controlplane.membership import fresh_id, held_by, leaving_of
 from controlplane.operations import plan_of
 from controlplane.questions import AskStatus, Operate, Operated, Refusal, Status
 from controlplane.roster import brokers_of, partitions_of
 from tests.controlplane.made import Story
 from tests.controlplane.test_fleet_transcripts import Stage
-from tests.controlplane.test_levers import brokers, plan, refused, touched, well
+from tests.controlplane.test_levers import brokers, partitions, plan, refused, touched, well
 
 URL = "tcp://127.0.0.1:7777"
 
@@ -120,6 +127,35 @@ def test_a_broker_that_is_gone_for_good_is_removed_although_it_is_down() -> None
     state = stage.heart.states["fleet"]
     assert list(brokers_of(state)) == ["b1", "b3", "b4"]
     assert all(sorted(p.replicas) == ["b1", "b3", "b4"] for p in partitions_of(state))
+
+
+def test_a_newcomer_that_learns_shows_how_far_it_is_and_can_be_removed_before_it_has_a_place() -> None:
+    story = with_b4()
+
+    def why() -> tuple[str, str]:
+        row = next(row for row in partitions(story).rows if row.partition == 0)
+        assert [replica.broker for replica in row.replicas] == ["b1", "b2", "b3"]
+        return row.severity, row.why
+
+    assert why() == ("ok", "")
+    story.tell(RebalanceDecided([PlannedMove(0, ["b1", "b2", "b4"])]))
+    story.tell(LeadershipProposed(0, 2, ["b1", "b2", "b4"], "", "b1"))
+    story.vote()
+    story.sample("b1")
+    assert why() == ("ok", "b4 copies the log, 0 of 5 records, and then takes the place of b3")
+    story.tell(BrokerLost("b3", "killed"))
+    assert why() == ("warn", "b3 is down; b4 copies the log, 0 of 5 records, and then takes the place of b3")
+    story.tell(BrokerLost("b4", "killed"))
+    assert why()[1] == "b3 is down; b4, which is to take the place of b3, is down: the move waits"
+
+    shown = touched(story, "remove", "b4", dry_run=True)
+    assert (shown.touched, shown.moves) == (["p00 gets no replica on b4"], [])
+    decision, told = plan(story, "remove", "b4", by="op")
+    assert decision == RemovalDecided("b4", [], "op") and told.touched == shown.touched
+    story.tell(decision)
+    story.wait(2)
+    story.vote()
+    assert why() == ("warn", "b3 is starting") and held_by(story.heart.states["fleet"], "b4") == []
 
 
 def test_a_revived_broker_stays_and_a_removed_one_is_remembered() -> None:

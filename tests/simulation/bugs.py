@@ -245,15 +245,46 @@ class OneAnswerTwice(Plane):
     """Counts answers, not the brokers that gave them."""
 
     def enough(self) -> bool:
-        return len(self.answers) >= len(self.brokers) - self.write_quorum + 1
+        return len(self.answers) >= len(self.replicas) - self.write_quorum + 1
 
 
 class StrangerElects(Plane):
     """Takes answers from disks that never had a vote."""
 
     def _answered(self, broker: str, store: str, answered) -> None:  # type: ignore[no-untyped-def]
-        votes = self.seat.stores[self.seat.replicas.index(broker)] if self.seat is not None else store
+        is_replica = self.seat is not None and broker in self.seat.replicas
+        votes = self.seat.stores[self.seat.replicas.index(broker)] if self.seat is not None and is_replica else store
         super()._answered(broker, votes, answered)
+
+
+class LearnerVotes(Replica):
+    """The leader counts a learner among those that hold a record."""
+
+    def _votes(self, broker: str, store: str) -> bool:
+        return super()._votes(broker, store) or (self.seat is not None and broker in self.seat.learners)
+
+
+class LearnerElects(Plane):
+    """Takes a learner's answer for a vote, and elects it."""
+
+    def _answered(self, broker: str, store: str, answered) -> None:  # type: ignore[no-untyped-def]
+        if broker in self.learners and answered.accepted and answered.epoch == self.proposed:
+            self.answers.append((broker, answered))
+        super()._answered(broker, store, answered)
+
+    def choose(self) -> str:
+        votes = self.answers
+        self.answers = [(name, answer) for name, answer in votes if name in self.replicas] or votes
+        leader = super().choose()
+        self.answers = votes
+        return leader
+
+
+class LearnerUnproven(Plane):
+    """Lets a learner in by its leader's word of before, whatever it answers."""
+
+    def admits(self, leader: str) -> bool:
+        return self.learned is not None and leader in self.target
 
 
 class TrimUncommitted(Replica):
@@ -349,6 +380,9 @@ BUGS = {
     "begin-without-state": Bug(BeginWithoutState, Plane, "any"),
     "begin-anyway": _machine(BeginAnyway),
     "ship-over-gap": _machine(ShipOverGap),
+    "learner-votes": _machine(LearnerVotes),
+    "learner-elects": Bug(Parts, LearnerElects, "any"),
+    "learner-unproven": Bug(Parts, LearnerUnproven, "any"),
     "stranger-elects": Bug(Parts, StrangerElects, "any"),
 }
 """The planted bugs by name."""

@@ -187,7 +187,7 @@ class GroupRun(swarm.Run):
 
     def conclude(self) -> None:
         super().conclude()
-        self.groups.finish({name: broker.delivering._companions[0] for name, broker in self.group_brokers.items()})
+        self.groups.finish({name: self.group_brokers[name].delivering._companions[0] for name in self.plane.replicas})
 
     def _heal(self) -> None:
         super()._heal()
@@ -199,7 +199,7 @@ class GroupRun(swarm.Run):
         if not super()._settled():
             return False
         end = self.groups.works_end()
-        states = [broker.delivering._companions[0].groups.get("g") for broker in self.group_brokers.values()]
+        states = [self.group_brokers[name].delivering._companions[0].groups.get("g") for name in self.plane.replicas]
         return all(state is not None and not state.count and state.upto >= end for state in states) and not any(
             member.pending or member.asked or member.held for member in self.members
         )

@@ -1,6 +1,7 @@
 """The plane's election, as small as it can be: propose, offer, take RF-W+1 answers, seat the greatest, until it holds.
 
-What it decides is in its journal before anyone hears of it; a crash keeps the journal and loses the rest.
+What it decides is in its journal before anyone hears of it; a crash keeps the journal and loses the rest. A replica
+that is to move learns at its new broker first, by a seat of its own epoch; a later epoch's answers let it in.
 """
 
 from typing import Any
@@ -18,12 +19,23 @@ GATHER = 200 * MS
 class Plane:
     """The one plane. Planted bugs override `choose` and `enough`."""
 
-    def __init__(self, world: World, network: Network, brokers: list[str], write_quorum: int, suspect_ms: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        brokers: list[str],
+        write_quorum: int,
+        suspect_ms: int,
+        spares: int = 0,
+    ) -> None:
+        """The last `spares` of the brokers have no replica at first."""
         self.world, self.network, self.brokers, self.write_quorum = world, network, brokers, write_quorum
         self.suspect_after = suspect_ms * MS
         self.epoch = 0  # journal: the greatest epoch proposed
         self.seat: Seat | None = None  # journal: the last decision
-        self.elections = self.replaced = 0
+        self.target: list[str] = []  # journal: where the replicas shall be, while one of them is to move
+        self.born = brokers[: len(brokers) - spares]
+        self.elections = self.replaced = self.moved = self.given_up = 0
         self.life = 0
         self.up = False
         network.nodes["plane"] = self.deliver
@@ -36,6 +48,7 @@ class Plane:
         self.proposed: int | None = None
         self.since = self.world.now
         self.answers: list[tuple[str, Answered]] = []
+        self.learned: tuple[str, Answered] | None = None  # the learner's store, and what it answered
         self.stores: dict[str, str] = {}
         self.placed: list[str] = []
         self.lost_hold = False
@@ -45,17 +58,38 @@ class Plane:
         self.world.say("plane", "crashes")
         self.up = False
 
+    @property
+    def replicas(self) -> list[str]:
+        return self.born if self.seat is None else self.seat.replicas
+
+    @property
+    def learners(self) -> list[str]:
+        return [name for name in self.target if name not in self.replicas]
+
+    def move(self, old: str) -> None:
+        """This broker's replica is to go to one that has none; or, if one is on its way, that is given up."""
+        if not self.up or self.seat is None or self.proposed is not None:
+            return
+        if self.learners:
+            self.target = []
+            self.given_up += 1
+        else:
+            new = self.world.dice.choice([name for name in self.brokers if name not in self.replicas])
+            self.target = [new if name == old else name for name in self.replicas]
+        self._propose(f"a replica is to move: {self.target}")
+
     # -------------------------------------------------------------------------------------------------- election
 
     def _propose(self, why: str) -> None:
         self.epoch = self.proposed = max(self.epoch, self.promised) + 1
         self.since = self.world.now
         self.answers = []
+        self.learned = None
         self.elections += 1
         # Replica sets change by one: at most one store is replaced, and only after its replica holds what is committed.
         self.stores = {} if self.seat is None else dict(zip(self.seat.replicas, self.seat.stores, strict=True))
         newcomer = self._newcomer()
-        if newcomer:
+        if newcomer and newcomer[0] in self.replicas:
             self.stores[newcomer[0]] = newcomer[1]
         self.world.say("plane", "proposes", self.proposed, why)
         self._offer()
@@ -69,17 +103,26 @@ class Plane:
         return next(iter(status.newcomers.items()), None)
 
     def _offer(self) -> None:
-        for broker in self.brokers:
+        for broker in (*self.replicas, *self.learners):
             if broker not in [name for name, _ in self.answers] and self.proposed is not None:
                 self.network.send("plane", broker, Offer(0, 1, "", 0, self.proposed))
 
     def enough(self) -> bool:
-        return len(dict(self.answers)) >= len(self.brokers) - self.write_quorum + 1
+        return len(dict(self.answers)) >= len(self.replicas) - self.write_quorum + 1
+
+    def admits(self, leader: str) -> bool:
+        """Whether the learner takes its place: it holds all that the least of those does that may lead."""
+        if self.learned is None or leader not in self.target:
+            return False
+        answer = self.learned[1]
+        held = sorted(((one.last_epoch, one.end) for one in dict(self.answers).values()), reverse=True)
+        least = held[len(held) - (len(self.replicas) - self.write_quorum + 1)]
+        return (answer.last_epoch, answer.end) >= least
 
     def choose(self) -> str:
         """The greatest (last epoch, end); of equals the one that the epoch's number prefers."""
-        turn = self.epoch % len(self.brokers)
-        order = self.brokers[turn:] + self.brokers[:turn]
+        turn = self.epoch % len(self.replicas)
+        order = self.replicas[turn:] + self.replicas[:turn]
         best = max((answer.last_epoch, answer.end) for _, answer in self.answers)
         able = [name for name, answer in self.answers if (answer.last_epoch, answer.end) == best]
         return min(able, key=order.index)
@@ -87,21 +130,30 @@ class Plane:
     def _decide(self) -> None:
         if self.proposed is None or not self.enough():
             return
-        if len(dict(self.answers)) < len(self.brokers) and self.world.now - self.since < GATHER:
+        expected = {*self.replicas, *self.learners}
+        if len(self._heard()) < len(expected) and self.world.now - self.since < GATHER:
             return
         stores = self.stores or {name: status.store for name, (_, status) in self.seen.items()}
+        leader, replicas = self.choose(), self.replicas
         if self.seat is not None and stores != dict(zip(self.seat.replicas, self.seat.stores, strict=True)):
             self.replaced += 1
-        seat = Seat(
-            0, self.proposed, self.choose(), self.brokers, self.write_quorum, [stores[name] for name in self.brokers]
-        )
+        elif self.admits(leader) and self.learned is not None:
+            stores[self.learners[0]] = self.learned[0]
+            replicas, self.target = self.target, []
+            self.moved += 1
+        learners = [name for name in self.target if name not in replicas]
+        voting = [stores[name] for name in replicas]
+        seat = Seat(0, self.proposed, leader, replicas, self.write_quorum, voting, learners)
         self.world.say("plane", "seats", seat)
         self.seat, self.proposed, self.placed, self.since = seat, None, [], self.world.now
         self.lost_hold = False
         self._place()
 
+    def _heard(self) -> set[str]:
+        return {*dict(self.answers), *(self.learners if self.learned is not None else [])}
+
     def _place(self) -> None:
-        for broker in self.brokers:
+        for broker in (*self.replicas, *self.learners):
             if self.seat is not None and broker not in self.placed:
                 self.network.send("plane", broker, Place(0, 1, "", self.seat))
 
@@ -127,6 +179,10 @@ class Plane:
     def _answered(self, broker: str, store: str, answered: Answered) -> None:
         self.promised = max(self.promised, answered.promised)
         if self.proposed is None or answered.epoch != self.proposed:
+            return
+        if broker in self.learners and answered.accepted:
+            self.learned = (store, answered)
+            self._decide()
             return
         if self.seat is not None and not self.seat.votes(broker, store):
             return

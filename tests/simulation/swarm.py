@@ -51,6 +51,8 @@ class Weather(NamedTuple):
     trimming: float
     given: int
     ids_max: int
+    spares: int
+    moves_ms: float
 
 
 class Verdict(NamedTuple):
@@ -67,6 +69,7 @@ def weather(seed: int) -> Weather:
     brokers, write_quorum = dice.choice([(3, 2)] * 12 + [(1, 1), (2, 2), (5, 3), (5, 3)])
     plan = dice.choice(["any", "any", "usurp", "tempt"])
     own = Random(f"given ids {seed}")
+    moving = Random(f"moves {seed}")
     sky = Weather(
         plan=plan,
         brokers=brokers,
@@ -90,6 +93,8 @@ def weather(seed: int) -> Weather:
         trimming=dice.choice([0.0, 0.0, 0.1, 0.6]),
         given=own.choice([0, 0, 0, 25, 50]),
         ids_max=own.choice([5, 40, limits.GIVEN_IDS_MAX, limits.GIVEN_IDS_MAX]),
+        spares=moving.choice([0, 1, 1, 2]) if brokers > 2 else 0,
+        moves_ms=moving.choice([400.0, 1_000.0, 2_500.0]),
     )
     if plan == "usurp":  # short reigns, each leaving records on one disk only
         faults = ("crash leader", "isolate leader")
@@ -120,7 +125,7 @@ class Run:
         self.world = World(seed, verbose)
         self.network = Network(self.world, self.sky.drop, self.sky.duplicate, self.sky.delay_ms)
         self.ledger = Ledger()
-        names = [f"b{number}" for number in range(1, self.sky.brokers + 1)]
+        names = [f"b{number}" for number in range(1, self.sky.brokers + self.sky.spares + 1)]
         self.brokers = {
             name: Broker(name, self.world, self.network, self.ledger, parts(), self.sky.commit_ms, self.sky.grouping)
             for name in names
@@ -130,7 +135,8 @@ class Run:
             broker.ids_max = self.sky.ids_max
         self.ledger.ids_max = self.sky.ids_max
         self.disks = {name: Disk(f"{name}-s1") for name in names}
-        self.plane = plane(self.world, self.network, names, self.sky.write_quorum, self.sky.suspect_ms)
+        suspect_ms, spares = self.sky.suspect_ms, self.sky.spares
+        self.plane = plane(self.world, self.network, names, self.sky.write_quorum, suspect_ms, spares)
         self.reader = Reader(self.world, self.network, self.plane, self.ledger)
         self.publishers = [
             Publisher(f"p{n}", self.world, self.network, self.plane, self.sky.batches, self.sky.depth)
@@ -163,15 +169,18 @@ class Run:
             publisher.ledger = self.ledger
             publisher.tick()
         self.world.after(1_000 * MS, self._strike)
+        if self.sky.spares:
+            self.world.after(1_000 * MS, self._move)
 
     def conclude(self) -> None:
         """All that must hold when everything has healed."""
-        logs = {name: broker.log for name, broker in self.brokers.items()}
+        members = {name: self.brokers[name] for name in self.plane.replicas}
+        logs = {name: broker.log for name, broker in members.items()}
         acked = [publisher.value(sequence) for publisher in self.publishers for sequence in publisher.acked]
         self.ledger.finish(logs, acked)
-        if len({broker.windows.snapshot() for broker in self.brokers.values()}) != 1:
+        if len({broker.windows.snapshot() for broker in members.values()}) != 1:
             self.ledger.fail("windows", "replicas that applied the same records remember different producers")
-        if len({broker.given.snapshot() for broker in self.brokers.values()}) != 1:
+        if len({broker.given.snapshot() for broker in members.values()}) != 1:
             self.ledger.fail("given ids", "replicas that applied the same records remember different ids")
 
     # ------------------------------------------------------------------------------------------------ the storm
@@ -210,6 +219,15 @@ class Run:
             case "wipe":
                 self._wipe(victim, lasts)
         self.world.after(int(2 * self.sky.every_ms * dice.random() * MS), self._strike)
+
+    def _move(self) -> None:
+        """A replica is to go to another broker, in whatever weather; the next time that may be given up."""
+        if self.calm:
+            return
+        dice = self.world.dice
+        if self.plane.seat is not None and (not self.plane.learners or dice.random() < 0.2):
+            self.plane.move(dice.choice(self.plane.replicas))
+        self.world.after(int(2 * self.sky.moves_ms * dice.random() * MS), self._move)
 
     def _usurp(self, name: str) -> None:
         """Who has just begun to lead is the best victim: its log is the newest, and the others may not know yet."""
@@ -263,7 +281,7 @@ class Run:
     def _wipe(self, name: str, lasts: int) -> None:
         """A disk is lost for good: one at a time, and only where RF - W replicas may be missing."""
         seat = self.plane.seat
-        if seat is None or self.sky.brokers < 3 or not self._whole():
+        if seat is None or self.sky.brokers < 3 or not self._whole() or self.plane.proposed is not None:
             return
         self.figures["wiped"] += 1
         self.brokers[name].crash()
@@ -275,7 +293,7 @@ class Run:
     def _whole(self) -> bool:
         """Every replica votes, and the epoch that says so has begun."""
         seat = self.plane.seat
-        if seat is None or any(not seat.votes(name, disk.store) for name, disk in self.disks.items()):
+        if seat is None or any(not seat.votes(name, self.disks[name].store) for name in seat.replicas):
             return False
         return any(record.epoch >= seat.epoch for record in self.ledger.committed[-1:])
 
@@ -291,12 +309,12 @@ class Run:
         self._start_plane()
 
     def _settled(self) -> bool:
-        if not all(publisher.done for publisher in self.publishers) or not self._whole():
+        if not all(publisher.done for publisher in self.publishers) or not self._whole() or self.plane.learners:
             return False
         end = len(self.ledger.committed)
         return self.reader.offset == self.ledger.committed[-1].base_offset + self.ledger.committed[-1].count and all(
             broker.up and broker.replica.high == broker.replica.end == end == broker.replica._synced
-            for broker in self.brokers.values()
+            for broker in (self.brokers[name] for name in self.plane.replicas)
         )
 
     def _unsettled(self) -> str:
@@ -324,6 +342,7 @@ def run(seed: int, parts: type[Parts] = Parts, plane: type[Plane] = Plane, verbo
     figures["happened"] = play.world.happened
     figures["messages"], figures["messages lost"] = play.network.sent, play.network.lost
     figures["elections"], figures["replaced"] = play.plane.elections, play.plane.replaced
+    figures["moved"], figures["given up"] = play.plane.moved, play.plane.given_up
     figures["records"], figures["acked"] = len(play.ledger.committed), len(play.ledger.acks)
     figures["epochs"] = len(play.ledger.leaders)
     for broker in play.brokers.values():

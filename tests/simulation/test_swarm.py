@@ -28,6 +28,8 @@ MET = [
     "trims",
     "begun",
     "duplicates",
+    "moved",
+    "given up",
 ]
 """What the swarm as a whole must have met, or it proves nothing."""
 
