@@ -5,14 +5,14 @@ So each partition remembers the (source, id) of the last `GIVEN_IDS_MAX` events 
 perhaps of some more), none appended longer than `GIVEN_ID_HOURS_MAX` before the newest; only a digest of 16 bytes of
 each, and where it stands. Ids that the client made are new by themselves: they are neither checked nor remembered.
 
-Where a leader looks them up they are two dictionaries, the ids that came last and those before: the older one goes as a
-whole when the younger is full, so that letting go of an id costs nothing. Whoever finds one that the window has let go
-of sees so by its offset.
+A leader asks first whether any of a batch's ids may be known: sets of the digests' first 8 bytes, in generations, of
+which the oldest goes as a whole, so that letting go of an id costs nothing. Only if one may be, which is rare, is the
+window looked through: then an index of it is made, and kept until something is appended.
 
 The digests travel in the record's header (`Header.given`: a bitmap of the record's rows, then a digest for each bit),
 so that the window is a fold over the headers of committed records, the same on every replica, as producers' windows
 are. A leader lays what it has appended and not yet committed over it. Followers keep columns only; a leader makes its
-dictionaries when the first batch with given ids comes.
+sets when the first batch with given ids comes.
 
 A digest is blake2b over `source`, a line's end (neither can hold one) and `id`. Whoever could find two ids with one
 digest would lose nothing but an event of its own.
@@ -36,6 +36,7 @@ from bus.record import Header
 from bus.repeats import Repeated, runs
 
 DIGEST_BYTES = 16
+_GENERATIONS = 4
 _AGE_NS = limits.GIVEN_ID_HOURS_MAX * 3_600 * 1_000_000_000
 
 
@@ -101,6 +102,7 @@ class GivenIds:
         self._appended = array("q")
         self._overlay: deque[_Marked] = deque()
         self._known: _Known | None = None
+        self._index: dict[bytes, int] | None = None
 
     def sift(self, given: bytes, columns: Columns, body: bytes) -> Fresh:
         """What is new in a batch whose ids in bitmap `given` are its publisher's. Raises ProtocolError.
@@ -109,11 +111,10 @@ class GivenIds:
         """
         rows = _rows(given, columns.count)
         digests = digests_of(columns, rows)
-        known = self._lookup()
-        distinct = set(digests)
-        if len(distinct) == len(digests) and known.lacks(distinct):
-            return Fresh(body, columns.count, given + b"".join(digests))
-        oldest = self._offsets[0] if self._offsets else 0
+        marks = b"".join(digests)
+        if len(set(digests)) == len(digests) and self._lookup().lacks(marks):
+            return Fresh(body, columns.count, given + marks)
+        known = self._indexed()
         digest_of = dict(zip(rows, digests, strict=True))
         kept: list[int] = []
         marked: dict[bytes, int] = {}
@@ -121,8 +122,8 @@ class GivenIds:
         for row in range(columns.count):
             digest = digest_of.get(row)
             if digest is not None:
-                offset = known.offset(digest)
-                if offset >= oldest:
+                offset = known.get(digest, -1)
+                if offset >= 0:
                     repeated.append((row, offset, self._appended_at(offset)))
                     continue
                 if digest in marked:
@@ -131,7 +132,7 @@ class GivenIds:
                 marked[digest] = len(kept)
             kept.append(row)
         if not repeated:
-            return Fresh(body, columns.count, given + b"".join(digests))
+            return Fresh(body, columns.count, given + marks)
         repeats = runs(repeated)
         if not kept:
             return Fresh(b"", 0, b"", repeats)
@@ -145,8 +146,9 @@ class GivenIds:
             return
         marked = _marked(index, header)
         self._overlay.append(marked)
+        self._index = None
         if self._known is not None:
-            self._known.add(marked.digests, marked.offsets)
+            self._known.add(marked.digests)
 
     def commit(self, index: int, header: Header) -> None:
         """Apply a committed record. To be called in order; one that is applied already is passed over."""
@@ -155,6 +157,7 @@ class GivenIds:
         self.applied = index + 1
         if not header.given:
             return
+        self._index = None
         if self._overlay and self._overlay[0].index <= index:
             marked = self._overlay.popleft()
         else:
@@ -167,7 +170,7 @@ class GivenIds:
 
     def relay(self, records: Iterable[tuple[int, Header]]) -> None:
         """Start the overlay anew: what lies above the high watermark if leadership was won, nothing if it was lost."""
-        self._known = None
+        self._known = self._index = None
         self._overlay.clear()
         for index, header in records:
             self.append(index, header)
@@ -208,7 +211,7 @@ class GivenIds:
         self.applied, self.first = applied, rows.first
         self._digests, self._offsets, self._appended = bytearray(rows.digests), offsets, appended
         self._overlay.clear()
-        self._known = None
+        self._known = self._index = None
 
     def __len__(self) -> int:
         """Committed ids remembered."""
@@ -217,10 +220,18 @@ class GivenIds:
     def _lookup(self) -> "_Known":
         if self._known is None:
             self._known = _Known(self._ids_max)
-            self._known.add(self._digests, self._offsets)
+            self._known.add(self._digests)
             for marked in self._overlay:
-                self._known.add(marked.digests, marked.offsets)
+                self._known.add(marked.digests)
         return self._known
+
+    def _indexed(self) -> dict[bytes, int]:
+        """Digest -> offset where it stood last, of the window and what is laid over it."""
+        if self._index is None:
+            self._index = dict(zip(_split(self._digests), self._offsets, strict=True))
+            for marked in self._overlay:
+                self._index.update(zip(_split(marked.digests), marked.offsets, strict=True))
+        return self._index
 
     def _forget(self, count: int) -> None:
         """Let the oldest ids go."""
@@ -238,26 +249,26 @@ class GivenIds:
 
 
 class _Known:
-    """Digest -> offset where it stood last, of the last `ids_max` ids and up to as many before them."""
+    """What the first 8 bytes of the last `ids_max` digests are, and of at most a quarter as many before them."""
 
     def __init__(self, ids_max: int) -> None:
-        self._ids_max = ids_max
-        self._young: dict[bytes, int] = {}
-        self._old: dict[bytes, int] = {}
+        self._size = max(1, -(-ids_max // _GENERATIONS))
+        self._generations: list[set[int]] = [set()]
 
-    def add(self, digests: bytes | bytearray, offsets: Sequence[int]) -> None:
-        if len(self._young) >= self._ids_max:
-            self._young, self._old = {}, self._young
-        self._young.update(zip(_split(digests), offsets, strict=True))
+    def add(self, digests: bytes | bytearray) -> None:
+        heads = _heads(digests)
+        while heads:
+            youngest = self._generations[-1]
+            room = self._size - len(youngest)
+            youngest.update(heads[:room])
+            heads = heads[room:]
+            if len(youngest) >= self._size:
+                self._generations = [*self._generations[-_GENERATIONS:], set()]
 
-    def lacks(self, digests: set[bytes]) -> bool:
-        """Whether none of them is known."""
-        return self._young.keys().isdisjoint(digests) and self._old.keys().isdisjoint(digests)
-
-    def offset(self, digest: bytes) -> int:
-        """-1 for none."""
-        found = self._young.get(digest)
-        return self._old.get(digest, -1) if found is None else found
+    def lacks(self, digests: bytes) -> bool:
+        """Whether none of them is known for sure; one that is not may seem to be, once in 10^15."""
+        heads = _heads(digests)
+        return all(generation.isdisjoint(heads) for generation in self._generations)
 
 
 # ------------------------------------------------------------------------------------------------- codec
@@ -313,6 +324,10 @@ def _rows(given: bytes, count: int) -> Sequence[int]:
 @lru_cache(maxsize=limits.BATCH_EVENTS_MAX)
 def _whole(count: int) -> bytes:
     return bitmap(range(count), count)
+
+
+def _heads(digests: bytes | bytearray) -> "array[int]":
+    return array("Q", bytes(digests))[:: DIGEST_BYTES // 8]
 
 
 def _split(digests: bytes | bytearray) -> Iterable[bytes]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from bus import limits
 from bus.bitmap import lowest
 from bus.pages import Page, Pages
+from bus.recent import Recent
 
 if TYPE_CHECKING:
     from bus.groupwork import Member
@@ -58,9 +59,7 @@ class Plain:
         self._fresh: deque[Sheet] = deque()
         self._loans: deque[Loan] = deque()
         self._live = 0
-        self._closed: Pages[Sheet] = Pages()
-        self._closing: deque[tuple[Sheet, int]] = deque()
-        self._remembered = 0
+        self._recent = Recent()
 
     def read(self, sheet: Sheet) -> None:
         """A batch was read; they come ascending."""
@@ -147,7 +146,8 @@ class Plain:
         self.count -= bits.bit_count()
         if not sheet.open:
             self.pages.drop(sheet)
-            self._remember(sheet)
+            for member, acked in sheet.acked.items():
+                self._recent.add(member, sheet.base, acked)
 
     def detach(self, sheet: Sheet, offset: int) -> Loan | None:
         """An open event is known by more than its bit from now on; gives the loan it was part of, None if it was
@@ -163,9 +163,9 @@ class Plain:
 
     def acked_by(self, offset: int) -> str:
         """Which member acked an event by a run; "": none, as far as is remembered."""
-        sheet = self.pages.at(offset) or self._closed.at(offset)
+        sheet = self.pages.at(offset)
         if sheet is None:
-            return ""
+            return self._recent.member(offset)
         bit = sheet.bit(offset)
         return next((member for member, bits in sheet.acked.items() if bits & bit), "")
 
@@ -176,15 +176,3 @@ class Plain:
             loan.sheet.loans.remove(loan)
             del loan.member.loans[loan]
             self._live -= 1
-
-    def _remember(self, sheet: Sheet) -> None:
-        """The last GROUP_RECENT_EVENTS_MAX or so, so that an ack that is repeated is not stale."""
-        count = sum(bits.bit_count() for bits in sheet.acked.values())
-        if count:
-            self._closed.add(sheet)
-            self._closing.append((sheet, count))
-            self._remembered += count
-        while self._remembered > limits.GROUP_RECENT_EVENTS_MAX:
-            oldest, count = self._closing.popleft()
-            self._closed.drop(oldest)
-            self._remembered -= count

@@ -20,6 +20,7 @@ At most `PRODUCERS_MAX` producers are remembered: the one whose last record is t
 from collections.abc import Iterable
 
 import msgspec
+from msgspec.structs import replace
 
 from bus import limits
 from bus.errors import CorruptRecord, OutcomeUnknown, OutOfSequence, UnknownProducer
@@ -101,6 +102,8 @@ class Windows:
         if not producer:
             return
         window = self._windows.pop(producer, [])
+        if window and original.producer is not window[-1].producer:
+            original = replace(original, producer=window[-1].producer)  # one id in memory, not one for each batch
         window.append(original)
         del window[: -self._outcomes_max]
         self._windows[producer] = window
