@@ -153,8 +153,8 @@ GIVEN_ID_HOURS_MAX = 24
 """How long before the newest one the oldest of those may have been appended."""
 GIVEN_PAGE_IDS = 2_048
 """Given ids that are written down together; a note writes the pages that have new ones, not the whole window."""
-PRODUCER_OUTCOMES_MAX = 16
-"""Batches remembered per producer and partition; a client has at most LANE_BATCHES_IN_FLIGHT_MAX in flight to one."""
+PRODUCER_OUTCOMES_MAX = 64
+"""Batches remembered per producer and partition; a client keeps at most so many in flight to one partition."""
 STORE_BYTES_MIN = 1024 * 1024
 """The least a broker's store may be allowed to take."""
 TURN_FRAMES_MAX = 512
