@@ -29,6 +29,7 @@ from controlplane.questions import (
     AskExport,
     AskSaga,
     AskVerify,
+    At,
     Board,
     Body,
     Down,
@@ -92,8 +93,10 @@ class Answering:
         journal = self._turns.journal
         return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body)
 
-    async def answer(self, question: Question, tell: Tell) -> Told:
-        """The answer to one question; a refusal is one too."""
+    async def answer(self, question: Question, tell: Tell, at: At | None = None) -> Told:
+        """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
+        if at is not None:
+            return self.present(Refusal("unavailable", "this plane does not look back yet", "signalbox replay at"))
         try:
             if isinstance(question, AskEvents):
                 now = self._turns.clock.now()

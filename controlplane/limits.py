@@ -12,6 +12,8 @@ QUESTIONS_AT_ONCE_MAX = 64
 """Questions under way at once; the next one is refused as unavailable."""
 QUESTION_BYTES_MAX = 1024 * 1024
 """One question on the socket; a larger one is dropped by ZeroMQ."""
+AT_BYTES_MAX = 256
+"""The moment of the past that a question is asked as of; a longer one is counted as malformed."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
 EXIT_POLL_MS = 200
