@@ -1,4 +1,4 @@
-"""Who answers what: the folds for state, the archive for events, the timeline for the past; and the levers.
+"""Who answers what: the folds for state, the archive for events, `asof` for the past; and the levers.
 
 State is read when the turn is settled, so that an answer never says more than the journal holds. Archive and timeline
 work in threads, on connections and hearts of their own, so that neither a long export nor a verify holds up a turn.
@@ -6,21 +6,21 @@ work in threads, on connections and hearts of their own, so that neither a long 
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
-from controlplane.answers import Extras, answer, not_yet, past, plan_operation, plan_redrive
-from controlplane.answers.lag import Listening
+from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
-from controlplane.elections import LED
-from controlplane.fold import Step
+from controlplane.asof import AsOf
+from controlplane.fold import Heart
 from controlplane.health import state_of
 from controlplane.joining import Joining
+from controlplane.pasts import Pasts
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
@@ -50,7 +50,6 @@ from controlplane.questions import (
     Told,
     Verified,
 )
-from controlplane.roster import partitions_of
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
@@ -74,6 +73,8 @@ class Answering:
         self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
+        pasts = Pasts(turns.journal.replay, lambda position: Heart(folds()))
+        self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
@@ -95,9 +96,9 @@ class Answering:
 
     async def answer(self, question: Question, tell: Tell, at: At | None = None) -> Told:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
-        if at is not None:
-            return self.present(Refusal("unavailable", "this plane does not look back yet", "signalbox replay at"))
         try:
+            if at is not None:
+                return await self._as_of.answer(question, at, tell)
             if isinstance(question, AskEvents):
                 now = self._turns.clock.now()
                 return await self._addressed(await asyncio.to_thread(self._archive.events, question, now))
@@ -122,14 +123,11 @@ class Answering:
         return await self._state(question)
 
     async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
-        """Events of the archive, with the groups that listen to them now: the archive itself does not know them."""
-        if not isinstance(body, Refusal):
-            await self._turns.settled()
-            heart = self._turns.heart
-            listening = Listening(heart.states["groups"], heart.recorded)
-            for row in body.rows if isinstance(body, Events) else [body.row]:
-                row.to = ", ".join(lag.group for lag in listening.to(row.type))
-        return self.present(body)
+        if isinstance(body, Refusal):
+            return self.present(body)
+        await self._turns.settled()
+        heart = self._turns.heart
+        return self.present(addressed(body, heart, heart.recorded))
 
     async def _state(self, question: Question) -> Told:
         extras = self._extras
@@ -173,8 +171,7 @@ class Answering:
             return "starting"
         if self._turns.full:
             return "full"
-        led = all(partition.phase == LED for partition in partitions_of(self._turns.heart.states["fleet"]))
-        return "running" if led else "electing"
+        return condition(self._turns.heart)
 
     # ------------------------------------------------------------------------------------------ long work
 
@@ -235,21 +232,8 @@ class Answering:
     async def _at(self, ask: AskAt, tell: Tell) -> Body:
         if (ask.position is None) == (ask.instant is None):
             return Refusal("usage", "either a position or an instant", "signalbox replay at POSITION, or a time.")
-        total, done = self._turns.journal.position, 0
-        refusal = not_yet(ask, total, self._turns.clock.now())
-        if refusal is not None:
-            return refusal
-
-        def steps() -> Iterator[Step]:
-            nonlocal done
-            for step in self._turns.journal.replay(total):
-                self._go_on()
-                done = step.last
-                yield step
-
-        work = asyncio.to_thread(timeline.as_of, steps(), folds(), ask.position, ask.instant)
-        heart = await self._telling(work, tell, lambda: Progress(done, ask.position or total, "going back"))
-        return past(heart)
+        found = await self._as_of.moment(At(ask.position, ask.instant), tell)
+        return found if isinstance(found, Refusal) else past(found)
 
     def _go_on(self) -> None:
         if self.stopping:

@@ -18,6 +18,7 @@ write-ahead log, and folds it in when the plane ends cleanly. There is no primar
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,10 +178,21 @@ class Journal:
         finally:
             db.close()
 
-    def replay(self, up_to: int | None = None) -> Iterator[Step]:
-        """All steps whose last position is <= `up_to`, in order."""
-        for block in self.blocks(0, up_to):
+    def replay(self, up_to: int | None = None, after: int = 0) -> Iterator[Step]:
+        """All steps with number > `after` whose last position is <= `up_to`, in order."""
+        for block in self.blocks(after, up_to):
             yield from block
+
+    def end_of_step(self, position: int | None = None, instant: int | None = None) -> tuple[int, int]:
+        """Last position and `recorded` of the last whole step not beyond `position`, nor recorded after `instant` (ns).
+
+        Zeros before the first step. May be called in any thread.
+        """
+        # Neither ever goes back from one step to the next.
+        where, bound = ("last <= ?", position) if position is not None else ("recorded <= ?", instant)
+        with closing(self._db.cursor()) as db:
+            row = db.execute(f"select max(last), max(recorded) from steps where {where}", [bound]).fetchone()  # noqa: S608
+        return (int(row[0]), int(row[1])) if row and row[0] is not None else (0, 0)
 
     def _heads(self, db: Any, after: int, up_to: int) -> list[tuple[Any, ...]]:
         rows = db.execute(

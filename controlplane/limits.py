@@ -169,6 +169,16 @@ PAGE_ROWS_MAX = 5_000
 """Rows of one answer, whatever was asked for."""
 BARS_MAX = 1_000
 """Bars of one picture, whatever was asked for."""
+PASTS_KEPT_MAX = 8
+"""States of the past that are kept for whoever looks around there."""
+PASTS_PLACES_MAX = 1_000_000
+"""Keys in all of them together, of which the newest may have any number: about 200 bytes each, and the values."""
+PAST_WALK_ENTRIES_MAX = 5_000
+"""A state is kept so many entries before each one that was asked for, so that a walk back has not far to come."""
+PAST_NEAR_ENTRIES_MAX = 100_000
+"""From further than this a kept state is not gone on from without looking whether there is a nearer one on disk."""
+PASTS_IDLE_MS = 600_000
+"""How long they are kept when nobody looks back any more."""
 PROGRESS_MS = 250
 """How often long work says how far it is."""
 EXPORTS_REMEMBERED_MAX = 64
