@@ -140,7 +140,7 @@ def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Pro
     try:
         if path.exists() and not path.is_file():  # a pipe, a device: to be written to, and never replaced by a file
             with path.open("wb") as there:
-                return _export(link, there, internal, pattern, progress)
+                return _export(link, there, internal, pattern, progress, then)
         with fresh.open("wb") as file:
             count = _export(link, file, internal, pattern, progress, then)
         fresh.replace(path)

@@ -32,6 +32,7 @@ from controlplane.questions import (
     Exported,
     Operate,
     Past,
+    Progress,
     Question,
     Redrive,
     Refusal,
@@ -190,6 +191,25 @@ async def test_the_state_at_a_moment_is_told_as_before(lived: Lived) -> None:
     assert (told.body.position, told.body.digest) == (position, step.digest.hex())
     both = await lived.ask(AskAt(position=1, instant=1))
     assert isinstance(both.body, Refusal)
+
+
+async def test_a_pattern_that_is_none_is_refused_in_the_past_too(lived: Lived) -> None:
+    lived.begin()
+    told = await lived.ask(AskEvents(pattern="a..b"), At(position=5))
+    assert isinstance(told.body, Refusal) and told.body.code == "usage"
+
+
+async def test_how_far_it_has_gone_back_is_told_meanwhile(lived: Lived, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROGRESS_MS", 1)
+    lived.begin()
+    for _ in lived.live(demo_log()):
+        pass
+    end = lived.journal.position
+    await lived.ask(AskStatus(), At(position=end))
+    steps = [step for step in lived.said if isinstance(step, Progress)]
+    assert steps and {step.total for step in steps} == {end}
+    done = [step.done for step in steps]
+    assert done == sorted(done) and done[-1] <= end
 
 
 async def test_a_plane_that_ends_gives_up_looking_back(lived: Lived) -> None:
