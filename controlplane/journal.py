@@ -75,8 +75,11 @@ class Journal:
     that is not archived, `events` counts archived events.
     """
 
-    def __init__(self, folder: Path, follows: Follows) -> None:
-        """Open the newest segment, or make the first. Raises what `_explained` says, and CorruptJournal."""
+    def __init__(self, folder: Path, follows: Follows, read_only: bool = False) -> None:
+        """Open the newest segment, or make the first. Raises what `_explained` says, and CorruptJournal.
+
+        With `read_only` nothing is made or changed, a copy's write-ahead log included.
+        """
         self.path = segments.newest(folder)
         self._follows = follows
         self._ids: dict[str, int] = {}
@@ -85,7 +88,7 @@ class Journal:
         self.offsets: dict[int, int] = {}
         self.digest = b""
         try:
-            self._db = duckdb.connect(str(self.path), config=_settings())
+            self._db = duckdb.connect(str(self.path), read_only=read_only, config=_settings())
             if not self._all("select 1 from duckdb_tables() where table_name = 'birth'"):
                 self._be_born(segments.number_of(self.path))
             self._recall()
