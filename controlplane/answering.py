@@ -7,6 +7,7 @@ work in threads, on connections and hearts of their own, so that neither a long 
 import asyncio
 import os
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
@@ -28,10 +29,12 @@ from controlplane.questions import (
     AskEvents,
     AskExport,
     AskSaga,
+    AskSql,
     AskVerify,
     At,
     Board,
     Body,
+    CancelSql,
     Down,
     EventDetail,
     Events,
@@ -45,11 +48,13 @@ from controlplane.questions import (
     Redrive,
     Redriven,
     Refusal,
+    SqlCancelled,
     Status,
     Stopping,
     Told,
     Verified,
 )
+from controlplane.sql.desk import Desk
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
@@ -78,6 +83,7 @@ class Answering:
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
+        self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
         self.stopping = False
 
     def introduce(self, url: str, started: float) -> None:
@@ -88,6 +94,10 @@ class Answering:
     def look_through(self, fleet: Fleet) -> None:
         """The plane's own fleet is there: high watermarks can be asked for."""
         self._fleet = fleet
+
+    def close(self) -> None:
+        """Let go of what answers were made with."""
+        self._desk.close()
 
     def present(self, body: Body) -> Told:
         """A body with the position that it holds at."""
@@ -114,6 +124,10 @@ class Answering:
                 return self.present(await self._redrive(question))
             if isinstance(question, Operate) and (question.verb == "add" or not question.dry_run):
                 return self.present(await self._operate(question))
+            if isinstance(question, AskSql):
+                return await self._desk.answer(question, tell)
+            if isinstance(question, CancelSql):
+                return self.present(SqlCancelled(self._desk.cancel(question.token)))
             if isinstance(question, Down):
                 return self.present(self._end(question))
         except InvalidPattern as error:

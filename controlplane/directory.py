@@ -4,6 +4,7 @@
     DIR/fleet.json       what connect() and the command line read: fleet id, partitions, the plane's and brokers' urls
     DIR/plane.json       the living plane: pid and start time (a pid alone says nothing: numbers are used again)
     DIR/plane.log, DIR/journal/, DIR/brokers/<id>/
+    DIR/sql/             the SQL worker's log, and what it spills
 
 Files are replaced whole (write, fsync, rename), so a reader sees the old or the new one, never half.
 """

@@ -11,6 +11,8 @@ PlaneError
 ├── CorruptJournal       the journal does not hold what it must
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
+├── SqlRefused          a query that is no SELECT over the documented tables, or that DuckDB refuses
+├── SqlWorkerEnded      the process that runs queries is gone, and the query with it
 └── StepMismatch         a journaled step does not follow the one before it (`expected`, `found`)
 """
 
@@ -53,6 +55,14 @@ class CorruptJournal(PlaneError):
 
 class RecordsMissing(PlaneError):
     """What the journal needs next is gone from the brokers."""
+
+
+class SqlRefused(PlaneError):
+    """A query cannot be run; the message says why and, where that is known, at which place in it."""
+
+
+class SqlWorkerEnded(PlaneError):
+    """The SQL worker ended, or was ended, before it answered."""
 
 
 class FactUnreadable(PlaneError):

@@ -241,3 +241,39 @@ LOST_NAMED_MAX = 20
 """Partitions named one by one in an answer; the others are counted."""
 ARCHIVED_MS = 1_000
 """How often brokers are told how far the journal has archived, which is what their retention may let go of."""
+SQL_CHARS_MAX = 65_536
+"""One SQL query's text."""
+SQL_MS_MAX = 600_000
+"""How long one query may run, whatever was asked for."""
+SQL_MS_DEFAULT = 60_000
+"""How long one query may run when nothing was asked for."""
+SQL_ROWS_MAX = 100_000
+"""Rows of one query's answer; what is more is cut, and said."""
+SQL_ANSWER_BYTES_MAX = 16 * 1024 * 1024
+"""Of one query's answer; what is more is cut, and said."""
+SQL_WAITING_MAX = 8
+"""Queries that wait for the SQL worker, which runs one at a time; the next one is refused as unavailable."""
+SQL_MEMORY_MB = 1_024
+"""Memory that DuckDB may take in the SQL worker before it spills to disk."""
+SQL_PROCESS_MEMORY_MB = 3_072
+"""Private memory of the whole SQL worker; the kernel gives it no more, and it ends."""
+SQL_SPILL_MB = 4_096
+"""What the SQL worker may spill to disk."""
+SQL_THREADS_MAX = 4
+"""Threads of the SQL worker's DuckDB; at most half of the machine's."""
+SQL_NICENESS = 10
+"""How far the SQL worker stands back for everyone else."""
+SQL_IDLE_MS = 300_000
+"""After this long without a question the SQL worker is ended, and its memory is free again."""
+SQL_FRAME_BYTES_MAX = 256 * 1024 * 1024
+"""One message between plane and SQL worker."""
+SQL_FEED_ROWS_MAX = 10_000
+"""Rows of the open segment that are sent to the SQL worker at once."""
+SQL_FEED_BYTES_MAX = 8 * 1024 * 1024
+"""Payload bytes of the open segment that are sent to the SQL worker at once, one row at least."""
+SQL_STATE_ITEMS_MAX = 2_000
+"""Keys of a fold's table that are sent to the SQL worker at once, so that encoding them holds nobody up."""
+SQL_BATCH_ROWS = 2_048
+"""Rows of an answer that the SQL worker takes from DuckDB at once."""
+SQL_START_MS_MAX = 20_000
+"""How long the SQL worker may take to start."""

@@ -322,6 +322,7 @@ class Plane:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._effects.close()
+        await asyncio.to_thread(self._answering.close)
         await asyncio.to_thread(self._turns.close)
         self._watchdog.stop()
 

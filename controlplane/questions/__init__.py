@@ -90,10 +90,21 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.sql import (
+    SQL_SCHEMA,
+    AskSql,
+    CancelSql,
+    SqlAnswer,
+    SqlCancelled,
+    SqlColumn,
+    SqlColumnDoc,
+    SqlTableDoc,
+)
 
 __all__ = [
     "MAGIC",
     "SCHEMA",
+    "SQL_SCHEMA",
     "Ask",
     "AskAt",
     "AskBoard",
@@ -109,6 +120,7 @@ __all__ = [
     "AskPartitions",
     "AskSaga",
     "AskSagas",
+    "AskSql",
     "AskStatus",
     "AskVerify",
     "At",
@@ -118,6 +130,7 @@ __all__ = [
     "BrokerRow",
     "BrokerStatus",
     "Brokers",
+    "CancelSql",
     "Counts",
     "DeadAttempt",
     "DeadGroup",
@@ -166,6 +179,11 @@ __all__ = [
     "SagaStep",
     "Sagas",
     "Severity",
+    "SqlAnswer",
+    "SqlCancelled",
+    "SqlColumn",
+    "SqlColumnDoc",
+    "SqlTableDoc",
     "Status",
     "Stopping",
     "Told",
@@ -202,6 +220,8 @@ Question = (
     | AskPartitions
     | AskGroups
     | Operate
+    | AskSql
+    | CancelSql
     | Down
 )
 Body = (
@@ -223,6 +243,8 @@ Body = (
     | Partitions
     | Groups
     | Operated
+    | SqlAnswer
+    | SqlCancelled
     | Stopping
     | Progress
     | Refusal

@@ -1,0 +1,123 @@
+"""What plane and worker say to each other: MessagePack structs in frames of a four-byte length. Pure.
+
+The plane says one thing and waits for the answer to it; `Feed`, `Names` and `State` have none.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from controlplane.errors import SqlWorkerEnded
+from controlplane.limits import SQL_FRAME_BYTES_MAX
+from controlplane.questions import SqlAnswer
+
+LENGTH_BYTES = 4
+
+
+class Frame(msgspec.Struct, frozen=True, tag=True):
+    """The base of all."""
+
+
+class Open(Frame, frozen=True):
+    """First of all: the segments to attach read-only. Answer: Ready, Refused."""
+
+    sealed: list[str]
+
+
+class Names(Frame, frozen=True):
+    """Types and sources, the first one with the small id `first`."""
+
+    first: int
+    names: list[str]
+
+
+class Feed(Frame, frozen=True):
+    """Further rows of the open segment's `events` or `entries`, as an Arrow IPC stream."""
+
+    table: str
+    rows: bytes
+
+
+class State(Frame, frozen=True):
+    """A part of a fold's table: MessagePack of [key, value] pairs. The first part replaces what was there."""
+
+    fold: str
+    table: str
+    first: bool
+    items: bytes
+
+
+class Check(Frame, frozen=True):
+    """Is it one SELECT, and of which tables? Answers: Checked, Refused."""
+
+    sql: str
+
+
+class Run(Frame, frozen=True):
+    """Run it; `now` is the folds' now. Answers: Answered, Refused."""
+
+    sql: str
+    now: int
+    rows_max: int
+    bytes_max: int
+
+
+class Ready(Frame, frozen=True):
+    """It is open."""
+
+
+class Checked(Frame, frozen=True):
+    """The documented tables that a query reads."""
+
+    tables: list[str]
+
+
+class Answered(Frame, frozen=True):
+    answer: SqlAnswer
+
+
+class Refused(Frame, frozen=True):
+    """Why not: DuckDB's own words, with the place where it has one."""
+
+    message: str
+
+
+AnyFrame = Open | Names | Feed | State | Check | Run | Ready | Checked | Answered | Refused
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(AnyFrame)
+
+
+def encode(frame: AnyFrame) -> bytes:
+    """A frame with its length before it."""
+    return framed(_encoder.encode(frame))
+
+
+def decode(body: bytes) -> AnyFrame:
+    """Raises `msgspec.DecodeError` on anything else."""
+    frame: AnyFrame = _decoder.decode(body)
+    return frame
+
+
+def framed(body: bytes) -> bytes:
+    """Any bytes with their length before them."""
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def read(receive: Callable[[int], bytes]) -> bytes:
+    """The next frame's bytes. `receive(n)` gives 1 to n bytes, none at the end; then SqlWorkerEnded is raised."""
+    length = int.from_bytes(_exactly(receive, LENGTH_BYTES), "big")
+    if length > SQL_FRAME_BYTES_MAX:
+        raise SqlWorkerEnded(f"a frame of {length:,} bytes is larger than {SQL_FRAME_BYTES_MAX:,}")
+    return _exactly(receive, length)
+
+
+def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = receive(count)
+        if not part:
+            raise SqlWorkerEnded("the other end is gone")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)

@@ -1,0 +1,111 @@
+"""The folds' state as tables: `flows`, `sagas`, `dead_letters`. Pure.
+
+The plane sends the keys and values of a few of the folds' own tables as they are; what a row says of them is worked
+out here, in the worker, by the same functions that answer the console.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from bus.limits import PARTITIONS_MAX
+from controlplane.answers.inbox import Usual, row_of
+from controlplane.deadletters import Kind, Letter
+from controlplane.flows import SECOND, Flow
+from controlplane.limits import FLOW_SECONDS_MAX
+from controlplane.sagas import Saga
+from controlplane.state import Key, KeyedState
+
+NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "flows": ("flows", ("flow", "second")),
+    "sagas": ("sagas", ("saga", "gap", "log", "count", "setting")),
+    "dead_letters": ("deadletters", ("letter", "kind")),
+}
+"""A documented table -> the fold, and its tables that are needed for it."""
+VALUES: dict[tuple[str, str], Any] = {
+    ("flows", "flow"): Flow,
+    ("flows", "second"): dict[int, int],
+    ("sagas", "saga"): Saga,
+    ("sagas", "gap"): dict[int, int],
+    ("sagas", "log"): int,
+    ("sagas", "count"): int,
+    ("sagas", "setting"): str,
+    ("deadletters", "letter"): Letter,
+    ("deadletters", "kind"): Kind,
+}
+"""What a value is, by fold and table."""
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoders = {place: msgspec.msgpack.Decoder(list[tuple[Key, kind]]) for place, kind in VALUES.items()}  # type: ignore[valid-type]
+
+
+def packed(items: list[tuple[Key, Any]]) -> bytes:
+    """A part of a fold's table on its way."""
+    return _encode(items)
+
+
+def unpacked(fold: str, table: str, data: bytes) -> list[tuple[Key, Any]]:
+    """The same at the other end."""
+    found: list[tuple[Key, Any]] = _decoders[fold, table].decode(data)
+    return found
+
+
+def keyed(fold: str, tables: Mapping[str, Iterable[tuple[Key, Any]]]) -> KeyedState:
+    """A fold's state again, of the tables that were sent."""
+    state = KeyedState(fold)
+    for table, items in tables.items():
+        for key, value in items:
+            state.put(table, key, value)
+    # Nothing here is ever taken back, and nobody asks for its digest.
+    state.touched.clear()
+    return state
+
+
+def columns_of(table: str, state: KeyedState, now: int) -> dict[str, list[Any]]:
+    """A documented table as columns; instants in ns."""
+    rows = {"flows": _flows, "sagas": _sagas, "dead_letters": _dead_letters}[table](state, now)
+    return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS[table])}
+
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "flows": ("source", "type", "events", "recent", "last"),
+    "sagas": (
+        *("saga", "state", "severity", "step", "steps", "source", "started", "last", "waiting_ns", "typical_ns"),
+        *("p95_ns", "importof", "position"),
+    ),
+    "dead_letters": (
+        *("id", "dead_group", "group", "reason", "what", "error", "state", "partition", "offset", "position", "died"),
+        *("attempts", "event"),
+    ),
+}
+
+
+def _flows(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
+    recent: dict[int, int] = {}
+    for key, counted in state.items("second"):
+        if int(key) // PARTITIONS_MAX > now // SECOND - FLOW_SECONDS_MAX:
+            for number, events in counted.items():
+                recent[number] = recent.get(number, 0) + events
+    return [
+        (*str(key).split("\0"), flow.total, recent.get(flow.number, 0), flow.last * SECOND)
+        for key, flow in state.items("flow")
+    ]
+
+
+def _sagas(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
+    known: Usual = {}
+    rows = (row_of(state, str(key), saga, now, known) for key, saga in state.items("saga"))
+    return [tuple(getattr(row, name) for name in COLUMNS["sagas"]) for row in rows]
+
+
+def _dead_letters(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
+    kinds = dict(state.items("kind"))
+    return [
+        (
+            *(letter.id, kinds[letter.kind].id, letter.group, letter.reason, kinds[letter.kind].what, letter.error),
+            *(letter.state, letter.partition, letter.offset, letter.position, letter.died, len(letter.attempts)),
+            letter.event,
+        )
+        for _, letter in state.items("letter")
+    ]

@@ -1,0 +1,44 @@
+"""What the worker does not have yet of the open segment, read on a cursor of its own, a bounded piece at a time."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+
+from controlplane import limits
+from controlplane.sql.database import FED
+from controlplane.sql.frames import Feed
+
+_SIZES = {"events": "size", "entries": "octet_length(fact)"}
+
+
+def tail(db: Any, table: str, after: int, up_to: int) -> Iterator[Feed]:
+    """The rows of `events` or `entries` with a position in (`after`, `up_to`], in order."""
+    columns = ", ".join(f'"{name}"' for name in FED[table])
+    while after < up_to:
+        sizes = db.execute(
+            f"select position, {_SIZES[table]} from {table} where position > {after} and position <= {up_to} "  # noqa: S608
+            f"order by position limit {limits.SQL_FEED_ROWS_MAX}"
+        ).fetchall()
+        if not sizes:
+            return
+        last = _fitting(sizes)
+        rows = db.sql(
+            f"select {columns} from {table} where position > {after} and position <= {last} order by position"  # noqa: S608
+        ).to_arrow_table()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, rows.schema) as writer:
+            writer.write_table(rows)
+        yield Feed(table, sink.getvalue().to_pybytes())
+        after = last
+
+
+def _fitting(sizes: list[tuple[int, int]]) -> int:
+    """The last position that still fits into one piece."""
+    total, last = 0, sizes[0][0]
+    for position, size in sizes:
+        total += size
+        if total > limits.SQL_FEED_BYTES_MAX:
+            break
+        last = position
+    return last

@@ -1,0 +1,190 @@
+"""SQL from question to answer, with a real worker: what it sees, that it follows, and how it ends."""
+
+import asyncio
+import os
+import signal
+import socket
+from time import monotonic
+
+import psutil
+import pytest
+
+from controlplane import limits
+from controlplane.questions import AskSql, Refusal
+from tests.controlplane.logs import NOW
+from tests.controlplane.sql.conftest import Office, as_json, order
+
+RUNAWAY = "select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3"
+
+
+def worker_of(office: Office) -> psutil.Process:
+    worker = office.desk._worker
+    assert worker is not None
+    return psutil.Process(worker._child.pid)
+
+
+async def until_running(office: Office) -> None:
+    """A query has come as far as being run."""
+    async with asyncio.timeout(30):
+        while not any(query.doing == "running the query" for query in office.desk._queries.values()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_the_documented_tables_hold_what_happened(office: Office) -> None:
+    events = await office.rows(
+        "select position, type, source, subject, saga, data, attributes, time_ns, recorded, bytes, size, internal "
+        "from events order by position"
+    )
+    assert len(events) == 13
+    assert events[0][1:7] == ["order.created", "agent/shop", "order-0", "order-0", '{"n":0}', None]
+    assert as_json(events[8][6]) == {"priority": "high", "extensions": {"importof": "log"}}
+    assert events[8][7] == NOW + 123_456_789
+    assert events[9][9:] == [b"\x00\xff", 2, False]
+    assert events[10][-1] is True
+    assert await office.rows("select sum((data->>'$.n')::int) from events where type = 'order.created'") == [[36]]
+    facts = await office.rows("select kind, cause, fact->>'$.id' from facts where kind = 'BrokerLost'")
+    assert facts == [["BrokerLost", None, "b1"]]
+    flows = await office.rows("select source, type, events, recent from flows order by type")
+    assert flows == [["agent/shop", "order.created", 9, 9], ["agent/till", "order.scanned", 1, 1]]
+    sagas = await office.rows("select saga, state, steps, step, severity from sagas order by saga")
+    assert [saga[:3] for saga in sagas] == [[f"order-{n}", "open", 1 + (n < 4)] for n in range(5)]
+    letters = await office.rows("select id, dead_group, \"group\", state, attempts, event->>'$.type' from dead_letters")
+    assert sorted(letters) == [[f"d-{n}", "g-01", "coder", "waiting", 2, "exec.failed"] for n in range(3)]
+
+
+async def test_the_next_question_sees_what_is_new_and_only_that_is_sent(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SQL_FEED_ROWS_MAX", 3)
+    assert await office.rows("select count(*), max(position) from events") == [[13, office.journal.position - 1]]
+    worker = worker_of(office)
+    sent = []
+    tell = office.desk._worker.tell  # type: ignore[union-attr]
+    monkeypatch.setattr(office.desk._worker, "tell", lambda frame: (sent.append(frame), tell(frame)))
+    await office.say(order(100, priority="low"), order(101))
+    assert await office.rows("select id, attributes->>'$.priority' from events order by position desc limit 2") == [
+        ["e-101", None],
+        ["e-100", "low"],
+    ]
+    assert [type(frame).__name__ for frame in sent if type(frame).__name__ == "Feed"] == ["Feed"]
+    assert await office.rows("select count(*) from events") == [[15]]
+    assert await office.rows("select steps from sagas where saga = 'order-1'") == [[3]]
+    assert worker_of(office).pid == worker.pid
+
+
+async def test_a_runaway_query_is_cancelled_at_once_and_the_next_one_works(office: Office) -> None:
+    await office.rows("select 1")
+    runaway = asyncio.create_task(office.ask(RUNAWAY, token="runaway"))
+    await until_running(office)
+    worker = worker_of(office)
+    begun = monotonic()
+    assert office.desk.cancel("runaway")
+    refusal = await runaway
+    assert monotonic() - begun < 0.5
+    assert isinstance(refusal, Refusal) and (refusal.code, refusal.message) == ("failed", "the query was cancelled")
+    assert await office.rows("select count(*) from events") == [[13]]
+    assert not worker.is_running()
+    assert not office.desk.cancel("runaway")
+
+
+async def test_a_query_has_its_time_and_no_more(office: Office) -> None:
+    await office.rows("select 1")
+    begun = monotonic()
+    refusal = await office.ask(RUNAWAY, timeout_ms=300)
+    assert monotonic() - begun < 1.5
+    assert isinstance(refusal, Refusal) and refusal.message == "the query took longer than 0.3 s"
+    assert await office.rows("select 2") == [[2]]
+
+
+async def test_a_worker_killed_under_a_query_is_a_clean_error(office: Office) -> None:
+    runaway = asyncio.create_task(office.ask(RUNAWAY))
+    await until_running(office)
+    os.kill(worker_of(office).pid, signal.SIGKILL)
+    refusal = await runaway
+    assert isinstance(refusal, Refusal)
+    assert refusal.message == "the SQL worker ended (killed by SIGKILL)"
+    assert await office.rows("select count(*) from events") == [[13]]
+
+
+async def test_a_worker_out_of_memory_is_a_clean_error(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = await office.ask("select list(repeat('x', 1000) || range) from range(20000000)")
+    assert isinstance(refusal, Refusal), refusal
+    assert "Out of Memory" in refusal.message or "SQL worker ended" in refusal.message
+    assert await office.rows("select 1") == [[1]]
+
+
+async def test_queries_take_turns_and_a_waiting_one_is_cancelled_alone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SQL_WAITING_MAX", 1)
+    monkeypatch.setattr(limits, "PROGRESS_MS", 20)
+    first = asyncio.create_task(office.ask(RUNAWAY, token="first"))
+    await until_running(office)
+    second = asyncio.create_task(office.ask("select 2", token="second"))
+    third = asyncio.create_task(office.ask("select 3", token="second"))
+    refused = await third
+    assert isinstance(refused, Refusal) and refused.code == "unavailable"
+    office.desk.cancel("second")
+    waited = await second
+    assert isinstance(waited, Refusal) and waited.message == "the query was cancelled"
+    assert not first.done()
+    office.desk.cancel("first")
+    await first
+    assert await office.rows("select 4") == [[4]]
+
+
+async def test_a_plane_that_ends_gives_its_queries_up(office: Office) -> None:
+    task = asyncio.create_task(office.desk.answer(AskSql(RUNAWAY), office.told.append))
+    await until_running(office)
+    worker = worker_of(office)
+    office.ending = True
+    with pytest.raises(RuntimeError):
+        await task
+    await asyncio.to_thread(office.desk.close)
+    assert not worker.is_running()
+
+
+async def test_an_idle_worker_is_ended_and_another_one_is_complete(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SQL_IDLE_MS", 1)
+    await office.rows("select 1")
+    worker = worker_of(office)
+    await asyncio.to_thread(worker.wait, 20)
+    assert await office.rows("select count(*) from events") == [[13]]
+
+
+async def test_the_worker_stands_back_and_dies_with_its_plane(office: Office) -> None:
+    await office.rows("select 1")
+    worker = worker_of(office)
+    assert worker.nice() >= limits.SQL_NICENESS
+    assert worker.rlimit(psutil.RLIMIT_DATA)[1] == limits.SQL_PROCESS_MEMORY_MB * 1024 * 1024
+    runaway = asyncio.create_task(office.ask(RUNAWAY))
+    await until_running(office)
+    # As the kernel does when the plane is killed: the line ends, nothing else is said.
+    office.desk._worker._line.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+    await asyncio.to_thread(worker.wait, 20)
+    await asyncio.wait((runaway,))
+
+
+async def test_sealed_segments_are_attached_and_only_the_open_one_travels(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As rotation will leave them: a closed segment beside the open one, which has the later positions."""
+    await office.close()
+    sealed = office.journal.path
+    later = office.folder / "later"
+    (later / "journal").mkdir(parents=True)
+    again = Office(later)
+    monkeypatch.setattr("controlplane.segments.listed", lambda folder: [sealed, again.journal.path])
+    try:
+        await again.say(order(50, priority="low"))
+        counted = "select count(*), count(attributes) from events where type = 'order.created'"
+        assert await again.rows(counted) == [[10, 2]]
+        assert await again.rows("select count(*) from facts where kind = 'BrokerLost'") == [[1]]
+        await again.say(order(51, priority="low"))
+        assert await again.rows(counted) == [[11, 3]]
+        monkeypatch.setattr("controlplane.segments.listed", lambda folder: [again.journal.path])
+        assert await again.rows(counted) == [[2, 2]]
+    finally:
+        await again.close()
