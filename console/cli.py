@@ -24,6 +24,7 @@ from console.commands import (
     partition,
     replay,
     saga,
+    sql,
 )
 from console.commands.options import DataDir
 from console.failures import INTERRUPTED, Ended, Failure
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for alone in (fleet.app, demo.app, doctor.app, bench.app):
+for alone in (fleet.app, demo.app, doctor.app, bench.app, sql.app):
     app.registered_commands.extend(alone.registered_commands)
 for noun, commands in {
     "event": event.app,

@@ -45,12 +45,13 @@ def resolve(data_dir: Path | None = None) -> Fleet:
     url = os.environ.get("SIGNALBOX_URL", "")
     named = os.environ.get("SIGNALBOX_DATA_DIR")
     if url or named:
-        return Fleet(Path(named).expanduser().absolute() if named else _default(), url)
+        return Fleet(Path(named).expanduser().absolute() if named else state_dir(), url)
     found = from_files("data_dir")
-    return Fleet(_default() if found is None else (found[0].parent / Path(found[1]).expanduser()).absolute())
+    return Fleet(state_dir() if found is None else (found[0].parent / Path(found[1]).expanduser()).absolute())
 
 
-def _default() -> Path:
+def state_dir() -> Path:
+    """`signalbox` in the user's XDG state directory."""
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "signalbox"
 

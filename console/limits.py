@@ -30,3 +30,7 @@ REJECTS_SAID_MAX = 20
 """Bad lines of an import that are named on stderr; all of them are in the rejects file."""
 EXPORT_PAGE = 5_000
 """Events asked for at once by an export."""
+SQL_HISTORY_MAX = 1_000
+"""Lines of the SQL prompt that are remembered."""
+SQL_STDIN_CHARS_MAX = 65_536
+"""A query on standard input."""

@@ -54,7 +54,7 @@ SQL_SCHEMA = (
         ("correlationid", "VARCHAR", ""),
         ("causationid", "VARCHAR", "the event that made it happen"),
         ("traceparent", "VARCHAR", "W3C trace context"),
-        ("attributes", "JSON", "the attributes that few events have; NULL without any"),
+        ("attributes", "JSON", "the attributes that few events have: attributes->>'$.priority'"),
         ("data", "VARCHAR", "the payload, where it is JSON: data->>'$.total'"),
         ("bytes", "BLOB", "any other payload"),
         ("size", "UINTEGER", "bytes of the payload"),

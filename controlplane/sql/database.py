@@ -159,7 +159,7 @@ class Database:
         each = " union ".join(f"select extras from {source}.events {within}" for source in self._sources)  # noqa: S608
         known = "select blob from raw.extras"
         for batch in self._read(f"select distinct extras from ({each}) where extras not in ({known})"):  # noqa: S608
-            texts = [_json(blob, _decode_extras) for blob in batch.column(0).to_pylist()]
+            texts = [_json(blob, _attributes) for blob in batch.column(0).to_pylist()]
             self._insert("extras", pa.table({"blob": batch.column(0), "json": pa.array(texts, pa.string())}))
         lasts = " union all ".join(f"select max(position) from {source}.events" for source in self._sources)  # noqa: S608
         ((last,),) = self._db.execute(f"select max(#1) from ({lasts})").fetchall()  # noqa: S608
@@ -328,8 +328,17 @@ def _taken(reader: Any, rows_max: int, bytes_max: int) -> tuple[int, bytes, str]
 
 # ------------------------------------------------------------------------------------------------ MessagePack as JSON
 
-_decode_extras = msgspec.msgpack.Decoder(Extras).decode
+_extras_decoder = msgspec.msgpack.Decoder(Extras)
 _encode_json = msgspec.json.Encoder().encode
+_AS_PUBLISHED = ("time_text", "expiry_text")
+"""How the publisher wrote an instant that has a place of its own."""
+
+
+def _attributes(blob: bytes) -> dict[str, Any]:
+    """Flat, as in CloudEvents JSON; instants in ns."""
+    found: dict[str, Any] = msgspec.to_builtins(_extras_decoder.decode(blob), str_keys=True)
+    extensions = found.pop("extensions", {})
+    return {**{name: value for name, value in found.items() if name not in _AS_PUBLISHED}, **extensions}
 
 
 def _with_json(entries: Any) -> Any:

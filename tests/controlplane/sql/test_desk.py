@@ -37,7 +37,7 @@ async def test_the_documented_tables_hold_what_happened(office: Office) -> None:
     )
     assert len(events) == 13
     assert events[0][1:7] == ["order.created", "agent/shop", "order-0", "order-0", '{"n":0}', None]
-    assert as_json(events[8][6]) == {"priority": "high", "extensions": {"importof": "log"}}
+    assert as_json(events[8][6]) == {"priority": "high", "importof": "log"}
     assert events[8][7] == NOW + 123_456_789
     assert events[9][9:] == [b"\x00\xff", 2, False]
     assert events[10][-1] is True

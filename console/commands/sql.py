@@ -1,0 +1,82 @@
+"""SQL over the journal: one query, a prompt, or a query on standard input."""
+
+import sys
+import time
+from typing import Annotated
+
+import typer
+
+from console.commands.options import DataDir, Output
+from console.failures import Usage
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.command("sql")
+def sql(
+    query: Annotated[str, typer.Argument(metavar="QUERY", help="One SELECT; without it a prompt, or stdin.")] = "",
+    timeout: Annotated[
+        float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="End it after this long.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=100_000, help="At most so many rows.")] = 10_000,
+    file: Annotated[
+        list[str] | None,
+        typer.Option("--file", metavar="JOURNAL|DIR", help="A copied journal or data directory; needs no fleet."),
+    ] = None,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Explore the journal: events, facts, flows, sagas, dead_letters (\\d at the prompt lists their columns)."""
+    from console import sqlpage, sqlprompt
+    from console.fleetdir import question_url, resolve
+    from console.limits import SQL_STDIN_CHARS_MAX
+    from console.output import Format
+    from console.sqlline import FileLine, FleetLine, Line
+
+    if not query and not sys.stdin.isatty():
+        query = sys.stdin.read(SQL_STDIN_CHARS_MAX + 1)
+        if not query.strip():
+            raise Usage("no query: give one as an argument or on standard input", 'signalbox sql "SELECT ..."')
+        if len(query) > SQL_STDIN_CHARS_MAX:
+            raise Usage(f"a query has at most {SQL_STDIN_CHARS_MAX:,} characters")
+    line: Line = FileLine(file) if file else FleetLine(question_url(resolve(data_dir)))
+
+    def answer(text: str) -> None:
+        waiting = Waiting()
+        try:
+            told, body = line.ask(text, timeout, limit, waiting.say)
+        finally:
+            waiting.close()
+        sqlpage.show(told, body, Format(output))
+
+    try:
+        if query:
+            answer(query)
+        else:
+            sqlprompt.run(answer)
+    finally:
+        line.close()
+
+
+class Waiting:
+    """One line on a terminal's stderr that says what a query is doing, once it takes a while."""
+
+    FROM_S = 0.5
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._drawn = False
+
+    def say(self, text: str) -> None:
+        """What is being done."""
+        seconds = time.monotonic() - self._began
+        if seconds >= self.FROM_S and sys.stderr.isatty():
+            sys.stderr.write(f"\r{text} {seconds:.0f} s (Ctrl-C cancels)\x1b[K")
+            sys.stderr.flush()
+            self._drawn = True
+
+    def close(self) -> None:
+        """Take the line away."""
+        if self._drawn:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
