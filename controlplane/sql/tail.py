@@ -13,15 +13,21 @@ _SIZES = {"events": "size", "entries": "octet_length(fact)"}
 
 
 def tail(db: Any, table: str, after: int, up_to: int) -> Iterator[Feed]:
-    """The rows of `events` or `entries` with a position in (`after`, `up_to`], in order."""
+    """The rows of `events` or `entries` with a position in (`after`, `up_to`], in order.
+
+    A stretch of positions at a time, so that the rest is not even looked at; where there are none it grows.
+    """
     columns = ", ".join(f'"{name}"' for name in FED[table])
+    reach = limits.SQL_FEED_ROWS_MAX
     while after < up_to:
+        bound = min(up_to, after + reach)
         sizes = db.execute(
-            f"select position, {_SIZES[table]} from {table} where position > {after} and position <= {up_to} "  # noqa: S608
-            f"order by position limit {limits.SQL_FEED_ROWS_MAX}"
+            f"select position, {_SIZES[table]} from {table} where position > {after} and position <= {bound} "  # noqa: S608
+            "order by position"
         ).fetchall()
         if not sizes:
-            return
+            after, reach = bound, 4 * reach
+            continue
         last = _fitting(sizes)
         rows = db.sql(
             f"select {columns} from {table} where position > {after} and position <= {last} order by position"  # noqa: S608
@@ -30,13 +36,13 @@ def tail(db: Any, table: str, after: int, up_to: int) -> Iterator[Feed]:
         with pa.ipc.new_stream(sink, rows.schema) as writer:
             writer.write_table(rows)
         yield Feed(table, sink.getvalue().to_pybytes())
-        after = last
+        after, reach = last, limits.SQL_FEED_ROWS_MAX
 
 
 def _fitting(sizes: list[tuple[int, int]]) -> int:
     """The last position that still fits into one piece."""
     total, last = 0, sizes[0][0]
-    for position, size in sizes:
+    for position, size in sizes[: limits.SQL_FEED_ROWS_MAX]:
         total += size
         if total > limits.SQL_FEED_BYTES_MAX:
             break

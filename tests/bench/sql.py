@@ -41,7 +41,7 @@ def p99(values: Sequence[float]) -> float:
 async def runaway(office: Office) -> "asyncio.Task[object]":
     """One that is being run."""
     task: asyncio.Task[object] = asyncio.create_task(office.ask(RUNAWAY, token="runaway", timeout_ms=600_000))
-    while not any(query.doing == "running the query" for query in office.desk._queries.values()):
+    while not any(query.doing == "running the query" for query in office.desk._queries.values()):  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     return task
 
