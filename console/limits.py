@@ -34,3 +34,9 @@ SQL_HISTORY_MAX = 1_000
 """Lines of the SQL prompt that are remembered."""
 SQL_STDIN_CHARS_MAX = 65_536
 """A query on standard input."""
+PARQUET_GROUP_ROWS = 100_000
+"""Rows of one row group in an export as Parquet, at least; the last one may have fewer."""
+XES_MEMORY_MB = 512
+"""Memory that sorting an export as XES may take before it goes to a temporary file."""
+XES_ROWS_AT_ONCE = 2_000
+"""Events that an export as XES writes at once."""

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from contextlib import closing
 from typing import Any
 
+import pyarrow as pa
+
 from bus.event import to_json
 from bus.topic import Filter
 from controlplane import limits
@@ -26,6 +28,7 @@ from controlplane.questions import (
     Refusal,
     SagaStep,
 )
+from controlplane.sql import columns
 
 _ROW = 'position, id, type, source, subject, time, appended, recorded, partition, "offset", size'
 _WHOLE = ", ".join(f'"{name}"' for name in STORED)
@@ -161,23 +164,39 @@ class Archive:
     # ---------------------------------------------------------------------------------------- export
 
     def page(self, ask: AskExport, up_to: int) -> Exported:
-        """The next page of CloudEvents JSON lines after `ask.after`, in journal order, none beyond `up_to`."""
+        """The next page after `ask.after`, in journal order, none beyond `up_to`."""
         where = self._matching(ask.pattern, ask.internal)
         limit = max(1, min(ask.limit, limits.EXPORT_PAGE_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
             total = self._total(db, ask, up_to, where)
             after, reach = ask.after, limit
             positions: list[int] = []
+            lines: list[str] = []
+            sizes: list[int] = []
+            start = after
             # A stretch of positions at a time: the rest is not even looked at. Where few match, it grows.
             while not positions and after < up_to:
                 bound = min(up_to, after + reach)
                 within = f"{where} and position > {after} and position <= {bound} order by position limit {limit}"
-                positions, lines = self._lines(db, within, where.parameters)
-                after, reach = bound, 4 * reach
-            lines, taken = _fitting(lines) if positions else ([], 0)
-        if taken == limit or taken < len(positions):
-            after = positions[taken - 1]
-        return Exported(lines=lines, after=after, up_to=up_to, total=total, done=after >= up_to)
+                if ask.columns:
+                    positions, sizes = self._sizes(db, within, where.parameters)
+                else:
+                    positions, lines = self._lines(db, within, where.parameters)
+                    sizes = [len(line) for line in lines]
+                start, after, reach = after, bound, 4 * reach
+            taken = _fitting(sizes) if positions else 0
+            if taken == limit or taken < len(positions):
+                after = positions[taken - 1]
+            told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
+            if ask.columns and taken:
+                told.arrow = _arrow(
+                    columns.page(db, f"{where} and position > {start} and position <= {after}", where.parameters)
+                )
+        return told
+
+    def _sizes(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[int]]:
+        found = fetch(db, f"select position, size from events where {tail}", parameters)  # noqa: S608
+        return found["position"], found["size"]
 
     def _total(self, db: Any, ask: AskExport, up_to: int, where: Where) -> int:
         """How many there are to export in all; counted for the first page, remembered for the others."""
@@ -250,11 +269,18 @@ def _zipped(columns: dict[str, list[Any]]) -> Iterable[tuple[Any, ...]]:
     return zip(*columns.values(), strict=True)
 
 
-def _fitting(lines: list[str]) -> tuple[list[str], int]:
-    """As many lines as one answer may hold, one at least."""
-    size = 0
-    for count, line in enumerate(lines):
-        size += len(line)
-        if size > limits.EXPORT_PAGE_BYTES_MAX and count:
-            return lines[:count], count
-    return lines, len(lines)
+def _fitting(sizes: list[int]) -> int:
+    """How many of a page one answer may hold, one at least."""
+    total = 0
+    for count, size in enumerate(sizes):
+        total += size
+        if total > limits.EXPORT_PAGE_BYTES_MAX and count:
+            return count
+    return len(sizes)
+
+
+def _arrow(table: Any) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())

@@ -115,19 +115,26 @@ def export(
     out: Annotated[str, typer.Option("--out", metavar="FILE", help="Where to; - is stdout.")] = "-",
     internal: Internal = False,
     pattern: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Only these types.")] = ">",
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="jsonl, parquet, csv or xes.")] = "jsonl",
     data_dir: DataDir = None,
     output: Output = "table",
     at: AsOf = None,
 ) -> None:
-    """All that is archived by now, or was --at a moment, as CloudEvents JSON lines in journal order.
+    """All that is archived by now, or was --at a moment, in journal order. -o is for the receipt of --out FILE.
 
-    -o is for the receipt of --out FILE.
+    jsonl: CloudEvents JSON lines. parquet, csv: the columns of `events` (`signalbox sql`, \\d events). xes: a trace
+    per saga, for process mining.
     """
     from console.commands.publishing import export_to
+    from console.exporting import FORMATS
     from console.fleetdir import resolve
 
     _check_pattern(pattern)
-    export_to(resolve(data_dir), out, internal, pattern, output, at)
+    if format_ not in FORMATS:
+        raise Usage(f"--format {format_}: one of {', '.join(FORMATS)}")
+    if format_ == "parquet" and out == "-":
+        raise Usage("Parquet is written to a file", "signalbox event export --format parquet --out events.parquet")
+    export_to(resolve(data_dir), out, internal, pattern, format_, output, at)
 
 
 @app.command("tail")

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
@@ -18,7 +17,6 @@ from console.importing import connect
 from console.link import Link
 from console.measure import clock
 from console.progress import Progress
-from controlplane.questions import At
 
 
 @contextmanager
@@ -118,50 +116,27 @@ def _line(event: bus.Event, partition: int, offset: int, appended: int, format: 
     return out.clean(said) + "\n"
 
 
-def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: str, at: str | None = None) -> None:
-    """Write the archive, as it was at a moment when one is given, to a file, whole or not at all, or to stdout."""
+def export_to(
+    fleet: Fleet, where: str, internal: bool, pattern: str, kind: str, format: str, at: str | None = None
+) -> None:
+    """Write the archive, as it was at a moment when one is given, to a file, whole or not at all, or to stdout.
+
+    `kind`: one of `exporting.FORMATS`.
+    """
+    from console import exporting
+
     then = moment(at)
     progress = Progress("export")
+
+    def write(path: Path | None) -> int:
+        found = exporting.pages(link, internal, pattern, progress.advance, then, columns=kind != "jsonl")
+        return exporting.lines(found, path) if kind == "jsonl" else exporting.sheet(found, kind, path)
+
     with Link(question_url(fleet)) as link:
-        if where == "-":
-            count = _export(link, None, internal, pattern, progress, then)
-        else:
-            count = _to_file(link, Path(where), internal, pattern, progress, then)
+        count = write(None) if where == "-" else exporting.to_file(Path(where), write)
     progress.close()
     if where == "-":
         out.say(f"exported {count:,} events")
         return
     record = {"exported": count, "out": where}
     out.show(out.Page(record, [record], above=f"● exported {count:,} events to {where}"), out.Format(format))
-
-
-def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Progress, then: At | None) -> int:
-    fresh = path.with_name(f".{path.name}.part")
-    try:
-        if path.exists() and not path.is_file():  # a pipe, a device: to be written to, and never replaced by a file
-            with path.open("wb") as there:
-                return _export(link, there, internal, pattern, progress, then)
-        with fresh.open("wb") as file:
-            count = _export(link, file, internal, pattern, progress, then)
-        fresh.replace(path)
-    except OSError as error:
-        raise Failure(f"{path} cannot be written: {error.strerror}", "Name another with --out.") from error
-    finally:
-        fresh.unlink(missing_ok=True)
-    return count
-
-
-def _export(
-    link: Link, file: IO[bytes] | None, internal: bool, pattern: str, progress: Progress, then: At | None
-) -> int:
-    from console.exporting import pages
-
-    count = 0
-    for lines in pages(link, internal, pattern, lambda done, total: progress.advance(done, total), then):
-        text = "".join(line + "\n" for line in lines)
-        count += len(lines)
-        if file is None:
-            out.write_data(text)
-        else:
-            file.write(text.encode())
-    return count

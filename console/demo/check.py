@@ -37,8 +37,8 @@ def compare(link: Link, published: dict[str, bytes], before: set[str]) -> Verdic
     """Export everything and compare it with what was acked. `before` are ids that were archived when the play began."""
     verdict = Verdict()
     seen: set[str] = set()
-    for lines in pages(link):
-        for line in lines:
+    for page in pages(link):
+        for line in page.lines:
             id = id_of(line)
             if id in before and id not in published:
                 continue
@@ -63,7 +63,7 @@ def id_of(line: str) -> str:
 
 def archived_ids(link: Link) -> set[str]:
     """All ids in the archive by now."""
-    return {id_of(line) for lines in pages(link) for line in lines}
+    return {id_of(line) for page in pages(link) for line in page.lines}
 
 
 def status(link: Link) -> Status:

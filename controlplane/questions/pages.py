@@ -227,7 +227,8 @@ class AskExport(Ask, frozen=True):
     """A page of the archive as CloudEvents JSON lines in journal order.
 
     The first page has `up_to` None: the plane waits until its recorder has reached the brokers' high watermarks of
-    that moment, and names the position in its answer; later pages pass it on.
+    that moment, and names the position in its answer; later pages pass it on. With `columns` a page holds no lines
+    but the columns of `events` in `SQL_SCHEMA`.
     """
 
     after: int = 0
@@ -235,6 +236,7 @@ class AskExport(Ask, frozen=True):
     internal: bool = False
     pattern: str = ">"
     limit: int = 5000
+    columns: bool = False
 
 
 class Exported(Reply):
@@ -244,6 +246,10 @@ class Exported(Reply):
     total: int
     """Events up to `up_to` that match, for the progress bar."""
     done: bool
+    count: int = 0
+    """Events in this page."""
+    arrow: bytes = b""
+    """The page as an Arrow IPC stream, when columns were asked for."""
 
 
 class AskVerify(Ask, frozen=True):

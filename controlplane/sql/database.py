@@ -18,11 +18,11 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from bus.attributes import Extras
 from controlplane import limits
 from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.errors import SqlRefused
-from controlplane.questions import SQL_SCHEMA, SqlAnswer, SqlColumn
+from controlplane.questions import SqlAnswer, SqlColumn
+from controlplane.sql.columns import TYPES, as_attributes, as_facts, of_events, selected
 from controlplane.sql.state import COLUMNS
 from controlplane.sql.statement import ATTRIBUTES, caret, tables_of
 from controlplane.sql.values import plain
@@ -32,9 +32,6 @@ FED_ENTRIES = ("position", "recorded", "cause", "kind", "fact")
 FED = {"events": FED_EVENTS, "entries": FED_ENTRIES}
 """What is needed of a segment's tables."""
 _ENTRY_TYPES = ("UBIGINT", "BIGINT", "UBIGINT", "VARCHAR", "VARCHAR")
-_TYPES = {table.name: {column.name: column.type for column in table.columns} for table in SQL_SCHEMA}
-_INSTANTS = {"events": ("recorded", "appended", "time"), "facts": ("recorded",)}
-_SAGA = "coalesce(nullif(correlation, ''), subject)"
 _ROWS_HEADER = 0xDD
 """MessagePack's array of up to 2^32 items."""
 
@@ -78,48 +75,24 @@ class Database:
         self._db.execute(f"create table raw.events ({events})")
         self._db.execute(f"create table raw.entries ({entries})")
         for table, names in COLUMNS.items():
-            columns = ", ".join(f'"{name}" {_stored(_TYPES[table][name])}' for name in names)
+            columns = ", ".join(f'"{name}" {_stored(TYPES[table][name])}' for name in names)
             self._db.execute(f"create table raw.{table} ({columns})")
 
     def _make_views(self) -> None:
         events = self._united("events", FED_EVENTS)
-        of = {
-            **{name: f'e."{name}"' for name in ("position", "partition", "offset", "id", "subject", "data", "bytes")},
-            "size": "e.size",
-            "internal": "e.internal",
-            "source": "s.name",
-            "type": "t.name",
-            "saga": _SAGA,
-            "correlationid": "e.correlation",
-            "causationid": "e.causation",
-            "traceparent": "e.trace",
-            "attributes": "x.json",
-        }
         joined = f"({events}) e join raw.names t on t.id = e.type join raw.names s on s.id = e.source"
-        self._view("events", of, "e", f"{joined} left join raw.extras x on x.blob = e.extras")
-        self._view(
-            "facts", {name: f'e."{name}"' for name in ("position", "cause", "kind", "fact")}, "e", "raw.entries e"
-        )
+        self._view("events", of_events("x.json"), f"{joined} left join raw.extras x on x.blob = e.extras")
+        facts = {name: name for name in TYPES["facts"]} | {"recorded_ns": "recorded"}
+        self._view("facts", selected("facts", facts), "raw.entries")
         for table in COLUMNS:
-            self._view(table, {name: f'e."{name}"' for name in COLUMNS[table]}, "e", f"raw.{table} e")
+            self._view(table, selected(table, {name: f'"{name}"' for name in COLUMNS[table]}), f"raw.{table}")
+
+    def _view(self, view: str, columns: str, source: str) -> None:
+        self._db.execute(f"create view {view} as select {columns} from {source}")  # noqa: S608
 
     def _united(self, table: str, columns: Sequence[str]) -> str:
         names = ", ".join(f'"{name}"' for name in columns)
         return " union all ".join(f"select {names} from {source}.{table}" for source in self._sources)  # noqa: S608
-
-    def _view(self, view: str, of: dict[str, str], alias: str, source: str) -> None:
-        columns = []
-        for name, kind in _TYPES[view].items():
-            exact = name.removesuffix("_ns")
-            if exact in _INSTANTS.get(view, ()):
-                of = {**of, f"{exact}_ns": f"{alias}.{exact}", exact: f"{alias}.{exact}"}
-            told = of[name]
-            if kind.startswith("TIMESTAMP"):
-                told = f"make_timestamp({told} // 1000)"
-            columns.append(
-                f'cast({told} as {kind}) as "{name}"' if told != f'{alias}."{name}"' or kind == "JSON" else told
-            )
-        self._db.execute(f"create view {view} as select {', '.join(columns)} from {source}")  # noqa: S608
 
     # ------------------------------------------------------------------------------------------ what is fed
 
@@ -159,7 +132,7 @@ class Database:
         each = " union ".join(f"select extras from {source}.events {within}" for source in self._sources)  # noqa: S608
         known = "select blob from raw.extras"
         for batch in self._read(f"select distinct extras from ({each}) where extras not in ({known})"):  # noqa: S608
-            texts = [_json(blob, _attributes) for blob in batch.column(0).to_pylist()]
+            texts = [as_attributes(blob) for blob in batch.column(0).to_pylist()]
             self._insert("extras", pa.table({"blob": batch.column(0), "json": pa.array(texts, pa.string())}))
         lasts = " union all ".join(f"select max(position) from {source}.events" for source in self._sources)  # noqa: S608
         ((last,),) = self._db.execute(f"select max(#1) from ({lasts})").fetchall()  # noqa: S608
@@ -198,7 +171,7 @@ class Database:
             parsed = msgspec.json.decode(tree)
         except RecursionError as error:
             raise SqlRefused("it is nested too deeply") from error
-        return tables_of(parsed, sql, _TYPES)
+        return tables_of(parsed, sql, TYPES)
 
     def _statement(self, sql: str) -> Any:
         """The one statement of a query."""
@@ -326,31 +299,8 @@ def _taken(reader: Any, rows_max: int, bytes_max: int) -> tuple[int, bytes, str]
     return len(rows), bytes([_ROWS_HEADER]) + len(rows).to_bytes(4, "big") + b"".join(rows), cut
 
 
-# ------------------------------------------------------------------------------------------------ MessagePack as JSON
-
-_extras_decoder = msgspec.msgpack.Decoder(Extras)
-_encode_json = msgspec.json.Encoder().encode
-_AS_PUBLISHED = ("time_text", "expiry_text")
-"""How the publisher wrote an instant that has a place of its own."""
-
-
-def _attributes(blob: bytes) -> dict[str, Any]:
-    """Flat, as in CloudEvents JSON; instants in ns."""
-    found: dict[str, Any] = msgspec.to_builtins(_extras_decoder.decode(blob), str_keys=True)
-    extensions = found.pop("extensions", {})
-    return {**{name: value for name, value in found.items() if name not in _AS_PUBLISHED}, **extensions}
-
-
 def _with_json(entries: Any) -> Any:
     """Entries with their facts as JSON."""
     place = entries.column_names.index("fact")
-    facts = [_json(blob, msgspec.msgpack.decode) for blob in entries.column(place).to_pylist()]
+    facts = as_facts(entries.column(place).to_pylist())
     return entries.set_column(place, "fact", pa.array(facts, pa.string()))
-
-
-def _json(blob: bytes | None, decode: Any) -> str | None:
-    """NULL for what an older or newer version wrote and this one cannot read."""
-    try:
-        return None if blob is None else _encode_json(decode(blob)).decode()
-    except (msgspec.MsgspecError, UnicodeDecodeError, TypeError, RecursionError):
-        return None

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,7 @@ from controlplane import limits
 from controlplane.archive import Archive
 from controlplane.journal import Journal
 from controlplane.questions import AskEvent, AskEvents, AskExport, EventDetail, Refusal
+from controlplane.sql.columns import TYPES
 from tests.controlplane.edge.examples import FOLLOWS, arrived, events, simple, step_of
 
 KINDS = ["order.created", "order.paid", "agent.lifecycle.joined", "signalbox.deadletter"]
@@ -68,6 +70,34 @@ def test_an_export_is_what_was_published(published: list[Event], pattern: str, i
         assert list(pages(archive, ask, journal.position)) == wanted
         assert archive.page(ask, journal.position).total == len(wanted)
         assert list(pages(archive, ask, journal.position - 1)) == wanted[: len(wanted) - _is_last(published, wanted)]
+        journal.close()
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(events, min_size=1, max_size=12), st.booleans(), st.integers(1, 5))
+def test_an_export_as_columns_has_the_same_events(published: list[Event], internal: bool, limit: int) -> None:
+    with TemporaryDirectory() as folder:
+        journal, archive = archived(folder, published)
+        wanted = [event for event in published if internal or not is_internal(event.type, event.extensions)]
+        rows, after, done = [], 0, False
+        while not done:
+            ask = AskExport(after=after, internal=internal, limit=limit, columns=True)
+            page = archive.page(ask, journal.position)
+            table = pa.ipc.open_stream(page.arrow).read_all() if page.arrow else None
+            assert page.count == (0 if table is None else table.num_rows) <= limit and not page.lines
+            rows += [] if table is None else table.to_pylist()
+            after, done = page.after, page.done
+        assert [row["id"] for row in rows] == [event.id for event in wanted]
+        for row, event in zip(rows, wanted, strict=True):
+            assert list(row) == list(TYPES["events"])
+            assert (row["type"], row["source"], row["subject"]) == (event.type, event.source, event.subject)
+            assert (row["time_ns"], row["saga"] or "") == (event.time, event.saga)
+            assert row["correlationid"] == event.correlationid
+            assert (row["data"] or "").encode() + (row["bytes"] or b"") == event.payload
+            attributes = json.loads(row["attributes"] or "{}")
+            assert attributes.get("priority") == event.priority
+            assert attributes.items() >= event.extensions.items()
+            assert row["recorded"].timestamp() * 10**6 == row["recorded_ns"] // 1000
         journal.close()
 
 

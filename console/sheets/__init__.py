@@ -1,0 +1,18 @@
+"""Exports that are more than lines: Parquet, CSV and XES, written by `python -m console.sheets`, a process of its own.
+
+The command line loads no Arrow and no DuckDB; it hands pages on as they come, Arrow IPC streams in frames of a
+four-byte length. An empty frame says that this was all: without it whoever sent them is gone, and the file is no
+export. A `Sheet` takes one page after the other; `close` gives what should be said of the whole.
+"""
+
+from typing import Any, Protocol
+
+
+class Sheet(Protocol):
+    """What writes one format."""
+
+    def add(self, page: Any) -> None:
+        """One page, an Arrow table of the documented columns of `events`."""
+
+    def close(self) -> str:
+        """Finish the file. What was left out, or ""."""
