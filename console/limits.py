@@ -30,3 +30,5 @@ REJECTS_SAID_MAX = 20
 """Bad lines of an import that are named on stderr; all of them are in the rejects file."""
 EXPORT_PAGE = 5_000
 """Events asked for at once by an export."""
+RULES_FILE_BYTES_MAX = 256 * 1024
+"""A file of settings for a what-if."""

@@ -10,6 +10,7 @@ PlaneError
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
+├── BadSetting           a setting of the folds that there is not, or that takes another value
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
 └── StepMismatch         a journaled step does not follow the one before it (`expected`, `found`)
 """
@@ -53,6 +54,10 @@ class CorruptJournal(PlaneError):
 
 class RecordsMissing(PlaneError):
     """What the journal needs next is gone from the brokers."""
+
+
+class BadSetting(PlaneError):
+    """A setting that nobody has, or a value that it does not take."""
 
 
 class FactUnreadable(PlaneError):

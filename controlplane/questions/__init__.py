@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from controlplane.questions.differing import Divergence, StateChange, TableChange
 from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
 from controlplane.questions.operations import (
     AskBrokers,
@@ -90,6 +91,15 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.replaying import (
+    AskDiff,
+    AskWhatIf,
+    Diff,
+    FactChange,
+    Horizon,
+    KindChange,
+    WhatIf,
+)
 
 __all__ = [
     "MAGIC",
@@ -100,6 +110,7 @@ __all__ = [
     "AskBrokers",
     "AskDeadGroups",
     "AskDeadLetters",
+    "AskDiff",
     "AskEvent",
     "AskEvents",
     "AskExport",
@@ -111,6 +122,7 @@ __all__ = [
     "AskSagas",
     "AskStatus",
     "AskVerify",
+    "AskWhatIf",
     "At",
     "Bar",
     "Board",
@@ -124,11 +136,14 @@ __all__ = [
     "DeadGroups",
     "DeadLetter",
     "DeadLetters",
+    "Diff",
+    "Divergence",
     "Down",
     "EventDetail",
     "EventRow",
     "Events",
     "Exported",
+    "FactChange",
     "FlowRow",
     "Flows",
     "Goal",
@@ -140,6 +155,8 @@ __all__ = [
     "Health",
     "HealthState",
     "Holding",
+    "Horizon",
+    "KindChange",
     "Link",
     "Move",
     "Need",
@@ -166,13 +183,16 @@ __all__ = [
     "SagaStep",
     "Sagas",
     "Severity",
+    "StateChange",
     "Status",
     "Stopping",
+    "TableChange",
     "Told",
     "Trend",
     "Verb",
     "Verified",
     "Vital",
+    "WhatIf",
     "decode_at",
     "decode_question",
     "decode_told",
@@ -198,6 +218,8 @@ Question = (
     | AskExport
     | AskVerify
     | AskAt
+    | AskDiff
+    | AskWhatIf
     | AskBrokers
     | AskPartitions
     | AskGroups
@@ -219,6 +241,8 @@ Body = (
     | Exported
     | Verified
     | Past
+    | Diff
+    | WhatIf
     | Brokers
     | Partitions
     | Groups
