@@ -84,11 +84,11 @@ def diff(
 def what_if(
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting as it should have been: sagas.stuck_after=60s."),
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="A setting: sagas.stuck_after=60s, sagas.end_types=order.*.done."
+        ),
     ] = None,
-    rules: Annotated[
-        Path | None, typer.Option("--rules", metavar="FILE", help="A TOML file of settings, as --set has them.")
-    ] = None,
+    rules: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="A TOML file of settings.")] = None,
     begin: Annotated[
         str, typer.Option("--from", "--since", metavar="TIME|POSITION", help="They hold from here on: -1h, or 120431.")
     ] = "",
@@ -99,7 +99,8 @@ def what_if(
 ) -> None:
     """The journal's inputs again under other settings, without effects: which facts would be gone, new or moved.
 
-    Exit code 0 whatever differs. A rules file holds settings, for example [sagas] with stuck_after = "60s".
+    Exit code 0 whatever differs. A rules file holds settings, for example [sagas] with stuck_after = "60s"; there are
+    no other rules to change yet. After the horizon recorded replies may no longer answer what was asked.
     """
     from console.commands.asking import LONG_ANSWER_S, show
     from console.commands.replaypages import what_if_page

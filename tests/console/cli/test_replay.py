@@ -25,6 +25,7 @@ from controlplane.questions import (
     WhatIf,
 )
 from tests.console import frozen
+from tests.console.cli.test_commands import SHAPES, shape
 
 SECOND = 1_000_000_000
 THEN = 1_790_000_000 * SECOND
@@ -111,6 +112,20 @@ def test_what_if_as_data(cli, fleet_of, format: str) -> None:
         )  # fmt: skip
     else:
         assert len(result.out.strip().splitlines()) == (3 if format == "ndjson" else 4)
+
+
+@pytest.mark.parametrize("name", ["replay what-if", "replay diff"])
+def test_json_keeps_its_shape(cli, fleet_of, name: str, rewrite: bool) -> None:
+    change = StateChange("sagas", "saga", "s-1", "changed", "severity", "bad", "ok")
+    diff = Diff(10, THEN, 20, THEN, False, [TableChange("sagas", "saga", 1, 0, 3)], [change], counts(), counts())
+    body, words = (otherwise(), ["--set", "a=1"]) if name == "replay what-if" else (diff, ["10", "20"])
+    result = cli(*name.split(), *words, "-o", "json", "--data-dir", fleet_of(asking([], body)))
+    found = shape(json.loads(result.out))
+    pinned = json.loads(SHAPES.read_text())
+    if rewrite:
+        pinned[name] = found
+        SHAPES.write_text(json.dumps(pinned, indent=1) + "\n")
+    assert found == pinned[name]
 
 
 def test_a_refusal_lists_the_settings(cli, fleet_of) -> None:

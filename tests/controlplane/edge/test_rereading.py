@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bus import batch
@@ -188,3 +189,28 @@ async def test_verify_says_where(plane: Plane, monkeypatch: pytest.MonkeyPatch) 
     assert isinstance(said, Verified) and said.where is not None
     assert (said.where.what, said.where.fold, said.where.kind) == ("fact", "sagas", "SagaStuck")
     assert (said.where.field, said.where.was, said.where.now) == ("steps", "1", "9")
+
+
+async def test_a_fact_that_was_tampered_with_is_named(plane: Plane) -> None:
+    db = plane.turns.journal.cursor()
+    position, body = db.execute("select position, fact from entries where kind = 'SagaStuck' order by 1").fetchone()
+    forged = facts.encode_fact(msgspec.structs.replace(facts.decode_fact(body), severity="bad"))
+    db.execute("update entries set fact = ? where position = ?", [forged, position])
+    found = through_bytes(await plane.rereading.verify(lambda _body: None))
+    assert isinstance(found, Verified) and not found.same and found.where is not None
+    where = found.where
+    assert (where.position, where.what, where.fold, where.kind, where.field) == (
+        position, "fact", "sagas", "SagaStuck", "severity",
+    )  # fmt: skip
+    assert (where.was, where.now) == ("bad", "warn")
+    assert found.divergence == f"position {position:,}: fold sagas: SagaStuck.severity was 'bad', now 'warn'"
+
+
+async def test_an_event_that_was_tampered_with_is_found_where_it_was_taken_in(plane: Plane) -> None:
+    db = plane.turns.journal.cursor()
+    ((position,),) = db.execute("select position from events where id = 'e-2'").fetchall()
+    db.execute("update events set subject = 'saga-9' where position = ?", [position])
+    found = through_bytes(await plane.rereading.verify(lambda _body: None))
+    assert isinstance(found, Verified) and found.where is not None
+    assert found.where.what == "state" and found.where.position <= position
+    assert "sagas saga 'saga-9'" in found.where.touched
