@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
-from controlplane import limits, timeline
+from controlplane import limits
 from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
