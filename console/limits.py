@@ -40,3 +40,5 @@ XES_MEMORY_MB = 512
 """Memory that sorting an export as XES may take before it goes to a temporary file."""
 XES_ROWS_AT_ONCE = 2_000
 """Events that an export as XES writes at once."""
+RULES_FILE_BYTES_MAX = 256 * 1024
+"""A file of settings for a what-if."""

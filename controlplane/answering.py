@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
-from controlplane import limits, timeline
+from controlplane import limits
 from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
@@ -25,12 +25,14 @@ from controlplane.pasts import Pasts
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
+    AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
     AskSaga,
     AskSql,
     AskVerify,
+    AskWhatIf,
     At,
     Board,
     Body,
@@ -52,8 +54,8 @@ from controlplane.questions import (
     Status,
     Stopping,
     Told,
-    Verified,
 )
+from controlplane.rereading import Rereading
 from controlplane.sql.desk import Desk
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
@@ -84,6 +86,7 @@ class Answering:
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
+        self._rereading = Rereading(turns, self._go_on, self._telling)
         self.stopping = False
 
     def introduce(self, url: str, started: float) -> None:
@@ -117,7 +120,11 @@ class Answering:
             if isinstance(question, AskExport):
                 return self.present(await self._export(question, tell))
             if isinstance(question, AskVerify):
-                return self.present(await self._verify(tell))
+                return self.present(await self._rereading.verify(tell))
+            if isinstance(question, AskWhatIf):
+                return self.present(await self._rereading.what_if(question, tell))
+            if isinstance(question, AskDiff):
+                return self.present(await self._rereading.diff(question, tell))
             if isinstance(question, AskAt):
                 return self.present(await self._at(question, tell))
             if isinstance(question, Redrive) and not question.dry_run:
@@ -220,28 +227,6 @@ class Answering:
 
         await self._telling(self._turns.reached(highs), tell, told)
         return None
-
-    async def _verify(self, tell: Tell) -> Body:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        total, done = self._turns.journal.position, 0
-
-        def count(entries: int) -> None:
-            nonlocal done
-            done = entries
-            self._go_on()
-
-        work = asyncio.to_thread(timeline.verify, self._turns.journal.replay(total), folds(), count)
-        verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
-        return Verified(
-            same=verdict.same,
-            entries=verdict.entries,
-            events=verdict.events,
-            seconds=loop.time() - begun,
-            digest=verdict.digest,
-            divergence=verdict.divergence,
-            older=verdict.older,
-        )
 
     async def _at(self, ask: AskAt, tell: Tell) -> Body:
         if (ask.position is None) == (ask.instant is None):

@@ -10,6 +10,7 @@ PlaneError
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
+├── BadSetting           a setting of the folds that there is not, or that takes another value
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
 ├── SqlRefused          a query that is no SELECT over the documented tables, or that DuckDB refuses
 ├── SqlWorkerEnded      the process that runs queries is gone, and the query with it
@@ -63,6 +64,10 @@ class SqlRefused(PlaneError):
 
 class SqlWorkerEnded(PlaneError):
     """The SQL worker ended, or was ended, before it answered."""
+
+
+class BadSetting(PlaneError):
+    """A setting that nobody has, or a value that it does not take."""
 
 
 class FactUnreadable(PlaneError):

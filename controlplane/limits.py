@@ -277,3 +277,17 @@ SQL_BATCH_ROWS = 2_048
 """Rows of an answer that the SQL worker takes from DuckDB at once."""
 SQL_START_MS_MAX = 20_000
 """How long the SQL worker may take to start."""
+DIFF_TEXT_CHARS_MAX = 200
+"""Of one value in what differs between two states."""
+DIFF_FIELDS_MAX = 12
+"""Fields named of one value that differs; the others are counted."""
+WHATIF_HELD_MAX = 200_000
+"""Facts gone and new that are held to find out which of them only moved; beyond it they are counted as gone and new."""
+WHATIF_TEXT_CHARS_MAX = 160
+"""Of a fact's text in what would have been otherwise."""
+SETTINGS_ASKED_MAX = 64
+"""Settings in one question."""
+EXAMPLES_MAX = 1_000
+"""Examples of each kind in one answer, whatever was asked for."""
+DIVERGENCE_PLACES_MAX = 20
+"""Keys named that a step changed which does not verify."""

@@ -53,6 +53,10 @@ class KeyedState:
         """All of a table, to be read only. Its order means nothing."""
         return self._tables.get(table, _EMPTY)
 
+    def names(self) -> list[str]:
+        """The tables that anything was ever put into, sorted."""
+        return sorted(self._tables)
+
     def items(self, table: str) -> ItemsView[Key, Any]:
         """Keys and values of a table; copy it before putting while going through it."""
         return self.table(table).items()

@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from controlplane.questions.differing import Divergence, StateChange, TableChange
 from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
 from controlplane.questions.operations import (
     AskBrokers,
@@ -90,6 +91,15 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.replaying import (
+    AskDiff,
+    AskWhatIf,
+    Diff,
+    FactChange,
+    Horizon,
+    KindChange,
+    WhatIf,
+)
 from controlplane.questions.sql import (
     SQL_SCHEMA,
     AskSql,
@@ -111,6 +121,7 @@ __all__ = [
     "AskBrokers",
     "AskDeadGroups",
     "AskDeadLetters",
+    "AskDiff",
     "AskEvent",
     "AskEvents",
     "AskExport",
@@ -123,6 +134,7 @@ __all__ = [
     "AskSql",
     "AskStatus",
     "AskVerify",
+    "AskWhatIf",
     "At",
     "Bar",
     "Board",
@@ -137,11 +149,14 @@ __all__ = [
     "DeadGroups",
     "DeadLetter",
     "DeadLetters",
+    "Diff",
+    "Divergence",
     "Down",
     "EventDetail",
     "EventRow",
     "Events",
     "Exported",
+    "FactChange",
     "FlowRow",
     "Flows",
     "Goal",
@@ -153,6 +168,8 @@ __all__ = [
     "Health",
     "HealthState",
     "Holding",
+    "Horizon",
+    "KindChange",
     "Link",
     "Move",
     "Need",
@@ -184,13 +201,16 @@ __all__ = [
     "SqlColumn",
     "SqlColumnDoc",
     "SqlTableDoc",
+    "StateChange",
     "Status",
     "Stopping",
+    "TableChange",
     "Told",
     "Trend",
     "Verb",
     "Verified",
     "Vital",
+    "WhatIf",
     "decode_at",
     "decode_question",
     "decode_told",
@@ -216,6 +236,8 @@ Question = (
     | AskExport
     | AskVerify
     | AskAt
+    | AskDiff
+    | AskWhatIf
     | AskBrokers
     | AskPartitions
     | AskGroups
@@ -239,6 +261,8 @@ Body = (
     | Exported
     | Verified
     | Past
+    | Diff
+    | WhatIf
     | Brokers
     | Partitions
     | Groups

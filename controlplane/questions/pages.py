@@ -2,6 +2,7 @@
 
 import msgspec
 
+from controlplane.questions.differing import Divergence
 from controlplane.questions.parts import (
     Bar,
     BrokerStatus,
@@ -266,6 +267,8 @@ class Verified(Reply):
     """Empty when the same; else the first difference by position, fold and field."""
     older: int = 0
     """Entries of earlier fold versions, which were evolved as recorded."""
+    where: Divergence | None = None
+    """The first difference in parts; None when the same."""
 
 
 class AskAt(Ask, frozen=True):

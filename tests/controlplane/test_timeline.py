@@ -4,12 +4,13 @@ import msgspec
 import pytest
 
 from controlplane import facts
-from controlplane.facts import FoldVersions, LeaderElected, PlaneStarted, Tick
+from controlplane.differences import differing
+from controlplane.facts import FoldVersions, LeaderElected, OfferEpoch, PlaneStarted, Tick
 from controlplane.fold import Entry, Step
 from controlplane.plane import folds, versions
-from controlplane.timeline import as_of, verify
+from controlplane.timeline import Moment, as_of, both, verify
 from tests.controlplane.logs import SECOND
-from tests.controlplane.made import Story
+from tests.controlplane.made import BROKERS, Story
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,12 @@ def test_a_changed_fact_is_found_and_named(story: Story) -> None:
     assert not verdict.same
     position = next(e.position for e in derived if isinstance(e.fact, LeaderElected))
     assert verdict.divergence.startswith(f"position {position:,}: fold fleet: LeaderElected.leader was 'b9'")
+    where = verdict.where
+    assert where is not None
+    assert (where.position, where.what, where.fold, where.kind, where.field, where.was) == (
+        position, "fact", "fleet", "LeaderElected", "leader", "b9",
+    )  # fmt: skip
+    assert where.now in BROKERS
 
 
 @pytest.mark.parametrize("what", ["fact", "intent", "digest", "step"])
@@ -68,7 +75,44 @@ def test_what_is_missing_is_found(story: Story, what: str) -> None:
         del steps[place]
     verdict = verify(steps, folds())
     assert not verdict.same
-    assert verdict.divergence
+    assert verdict.where is not None
+    assert verdict.where.what == {"fact": "fact", "intent": "intent", "digest": "state", "step": "step"}[what]
+    assert verdict.divergence == verdict.where.text != ""
+    assert verdict.where.position >= step.first
+
+
+def test_an_intent_that_differs_is_named_by_its_field(story: Story) -> None:
+    steps = list(story.steps)
+    place = next(n for n, step in enumerate(steps) if any(isinstance(i, OfferEpoch) for _, _, i in step.intents))
+    intents = [
+        (cause, index, msgspec.structs.replace(i, plane_epoch=77) if isinstance(i, OfferEpoch) else i)
+        for cause, index, i in steps[place].intents
+    ]
+    steps[place] = msgspec.structs.replace(steps[place], intents=intents)
+    where = verify(steps, folds()).where
+    assert where is not None
+    assert (where.what, where.kind, where.field, where.was, where.now) == (
+        "intent", "OfferEpoch", "plane_epoch", "77", "1",
+    )  # fmt: skip
+
+
+def test_a_digest_that_nothing_here_leads_to_names_what_the_step_changed(story: Story) -> None:
+    steps = list(story.steps)
+    steps[-1] = msgspec.structs.replace(steps[-1], digest=bytes(16))
+    where = verify(steps, folds(), again=lambda: steps).where
+    assert where is not None
+    before, after = (as_of(steps, folds(), position=at).states for at in (steps[-1].first - 1, steps[-1].last))
+    changed = [f"{fold} {table} {key!r}" for fold, table, keys in differing(before, after) for key in keys]
+    assert where.touched == changed[:20] != []
+    assert f"it is one of them: {changed[0]}" in where.text
+
+
+def test_both_moments_in_one_reading(story: Story) -> None:
+    early, late = story.steps[10], story.steps[-10]
+    for first, second in ((early, late), (late, early)):
+        found = both(story.steps, folds, Moment(first.last), Moment(None, second.recorded))
+        assert found[0].digest() == first.digest
+        assert found[1].digest() == as_of(story.steps, folds(), instant=second.recorded).digest()
 
 
 def test_a_stretch_of_older_folds_is_evolved_as_recorded() -> None:

@@ -129,6 +129,14 @@ def test_the_data_directory_may_be_named_anywhere(cli, trouble: Path, monkeypatc
         (["demo", "--speed", "fast"], 2, "a number such as 20"),
         (["demo", "--log", "nowhere.jsonl"], 4, "there is no file"),
         (["replay", "at", "soon"], 2, "no instant"),
+        (["replay", "diff", "1"], 2, "Missing argument"),
+        (["replay", "diff", "1", "soon"], 2, "no instant"),
+        (["replay", "what-if"], 2, "--set sagas.stuck_after=60s"),
+        (["replay", "what-if", "--set", "sagas.stuck_after"], 2, "no NAME=VALUE"),
+        (["replay", "what-if", "--set", "a=1", "--set", "a=2"], 2, "set twice"),
+        (["replay", "what-if", "--rules", "nowhere.toml"], 2, "cannot be read"),
+        (["replay", "what-if", "--set", "a=1", "--from", "soon"], 2, "no instant"),
+        (["replay", "what-if", "--set", "a=1"], 3, "no fleet in"),
     ],
 )
 def test_exit_codes_without_a_fleet(cli, arguments: list[str], code: int, said: str) -> None:

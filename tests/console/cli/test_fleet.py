@@ -167,7 +167,14 @@ def test_one_event_from_publish_to_show(fleet: Path) -> None:
 
 def test_the_journal_proves_itself(fleet: Path) -> None:
     proof = asked(fleet, "replay", "verify")
-    assert proof["same"] and proof["entries"] > 0
+    assert proof["same"] and proof["entries"] > 0 and proof["where"] is None
+    other = asked(fleet, "replay", "what-if", "--set", "sagas.stuck_after=1ms", "-n", 50)
+    assert other["settings"] == {"sagas.stuck_after_ms": "1"} and other["horizon"] is None
+    assert all(fact["kind"] == "SagaStuck" for fact in other["facts"])
+    told = signalbox("replay", "what-if", "--set", "sagas.patience=1s", "--data-dir", fleet, code=2)
+    assert told == ""
+    parted = asked(fleet, "replay", "diff", 1, "now")
+    assert not parted["same"] and parted["position_a"] == 1
     past = asked(fleet, "replay", "at", 1)
     assert past["position"] <= 1
     assert asked(fleet, "replay", "at", "now")["counts"]["events"] > 0

@@ -1,0 +1,87 @@
+"""What differs between two states of the folds, by fold, table, key and field.
+
+Folds whose digests are equal are passed over, so that comparing two near moments costs what differs, not what there is.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from controlplane.fold import World
+from controlplane.limits import DIFF_FIELDS_MAX, DIFF_TEXT_CHARS_MAX
+from controlplane.questions import StateChange, TableChange
+from controlplane.state import ABSENT, Key, KeyedState
+
+_EMPTY = KeyedState("")
+
+
+def compare(was: World, now: World, limit: int) -> tuple[list[TableChange], list[StateChange]]:
+    """The tables that differ, and of each the changes at its first `limit` keys, in the order of the keys' text."""
+    tables: list[TableChange] = []
+    changes: list[StateChange] = []
+    for fold, table, keys in differing(was, now):
+        before, after = (world.get(fold, _EMPTY).table(table) for world in (was, now))
+        added = sum(key not in before for key in keys)
+        removed = sum(key not in after for key in keys)
+        tables.append(TableChange(fold, table, added, removed, len(keys) - added - removed))
+        for key in sorted(keys, key=_order)[:limit]:
+            changes += changes_at(fold, table, key, before.get(key, ABSENT), after.get(key, ABSENT))
+    return tables, changes
+
+
+def differing(was: World, now: World) -> Iterator[tuple[str, str, list[Key]]]:
+    """Each table that differs, and its keys that do; a fold that only one of them has is empty in the other."""
+    for fold in dict.fromkeys((*was, *now)):
+        before, after = was.get(fold, _EMPTY), now.get(fold, _EMPTY)
+        if before.digest == after.digest:
+            continue
+        for table in sorted(dict.fromkeys((*before.names(), *after.names()))):
+            old, new = before.table(table), after.table(table)
+            keys = [key for key, value in new.items() if (at := old.get(key, ABSENT)) is not value and at != value]
+            keys += [key for key in old if key not in new]
+            if keys:
+                yield fold, table, keys
+
+
+def changes_at(fold: str, table: str, key: Key, was: Any, now: Any) -> list[StateChange]:
+    """What differs at one key: the value, or its fields where both have them; at most `DIFF_FIELDS_MAX`."""
+    place = (fold, table, str(key))
+    if was is ABSENT:
+        return [StateChange(*place, "added", now=text_of(now))]
+    if now is ABSENT:
+        return [StateChange(*place, "removed", was=text_of(was))]
+    fields = list(field_changes(was, now))
+    found = [StateChange(*place, "changed", field, old, new) for field, old, new in fields[:DIFF_FIELDS_MAX]]
+    if len(fields) > DIFF_FIELDS_MAX:
+        found.append(StateChange(*place, "changed", f"and {len(fields) - DIFF_FIELDS_MAX:,} more"))
+    return found
+
+
+def field_changes(was: Any, now: Any) -> Iterator[tuple[str, str, str]]:
+    """Field, old and new text of what differs in two values; one without a name where they have no fields."""
+    if isinstance(was, msgspec.Struct) and type(was) is type(now):
+        pairs: list[tuple[str, Any, Any]] = [
+            (name, getattr(was, name), getattr(now, name)) for name in was.__struct_fields__
+        ]
+    elif isinstance(was, Mapping) and isinstance(now, Mapping):
+        keys = sorted(dict.fromkeys((*was, *now)), key=_order)
+        pairs = [(str(key), was.get(key, ABSENT), now.get(key, ABSENT)) for key in keys]
+    else:
+        pairs = [("", was, now)]
+    for name, old, new in pairs:
+        # Of another kind and equal (1 and True) is another value: their bytes differ.
+        if old != new or type(old) is not type(new):
+            yield name, text_of(old), text_of(new)
+
+
+def text_of(value: Any) -> str:
+    """A value as one line, cut to `DIFF_TEXT_CHARS_MAX`; "" for none."""
+    if value is ABSENT:
+        return ""
+    text = value if isinstance(value, str) else repr(value)
+    return text if len(text) <= DIFF_TEXT_CHARS_MAX else text[: DIFF_TEXT_CHARS_MAX - 1] + "…"
+
+
+def _order(key: Key) -> tuple[bool, Key]:
+    return isinstance(key, str), key

@@ -1,0 +1,197 @@
+"""Long questions to the journal as a whole, each in a thread on hearts of its own: verify, what-if, diff.
+
+The live heart is not touched, and the journal is read on a connection of its own, so a turn never waits for one of
+these. Each says how far it is, and gives up when the plane ends.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+from controlplane import limits, settings, timeline
+from controlplane.answers import past
+from controlplane.asking import Tell
+from controlplane.differences import compare
+from controlplane.errors import BadSetting
+from controlplane.fold import Heart, Step
+from controlplane.plane import folds
+from controlplane.questions import (
+    AskDiff,
+    AskWhatIf,
+    Body,
+    Diff,
+    FactChange,
+    Horizon,
+    KindChange,
+    Progress,
+    Refusal,
+    Verified,
+    WhatIf,
+)
+from controlplane.timeline import Moment
+from controlplane.turns import Turns
+from controlplane.whatif import CHANGED, GONE, MOVED, NEW, SAME, Difference, Outcome, Span, fields_of, text_of, what_if
+
+Value = TypeVar("Value")
+Telling = Callable[[Coroutine[Any, Any, Any], Tell, Callable[[], Progress]], Coroutine[Any, Any, Any]]
+"""Waits for work in a thread, saying meanwhile how far it is."""
+_TELLING_ONLY = ("lately",)
+"""Folds that only tell again what other facts say: their lines would be a second diff of the facts."""
+
+
+class Rereading:
+    """Reads one plane's journal again. `go_on` raises when the plane ends."""
+
+    def __init__(self, turns: Turns, go_on: Callable[[], None], telling: Telling) -> None:
+        self._turns = turns
+        self._go_on = go_on
+        self._telling = telling
+
+    async def verify(self, tell: Tell) -> Body:
+        """Regenerate the journal and compare."""
+        journal = self._turns.journal
+        loop, total = asyncio.get_running_loop(), journal.position
+        begun, done = loop.time(), 0
+
+        def count(entries: int) -> None:
+            nonlocal done
+            done = entries
+            self._go_on()
+
+        work = asyncio.to_thread(
+            timeline.verify, journal.replay(total), folds(), count, lambda: self._steps(journal.replay(total))
+        )
+        verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
+        return Verified(
+            same=verdict.same,
+            entries=verdict.entries,
+            events=verdict.events,
+            seconds=loop.time() - begun,
+            digest=verdict.digest,
+            divergence=verdict.divergence,
+            older=verdict.older,
+            where=verdict.where,
+        )
+
+    async def diff(self, ask: AskDiff, tell: Tell) -> Body:
+        """What differs in state between two moments."""
+        moments = Moment(ask.position_a, ask.instant_a), Moment(ask.position_b, ask.instant_b)
+        if any((moment.position is None) == (moment.instant is None) for moment in moments):
+            return Refusal("usage", "each of the two is either a position or an instant", "signalbox replay diff A B")
+        total, done = self._turns.journal.position, 0
+
+        def steps() -> Iterator[Step]:
+            nonlocal done
+            for step in self._steps(self._turns.journal.replay(total)):
+                done = step.last
+                yield step
+
+        work = asyncio.to_thread(_diff, steps(), moments, min(ask.limit, limits.EXAMPLES_MAX))
+        body: Diff = await self._telling(work, tell, lambda: Progress(done, total, "going back to both"))
+        return body
+
+    async def what_if(self, ask: AskWhatIf, tell: Tell) -> Body:
+        """The journal's inputs under other settings."""
+        if len(ask.settings) > limits.SETTINGS_ASKED_MAX:
+            return Refusal("usage", f"{len(ask.settings)} settings; {limits.SETTINGS_ASKED_MAX} are possible at once")
+        try:
+            changed = settings.read(ask.settings)
+        except BadSetting as error:
+            return Refusal("usage", str(error), f"Settings: {settings.known()}.")
+        journal = self._turns.journal
+        loop, total = asyncio.get_running_loop(), journal.position
+        begun, done = loop.time(), 0
+        span = Span(ask.position or 0, ask.instant or 0, ask.until_position, ask.until_instant)
+
+        def told(position: int) -> None:
+            nonlocal done
+            done = position
+            self._go_on()
+
+        def work() -> Body:
+            outcome = what_if(journal.replay(total), folds, changed, span, min(ask.limit, limits.EXAMPLES_MAX), told)
+            return _otherwise(outcome, ask, changed)
+
+        body = await self._telling(
+            asyncio.to_thread(work), tell, lambda: Progress(done, total, "running it under other rules")
+        )
+        if isinstance(body, WhatIf):
+            body.seconds = loop.time() - begun
+        answered: Body = body
+        return answered
+
+    def _steps(self, steps: Iterator[Step]) -> Iterator[Step]:
+        for step in steps:
+            self._go_on()
+            yield step
+
+
+def _diff(steps: Iterator[Step], moments: tuple[Moment, Moment], limit: int) -> Diff:
+    first, second = timeline.both(steps, folds, *moments)
+    tables, changes = compare(first.states, second.states, limit)
+    return Diff(
+        position_a=first.position,
+        recorded_a=first.recorded,
+        position_b=second.position,
+        recorded_b=second.recorded,
+        same=not tables,
+        tables=tables,
+        changes=changes,
+        counts_a=past(first).counts,
+        counts_b=past(second).counts,
+    )
+
+
+def _otherwise(found: Outcome, ask: AskWhatIf, changed: dict[str, str]) -> Body:
+    if not found.first:
+        return Refusal("not_found", "the journal has no step in that span", "See `signalbox status` for its position.")
+    kinds = sorted({kind for kind, _ in found.tally})
+    tables, changes = compare(_shown(found.was), _shown(found.now), min(ask.limit, limits.EXAMPLES_MAX))
+    return WhatIf(
+        settings=changed,
+        first=found.first,
+        last=found.last,
+        since=found.since,
+        until=found.until,
+        same=found.same,
+        entries=found.entries,
+        events=found.events,
+        older=found.older,
+        seconds=0.0,
+        kinds=[
+            KindChange(kind, *(found.tally[kind, how] for how in (GONE, NEW, MOVED, CHANGED, SAME))) for kind in kinds
+        ],
+        facts=[_fact(one) for one in found.examples],
+        horizon=_place(found.horizon),
+        unasked=_place(found.unasked),
+        beyond=found.beyond,
+        unmatched=found.unmatched,
+        tables=tables,
+        changes=changes,
+        was=past(found.was).counts,
+        now=past(found.now).counts,
+        digest=found.now.digest().hex(),
+    )
+
+
+def _shown(heart: Heart) -> dict[str, Any]:
+    return {name: state for name, state in heart.states.items() if name not in _TELLING_ONLY}
+
+
+def _fact(one: Difference) -> FactChange:
+    entry, fields = one.entry, fields_of(one)
+    return FactChange(
+        change=one.change,
+        kind=type(entry.fact).__name__,
+        text=text_of(entry.fact),
+        position=one.was.position if one.was is not None else 0,
+        recorded=one.was.recorded if one.was is not None else 0,
+        now_recorded=one.now.recorded if one.now is not None else 0,
+        was=", ".join(f"{name} {old}" for name, old, _ in fields),
+        now=", ".join(f"{name} {new}" for name, _, new in fields),
+        beyond=one.beyond,
+    )
+
+
+def _place(place: Any) -> Horizon | None:
+    return None if place is None else Horizon(place.position, place.recorded, place.why)
