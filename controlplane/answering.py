@@ -18,7 +18,7 @@ from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.elections import LED
-from controlplane.fold import Step
+from controlplane.fold import Heart, Step
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.plane import folds
@@ -237,15 +237,21 @@ class Answering:
         if refusal is not None:
             return refusal
 
-        def steps() -> Iterator[Step]:
+        def steps(after: int) -> Iterator[Step]:
             nonlocal done
-            for step in self._turns.journal.replay(total):
+            for step in self._turns.journal.replay(total, after):
                 self._go_on()
                 done = step.last
                 yield step
 
-        work = asyncio.to_thread(timeline.as_of, steps(), folds(), ask.position, ask.instant)
-        heart = await self._telling(work, tell, lambda: Progress(done, ask.position or total, "going back"))
+        def look() -> Heart:
+            snapshots = self._turns.snapshots
+            heart = Heart(folds()) if snapshots is None else snapshots.nearest(ask.position, ask.instant)
+            return timeline.as_of(steps(heart.steps), folds(), ask.position, ask.instant, heart)
+
+        heart = await self._telling(
+            asyncio.to_thread(look), tell, lambda: Progress(done, ask.position or total, "going back")
+        )
         return past(heart)
 
     def _go_on(self) -> None:

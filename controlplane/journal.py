@@ -18,6 +18,7 @@ write-ahead log, and folds it in when the plane ends cleanly. There is no primar
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -177,10 +178,28 @@ class Journal:
         finally:
             db.close()
 
-    def replay(self, up_to: int | None = None) -> Iterator[Step]:
-        """All steps whose last position is <= `up_to`, in order."""
-        for block in self.blocks(0, up_to):
+    def replay(self, up_to: int | None = None, after: int = 0) -> Iterator[Step]:
+        """All steps with number > `after` whose last position is <= `up_to`, in order."""
+        for block in self.blocks(after, up_to):
             yield from block
+
+    def journaled(self, number: int) -> tuple[int, bytes] | None:
+        """The last position of a step and the digest after it; None if there is no such step."""
+        with closing(self._db.cursor()) as db:
+            rows = db.execute("select last, digest from steps where number = ?", [number]).fetchall()
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
+
+    def published(self) -> tuple[list[tuple[int, int, Intent]], list[Fact]]:
+        """Every PublishEvent that was intended, in order, as (cause, index, intent); and every Carried."""
+        with closing(self._db.cursor()) as db:
+            said = db.execute(
+                "select cause, index, intent from intents where kind = 'PublishEvent' order by cause, index"
+            ).fetchall()
+            carried = db.execute("select fact from entries where kind = 'Carried'").fetchall()
+        return (
+            [(cause, index, decode_intent(intent)) for cause, index, intent in said],
+            [decode_fact(fact) for (fact,) in carried],
+        )
 
     def _heads(self, db: Any, after: int, up_to: int) -> list[tuple[Any, ...]]:
         rows = db.execute(

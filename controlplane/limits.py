@@ -229,3 +229,17 @@ LOST_NAMED_MAX = 20
 """Partitions named one by one in an answer; the others are counted."""
 ARCHIVED_MS = 1_000
 """How often brokers are told how far the journal has archived, which is what their retention may let go of."""
+SNAPSHOT_ENTRIES_MAX = 100_000
+"""Journal entries after which the folds' state is written down: what a restart or a look back has to read again."""
+SNAPSHOT_STEPS_MAX = 5_000
+"""The same in steps, as a step costs something however small it is; an idle fleet takes about an hour for so many."""
+SNAPSHOT_CHAIN_MAX = 32
+"""Every so many snapshots one is whole; the others hold what changed since the one before."""
+SNAPSHOT_BLOCK_KEYS = 2_048
+"""Keys that are encoded at once: the loop waits for so many at most."""
+SNAPSHOT_BYTES_MAX = 2 * 1024 * 1024 * 1024
+"""A snapshot's file; a larger one is not read."""
+SNAPSHOTS_KEPT_MAX = 512
+"""Snapshots that are kept; beyond it every second chain of the older half goes: the past gets coarser with age."""
+REFOLD_TOLD_MS = 2_000
+"""How often the log says how far a plane that starts has read its journal."""

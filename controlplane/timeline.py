@@ -27,10 +27,17 @@ class Verdict(msgspec.Struct):
 
 
 def as_of(
-    steps: Iterable[Step], folds: Sequence[Fold], position: int | None = None, instant: int | None = None
+    steps: Iterable[Step],
+    folds: Sequence[Fold],
+    position: int | None = None,
+    instant: int | None = None,
+    heart: Heart | None = None,
 ) -> Heart:
-    """A heart as it was after the last whole step not beyond `position`, nor recorded after `instant` (ns)."""
-    heart = Heart(folds)
+    """A heart as it was after the last whole step not beyond `position`, nor recorded after `instant` (ns).
+
+    With `heart`, which must not be beyond either, that one goes on: `steps` are those after its own.
+    """
+    heart = heart or Heart(folds)
     for step in steps:
         if (position is not None and step.last > position) or (instant is not None and step.recorded > instant):
             break
