@@ -243,3 +243,13 @@ SNAPSHOTS_KEPT_MAX = 512
 """Snapshots that are kept; beyond it every second chain of the older half goes: the past gets coarser with age."""
 REFOLD_TOLD_MS = 2_000
 """How often the log says how far a plane that starts has read its journal."""
+SEGMENT_READY_PERCENT = 75
+"""How full a segment is when the next one is made ready, so that going over to it costs nothing."""
+SEALING_MEMORY_MB = 384
+"""Memory that sealing a segment may take before it spills to disk."""
+SEALING_NICE = 19
+"""The priority of the sealing process: whatever else there is goes first."""
+REPLAY_SEALED_EVENTS_MAX = 100_000
+"""Events fetched at once from a sealed segment, which is sorted otherwise than it is replayed: each fetch reads all."""
+REPLAY_SEALED_STEPS_MAX = 20_000
+"""Steps fetched at once from a sealed segment."""
