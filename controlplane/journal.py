@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from controlplane import sealing, segments, stored
+from controlplane import limits, sealing, segments, stored
 from controlplane.arrivals import Follows
 from controlplane.errors import CorruptJournal, PlaneError
 from controlplane.facts import Fact, Intent, decode_fact, decode_intent
@@ -68,14 +68,15 @@ class Journal:
             raise
 
     def _open(self) -> None:
-        if not self._read_only:
-            sealing.clear(self._folder)
         paths = segments.listed(self._folder)
         gaps = segments.missing(paths)
         if gaps:
             names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
             raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went, or from a backup.")
         newest = self._newest(paths)
+        if not self._read_only:
+            # Only now: the newest one is this process's, and nobody else's.
+            sealing.clear(self._folder)
         elders = [(path, self._attach(path, read_only=True)) for path in paths[:-1]]
         for path, alias in [*elders, newest]:
             self._shelf.add(path, alias)
@@ -97,11 +98,11 @@ class Journal:
         if not paths:
             paths.append(segments.path_of(self._folder, 1))
         path = paths[-1]
-        alias = self._attach(path, segments.is_sealed(path))
+        alias = self._attach(path, (segments.form_of(path) != segments.OPEN))
         try:
             if not self._shelf.born(alias):
                 if len(paths) == 1:
-                    self._be_born(path, alias)
+                    self._shelf.found(alias, Birth(segments.number_of(path), 0, 0, 0, b"", 0, {}))
                     return path, alias
                 # It was made ready, and no turn came to it.
                 self._shelf.db.execute(f"detach {alias}")
@@ -109,27 +110,11 @@ class Journal:
                 if not self._read_only:
                     segments.remove(path)
                 return self._newest(paths)
-            if not (self._read_only or segments.is_sealed(path)):
-                self._migrate(alias)
+            if not (self._read_only or (segments.form_of(path) != segments.OPEN)):
+                self._shelf.migrate(alias)
         except duckdb.Error as error:
             raise segments.explained(error, path) from error
         return path, alias
-
-    def _be_born(self, path: Path, alias: str) -> None:
-        db = self._shelf.db
-        db.execute(f"use {alias}")
-        db.execute("begin")
-        db.execute(segments.TABLES)
-        _insert_birth(db, alias, Birth(segments.number_of(path), 0, 0, 0, b"", 0, {}))
-        db.execute("commit")
-        db.execute("use memory")
-
-    def _migrate(self, alias: str) -> None:
-        ((made,),) = self._shelf.db.execute(f"select format from {alias}.birth").fetchall()  # noqa: S608
-        if made == 1:
-            self._shelf.db.execute("begin")
-            self._shelf.db.execute(segments.FROM_1.format(alias=alias))
-            self._shelf.db.execute("commit")
 
     def _recall(self) -> None:
         newest = self._shelf.newest
@@ -178,7 +163,7 @@ class Journal:
         try:
             db.execute("begin")
             if birth is not None:
-                _insert_birth(db, target.alias, birth)
+                self._shelf.insert_birth(target.alias, birth)
             self._insert(target.alias, "names", stored.names_table(news))
             for table, some in rows.items():
                 self._insert(target.alias, table, some)
@@ -246,7 +231,7 @@ class Journal:
                 birth = Birth(
                     newest.number + 1, self.position, self.step, self.recorded, self.digest, self.events, self.offsets
                 )
-                return Segment(newest.number + 1, path, alias, False, birth), birth
+                return Segment(newest.number + 1, path, alias, birth), birth
         return newest, None
 
     def _went_over(self, target: Segment, birth: Birth) -> None:
@@ -257,22 +242,29 @@ class Journal:
 
     def _have_sealed(self, elder: Segment) -> None:
         if not (elder.is_sealed or self._read_only):
-            self._sealing.submit(self._seal, elder)
+            self._sealing.submit(self._turn, elder.number, segments.OPEN, segments.SEALED)
+        sealed = [each for each in self._shelf.segments if segments.form_of(each.path) == segments.SEALED]
+        for old in [] if self._read_only else sealed[: -limits.SEGMENTS_SEALED_MAX]:
+            self._sealing.submit(self._turn, old.number, segments.SEALED, segments.PARQUET)
 
-    def _seal(self, elder: Segment) -> None:
+    def _turn(self, number: int, before: str, form: str) -> None:
+        """Have a segment turned into another form, and read that one from then on."""
+        old = next((each for each in self._shelf.segments if each.number == number), None)
+        if old is None or segments.form_of(old.path) != before:
+            return
         try:
-            target = self._sealer.seal(elder.path)
+            target = self._sealer.turn(old.path, form)
             if target is None:
                 return
             alias = self._attach(target, read_only=True)
-            counts = [[self._count(alias, table) for table in segments.STORED_TABLES] for alias in (elder.alias, alias)]
+            counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]
             if counts[0] != counts[1]:
                 log.error("%s does not hold what it was made of and is not used: %s", target, counts)
                 segments.remove(target)
                 return
-            self._shelf.replace(elder, target, alias, lambda: segments.remove(elder.path))
+            self._shelf.replace(old, target, alias, lambda: segments.remove(old.path))
         except (duckdb.Error, OSError, PlaneError) as error:
-            log.warning("%s is not sealed: %s", elder.path, error)
+            log.warning("%s stays as it is: %s", old.path, error)
 
     def _count(self, alias: str, table: str) -> int:
         with self._shelf.db.cursor() as db:
@@ -309,6 +301,25 @@ class Journal:
             rows = db.execute(f"select last, digest from {alias}.steps where number = ?", [number]).fetchall()  # noqa: S608
         return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
 
+    def end_of_step(self, position: int | None = None, instant: int | None = None) -> tuple[int, int]:
+        """Last position and `recorded` of the last whole step not beyond `position`, nor recorded after `instant` (ns).
+
+        Zeros before the first step. May be called in any thread.
+        """
+        with closing(self._shelf.reading()) as db:
+            # Neither ever goes back from one step to the next, nor from one segment to the next.
+            for segment in reversed(db.segments):
+                known = segment.birth.position if position is not None else segment.birth.recorded
+                bound, column = (position, "last") if position is not None else (instant, "recorded")
+                if bound is None or known > bound:
+                    continue
+                sql = f"select max(last), max(recorded) from {segment.alias}.steps where {column} <= ?"  # noqa: S608
+                row = db.execute(sql, [bound]).fetchone()
+                if row is not None and row[0] is not None:
+                    return int(row[0]), int(row[1])
+                return segment.birth.position, segment.birth.recorded
+        return 0, 0
+
     def published(self) -> tuple[list[tuple[int, int, Intent]], list[Fact]]:
         """Every PublishEvent that was intended, in order, as (cause, index, intent); and every Carried."""
         with closing(self._shelf.reading().across("intents", "entries")) as db:
@@ -342,14 +353,13 @@ class Journal:
 
     @property
     def sealed(self) -> list[Path]:
-        """The files that another process may open to read, oldest first."""
+        """What another process may open to read, oldest first: files of DuckDB, and folders of Parquet."""
         return [segment.path for segment in self._shelf.segments if segment.is_sealed]
 
     @property
     def size_bytes(self) -> int:
         """What all segments take on disk."""
-        paths = [each for segment in self._shelf.segments for each in (segment.path, segments.wal_of(segment.path))]
-        return sum(path.stat().st_size for path in paths if path.exists())
+        return sum(segments.bytes_of(each.path) for each in self._shelf.segments)
 
     def settle(self) -> None:
         """Wait until the next segment is ready, if one is being made, and all elders are sealed."""
@@ -374,10 +384,3 @@ class Journal:
 
     def _all(self, sql: str) -> list[tuple[Any, ...]]:
         return list(self._shelf.db.execute(sql).fetchall())
-
-
-def _insert_birth(db: Any, alias: str, birth: Birth) -> None:
-    row = [segments.FORMAT, *birth[:6]]
-    db.execute(f"insert into {alias}.birth values (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
-    for partition, offset in birth.floors.items():
-        db.execute(f"insert into {alias}.floors values (?, ?)", [partition, offset])  # noqa: S608

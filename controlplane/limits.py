@@ -253,3 +253,5 @@ REPLAY_SEALED_EVENTS_MAX = 100_000
 """Events fetched at once from a sealed segment, which is sorted otherwise than it is replayed: each fetch reads all."""
 REPLAY_SEALED_STEPS_MAX = 20_000
 """Steps fetched at once from a sealed segment."""
+SEGMENTS_SEALED_MAX = 64
+"""Sealed segments that stay DuckDB's; older ones become Parquet, which takes less room and is slower to look into."""

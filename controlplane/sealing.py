@@ -1,4 +1,4 @@
-"""Sealing: an elder segment's rows sorted by saga and checkpointed, in a process of low priority.
+"""Sealing: an elder segment's rows sorted by saga and checkpointed; later, as Parquet. A process of low priority.
 
 The process works on a copy, made of the segment's file and write-ahead log, which nobody writes any more, so that
 the plane goes on reading its own. What it makes gets its name when it is whole and on disk; killed at any instant, it
@@ -23,21 +23,25 @@ log = logging.getLogger("signalbox.sealing")
 
 _WORK = "sealing-"
 _SORTED = {"events": "saga_hash, position"}
+_PARQUET = "format parquet, compression zstd, row_group_size 61440"
 FAILED = 1
 ALONE = 3
 """Exit codes: it could not be done; the plane is gone."""
 
 
 class Sealer:
-    """Seals one segment after the other, each in a process. `seal` is one thread's; `stop` any other's."""
+    """Turns segments into other forms, one after the other, each in a process.
+
+    `turn` is one thread's, `stop` may be called from any other.
+    """
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
 
-    def seal(self, path: Path) -> Path | None:
-        """The sealed file of a segment, or None when that failed or was stopped: then nothing has changed."""
-        target = segments.sealed_path_of(path.parent, segments.number_of(path))
+    def turn(self, path: Path, form: str) -> Path | None:
+        """The segment in that form, or None when that failed or was stopped: then nothing has changed."""
+        target = segments.path_of(path.parent, segments.number_of(path), form)
         command = [sys.executable, "-P", "-m", "controlplane.sealing", str(path), str(target)]
         if self._stopped.is_set():
             return None
@@ -55,7 +59,7 @@ class Sealer:
         if child.returncode:
             if not self._stopped.is_set():
                 words = said[-limits.LAST_WORDS_BYTES_MAX :].decode(errors="replace").strip()
-                log.warning("%s is not sealed, its process ended with %d: %s", path, child.returncode, words)
+                log.warning("%s stays as it is, the sealing process ended with %d: %s", path, child.returncode, words)
             return None
         return target
 
@@ -72,8 +76,10 @@ def clear(folder: Path) -> None:
     for left in folder.glob(f"{_WORK}*"):
         shutil.rmtree(left, ignore_errors=True)
     for path in segments.listed(folder):
-        if segments.is_sealed(path):
-            segments.remove(segments.path_of(folder, segments.number_of(path)))
+        for form in (segments.OPEN, segments.SEALED):
+            before = segments.path_of(folder, segments.number_of(path), form)
+            if before != path and (form == segments.OPEN or segments.form_of(path) == segments.PARQUET):
+                segments.remove(before)
 
 
 def write_sealed(path: Path, target: Path, work: Path) -> None:
@@ -89,13 +95,27 @@ def write_sealed(path: Path, target: Path, work: Path) -> None:
         db.execute(f"attach '{_quoted(fresh)}' as sealed")
         db.execute("use sealed")
         db.execute(segments.TABLES)
-        for table in ("birth", "floors", *segments.STORED_TABLES):
+        for table in segments.ALL_TABLES:
             order = _SORTED.get(table, "rowid")
             db.execute(f"insert into {table} select * from elder.{table} order by {order}")  # noqa: S608
         db.execute("checkpoint sealed")
         db.execute("use memory")
         db.execute("detach sealed")
     segments.put_in_place(fresh, target)
+
+
+def write_parquet(path: Path, target: Path, work: Path) -> None:
+    """The same as Parquet, of a sealed segment; rows stay in their order."""
+    made = work / "parquet"
+    made.mkdir(parents=True)
+    settings = segments.settings(limits.SEALING_MEMORY_MB) | {"threads": 1, "temp_directory": str(work / "spill")}
+    with duckdb.connect(":memory:", config=settings) as db:
+        db.execute(f"attach '{_quoted(path)}' as sealed (read_only)")
+        for table in segments.ALL_TABLES:
+            file = made / f"{table}.parquet"
+            db.execute(f"copy sealed.{table} to '{_quoted(file)}' ({_PARQUET})")
+            segments.sync(file)
+    segments.put_in_place(made, target)
 
 
 def _quoted(path: Path) -> str:
@@ -118,7 +138,10 @@ def main() -> int:
     threading.Thread(target=_end_with_the_plane, daemon=True).start()
     work = given.segment.parent / f"{_WORK}{os.getpid()}"
     try:
-        write_sealed(given.segment, given.target, work)
+        if segments.form_of(given.target) == segments.PARQUET:
+            write_parquet(given.segment, given.target, work)
+        else:
+            write_sealed(given.segment, given.target, work)
     except (duckdb.Error, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return FAILED

@@ -1,4 +1,4 @@
-"""The files of a journal and their form: `journal/000001.sealed.duckdb`, ..., `000007.duckdb`.
+"""The files of a journal: `journal/000001.parquet/`, ..., `000005.sealed.duckdb`, ..., `000007.duckdb`.
 
 A journal is the sequence of its segments. Only the newest is written; at `SEGMENT_ROWS_MAX` rows the next one takes
 over. All that a segment needs to know of its elders stands in it (`birth`, `floors`, and the names known so far), and
@@ -7,10 +7,12 @@ So any suffix of the sequence can be opened alone, and a turn is in one segment,
 
 An elder is sealed (see `sealing`): the same rows, sorted by saga, in a file of another name. As long as both files are
 there the sealed one counts. The name differs so that what was left of the old write-ahead log is never read into it.
+Behind the newest `SEGMENTS_SEALED_MAX` sealed ones they are Parquet, a folder with a file for each table.
 """
 
 import os
 import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +26,7 @@ from controlplane.errors import CorruptJournal, DirectoryLocked, DiskFull, NoPer
 FORMAT = 2
 """Of the tables below."""
 STORED_TABLES = ("names", "steps", "entries", "intents", "events")
+ALL_TABLES = ("birth", "floors", *STORED_TABLES)
 TABLES = f"""
 create table birth (format UINTEGER, segment UINTEGER, position UBIGINT, step UBIGINT, recorded BIGINT,
                     digest BLOB, events UBIGINT);
@@ -43,7 +46,9 @@ update {alias}.birth set format = 2;
 """
 """What a segment of format 1 lacks; it was the only one of its journal."""
 _NEVER = "1TB"
-_NAME = re.compile(r"(\d{6})(\.sealed)?\.duckdb")
+_NAME = re.compile(r"(\d{6})\.(duckdb|sealed\.duckdb|parquet)")
+OPEN, SEALED, PARQUET = "duckdb", "sealed.duckdb", "parquet"
+"""The forms of a segment, as its file's name ends; of two, the later one here counts."""
 
 
 class Birth(NamedTuple):
@@ -58,14 +63,9 @@ class Birth(NamedTuple):
     floors: Mapping[int, int]
 
 
-def path_of(folder: Path, number: int) -> Path:
-    """The file in which segment `number`, counted from 1, is written."""
-    return folder / f"{number:06d}.duckdb"
-
-
-def sealed_path_of(folder: Path, number: int) -> Path:
-    """The file that it becomes."""
-    return folder / f"{number:06d}.sealed.duckdb"
+def path_of(folder: Path, number: int, form: str = OPEN) -> Path:
+    """The file, or folder, of segment `number`, counted from 1."""
+    return folder / f"{number:06d}.{form}"
 
 
 def number_of(path: Path) -> int:
@@ -74,16 +74,17 @@ def number_of(path: Path) -> int:
     return int(match[1]) if match else 0
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a segment's file is sealed, by its name."""
+def form_of(path: Path) -> str:
+    """OPEN, SEALED or PARQUET, by a segment's name; "" for any other file."""
     match = _NAME.fullmatch(path.name)
-    return bool(match and match[2])
+    return match[2] if match else ""
 
 
 def listed(folder: Path) -> list[Path]:
-    """All segments, oldest first, each once: the sealed file where there is one."""
-    found = {number_of(path): path for path in folder.glob("*.duckdb") if number_of(path) and not is_sealed(path)}
-    found |= {number_of(path): path for path in folder.glob("*.sealed.duckdb") if number_of(path)}
+    """All segments, oldest first, each once: of several forms the last."""
+    found: dict[int, Path] = {}
+    for form in (OPEN, SEALED, PARQUET):
+        found |= {number_of(path): path for path in folder.iterdir() if form_of(path) == form}
     return [found[number] for number in sorted(found)]
 
 
@@ -105,9 +106,23 @@ def wal_of(path: Path) -> Path:
 
 
 def remove(path: Path) -> None:
-    """A segment's file and its log."""
+    """A segment's file and its log, or its folder."""
+    if form_of(path) == PARQUET:
+        shutil.rmtree(path, ignore_errors=True)
+        return
     path.unlink(missing_ok=True)
     wal_of(path).unlink(missing_ok=True)
+
+
+def bytes_of(path: Path) -> int:
+    """What a segment takes on disk; what goes away meanwhile takes nothing."""
+    total = 0
+    for file in path.glob("*") if form_of(path) == PARQUET else (path, wal_of(path)):
+        try:
+            total += file.stat().st_size
+        except FileNotFoundError:
+            continue
+    return total
 
 
 def is_due(rows: int) -> bool:
@@ -139,12 +154,13 @@ def make_ready(folder: Path, number: int) -> Path:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Make what was written durable, and give it its name."""
-    _sync(temporary)
+    sync(temporary)
     temporary.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or a folder's names, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

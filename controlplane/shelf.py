@@ -27,8 +27,17 @@ class Segment(msgspec.Struct, frozen=True):
     number: int
     path: Path
     alias: str
-    is_sealed: bool
     birth: Birth
+
+    @property
+    def is_sealed(self) -> bool:
+        """Whether it is never written again, and sorted by saga; Parquet is."""
+        return segments.form_of(self.path) != segments.OPEN
+
+    @property
+    def as_inserted(self) -> str:
+        """What has its rows come in the order in which they were inserted; Parquet is read in it."""
+        return "" if segments.form_of(self.path) == segments.PARQUET else "order by rowid"
 
 
 class Reading:
@@ -85,11 +94,16 @@ class Shelf:
 
     def attach(self, path: Path, read_only: bool) -> str:
         """The alias under which a file is open from here on. Any thread may."""
-        alias = f"{'sealed' if segments.is_sealed(path) else 'open'}_{segments.number_of(path)}"
+        form, quoted = segments.form_of(path), str(path).replace("'", "''")
+        alias = f"{form.replace('.', '_')}_{segments.number_of(path)}"
         options = "(read_only)" if read_only else ""
         with self.db.cursor() as db:
-            quoted = str(path).replace("'", "''")
-            db.execute(f"attach '{quoted}' as {alias} {options}")
+            if form != segments.PARQUET:
+                db.execute(f"attach '{quoted}' as {alias} {options}")
+                return alias
+            db.execute(f"create schema {alias}")
+            for table in segments.ALL_TABLES:
+                db.execute(f"create view {alias}.{table} as select * from read_parquet('{quoted}/{table}.parquet')")  # noqa: S608
         return alias
 
     def born(self, alias: str) -> bool:
@@ -99,6 +113,30 @@ class Shelf:
                 "select 1 from duckdb_tables() where database_name = ? and table_name = 'birth'", [alias]
             ).fetchall()
             return bool(found) and bool(db.execute(f"select 1 from {alias}.birth").fetchall())  # noqa: S608
+
+    def found(self, alias: str, birth: Birth) -> None:
+        """The first segment of a journal, born at once."""
+        self.db.execute(f"use {alias}")
+        self.db.execute("begin")
+        self.db.execute(segments.TABLES)
+        self.insert_birth(alias, birth)
+        self.db.execute("commit")
+        self.db.execute("use memory")
+
+    def insert_birth(self, alias: str, birth: Birth) -> None:
+        """Part of the transaction of a segment's first turn."""
+        row = [segments.FORMAT, *birth[:6]]
+        self.db.execute(f"insert into {alias}.birth values (?, ?, ?, ?, ?, ?, ?)", row)  # noqa: S608
+        for partition, offset in birth.floors.items():
+            self.db.execute(f"insert into {alias}.floors values (?, ?)", [partition, offset])  # noqa: S608
+
+    def migrate(self, alias: str) -> None:
+        """A segment of an older format becomes one of this."""
+        ((made,),) = self.db.execute(f"select format from {alias}.birth").fetchall()  # noqa: S608
+        if made == 1:
+            self.db.execute("begin")
+            self.db.execute(segments.FROM_1.format(alias=alias))
+            self.db.execute("commit")
 
     def birth_of(self, alias: str, path: Path) -> Birth:
         """Raises CorruptJournal for a segment of a form that this version does not know."""
@@ -119,14 +157,14 @@ class Shelf:
     def add(self, path: Path, alias: str, birth: Birth | None = None) -> Segment:
         """One more at the end; `birth` as it will be committed, or as it stands in the file."""
         birth = birth or self.birth_of(alias, path)
-        segment = Segment(segments.number_of(path), path, alias, segments.is_sealed(path), birth)
+        segment = Segment(segments.number_of(path), path, alias, birth)
         with self._lock:
             self.segments = (*self.segments, segment)
         return segment
 
     def replace(self, old: Segment, path: Path, alias: str, then: Callable[[], None]) -> None:
         """Another file of the same rows; `then` is called when nobody reads the old one any more."""
-        new = Segment(old.number, path, alias, segments.is_sealed(path), old.birth)
+        new = Segment(old.number, path, alias, old.birth)
         with self._lock:
             self.segments = tuple(new if each is old else each for each in self.segments)
             self._leaving[old.alias] = then

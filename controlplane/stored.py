@@ -96,7 +96,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
     wanted: list[tuple[int, int, Intent]] = [
         (cause, index, decode_intent(body))
         for cause, index, body in db.execute(
-            f"select cause, index, intent from {alias}.intents where cause {within} order by rowid"  # noqa: S608
+            f"select cause, index, intent from {alias}.intents where cause {within} {segment.as_inserted}"  # noqa: S608
         ).fetchall()
     ]
     stored = ", ".join(f'"{name}"' for name in STORED)

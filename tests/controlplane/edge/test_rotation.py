@@ -83,10 +83,37 @@ def test_many_segments_read_as_one_journal(tmp_path: Path) -> None:
     assert [plain(step) for step in again.replay()] == alike
     assert exported(again) == lines
     assert (again.offsets, again.position, again.events) == (offsets, journal.position, journal.events)
-    for number in range(1, again.step + 1):
-        assert again.journaled(number) is not None
+    for step in again.replay():
+        assert again.journaled(step.number) == (step.last, step.digest)
+        assert again.end_of_step(position=step.last) == (step.last, step.recorded)
+        assert again.end_of_step(instant=step.recorded) == (step.last, step.recorded)
+    assert again.end_of_step(position=0) == again.end_of_step(instant=1) == (0, 0)
     assert again.journaled(again.step + 1) is None
     again.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_old_segments_become_parquet_and_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEGMENTS_SEALED_MAX", 1)
+    journal = Journal(tmp_path, FOLLOWS)
+    fill(journal, 22)
+    alike, lines = [plain(step) for step in journal.replay()], exported(journal)
+    assert [path.name for path in segments.listed(tmp_path)] == [
+        *("000001.parquet", "000002.parquet", "000003.sealed.duckdb", "000004.sealed.duckdb", "000005.duckdb")
+    ]
+    assert not list(tmp_path.glob("00000[12]*.duckdb*"))
+    assert len(lines) == journal.events
+    assert [step.number for step in journal.replay()] == list(range(1, journal.step + 1))
+    journal.close()
+    again = Journal(tmp_path, FOLLOWS)
+    again.settle()
+    assert [plain(step) for step in again.replay()] == alike
+    assert exported(again) == lines
+    again.close()
+    victim = segments.path_of(tmp_path, 2, segments.PARQUET) / "steps.parquet"
+    victim.write_bytes(victim.read_bytes()[:-9])
+    with pytest.raises(CorruptJournal, match="000002"):
+        Journal(tmp_path, FOLLOWS)
 
 
 @pytest.mark.usefixtures("small")
@@ -114,7 +141,7 @@ def test_who_reads_keeps_what_is_replaced_meanwhile(tmp_path: Path) -> None:
     db = journal.cursor()
     fill(journal, 6)
     journal.settle()
-    assert segments.sealed_path_of(tmp_path, 1).exists()
+    assert segments.path_of(tmp_path, 1, segments.SEALED).exists()
     assert segments.path_of(tmp_path, 1).exists(), "it is read yet"
     assert db.execute("select count(*) from events").fetchall() == [(5 * 18,)]
     db.close()
@@ -161,13 +188,13 @@ def test_a_kill_at_any_instant_of_a_rotation_loses_and_repeats_nothing(tmp_path:
 
 @pytest.mark.usefixtures("small")
 def test_a_killed_sealing_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(sealer: sealing.Sealer, path: Path) -> None:
+    def killed(sealer: sealing.Sealer, path: Path, form: str) -> None:
         work = path.parent / "sealing-1"
         work.mkdir(exist_ok=True)
         (work / "sealed.duckdb").write_bytes(b"half")
 
     with monkeypatch.context() as patched:
-        patched.setattr(sealing.Sealer, "seal", killed)
+        patched.setattr(sealing.Sealer, "turn", killed)
         journal = Journal(tmp_path, FOLLOWS)
         fill(journal, 6)
         alike = [plain(step) for step in journal.replay()]
@@ -186,7 +213,7 @@ def test_sealing_ends_with_whoever_started_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path, FOLLOWS)
     fill(journal, 1, settle=False)
     journal.close()
-    source, target = segments.path_of(tmp_path, 1), segments.sealed_path_of(tmp_path, 1)
+    source, target = segments.path_of(tmp_path, 1), segments.path_of(tmp_path, 1, segments.SEALED)
     command = [sys.executable, "-m", "controlplane.sealing", str(source), str(target)]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, check=False, timeout=60)
     assert ended.returncode == sealing.ALONE or target.exists()
@@ -199,7 +226,7 @@ def test_a_damaged_segment_is_said_plainly(tmp_path: Path, what: str) -> None:
     journal = Journal(tmp_path, FOLLOWS)
     fill(journal, 13)
     journal.close()
-    victim = segments.sealed_path_of(tmp_path, 2)
+    victim = segments.path_of(tmp_path, 2, segments.SEALED)
     if what == "cut":
         victim.write_bytes(victim.read_bytes()[: 3 * 4096])
     elif what == "garbage":

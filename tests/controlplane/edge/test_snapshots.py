@@ -16,13 +16,13 @@ from controlplane.fold import Heart
 from controlplane.health import Health
 from controlplane.plane import folds
 from controlplane.timeline import as_of
-from tests.controlplane.edge.lived import Lived
+from tests.controlplane.edge.brokerless import Lived
 
 LIVER = """
 import sys
 from pathlib import Path
 from controlplane import limits
-from tests.controlplane.edge.lived import Lived
+from tests.controlplane.edge.brokerless import Lived
 limits.SNAPSHOT_STEPS_MAX = 4
 lived = Lived(Path(sys.argv[1]))
 while True:
