@@ -217,7 +217,7 @@ class Journal:
     def _target(self) -> tuple[Segment, Birth | None]:
         """Where the next turn is committed: in the next segment, with its birth, when it is time and that is ready."""
         newest = self._shelf.newest
-        if self._ready is None or not (segments.is_due(self.rows) or newest.is_sealed):
+        if self._ready is None or not (self._is_due() or newest.is_sealed):
             return newest, None
         if newest.is_sealed or self._ready.done():
             try:
@@ -233,6 +233,11 @@ class Journal:
                 )
                 return Segment(newest.number + 1, path, alias, birth), birth
         return newest, None
+
+    def _is_due(self) -> bool:
+        """Not while sealing is far behind: what is not sealed is in memory, and one large segment is sealed sooner."""
+        unsealed = sum(not each.is_sealed for each in self._shelf.segments[:-1])
+        return segments.is_due(self.rows) and unsealed < limits.SEGMENTS_UNSEALED_MAX
 
     def _went_over(self, target: Segment, birth: Birth) -> None:
         elder = self._shelf.newest

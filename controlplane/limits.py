@@ -255,3 +255,5 @@ REPLAY_SEALED_STEPS_MAX = 20_000
 """Steps fetched at once from a sealed segment."""
 SEGMENTS_SEALED_MAX = 64
 """Sealed segments that stay DuckDB's; older ones become Parquet, which takes less room and is slower to look into."""
+SEGMENTS_UNSEALED_MAX = 4
+"""Elders that wait to be sealed; with more the newest segment goes on beyond `SEGMENT_ROWS_MAX`."""

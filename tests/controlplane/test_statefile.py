@@ -101,6 +101,11 @@ def test_a_link_is_not_taken_for_another() -> None:
         with pytest.raises(SnapshotUnusable):
             statefile.restored(folds(), wrong)
     assert statefile.restored(folds(), third).digest() == story.heart.digest()
+    writer.write(whole=True)
+    story.act(12, 10)
+    fourth = writer.write()
+    with pytest.raises(SnapshotUnusable, match="another snapshot"):
+        statefile.restored(folds(), [first[0], fourth[1]])
 
 
 class Broken(Fold):

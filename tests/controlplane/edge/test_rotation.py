@@ -65,6 +65,8 @@ def fill(journal: Journal, turns: int, settle: bool = True) -> list[Step]:
 @pytest.mark.usefixtures("small")
 def test_many_segments_read_as_one_journal(tmp_path: Path) -> None:
     journal = Journal(tmp_path, FOLLOWS)
+    # A partition that is silent from then on.
+    journal.commit([step_of(journal, arrived(simple(4), 7, 0))])
     fill(journal, 13)
     alike = [plain(step) for step in journal.replay()]
     lines, offsets = exported(journal), dict(journal.offsets)
@@ -74,7 +76,8 @@ def test_many_segments_read_as_one_journal(tmp_path: Path) -> None:
     ]
     assert not segments.path_of(tmp_path, 1).exists() and not segments.wal_of(segments.path_of(tmp_path, 1)).exists()
     assert journal.sealed == segments.listed(tmp_path)[:2]
-    assert len(alike) == journal.step and len(lines) == journal.events == 13 * 18
+    assert len(alike) == journal.step and len(lines) == journal.events == 13 * 18 + 4
+    assert offsets == {0: 13 * 9, 5: 13 * 9, 7: 4}
     assert [plain(step) for step in journal.replay()] == alike
     for number in range(0, journal.step, 7):
         assert [plain(step) for step in journal.replay(after=number)] == alike[number:]
@@ -207,6 +210,18 @@ def test_a_killed_sealing_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.glob("sealing-*"))
     assert [plain(step) for step in again.replay()] == alike
     again.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_with_sealing_far_behind_the_newest_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEGMENTS_UNSEALED_MAX", 2)
+    monkeypatch.setattr(sealing.Sealer, "turn", lambda *_: None)
+    journal = Journal(tmp_path, FOLLOWS)
+    fill(journal, 30)
+    assert journal.path == segments.path_of(tmp_path, 3)
+    assert journal.rows > 2 * limits.SEGMENT_ROWS_MAX
+    assert [step.number for step in journal.replay()] == list(range(1, journal.step + 1))
+    journal.close()
 
 
 def test_sealing_ends_with_whoever_started_it(tmp_path: Path) -> None:
