@@ -39,10 +39,10 @@ create table intents (cause UBIGINT, index UINTEGER, kind VARCHAR, intent BLOB);
 create table events ({", ".join(f'"{name}" {sql}' for name, (sql, _) in EVENT_COLUMNS.items())});
 """
 FROM_1 = """
-alter table {alias}.birth add column digest BLOB default ''::BLOB;
-alter table {alias}.birth add column events UBIGINT default 0;
+create or replace table {alias}.birth as
+    select 2::UINTEGER as format, segment, position, step, recorded, ''::BLOB as digest, 0::UBIGINT as events
+    from {alias}.birth;
 create table {alias}.floors (partition USMALLINT, next UBIGINT);
-update {alias}.birth set format = 2;
 """
 """What a segment of format 1 lacks; it was the only one of its journal."""
 _NEVER = "1TB"
