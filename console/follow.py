@@ -12,7 +12,7 @@ from typing import Protocol
 
 from console.limits import ERRANDS_MAX
 from console.model import Landed, pause_s
-from controlplane.questions import Progress, Question, Told
+from controlplane.questions import At, Progress, Question, Told
 
 ANSWER_TIMEOUT_S = 5.0
 ERRAND_TIMEOUT_S = 30.0
@@ -22,7 +22,11 @@ class Asks(Protocol):
     """What can be asked: `console.link.Link`, or frozen answers."""
 
     def ask(
-        self, question: Question, timeout: float = 5.0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        question: Question,
+        timeout: float = 5.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        at: At | None = None,
     ) -> Told:
         """Answer, or raise whose message says why there is none."""
 

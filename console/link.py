@@ -13,7 +13,7 @@ import msgspec
 import zmq
 
 from console.limits import ANSWER_BYTES_MAX
-from controlplane.questions import MAGIC, Progress, Question, Told, decode_told, encode
+from controlplane.questions import MAGIC, At, Progress, Question, Told, decode_told, encode
 
 
 class NoAnswer(Exception):
@@ -32,9 +32,13 @@ class Link:
         self._wake_read, self._wake_write = os.pipe()
 
     def ask(
-        self, question: Question, timeout: float = 5.0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        question: Question,
+        timeout: float = 5.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        at: At | None = None,
     ) -> Told:
-        """The answer; a `Refusal` is one too. Raises NoAnswer.
+        """The answer, as it was `at` a moment of the past when one is given; a `Refusal` is one too. Raises NoAnswer.
 
         `timeout` is in seconds, counted anew from each `Progress` that comes meanwhile.
         """
@@ -44,8 +48,9 @@ class Link:
             self._number += 1
             number = self._number.to_bytes(8, "big")
             socket = self._open()
+            moment = [] if at is None else [encode(at)]
             try:
-                socket.send_multipart([MAGIC, number, encode(question)], flags=zmq.NOBLOCK)
+                socket.send_multipart([MAGIC, number, encode(question), *moment], flags=zmq.NOBLOCK)
                 return self._wait(socket, number, timeout, on_progress)
             except (zmq.ZMQError, NoAnswer) as error:
                 self._drop()

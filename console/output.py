@@ -43,7 +43,8 @@ class Column(NamedTuple):
 class Page:
     """One answer to be shown. `record` is all of it; `rows` are its lines; `above` and `below` frame the table.
 
-    `empty` stands in place of a table without rows: a sentence and the next command.
+    `empty` stands in place of a table without rows: a sentence and the next command. `as_of` heads a table that is of
+    the past.
     """
 
     record: Any
@@ -53,8 +54,10 @@ class Page:
     below: str = ""
     empty: str = ""
     stamp: dict[str, int] = field(default_factory=dict)
+    as_of: str = ""
 
 
+DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 COLOURS = {"●": "32", "▲": "33", "■": "31;1", "◌": "2"}
 GLYPHS = {"ok": "●", "warn": "▲", "bad": "■", "unknown": "◌"}
 """A severity's shape; colour never speaks alone."""
@@ -139,7 +142,10 @@ def table_of(page: Page, width: int | None, colour: bool) -> str:
         lines += [clean(line) for line in page.empty.splitlines()]
     lines += [clean(line) for line in page.below.splitlines()]
     text = "".join(line.rstrip() + "\n" for line in lines)
-    return paint(text) if colour else text
+    head = clean(page.as_of)
+    if not head:
+        return paint(text) if colour else text
+    return f"{DIM}{head}{PLAIN}\n{paint(text)}" if colour else f"{head}\n{text}"
 
 
 def _table(cells: list[list[str]], columns: Sequence[Column], width: int | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Who answers what: the folds for state, the archive for events, the timeline for the past; and the levers.
+"""Who answers what: the folds for state, the archive for events, `asof` for the past; and the levers.
 
 State is read when the turn is settled, so that an answer never says more than the journal holds. Archive and timeline
 work in threads, on connections and hearts of their own, so that neither a long export nor a verify holds up a turn.
@@ -6,21 +6,20 @@ work in threads, on connections and hearts of their own, so that neither a long 
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits, timeline
-from controlplane.answers import Extras, answer, not_yet, past, plan_operation, plan_redrive
-from controlplane.answers.lag import Listening
+from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
-from controlplane.elections import LED
-from controlplane.fold import Heart, Step
+from controlplane.asof import AsOf
 from controlplane.health import state_of
 from controlplane.joining import Joining
+from controlplane.pasts import Pasts
 from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
@@ -29,6 +28,7 @@ from controlplane.questions import (
     AskExport,
     AskSaga,
     AskVerify,
+    At,
     Board,
     Body,
     Down,
@@ -49,7 +49,6 @@ from controlplane.questions import (
     Told,
     Verified,
 )
-from controlplane.roster import partitions_of
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
@@ -73,6 +72,8 @@ class Answering:
         self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
+        pasts = Pasts(turns.journal.replay, turns.nearest)
+        self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
@@ -92,9 +93,11 @@ class Answering:
         journal = self._turns.journal
         return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body)
 
-    async def answer(self, question: Question, tell: Tell) -> Told:
-        """The answer to one question; a refusal is one too."""
+    async def answer(self, question: Question, tell: Tell, at: At | None = None) -> Told:
+        """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
         try:
+            if at is not None:
+                return await self._as_of.answer(question, at, tell)
             if isinstance(question, AskEvents):
                 now = self._turns.clock.now()
                 return await self._addressed(await asyncio.to_thread(self._archive.events, question, now))
@@ -119,14 +122,11 @@ class Answering:
         return await self._state(question)
 
     async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
-        """Events of the archive, with the groups that listen to them now: the archive itself does not know them."""
-        if not isinstance(body, Refusal):
-            await self._turns.settled()
-            heart = self._turns.heart
-            listening = Listening(heart.states["groups"], heart.recorded)
-            for row in body.rows if isinstance(body, Events) else [body.row]:
-                row.to = ", ".join(lag.group for lag in listening.to(row.type))
-        return self.present(body)
+        if isinstance(body, Refusal):
+            return self.present(body)
+        await self._turns.settled()
+        heart = self._turns.heart
+        return self.present(addressed(body, heart, heart.recorded))
 
     async def _state(self, question: Question) -> Told:
         extras = self._extras
@@ -170,8 +170,7 @@ class Answering:
             return "starting"
         if self._turns.full:
             return "full"
-        led = all(partition.phase == LED for partition in partitions_of(self._turns.heart.states["fleet"]))
-        return "running" if led else "electing"
+        return condition(self._turns.heart)
 
     # ------------------------------------------------------------------------------------------ long work
 
@@ -232,27 +231,8 @@ class Answering:
     async def _at(self, ask: AskAt, tell: Tell) -> Body:
         if (ask.position is None) == (ask.instant is None):
             return Refusal("usage", "either a position or an instant", "signalbox replay at POSITION, or a time.")
-        total, done = self._turns.journal.position, 0
-        refusal = not_yet(ask, total, self._turns.clock.now())
-        if refusal is not None:
-            return refusal
-
-        def steps(after: int) -> Iterator[Step]:
-            nonlocal done
-            for step in self._turns.journal.replay(total, after):
-                self._go_on()
-                done = step.last
-                yield step
-
-        def look() -> Heart:
-            snapshots = self._turns.snapshots
-            heart = Heart(folds()) if snapshots is None else snapshots.nearest(ask.position, ask.instant)
-            return timeline.as_of(steps(heart.steps), folds(), ask.position, ask.instant, heart)
-
-        heart = await self._telling(
-            asyncio.to_thread(look), tell, lambda: Progress(done, ask.position or total, "going back")
-        )
-        return past(heart)
+        found = await self._as_of.moment(At(ask.position, ask.instant), tell)
+        return found if isinstance(found, Refusal) else past(found)
 
     def _go_on(self) -> None:
         if self.stopping:

@@ -60,8 +60,11 @@ class Archive:
 
     # ----------------------------------------------------------------------------------------- lists
 
-    def events(self, ask: AskEvents, now: int) -> Events:
-        """Newest first. `total` counts what matches, `rate` is over the last ten seconds before `now`."""
+    def events(self, ask: AskEvents, now: int, up_to: int | None = None) -> Events:
+        """Newest first. `total` counts what matches, `rate` is over the last ten seconds before `now`.
+
+        With `up_to` as if no position beyond it were there.
+        """
         where = self._matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
         if ask.text:
             self._add_text(where, ask.text)
@@ -72,6 +75,7 @@ class Archive:
             (ask.before, "position < $before"),
             (ask.since, "recorded >= $since"),
             (ask.until, "recorded <= $until"),
+            (up_to, "position <= $up_to"),
         ):
             if bound is not None:
                 where.add(condition, **{condition.rpartition("$")[2]: bound})
@@ -97,13 +101,16 @@ class Archive:
         counts = dict(zip(found["bar"], found["events"], strict=True))
         return [Bar(at=start + bar * width, events=counts.get(bar, 0)) for bar in range(bars)]
 
-    def saga_steps(self, saga: str, limit: int, now: int) -> list[SagaStep]:
-        """The newest `limit` events of a saga in journal order; the last one has taken until `now`."""
+    def saga_steps(self, saga: str, limit: int, now: int, up_to: int | None = None) -> list[SagaStep]:
+        """The newest `limit` events of a saga in journal order; the last one has taken until `now`.
+
+        With `up_to` none beyond that position.
+        """
         limit = max(1, min(limit, limits.LISTED_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
             rows = self._rows(
                 db,
-                f"saga_hash = $hash and {_SAGA} = $saga order by position desc limit {limit}",
+                f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
                 {"hash": name_hash(saga), "saga": saga},
             )[::-1]
         if not rows:
@@ -125,9 +132,9 @@ class Archive:
 
     # ------------------------------------------------------------------------------------------- one
 
-    def event(self, ask: AskEvent) -> EventDetail | Refusal:
-        """One event by its id or `@position`; of several with that id the newest."""
-        where = Where()
+    def event(self, ask: AskEvent, up_to: int | None = None) -> EventDetail | Refusal:
+        """One event by its id or `@position`; of several with that id the newest. Nothing beyond `up_to` is there."""
+        where = Where(_bound(up_to))
         if ask.id.startswith("@") and ask.id[1:].isdigit() and len(ask.id) < limits.POSITION_CHARS_MAX:
             where.add("position = $position", position=int(ask.id[1:]))
         else:
@@ -140,11 +147,11 @@ class Archive:
             row = found[0]
             line = self._lines(db, f"position = {row.position}", {})[1][0]
             saga = fetch(db, f"select {_SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
-            causes = self._around(db, saga, row.position) if saga else []
+            causes = self._around(db, saga, row.position, up_to) if saga else []
         return EventDetail(row=row, event=line, causes=causes)
 
-    def _around(self, db: Any, saga: str, position: int) -> list[EventRow]:
-        same = f"saga_hash = $hash and {_SAGA} = $saga and position"
+    def _around(self, db: Any, saga: str, position: int, up_to: int | None) -> list[EventRow]:
+        same = f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} and position"
         parameters = {"hash": name_hash(saga), "saga": saga}
         half = limits.CAUSES_MAX // 2
         before = self._rows(db, f"{same} <= {position} order by position desc limit {half}", parameters)
@@ -229,6 +236,10 @@ class Archive:
             return [], []
         arrival = of_archive(columns, self._journal.names)
         return positions, [to_json(arrival.event(row)).decode() for row in range(len(arrival))]
+
+
+def _bound(up_to: int | None) -> str:
+    return "true" if up_to is None else f"position <= {up_to}"
 
 
 def _among(column: str, numbers: list[int]) -> str:

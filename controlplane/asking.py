@@ -1,8 +1,9 @@
 """The question socket: a ROUTER on the loopback where consoles ask and the plane answers.
 
-Request `[MAGIC, request id, question]`, reply `[MAGIC, request id, told]` (see `questions.py`). What is malformed is
-counted and, where its id can be read, refused as usage. A client of the bus may come here too: its `Hello` is
-answered with a `Welcome` that carries the topology, and a `Bye`, so that `SIGNALBOX_URL` may name the plane.
+Request `[MAGIC, request id, question]`, with or without a moment of the past as fourth part, reply `[MAGIC, request id,
+told]` (see `questions`). What is malformed is counted and, where its id can be read, refused as usage. A client of the
+bus may come here too: its `Hello` is answered with a `Welcome` that carries the topology, and a `Bye`, so that
+`SIGNALBOX_URL` may name the plane.
 """
 
 import asyncio
@@ -24,8 +25,8 @@ log = logging.getLogger("signalbox.asking")
 
 Tell = Callable[[questions.Body], None]
 """Sends a body (a Progress) ahead of the answer."""
-Answer = Callable[[questions.Question, Tell], Awaitable[questions.Told]]
-"""Answers one question; a refusal is an answer too."""
+Answer = Callable[[questions.Question, Tell, questions.At | None], Awaitable[questions.Told]]
+"""Answers one question, as of now or of a moment; a refusal is an answer too."""
 Present = Callable[[questions.Body], questions.Told]
 """Wraps a body with the position and the clock that it holds at."""
 
@@ -75,17 +76,23 @@ class QuestionSocket:
             peer, request = parts[0], parts[1:]
             if request and request[0].startswith(wire.MAGIC):
                 self._tell_topology(peer, request)
-            elif len(request) == 3 and request[0] == questions.MAGIC and len(request[1]) <= REQUEST_ID_BYTES_MAX:
-                self._take(peer, request[1], request[2])
+            elif (
+                len(request) in (3, 4)
+                and request[0] == questions.MAGIC
+                and len(request[1]) <= REQUEST_ID_BYTES_MAX
+                and sum(map(len, request[3:])) <= limits.AT_BYTES_MAX
+            ):
+                self._take(peer, request[1], request[2], request[3:])
             else:
                 self.malformed += 1
 
-    def _take(self, peer: bytes, request: bytes, data: bytes) -> None:
+    def _take(self, peer: bytes, request: bytes, data: bytes, moment: list[bytes]) -> None:
         def tell(body: questions.Body) -> None:
             self._send([peer, questions.MAGIC, request, questions.encode(self._present(body))])
 
         try:
             question = questions.decode_question(data)
+            at = questions.decode_at(moment[0]) if moment else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.malformed += 1
             tell(
@@ -97,13 +104,15 @@ class QuestionSocket:
         if len(self._tasks) >= limits.QUESTIONS_AT_ONCE_MAX:
             tell(questions.Refusal("unavailable", "the control plane has its hands full", "Ask again in a moment."))
             return
-        self._keep(asyncio.create_task(self._reply(peer, request, question, tell)))
+        self._keep(asyncio.create_task(self._reply(peer, request, question, tell, at)))
 
-    async def _reply(self, peer: bytes, request: bytes, question: questions.Question, tell: Tell) -> None:
+    async def _reply(
+        self, peer: bytes, request: bytes, question: questions.Question, tell: Tell, at: questions.At | None
+    ) -> None:
         try:
-            told = await self._answer(question, tell)
+            told = await self._answer(question, tell, at)
         except Exception as error:
-            log.exception("a question failed: %r", question)
+            log.exception("a question failed: %r, %r", question, at)
             told = self._present(
                 questions.Refusal(
                     "failed", f"{type(error).__name__}: {error}", "This is a fault of the plane: see plane.log."

@@ -184,6 +184,16 @@ class Heart:
         for state in self.states.values():
             state.follow_changes()
 
+    def copy(self) -> "Heart":
+        """A heart of its own with the same state, between steps: what one takes in, the other does not."""
+        twin = Heart(list(self.folds.values()))
+        twin.states = {name: state.copy() for name, state in self.states.items()}
+        twin.position, twin.recorded, twin.steps = self.position, self.recorded, self.steps
+        twin.quarantined = dict(self.quarantined)
+        twin._deadlines = list(self._deadlines)
+        twin._due = dict(self._due)
+        return twin
+
     def digest(self) -> bytes:
         """Of all states, 16 bytes; equal states have equal digests."""
         return combined(self.states)

@@ -12,6 +12,8 @@ QUESTIONS_AT_ONCE_MAX = 64
 """Questions under way at once; the next one is refused as unavailable."""
 QUESTION_BYTES_MAX = 1024 * 1024
 """One question on the socket; a larger one is dropped by ZeroMQ."""
+AT_BYTES_MAX = 256
+"""The moment of the past that a question is asked as of; a longer one is counted as malformed."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
 EXIT_POLL_MS = 200
@@ -167,6 +169,16 @@ PAGE_ROWS_MAX = 5_000
 """Rows of one answer, whatever was asked for."""
 BARS_MAX = 1_000
 """Bars of one picture, whatever was asked for."""
+PASTS_KEPT_MAX = 8
+"""States of the past that are kept for whoever looks around there."""
+PASTS_PLACES_MAX = 1_000_000
+"""Keys in all of them together, of which the newest may have any number: about 200 bytes each, and the values."""
+PAST_WALK_ENTRIES_MAX = 5_000
+"""A state is kept so many entries before each one that was asked for, so that a walk back has not far to come."""
+PAST_NEAR_ENTRIES_MAX = 100_000
+"""From further than this a kept state is not gone on from without looking whether there is a nearer one on disk."""
+PASTS_IDLE_MS = 600_000
+"""How long they are kept when nobody looks back any more."""
 PROGRESS_MS = 250
 """How often long work says how far it is."""
 EXPORTS_REMEMBERED_MAX = 64

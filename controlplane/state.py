@@ -130,6 +130,18 @@ class KeyedState:
         """All tables as they are now; a copy, but of the values, which never change."""
         return {table: dict(rows) for table, rows in self._tables.items() if rows}
 
+    def copy(self) -> "KeyedState":
+        """The same state as of its own, between steps; values are shared, as they never change."""
+        twin = KeyedState(self.fold)
+        twin.digest = self.digest
+        twin._tables = {table: dict(rows) for table, rows in self._tables.items()}
+        twin._hashes = dict(self._hashes)
+        return twin
+
+    def __len__(self) -> int:
+        """How many places have a value, between steps."""
+        return len(self._hashes)
+
     def recomputed_digest(self) -> int:
         """The digest from nothing: equal to `digest` between steps, or a value was changed in place."""
         total = 0

@@ -35,9 +35,9 @@ def as_of(
 ) -> Heart:
     """A heart as it was after the last whole step not beyond `position`, nor recorded after `instant` (ns).
 
-    With `heart`, which must not be beyond either, that one goes on: `steps` are those after its own.
+    With `heart` that one goes on from where it is, `steps` being those after it.
     """
-    heart = heart or Heart(folds)
+    heart = Heart(folds) if heart is None else heart
     for step in steps:
         if (position is not None and step.last > position) or (instant is not None and step.recorded > instant):
             break

@@ -83,6 +83,12 @@ class Turns:
         self._call()
         return await committed
 
+    def nearest(self, position: int) -> Heart:
+        """The caller's own heart, at the newest snapshot not beyond `position`, else a new one. Any thread may ask."""
+        if self.snapshots is None:
+            return Heart(list(self.heart.folds.values()))
+        return self.snapshots.nearest(position)
+
     async def settled(self) -> None:
         """Wait until the heart's state is what the journal holds."""
         await self._settled.wait()

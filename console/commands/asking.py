@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from console import output
-from console.failures import BY_REFUSAL, Failure, Unreachable
+from console.commands.options import position_or_instant
+from console.failures import BY_REFUSAL, Failure, Unreachable, Usage
 from console.fleetdir import Fleet, question_url, resolve
 from console.link import Link, NoAnswer
+from console.measure import DAY, clock, day
 from console.output import Format, Page
 from console.progress import Progress
 from controlplane import questions
@@ -20,8 +22,22 @@ LONG_ANSWER_S = 120.0
 WATCH_S = 1.0
 
 
-def told(link: Link, question: questions.Question, timeout: float = ANSWER_S, label: str = "") -> questions.Told:
-    """The answer, progress shown meanwhile when there is a `label`. Raises a Failure for a refusal or no answer."""
+def moment(text: str | None) -> questions.At | None:
+    """What `--at` names; None when it is not given. Raises Usage."""
+    return None if text is None else questions.At(*position_or_instant(text, time.time_ns()))
+
+
+def told(
+    link: Link,
+    question: questions.Question,
+    timeout: float = ANSWER_S,
+    label: str = "",
+    at: questions.At | None = None,
+) -> questions.Told:
+    """The answer, `at` a moment when one is given, progress shown meanwhile when there is a `label`.
+
+    Raises a Failure for a refusal or no answer.
+    """
     progress = Progress(label, unit="entries") if label else None
 
     def step(work: questions.Progress) -> None:
@@ -29,7 +45,7 @@ def told(link: Link, question: questions.Question, timeout: float = ANSWER_S, la
             progress.advance(work.done, work.total, work.text)
 
     try:
-        answer = link.ask(question, timeout, step)
+        answer = link.ask(question, timeout, step, at)
     except NoAnswer as error:
         raise Unreachable(str(error), "See `signalbox doctor`; `signalbox up` starts it again.") from error
     finally:
@@ -42,11 +58,16 @@ def told(link: Link, question: questions.Question, timeout: float = ANSWER_S, la
 
 
 def ask(
-    fleet: Fleet, question: questions.Question, kind: type[Body], timeout: float = ANSWER_S, label: str = ""
+    fleet: Fleet,
+    question: questions.Question,
+    kind: type[Body],
+    timeout: float = ANSWER_S,
+    label: str = "",
+    at: questions.At | None = None,
 ) -> tuple[Body, questions.Told]:
     """One question on a line of its own; `kind` is the answer that is due."""
     with Link(question_url(fleet)) as link:
-        answer = told(link, question, timeout, label)
+        answer = told(link, question, timeout, label, at)
     return body_of(answer, kind), answer
 
 
@@ -62,6 +83,22 @@ def stamp(answer: questions.Told) -> dict[str, int]:
     return {"position": answer.position, "recorded": answer.recorded}
 
 
+def finished(page: Page, answer: questions.Told) -> Page:
+    """The page with where its answer holds, and a heading that says so when that is in the past."""
+    page.stamp = stamp(answer)
+    if answer.past:
+        page.as_of = as_of(answer, time.time_ns())
+    return page
+
+
+def as_of(answer: questions.Told, now: int) -> str:
+    """`as of 14:03:12.123, position 120,431`, UTC as all clocks here, with the day when it is not today's."""
+    if not answer.position:
+        return "as of before the first entry: nothing was there yet"
+    date = "" if answer.recorded // DAY == now // DAY else f"{day(answer.recorded)} "
+    return f"as of {date}{clock(answer.recorded, 3)}, position {answer.position:,}"
+
+
 def show(
     data_dir: Path | None,
     format: str,
@@ -71,14 +108,21 @@ def show(
     watch: bool = False,
     timeout: float = ANSWER_S,
     label: str = "",
+    at: str | None = None,
 ) -> Any:
-    """Ask, show, and with `watch` again each second until Ctrl-C. The last body is returned."""
+    """Ask, show, and with `watch` again each second until Ctrl-C. The last body is returned.
+
+    `at`, a position or a time as text, is the moment that is asked as of. Raises Usage when there is no such one.
+    """
+    if at is not None and watch:
+        raise Usage("--watch follows the present, --at names a moment of the past: one of them")
+    then = moment(at)
     fleet = resolve(data_dir)
     if not watch:
-        body, answer = ask(fleet, question, kind, timeout, label)
-        page = view(body, answer)
-        page.stamp = stamp(answer)
-        output.show(page, Format(format))
+        if then is not None:
+            timeout, label = LONG_ANSWER_S, "going back"
+        body, answer = ask(fleet, question, kind, timeout, label, then)
+        output.show(finished(view(body, answer), answer), Format(format))
         return body
     return _watch(fleet, Format(format), question, kind, view)
 
@@ -97,11 +141,9 @@ def _watch(
             while True:
                 answer = told(link, question)
                 body = body_of(answer, kind)
-                page = view(body, answer)
-                page.stamp = stamp(answer)
                 if redraw:
                     output.write("\x1b[H\x1b[2J")
-                output.show(page, format)
+                output.show(finished(view(body, answer), answer), format)
                 time.sleep(WATCH_S)
         except KeyboardInterrupt:
             return body

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes
+from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, WaitS, Watch, Yes
 from console.failures import Failure, Usage
 
 if TYPE_CHECKING:
@@ -17,23 +17,25 @@ Id = Annotated[str, typer.Argument(metavar="BROKER", help="A broker's id, such a
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None) -> None:
     """All brokers, with what they lead and what should be theirs."""
     from console.commands.asking import show
     from console.commands.places import brokers_page
     from controlplane.questions import AskBrokers, Brokers
 
-    show(data_dir, output, AskBrokers(), Brokers, brokers_page, watch)
+    show(data_dir, output, AskBrokers(), Brokers, brokers_page, watch, at=at)
 
 
 @app.command("show")
-def show_(broker: Id, data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def show_(
+    broker: Id, data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None
+) -> None:
     """One broker, and the partitions that depend on it."""
     from console.commands.asking import show
     from console.commands.places import broker_page
     from controlplane.questions import AskBrokers, Brokers
 
-    show(data_dir, output, AskBrokers(broker=broker), Brokers, broker_page, watch)
+    show(data_dir, output, AskBrokers(broker=broker), Brokers, broker_page, watch, at=at)
 
 
 @app.command("add")

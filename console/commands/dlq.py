@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Limit, Match, Output, Reason, Watch, Yes, operator
+from console.commands.options import AsOf, DataDir, DryRun, Limit, Match, Output, Reason, Watch, Yes, operator
 from console.failures import Failure, Usage
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Dead letters: what died where, and why.")
@@ -14,14 +14,19 @@ IDS_SHOWN = 20
 
 @app.command("list")
 def list_(
-    match: Match = "", limit: Limit = 200, data_dir: DataDir = None, output: Output = "table", watch: Watch = False
+    match: Match = "",
+    limit: Limit = 200,
+    data_dir: DataDir = None,
+    output: Output = "table",
+    watch: Watch = False,
+    at: AsOf = None,
 ) -> None:
     """Dead letters grouped by what killed them, worst first."""
     from console.commands.asking import show
     from console.commands.pages import dead_groups_page
     from controlplane.questions import AskDeadGroups, DeadGroups
 
-    show(data_dir, output, AskDeadGroups(match=match, limit=limit), DeadGroups, dead_groups_page, watch)
+    show(data_dir, output, AskDeadGroups(match=match, limit=limit), DeadGroups, dead_groups_page, watch, at=at)
 
 
 @app.command("show")
@@ -30,13 +35,14 @@ def show_(
     limit: Limit = 50,
     data_dir: DataDir = None,
     output: Output = "table",
+    at: AsOf = None,
 ) -> None:
     """One group's dead letters, newest first, with the attempts and the event of the newest."""
     from console.commands.asking import show
     from console.commands.pages import dead_letters_page
     from controlplane.questions import AskDeadLetters, DeadLetters
 
-    show(data_dir, output, AskDeadLetters(target=target, limit=limit), DeadLetters, dead_letters_page)
+    show(data_dir, output, AskDeadLetters(target=target, limit=limit), DeadLetters, dead_letters_page, at=at)
 
 
 @app.command("redrive")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import DataDir, Internal, Limit, Output, instant
+from console.commands.options import AsOf, DataDir, Internal, Limit, Output, instant
 from console.failures import Failure, Partly, Usage
 
 app = typer.Typer(
@@ -117,13 +117,17 @@ def export(
     pattern: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Only these types.")] = ">",
     data_dir: DataDir = None,
     output: Output = "table",
+    at: AsOf = None,
 ) -> None:
-    """All that is archived by now, as CloudEvents JSON lines in journal order. (-o is for the receipt of --out FILE)"""
+    """All that is archived by now, or was --at a moment, as CloudEvents JSON lines in journal order.
+
+    -o is for the receipt of --out FILE.
+    """
     from console.commands.publishing import export_to
     from console.fleetdir import resolve
 
     _check_pattern(pattern)
-    export_to(resolve(data_dir), out, internal, pattern, output)
+    export_to(resolve(data_dir), out, internal, pattern, output, at)
 
 
 @app.command("tail")
@@ -153,6 +157,7 @@ def search(
     internal: Internal = False,
     data_dir: DataDir = None,
     output: Output = "table",
+    at: AsOf = None,
 ) -> None:
     """Archived events, newest first."""
     import time
@@ -172,7 +177,7 @@ def search(
         internal=internal,
         limit=limit,
     )
-    show(data_dir, output, question, Events, events_page)
+    show(data_dir, output, question, Events, events_page, at=at)
 
 
 @app.command("show")
@@ -180,10 +185,11 @@ def show_(
     id_: Annotated[str, typer.Argument(metavar="ID", help="An event's id, or @POSITION.")],
     data_dir: DataDir = None,
     output: Output = "table",
+    at: AsOf = None,
 ) -> None:
     """One archived event, and what stands around it."""
     from console.commands.asking import show
     from console.commands.pages import event_page
     from controlplane.questions import AskEvent, EventDetail
 
-    show(data_dir, output, AskEvent(id=id_), EventDetail, event_page)
+    show(data_dir, output, AskEvent(id=id_), EventDetail, event_page, at=at)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, Watch, Yes, operator
+from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, operator
 from console.failures import Failure, Partly, Unreachable, Usage
 
 app = typer.Typer(rich_markup_mode=None)
@@ -173,13 +173,13 @@ def _wait_gone(pids: list[int]) -> None:
 
 
 @app.command()
-def status(data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def status(data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None) -> None:
     """The fleet in one answer: control plane, brokers, partitions, counts."""
     from console.commands.asking import show
     from console.commands.pages import status_page
     from controlplane.questions import AskStatus, Status
 
-    show(data_dir, output, AskStatus(), Status, status_page, watch)
+    show(data_dir, output, AskStatus(), Status, status_page, watch, at=at)
 
 
 @app.command()

@@ -4,19 +4,19 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import DataDir, Output, Watch
+from console.commands.options import AsOf, DataDir, Output, Watch
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Consumer groups: how far each one is, and why.")
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None) -> None:
     """All groups, worst first."""
     from console.commands.asking import show
     from console.commands.places import groups_page
     from controlplane.questions import AskGroups, Groups
 
-    show(data_dir, output, AskGroups(), Groups, groups_page, watch)
+    show(data_dir, output, AskGroups(), Groups, groups_page, watch, at=at)
 
 
 @app.command("show")
@@ -25,10 +25,11 @@ def show_(
     data_dir: DataDir = None,
     output: Output = "table",
     watch: Watch = False,
+    at: AsOf = None,
 ) -> None:
     """One group, partition by partition."""
     from console.commands.asking import show
     from console.commands.places import group_page
     from controlplane.questions import AskGroups, Groups
 
-    show(data_dir, output, AskGroups(group=group), Groups, group_page, watch)
+    show(data_dir, output, AskGroups(group=group), Groups, group_page, watch, at=at)

@@ -32,6 +32,9 @@ Output = Annotated[
     typer.Option("--output", "-o", metavar="FORMAT", help="table, json, ndjson or csv.", callback=_format),
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second, until Ctrl-C.")]
+AsOf = Annotated[
+    str | None, typer.Option("--at", metavar="TIME|POSITION", help="As of then: 2026-03-01T12:00:00Z, -5m, or 120431.")
+]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many rows.")]
 Match = Annotated[str, typer.Option("--match", metavar="TEXT", help="Only rows that contain this.")]
 Internal = Annotated[
@@ -68,6 +71,19 @@ def instant(text: str, now: int) -> int:
         return bus.parse_time(text)
     except ValueError as error:
         raise Usage(f"{text!r} is no instant: {error}", "Write -5m, -1h30m, now, or 2026-03-01T12:00:00Z.") from None
+
+
+POSITION_MAX = 2**63 - 1
+
+
+def position_or_instant(text: str, now: int) -> tuple[int | None, int | None]:
+    """A journal position (`120431`, `120,431`, `@120431`), or an instant as `instant` takes it. Raises Usage."""
+    plain = text.replace(",", "").removeprefix("@")
+    if plain.isascii() and plain.isdigit():
+        if len(plain) > len(str(POSITION_MAX)) or int(plain) > POSITION_MAX:
+            raise Usage(f"{text} is beyond every journal", "signalbox status says where this one is.")
+        return int(plain), None
+    return None, max(0, instant(text, now))
 
 
 def operator() -> str:

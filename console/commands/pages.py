@@ -45,7 +45,9 @@ def status_page(body: q.Status, told: q.Told) -> Page:
             Column("why", lambda b: b.why + (f"  signalbox {b.mend}" if b.mend else ""), flex=True),
         ],
         above=(
-            f"{health_word(counts)}  control plane {plane.state}, pid {plane.pid}, at {count(plane.position)}"
+            f"{health_word(counts)}  control plane {plane.state}"
+            + (f", pid {plane.pid}" if plane.pid else "")
+            + f", at {count(plane.position)}"
             + (f", {count(plane.behind)} behind" if plane.behind else "")
             + (f"\n■ {plane.why}" if plane.why else "")
             + f"\n{counts_line(counts)}\n"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from console.commands.options import DataDir, DryRun, Output, Reason, WaitS, Watch, Yes, partition_number
+from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, WaitS, Watch, Yes, partition_number
 from console.failures import Usage
 
 if TYPE_CHECKING:
@@ -17,23 +17,25 @@ Number = Annotated[int, typer.Argument(metavar="PARTITION", parser=partition_num
 
 
 @app.command("list")
-def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def list_(data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None) -> None:
     """All partitions, with their leaders, replicas and load."""
     from console.commands.asking import show
     from console.commands.places import partitions_page
     from controlplane.questions import AskPartitions, Partitions
 
-    show(data_dir, output, AskPartitions(), Partitions, partitions_page, watch)
+    show(data_dir, output, AskPartitions(), Partitions, partitions_page, watch, at=at)
 
 
 @app.command("show")
-def show_(partition: Number, data_dir: DataDir = None, output: Output = "table", watch: Watch = False) -> None:
+def show_(
+    partition: Number, data_dir: DataDir = None, output: Output = "table", watch: Watch = False, at: AsOf = None
+) -> None:
     """One partition."""
     from console.commands.asking import show
     from console.commands.places import partitions_page
     from controlplane.questions import AskPartitions, Partitions
 
-    show(data_dir, output, AskPartitions(partition=partition), Partitions, partitions_page, watch)
+    show(data_dir, output, AskPartitions(partition=partition), Partitions, partitions_page, watch, at=at)
 
 
 @app.command("rebalance")

@@ -11,12 +11,14 @@ import msgspec
 
 import bus
 from console import output as out
+from console.commands.asking import moment
 from console.failures import Denied, Failure, NotFound, Unreachable, Usage
 from console.fleetdir import Fleet, question_url
 from console.importing import connect
 from console.link import Link
 from console.measure import clock
 from console.progress import Progress
+from controlplane.questions import At
 
 
 @contextmanager
@@ -116,14 +118,15 @@ def _line(event: bus.Event, partition: int, offset: int, appended: int, format: 
     return out.clean(said) + "\n"
 
 
-def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: str) -> None:
-    """Write the archive to a file, whole or not at all, or to stdout."""
+def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: str, at: str | None = None) -> None:
+    """Write the archive, as it was at a moment when one is given, to a file, whole or not at all, or to stdout."""
+    then = moment(at)
     progress = Progress("export")
     with Link(question_url(fleet)) as link:
         if where == "-":
-            count = _export(link, None, internal, pattern, progress)
+            count = _export(link, None, internal, pattern, progress, then)
         else:
-            count = _to_file(link, Path(where), internal, pattern, progress)
+            count = _to_file(link, Path(where), internal, pattern, progress, then)
     progress.close()
     if where == "-":
         out.say(f"exported {count:,} events")
@@ -132,14 +135,14 @@ def export_to(fleet: Fleet, where: str, internal: bool, pattern: str, format: st
     out.show(out.Page(record, [record], above=f"● exported {count:,} events to {where}"), out.Format(format))
 
 
-def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Progress) -> int:
+def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Progress, then: At | None) -> int:
     fresh = path.with_name(f".{path.name}.part")
     try:
         if path.exists() and not path.is_file():  # a pipe, a device: to be written to, and never replaced by a file
             with path.open("wb") as there:
-                return _export(link, there, internal, pattern, progress)
+                return _export(link, there, internal, pattern, progress, then)
         with fresh.open("wb") as file:
-            count = _export(link, file, internal, pattern, progress)
+            count = _export(link, file, internal, pattern, progress, then)
         fresh.replace(path)
     except OSError as error:
         raise Failure(f"{path} cannot be written: {error.strerror}", "Name another with --out.") from error
@@ -148,11 +151,13 @@ def _to_file(link: Link, path: Path, internal: bool, pattern: str, progress: Pro
     return count
 
 
-def _export(link: Link, file: IO[bytes] | None, internal: bool, pattern: str, progress: Progress) -> int:
+def _export(
+    link: Link, file: IO[bytes] | None, internal: bool, pattern: str, progress: Progress, then: At | None
+) -> int:
     from console.exporting import pages
 
     count = 0
-    for lines in pages(link, internal, pattern, lambda done, total: progress.advance(done, total)):
+    for lines in pages(link, internal, pattern, lambda done, total: progress.advance(done, total), then):
         text = "".join(line + "\n" for line in lines)
         count += len(lines)
         if file is None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import DataDir, Limit, Match, Output, Watch
+from console.commands.options import AsOf, DataDir, Limit, Match, Output, Watch
 from console.failures import Usage
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Sagas: what is under way, stuck, finished.")
@@ -22,6 +22,7 @@ def list_(
     data_dir: DataDir = None,
     output: Output = "table",
     watch: Watch = False,
+    at: AsOf = None,
 ) -> None:
     """The saga inbox, worst first."""
     from console.commands.asking import show
@@ -31,7 +32,7 @@ def list_(
     state = "stuck" if stuck else state
     if state not in STATES:
         raise Usage(f"--state {state}: one of {', '.join(STATES)}")
-    show(data_dir, output, AskSagas(state=state, match=match, limit=limit), Sagas, sagas_page, watch)
+    show(data_dir, output, AskSagas(state=state, match=match, limit=limit), Sagas, sagas_page, watch, at=at)
 
 
 @app.command("show")
@@ -41,10 +42,11 @@ def show_(
     data_dir: DataDir = None,
     output: Output = "table",
     watch: Watch = False,
+    at: AsOf = None,
 ) -> None:
     """One saga: its steps, why it waits, what mends it."""
     from console.commands.asking import show
     from console.commands.pages import saga_page
     from controlplane.questions import AskSaga, Saga
 
-    show(data_dir, output, AskSaga(saga=saga, limit=limit), Saga, saga_page, watch)
+    show(data_dir, output, AskSaga(saga=saga, limit=limit), Saga, saga_page, watch, at=at)

@@ -24,6 +24,7 @@ from controlplane.answers.lag import Listening
 from controlplane.answers.levers import plan_operation
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
+from controlplane.elections import LED
 from controlplane.fold import Heart
 from controlplane.health import penalties
 from controlplane.limits import CLOCK_SKEW_MS_MAX
@@ -40,7 +41,10 @@ from controlplane.questions import (
     AskSaga,
     AskSagas,
     AskStatus,
+    At,
     Body,
+    EventDetail,
+    Events,
     Operate,
     Past,
     PlaneStatus,
@@ -49,9 +53,19 @@ from controlplane.questions import (
     Refusal,
     SagaStep,
 )
-from controlplane.roster import plane_of
+from controlplane.roster import partitions_of, plane_of
 
-__all__ = ["Extras", "answer", "not_yet", "past", "plan_operation", "plan_redrive"]
+__all__ = [
+    "Extras",
+    "addressed",
+    "answer",
+    "condition",
+    "extras_of_then",
+    "not_yet",
+    "past",
+    "plan_operation",
+    "plan_redrive",
+]
 
 
 class Extras(msgspec.Struct):
@@ -99,6 +113,29 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
 
 
+def addressed(body: Events | EventDetail, heart: Heart, now: int) -> Body:
+    """Events of the archive, with the groups that listen to them at `now`: the archive itself does not know them."""
+    listening = Listening(heart.states["groups"], now)
+    for row in body.rows if isinstance(body, Events) else [body.row]:
+        row.to = ", ".join(lag.group for lag in listening.to(row.type))
+    return body
+
+
+def condition(heart: Heart) -> str:
+    """What the plane is doing, as far as its state says: starting, electing, running or stopping."""
+    fleet_state = heart.states["fleet"]
+    partitions = partitions_of(fleet_state)
+    if plane_of(fleet_state).stopping:
+        return "stopping"
+    led = all(partition.phase == LED for partition in partitions)
+    return "starting" if not partitions else "running" if led else "electing"
+
+
+def extras_of_then(heart: Heart) -> Extras:
+    """For a heart of the past: what only the present knows is absent, the plane's state is the one of then."""
+    return Extras(state=condition(heart))
+
+
 def past(heart: Heart) -> Past:
     """The state of a heart that was evolved to a moment."""
     now, world = heart.recorded, heart.states
@@ -107,15 +144,16 @@ def past(heart: Heart) -> Past:
     return Past(heart.position, now, heart.digest().hex(), counted, brokers, penalties(world, now))
 
 
-def not_yet(question: AskAt, position: int, now: int) -> Refusal | None:
+def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
     """Why a moment cannot be shown in a journal that ends at `position`; `now` in ns. None: it has been."""
-    if question.position is not None and question.position > position:
-        message = f"position {question.position:,} does not exist yet: the journal ends at {position:,}"
-        return Refusal("not_found", message, f"signalbox replay at {position}, or at a time")
-    ahead = (question.instant or 0) - now
+    if moment.position is not None and moment.position > position:
+        message = f"position {moment.position:,} does not exist yet: the journal ends at {position:,}"
+        return Refusal("not_found", message, f"Name {position}, one before it, or a time.")
+    ahead = (moment.instant or 0) - now
     if ahead > CLOCK_SKEW_MS_MAX * 1_000_000:  # what a console calls now may be ahead of the plane's clock
         message = f"that instant is {age(ahead)} in the future, by the control plane's clock"
-        return Refusal("usage", message, "signalbox replay at now, -5m, or an instant that is over.")
+        message += f": the journal ends at {position:,}"
+        return Refusal("usage", message, "Name now, -5m, or an instant that is over.")
     return None
 
 

@@ -28,6 +28,8 @@ def saga(heart: Heart, question: AskSaga, now: int, steps: list[SagaStep], liste
         step.failed = (step.partition, step.offset) in dead
     if steps and row.state == OPEN and steps[-1].position == known.position:
         steps[-1].took_ns = row.waiting_ns  # by its own log's clock, which may have stopped
+    elif steps:
+        steps[-1].took_ns = max(0, now - steps[-1].time)
     mine = [dead[step.partition, step.offset] for step in steps if step.failed]
     last = dead.get((known.partition, known.offset))
     if last is not None and last not in mine:

@@ -5,9 +5,12 @@ as MessagePack. Instants and durations are integer nanoseconds (instants since 1
 say "not known", as each field's comment has it. Rates are events per second. Every answer holds at one
 journal position, named in the `Told` around it.
 
-On the socket: request `[MAGIC, request id, question]`, reply `[MAGIC, request id, told]`. A long piece of work
-replies any number of `Progress` bodies under the same request id before its answer.
+On the socket: request `[MAGIC, request id, question]`, and `[MAGIC, request id, question, at]` for the answer as it was
+at a moment of the past; reply `[MAGIC, request id, told]`. A long piece of work replies any number of `Progress` bodies
+under the same request id before its answer.
 """
+
+from typing import Annotated
 
 import msgspec
 
@@ -108,6 +111,7 @@ __all__ = [
     "AskSagas",
     "AskStatus",
     "AskVerify",
+    "At",
     "Bar",
     "Board",
     "Body",
@@ -169,6 +173,7 @@ __all__ = [
     "Verb",
     "Verified",
     "Vital",
+    "decode_at",
     "decode_question",
     "decode_told",
     "encode",
@@ -224,22 +229,44 @@ Body = (
 )
 
 
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+
+
+class At(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A moment of the past: a journal position, or an instant in ns since 1970; exactly one, else ValueError.
+
+    It means the state after the last whole step not beyond the position, nor recorded after the instant.
+    """
+
+    position: Natural | None = None
+    instant: Natural | None = None
+
+    def __post_init__(self) -> None:
+        if (self.position is None) == (self.instant is None):
+            raise ValueError("either a position or an instant")
+
+
 class Told(msgspec.Struct):
-    """An answer and where it holds. `recorded` is the plane's clock there: the *now* that ages are counted from."""
+    """An answer and where it holds. `recorded` is the plane's clock there: the *now* that ages are counted from.
+
+    `past`: it was asked as of a moment of the past, and holds there.
+    """
 
     position: int
     recorded: int
     body: Body
     rebuilding: bool = False
+    past: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
 _question = msgspec.msgpack.Decoder(Question)
+_at = msgspec.msgpack.Decoder(At)
 _told = msgspec.msgpack.Decoder(Told)
 
 
-def encode(message: Question | Told) -> bytes:
-    """A question or an answer as MessagePack."""
+def encode(message: Question | At | Told) -> bytes:
+    """A question, its moment or an answer as MessagePack."""
     return _encoder.encode(message)
 
 
@@ -247,6 +274,12 @@ def decode_question(data: bytes) -> Question:
     """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than a question."""
     question: Question = _question.decode(data)
     return question
+
+
+def decode_at(data: bytes) -> At:
+    """Raises `msgspec.DecodeError` (or its `ValidationError`) on anything else than a moment."""
+    at: At = _at.decode(data)
+    return at
 
 
 def decode_told(data: bytes) -> Told:

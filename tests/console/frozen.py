@@ -19,6 +19,7 @@ from controlplane.questions import (
     AskSaga,
     AskSagas,
     AskStatus,
+    At,
     Body,
     DeadGroups,
     Flows,
@@ -42,14 +43,21 @@ class Frozen:
     def __init__(self, story: Story, silent: str = "") -> None:
         self.story, self.silent = story, silent
         self.asked: list[Question] = []
+        self.moments: list[At | None] = []
 
     def ask(
-        self, question: Question, timeout: float = 5.0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        question: Question,
+        timeout: float = 5.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        at: At | None = None,
     ) -> Told:
+        """The same at every moment; what was asked when stands in `asked` and `moments`."""
         self.asked.append(question)
+        self.moments.append(at)
         if self.silent:
             raise ConnectionError(self.silent)
-        return Told(self.story.position, self.story.now, self.body(question))
+        return Told(self.story.position, self.story.now, self.body(question), past=at is not None)
 
     def close(self) -> None:
         """Nothing is held."""

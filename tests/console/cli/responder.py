@@ -8,7 +8,7 @@ import msgspec
 import psutil
 import zmq
 
-from controlplane.questions import MAGIC, Question, Told, decode_question, encode
+from controlplane.questions import MAGIC, At, Question, Told, decode_at, decode_question, encode
 
 Answer = Told | bytes | None | list["Told | bytes"]
 
@@ -19,6 +19,7 @@ class Responder:
     def __init__(self, answer: Callable[[Question], Answer]) -> None:
         self.answer = answer
         self.asked: list[Question] = []
+        self.moments: list[At | None] = []
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.linger = 0
@@ -42,10 +43,11 @@ class Responder:
             ready = dict(poller.poll())
             if self._end_read in ready:
                 break
-            peer, magic, number, body = self._socket.recv_multipart()
+            peer, magic, number, body, *moment = self._socket.recv_multipart()
             assert magic == MAGIC
             question = decode_question(body)
             self.asked.append(question)
+            self.moments.append(decode_at(moment[0]) if moment else None)
             given = self.answer(question)
             replies: Iterable[Told | bytes] = given if isinstance(given, list) else [given] if given is not None else []
             for reply in replies:

@@ -175,6 +175,47 @@ def test_the_journal_proves_itself(fleet: Path) -> None:
     assert "in the future" in signalbox_said("replay", "at", "2200-01-01T00:00:00Z", "--data-dir", fleet, code=2)
 
 
+PRESENT_ONLY = {"controlplane", "recorded", "rate", "volume"}
+"""What is not told of the past, or is counted to the very moment of the question when that is the present."""
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["status", "flow list", "group list", "saga list --state all", "saga show tale-1", "dlq list", "health show",
+     "event search tale", "broker list", "broker show b1", "partition list", "partition show 2"],
+)  # fmt: skip
+def test_what_was_shown_is_shown_again(fleet: Path, words: str) -> None:
+    publish = ["event", "publish", "tale.told", "--subject", "tale-1", "--data-dir", fleet]
+    signalbox(*publish)
+    signalbox("event", "export", "--data-dir", fleet)
+    then = asked(fleet, *words.split())
+    signalbox(*publish)
+    signalbox("event", "export", "--data-dir", fleet)
+    again = asked(fleet, *words.split(), "--at", then["position"])
+    assert {name: again[name] for name in again if name not in PRESENT_ONLY} == {
+        name: then[name] for name in then if name not in PRESENT_ONLY
+    }
+    assert asked(fleet, *words.split())["position"] > then["position"]
+
+
+def test_the_past_has_its_events_and_its_bounds(fleet: Path) -> None:
+    receipt = asked(fleet, "event", "publish", "tale.begun", "--subject", "tale-2")
+    signalbox("event", "export", "--data-dir", fleet)
+    position = asked(fleet, "event", "show", receipt["id"])["row"]["position"]
+    signalbox("event", "show", receipt["id"], "--at", position - 1, "--data-dir", fleet, code=4)
+    signalbox("saga", "show", "tale-2", "--at", position - 1, "--data-dir", fleet, code=4)
+    before = signalbox("event", "export", "--at", position - 1, "--data-dir", fleet)
+    assert receipt["id"] not in before
+    after = signalbox("event", "export", "--at", position, "--data-dir", fleet)
+    assert after.startswith(before) and receipt["id"] in after
+    assert signalbox("status", "--at", "-1s", "--data-dir", fleet).startswith("as of ")
+    empty = asked(fleet, "status", "--at", "-365d")
+    assert (empty["position"], empty["brokers"], empty["controlplane"]["pid"]) == (0, [], 0)
+    signalbox("status", "--at", "999,999,999", "--data-dir", fleet, code=4)
+    signalbox("status", "--at", "2100-01-01T00:00:00Z", "--data-dir", fleet, code=2)
+    signalbox("status", "--at", "5", "--watch", "--data-dir", fleet, code=2)
+
+
 def test_a_second_fleet_is_refused_in_the_same_place(fleet: Path) -> None:
     before = pids_of(fleet)
     signalbox("up", "--detach", "--data-dir", fleet, code=1)

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from console.link import Link, NoAnswer
-from controlplane.questions import AskHealth, AskStatus, Health, Progress, Question, Refusal, Told, encode
+from controlplane.questions import AskHealth, AskStatus, At, Health, Progress, Question, Refusal, Told, encode
 
 HEALTH = Told(7, 8, Health(score=97, state="OK", was=None, recent=[], penalties=[]))
 
@@ -14,6 +14,14 @@ def test_an_answer_comes_back(responder) -> None:
     with Link(responder(lambda question: HEALTH).url) as link:
         assert link.ask(AskHealth()) == HEALTH
         assert link.ask(AskHealth()) == HEALTH
+
+
+def test_a_moment_goes_with_its_question(responder) -> None:
+    plane = responder(lambda question: HEALTH)
+    with Link(plane.url) as link:
+        for at in (None, At(position=12), At(instant=1_790_000_000_000_000_000)):
+            link.ask(AskHealth(), at=at)
+    assert plane.moments == [None, At(position=12), At(instant=1_790_000_000_000_000_000)]
 
 
 def test_a_refusal_is_an_answer(responder) -> None:

@@ -56,3 +56,11 @@ def test_json_has_a_schema_and_no_tag() -> None:
 def test_csv_is_read_back(rows: list[dict[str, object]]) -> None:
     read = list(csv.DictReader(io.StringIO(csv_of(rows), newline="")))
     assert [(row["name"], json.loads(row["many"])) for row in read] == [(row["name"], row["many"]) for row in rows]
+
+
+def test_the_past_says_so_in_a_dim_heading() -> None:
+    page = Page({}, [("a", "1")], COLUMNS, above="● fine", as_of="as of 14:03:12.123, position 120,431")
+    assert table_of(page, None, colour=False).splitlines()[0] == "as of 14:03:12.123, position 120,431"
+    assert table_of(page, None, colour=True).startswith(
+        "\x1b[2mas of 14:03:12.123, position 120,431\x1b[0m\n\x1b[32m●\x1b[0m fine\n"
+    )

@@ -8,7 +8,7 @@ import pytest
 from console.follow import Follower
 from console.limits import ERRANDS_MAX
 from console.model import RETRY_S, Landed, Model, pause_s
-from controlplane.questions import AskFlows, AskHealth, AskSagas, Board, Progress, Question, Redrive, Told
+from controlplane.questions import AskFlows, AskHealth, AskSagas, At, Board, Progress, Question, Redrive, Told
 from tests.console import frozen
 
 WAIT_S = 10
@@ -25,7 +25,11 @@ class Gate:
         self.fault = ""
 
     def ask(
-        self, question: Question, timeout: float = 5.0, on_progress: Callable[[Progress], None] | None = None
+        self,
+        question: Question,
+        timeout: float = 5.0,
+        on_progress: Callable[[Progress], None] | None = None,
+        at: At | None = None,
     ) -> Told:
         self.asked.append(question)
         self.reached.release()
@@ -33,7 +37,7 @@ class Gate:
             raise TimeoutError("the test never let this answer through")
         if self.fault:
             raise ConnectionError(self.fault)
-        return self.frozen.ask(question)
+        return self.frozen.ask(question, at=at)
 
     def close(self) -> None:
         for _ in range(100):

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 import zmq
 import zmq.asyncio
@@ -18,6 +19,7 @@ from controlplane.questions import (
     MAGIC,
     AskHealth,
     AskStatus,
+    At,
     Body,
     Progress,
     Question,
@@ -27,6 +29,7 @@ from controlplane.questions import (
     encode,
 )
 
+NOW = 1_790_000_000_000_000_000
 ANSWERED = Refusal("not_found", "nothing here", "")
 
 
@@ -40,7 +43,9 @@ class Desk:
     def __init__(self) -> None:
         self.let = asyncio.Event()
 
-    async def answer(self, question: Question, tell: Tell) -> Told:
+    async def answer(self, question: Question, tell: Tell, at: At | None) -> Told:
+        if at is not None:
+            return Told(at.position or 0, at.instant or 0, ANSWERED, past=True)
         if isinstance(question, AskHealth):
             tell(Progress(1, 2, "under way"))
             await self.let.wait()
@@ -97,6 +102,56 @@ async def test_too_many_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
         assert isinstance(refused[0], Refusal) and refused[0].code == "unavailable"
         desk.let.set()
         assert {(await reply(console))[0] for _ in range(2)} == {b"1", b"2"}
+
+
+async def test_a_moment_stands_in_a_part_of_its_own() -> None:
+    async with asked(Desk()) as (_, console):
+        for at in (At(position=120_431), At(instant=NOW), At(position=0), At(position=2**63 - 1)):
+            await console.send_multipart([MAGIC, b"1", encode(AskStatus()), encode(at)])
+            told = decode_told((await console.recv_multipart())[2])
+            assert told == Told(at.position or 0, at.instant or 0, ANSWERED, past=True)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        {},
+        {"position": 1, "instant": 1},
+        {"position": None, "instant": None},
+        {"position": -1},
+        {"position": 2**63},
+        {"instant": 2**64 - 1},
+        {"instant": -(2**63)},
+        {"position": 1.5},
+        {"position": "1"},
+        {"position": True},
+        [1, None],
+        None,
+        7,
+    ],
+)
+async def test_what_is_no_moment_is_refused(moment: object) -> None:
+    async with asked(Desk()) as (socket, console):
+        await console.send_multipart([MAGIC, b"1", encode(AskHealth()), msgspec.msgpack.encode(moment)])
+        request, body = await reply(console)
+        assert request == b"1" and isinstance(body, Refusal) and body.code == "usage"
+        assert socket.malformed == 1
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.binary(max_size=400), min_size=1, max_size=3))
+def test_a_garbled_moment_stops_nobody(moments: list[bytes]) -> None:
+    async def play() -> None:
+        async with asked(Desk()) as (_, console):
+            await console.send_multipart([MAGIC, b"1", encode(AskHealth()), *moments])
+            await console.send_multipart([MAGIC, b"2", encode(AskHealth()), encode(At(position=3))])
+            while True:
+                _, request, body = await console.recv_multipart()
+                if request == b"2":
+                    break
+            assert decode_told(body) == Told(3, 0, ANSWERED, past=True)
+
+    asyncio.run(play())
 
 
 @settings(max_examples=25, deadline=None)
