@@ -21,6 +21,7 @@ planned for `ADAPTIVE_REST_MS`. So load that comes and goes moves nothing twice,
 """
 
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 
 import msgspec
 
@@ -90,6 +91,7 @@ class Adaptive(Fold):
     follows = (
         Tick, StrategyChosen, AdaptivePaused, AdaptiveResumed, RebalanceEnded, RebalanceForgone, RebalanceStopped,
     )  # fmt: skip
+    tables = MappingProxyType({"watch": Watch, "paused": Paused})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Look, if it is time to; rest after a plan."""

@@ -18,11 +18,9 @@ from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.asof import AsOf
-from controlplane.fold import Heart
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
-from controlplane.plane import folds
 from controlplane.questions import (
     AskAt,
     AskDiff,
@@ -80,7 +78,7 @@ class Answering:
         self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
-        pasts = Pasts(turns.journal.replay, lambda position: Heart(folds()))
+        pasts = Pasts(turns.journal.replay, turns.nearest)
         self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None

@@ -17,6 +17,7 @@ was decided and never carried is published again when a plane starts (by the edg
 """
 
 from collections.abc import Iterable, Iterator
+from types import MappingProxyType
 
 import msgspec
 
@@ -88,6 +89,7 @@ class DeadLetters(Fold):
     name = "deadletters"
     version = 2
     follows = (Rows, RedriveDecided, Carried)
+    tables = MappingProxyType({"letter": Letter, "kind": Kind, "carry": str, "count": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Letters come, are decided on, and are carried."""

@@ -37,7 +37,6 @@ from controlplane.facts import (
     SpreadTopology,
     StartBroker,
 )
-from controlplane.fold import Step
 from controlplane.supervisor import Supervisor
 
 log = logging.getLogger("signalbox.effects")
@@ -45,24 +44,10 @@ log = logging.getLogger("signalbox.effects")
 Said = tuple[int, int, Intent]
 
 
-class Outstanding:
-    """Publishing intents that no Carried answers yet, by `position:index`; fed with the steps of a replay."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[tuple[int, int], PublishEvent] = {}
-
-    def add(self, step: Step) -> None:
-        """The next step."""
-        for cause, index, intent in step.intents:
-            if isinstance(intent, PublishEvent):
-                self._waiting[cause, index] = intent
-        for entry in step.derived:
-            if isinstance(entry.fact, Carried):
-                self._waiting.pop((entry.fact.cause, entry.fact.index), None)
-
-    def intents(self) -> list[Said]:
-        """What is to be carried again."""
-        return [(cause, index, intent) for (cause, index), intent in self._waiting.items()]
+def outstanding(said: Sequence[Said], carried: Iterable[Fact]) -> list[Said]:
+    """The publishing intents of a journal that no Carried answers: what is to be carried again."""
+    answered = {(fact.cause, fact.index) for fact in carried if isinstance(fact, Carried)}
+    return [each for each in said if isinstance(each[2], PublishEvent) and each[:2] not in answered]
 
 
 class Effects:

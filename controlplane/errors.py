@@ -9,6 +9,7 @@ PlaneError
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
+├── SnapshotUnusable     a snapshot that is damaged, or of other folds; the journal is read further back instead
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
 ├── BadSetting           a setting of the folds that there is not, or that takes another value
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
@@ -52,6 +53,10 @@ class PartitioningFixed(PlaneError):
 
 class CorruptJournal(PlaneError):
     """A journal that opens but does not hold together."""
+
+
+class SnapshotUnusable(PlaneError):
+    """A snapshot that does not hold what it must; nothing is lost, as it can be made from the journal."""
 
 
 class RecordsMissing(PlaneError):

@@ -7,6 +7,7 @@ and comes back as facts.
 """
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, get_args
 
 import msgspec
@@ -53,7 +54,7 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import BROKER_START_MS_MAX
-from controlplane.roster import Figures, Replica, brokers_of, partitions_of, plane_of, topology_of
+from controlplane.roster import Figures, Plane, Replica, brokers_of, partitions_of, plane_of, topology_of
 from controlplane.state import Key
 
 DECISIONS = get_args(Decision)
@@ -72,6 +73,11 @@ class Fleet(Fold):
         LeaderElected, PartitionWaits, Tick, *DECISIONS,
     )  # fmt: skip
     timed = ("broker", "partition")
+    tables = MappingProxyType(
+        {"plane": Plane, "broker": Broker, "partition": Partition, "figures": Figures, "replica": Replica}
+        | membership.TABLES
+        | operations.TABLES
+    )
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Brokers and partitions go from state to state; samples are kept as they came."""

@@ -13,6 +13,7 @@ no flow.
 
 from collections import Counter
 from itertools import compress
+from types import MappingProxyType
 
 import msgspec
 
@@ -51,6 +52,7 @@ class Flows(Fold):
     name = "flows"
     version = 1
     follows = (Rows, Tick)
+    tables = MappingProxyType({"flow": Flow, "second": dict[int, int], "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Count rows into their flows and seconds; let old seconds go."""

@@ -19,7 +19,8 @@ starts.
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -67,17 +68,28 @@ class Step(msgspec.Struct):
     digest: bytes
 
 
+class Loaded(NamedTuple):
+    """A whole state from elsewhere: `tables` are fold -> table -> key -> value, `step` is the last one's number."""
+
+    position: int
+    step: int
+    recorded: int
+    quarantined: Sequence[FoldQuarantined]
+    tables: Mapping[str, Mapping[str, Mapping[Key, Any]]]
+
+
 class Fold:
     """What every fold is. Pure: its state is the `KeyedState` it is handed, and nothing else.
 
-    `follows` are the facts it wants. `timed` are its tables whose values have deadlines. A fold whose meaning changes
-    gets another `version`.
+    `follows` are the facts it wants. `timed` are its tables whose values have deadlines. `tables` says what the values
+    of each table are, which is how a snapshot is read. A fold whose meaning changes gets another `version`.
     """
 
     name: str = ""
     version: int = 1
     follows: tuple[type, ...] = ()
     timed: tuple[str, ...] = ()
+    tables: Mapping[str, Any] = MappingProxyType({})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """What the entry means. Total: anything that may be journaled is fine."""
@@ -156,6 +168,21 @@ class Heart:
                 continue
             self._commit(step.last, step.recorded, fired, sealed)
             return
+
+    def load(self, state: "Loaded") -> None:
+        """Take over the state of another heart of the same folds; this one must be new. Timers follow from it."""
+        for name, tables in state.tables.items():
+            for table, rows in tables.items():
+                for key, value in rows.items():
+                    self.states[name].put(table, key, value)
+        self.quarantined = {fact.fold: fact for fact in state.quarantined}
+        self._commit(state.position, state.recorded, [], self._sealed())
+        self.steps = state.step
+
+    def follow_changes(self) -> None:
+        """From here on it is remembered which places change, for snapshots (`KeyedState.changes`)."""
+        for state in self.states.values():
+            state.follow_changes()
 
     def copy(self) -> "Heart":
         """A heart of its own with the same state, between steps: what one takes in, the other does not."""
@@ -277,7 +304,7 @@ class Heart:
             self._schedule(dues)
             state.settle(hashes)
         for due in fired:
-            if self._is_live(due) and due[1] not in self.quarantined:
+            if self._is_live(due):
                 heappush(self._deadlines, due)
         self.position = last
         self.recorded = recorded
@@ -311,7 +338,7 @@ class Heart:
         return fired
 
     def _is_live(self, due: Due) -> bool:
-        return self._due.get(due[1:]) == due[0]
+        return due[1] not in self.quarantined and self._due.get(due[1:]) == due[0]
 
     def _is_present(self, fact: FoldQuarantined) -> bool:
         fold = self.folds.get(fact.fold)

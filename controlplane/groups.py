@@ -10,6 +10,8 @@ and the time from append to ack, as log2 buckets of microseconds.
 | edge | "slot" | the newest slot |
 """
 
+from types import MappingProxyType
+
 import msgspec
 
 from bus.limits import GROUP_SAMPLE_MEMBERS_MAX, PARTITIONS_MAX
@@ -60,6 +62,7 @@ class Groups(Fold):
     name = "groups"
     version = 3
     follows = (BrokerSampled,)
+    tables = MappingProxyType({"at": GroupAt, "slot": GroupSlot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Take a broker's groups."""

@@ -32,6 +32,7 @@ Imported sagas cost nothing: they are history. Each penalty says why, since when
 """
 
 from collections.abc import Iterator
+from types import MappingProxyType
 from typing import Any
 
 from controlplane import adaptive, deadletters, ledger
@@ -63,6 +64,7 @@ class Health(Fold):
     name = "health"
     version = 3
     follows = (Tick, FoldQuarantined, FoldVersions)
+    tables = MappingProxyType({"since": int, "quarantined": list[Any]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Once a tick, what is new begins and what is mended ends."""

@@ -6,6 +6,8 @@
 | edge | "slot" | the newest slot's number |
 """
 
+from types import MappingProxyType
+
 import msgspec
 
 from bus.event import is_internal
@@ -38,6 +40,7 @@ class History(Fold):
     name = "history"
     version = 2
     follows = (Rows, BrokerSampled, Tick)
+    tables = MappingProxyType({"slot": Slot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Add to the present slot; let the oldest go."""

@@ -1,150 +1,188 @@
 """The journal: steps in, one transaction a turn; steps out again, in order.
 
-| table | a row is |
-|---|---|
-| `birth` | the segment itself: the position, step and instant before its first |
-| `names` | a type or source, and the small id that stands for it in `events` |
-| `steps` | one atomic step: its positions, its instant, the digest after it; for a batch also partition and offsets |
-| `entries` | a fact, given (`cause` NULL) or derived, as MessagePack |
-| `intents` | what a step wanted done, keyed cause and index |
-| `events` | one archived event: see `arrivals.EVENT_COLUMNS` |
+It is a sequence of segments (`segments`) with the tables of `stored`; the newest is written, all are read (`shelf`).
 
 Exactly once: the events of a batch and the step that names its partition and offsets are one transaction, and where a
 partition goes on is read from `steps`. So a turn is in the journal whole or not at all, whenever the process dies.
 
-The open segment is never checkpointed while it is open, because a checkpoint holds up every commit: it grows in its
+The newest segment is never checkpointed while it is open, because a checkpoint holds up every commit: it grows in its
 write-ahead log, and folds it in when the plane ends cleanly. There is no primary key; nobody else writes here.
+
+    three quarters full ─▶ the next file is made ready ─▶ full: the next turn is committed there, with the birth of it
+                           (in a thread)                        ─▶ the elder is sealed ─▶ its file takes the old one's
+                                                                   (in a process)         place, once nobody reads that
 """
 
 import logging
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from controlplane import limits, segments
-from controlplane.arrivals import EVENT_COLUMNS, STORED, Arrival, Follows, of_archive
-from controlplane.errors import CorruptJournal, DirectoryLocked, DiskFull, NoPermission, PlaneError
-from controlplane.facts import Fact, Intent, Rows, decode_fact, decode_intent, encode_fact, encode_intent, kind_of
-from controlplane.fold import Entry, Step
+from controlplane import limits, sealing, segments, stored
+from controlplane.arrivals import Follows
+from controlplane.errors import CorruptJournal, PlaneError
+from controlplane.facts import Fact, Intent, decode_fact, decode_intent
+from controlplane.fold import Step
+from controlplane.segments import Birth
+from controlplane.shelf import Reading, Segment, Shelf
+from controlplane.stored import Kept as Kept
+from controlplane.stored import fetch as fetch
 
 log = logging.getLogger("signalbox.journal")
 
-FORMAT = 1
-"""Of the tables below."""
-_NEVER = "1TB"
-_TABLES = f"""
-create table birth (format UINTEGER, segment UINTEGER, position UBIGINT, step UBIGINT, recorded BIGINT);
-create table names (id UINTEGER, name VARCHAR);
-create table steps (number UBIGINT, first UBIGINT, last UBIGINT, recorded BIGINT, partition USMALLINT,
-                    first_offset UBIGINT, events UINTEGER, digest BLOB);
-create table entries (position UBIGINT, recorded BIGINT, cause UBIGINT, kind VARCHAR, fact BLOB);
-create table intents (cause UBIGINT, index UINTEGER, kind VARCHAR, intent BLOB);
-create table events ({", ".join(f'"{name}" {sql}' for name, (sql, _) in EVENT_COLUMNS.items())});
-"""
-_NAMES = pa.schema([("id", pa.uint32()), ("name", pa.string())])
-_STEPS = pa.schema(
-    [
-        *(("number", pa.uint64()), ("first", pa.uint64()), ("last", pa.uint64()), ("recorded", pa.int64())),
-        *(("partition", pa.uint16()), ("first_offset", pa.uint64()), ("events", pa.uint32()), ("digest", pa.binary())),
-    ]
-)
-_ENTRIES = pa.schema(
-    [
-        *(("position", pa.uint64()), ("recorded", pa.int64()), ("cause", pa.uint64())),
-        *(("kind", pa.string()), ("fact", pa.binary())),
-    ]
-)
-_INTENTS = pa.schema([("cause", pa.uint64()), ("index", pa.uint32()), ("kind", pa.string()), ("intent", pa.binary())])
-
-
-class Kept(NamedTuple):
-    """A step to be committed, with the events of its Rows."""
-
-    step: Step
-    arrival: Arrival | None = None
-
 
 class Journal:
-    """The open segment of a journal; one thread at a time commits.
+    """A journal in a folder; one thread at a time commits.
 
     `position`, `step`, `recorded` and `digest` are of the last committed step, `offsets[partition]` is the first offset
-    that is not archived, `events` counts archived events.
+    that is not archived, `events` counts archived events, `rows` those of the newest segment, facts among them.
     """
 
     def __init__(self, folder: Path, follows: Follows, read_only: bool = False) -> None:
-        """Open the newest segment, or make the first. Raises what `_explained` says, and CorruptJournal.
+        """Open all segments, or make the first. Raises what `segments.explained` says, and CorruptJournal.
 
-        With `read_only` nothing is made or changed, a copy's write-ahead log included.
+        With `read_only` nothing is made or changed.
         """
-        self.path = segments.newest(folder)
+        self._folder = folder
         self._follows = follows
+        self._read_only = read_only
         self._ids: dict[str, int] = {}
         self._names: list[str] = []
         self._names_kept = 0
         self.offsets: dict[int, int] = {}
-        self.digest = b""
+        self._shelf = Shelf()
+        self._ready: Future[tuple[Path, str]] | None = None
+        self._preparing = ThreadPoolExecutor(1, "segments")
+        self._sealing = ThreadPoolExecutor(1, "sealing")
+        self._sealer = sealing.Sealer()
         try:
-            self._db = duckdb.connect(str(self.path), read_only=read_only, config=_settings())
-            if not self._all("select 1 from duckdb_tables() where table_name = 'birth'"):
-                self._be_born(segments.number_of(self.path))
-            self._recall()
-        except duckdb.Error as error:
-            raise _explained(error, self.path) from error
+            self._open()
+        except BaseException:
+            self._let_go()
+            raise
 
-    def _be_born(self, segment: int) -> None:
-        self._db.execute("begin")
-        self._db.execute(_TABLES)
-        self._db.execute("insert into birth values (?, ?, 0, 0, 0)", [FORMAT, segment])
-        self._db.execute("commit")
+    def _open(self) -> None:
+        paths = segments.listed(self._folder)
+        gaps = segments.missing(paths)
+        if gaps:
+            names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
+            raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went, or from a backup.")
+        newest = self._newest(paths)
+        if not self._read_only:
+            # Only now: the newest one is this process's, and nobody else's.
+            sealing.clear(self._folder)
+        elders = [(path, self._attach(path, read_only=True)) for path in paths[:-1]]
+        for path, alias in [*elders, newest]:
+            self._shelf.add(path, alias)
+        self._recall()
+        for elder, after in pairwise(self._shelf.segments):
+            self._check_end(elder, after.birth)
+            self._have_sealed(elder)
+        if self._shelf.newest.is_sealed and not self._read_only:
+            self._prepare()
+
+    def _attach(self, path: Path, read_only: bool) -> str:
+        try:
+            return self._shelf.attach(path, read_only or self._read_only)
+        except duckdb.Error as error:
+            raise segments.explained(error, path) from error
+
+    def _newest(self, paths: list[Path]) -> tuple[Path, str]:
+        """The segment to be written, open; it is the last of `paths` afterwards."""
+        if not paths:
+            paths.append(segments.path_of(self._folder, 1))
+        path = paths[-1]
+        alias = self._attach(path, (segments.form_of(path) != segments.OPEN))
+        try:
+            if not self._shelf.born(alias):
+                if len(paths) == 1:
+                    self._shelf.found(alias, Birth(segments.number_of(path), 0, 0, 0, b"", 0, {}))
+                    return path, alias
+                # It was made ready, and no turn came to it.
+                self._shelf.db.execute(f"detach {alias}")
+                paths.pop()
+                if not self._read_only:
+                    segments.remove(path)
+                return self._newest(paths)
+            if not (self._read_only or (segments.form_of(path) != segments.OPEN)):
+                self._shelf.migrate(alias)
+        except duckdb.Error as error:
+            raise segments.explained(error, path) from error
+        return path, alias
 
     def _recall(self) -> None:
-        ((made, position, step, recorded),) = self._all("select format, position, step, recorded from birth")
-        if made != FORMAT:
-            raise CorruptJournal(
-                f"{self.path} is of format {made}, this version reads {FORMAT}: use the version that made it."
+        newest = self._shelf.newest
+        alias, birth = newest.alias, newest.birth
+        try:
+            self._names = [name for _, name in self._all(f"select id, name from {alias}.names order by id")]  # noqa: S608
+            last = self._all(
+                f"select number, last, recorded, digest from {alias}.steps order by number desc limit 1"  # noqa: S608
             )
-        self._names = [name for _, name in self._all("select id, name from names order by id")]
+            nexts = self._all(
+                f"select partition, max(first_offset + events) from {alias}.steps "  # noqa: S608
+                "where partition is not null group by partition"
+            )
+            ((events, facts),) = self._all(
+                f"select (select count(*) from {alias}.events), (select count(*) from {alias}.entries)"  # noqa: S608
+            )
+        except duckdb.Error as error:
+            raise segments.explained(error, newest.path) from error
         self._ids = {name: number for number, name in enumerate(self._names)}
         self._names_kept = len(self._names)
-        last = self._all("select number, last, recorded, digest from steps order by number desc limit 1")
-        self.step, self.position, self.recorded, self.digest = last[0] if last else (step, position, recorded, b"")
-        nexts = "select partition, max(first_offset + events) from steps where partition is not null group by partition"
-        self.offsets = {partition: int(offset) for partition, offset in self._all(nexts)}
-        ((self.events,),) = self._all("select count(*) from events")
+        known = (birth.step, birth.position, birth.recorded, birth.digest)
+        self.step, self.position, self.recorded, self.digest = last[0] if last else known
+        self.offsets = dict(birth.floors) | {partition: int(offset) for partition, offset in nexts}
+        self.events, self.rows = birth.events + events, events + facts
+
+    def _check_end(self, elder: Segment, after: Birth) -> None:
+        try:
+            ((step, position),) = self._all(f"select max(number), max(last) from {elder.alias}.steps")  # noqa: S608
+        except duckdb.Error as error:
+            raise segments.explained(error, elder.path) from error
+        if (step, position) != (after.step, after.position):
+            raise CorruptJournal(
+                f"{elder.path} ends at position {position or 0}, and the next one goes on after {after.position}: "
+                "a part of it is missing. Put it back from a backup."
+            )
 
     # ------------------------------------------------------------------------------------------- in
 
     def commit(self, turn: Sequence[Kept]) -> None:
         """One turn's steps, whole or not at all. Raises DiskFull: nothing of it is kept, and it may be tried again."""
-        tables = [kept.arrival.table(kept.step.first, kept.step.recorded, self._name) for kept in turn if kept.arrival]
-        news = [(number, self._names[number]) for number in range(self._names_kept, len(self._names))]
-        facts = [entry for kept in turn for entry in _entries(kept.step)]
-        intents = [
-            (cause, index, kind_of(it), encode_intent(it)) for kept in turn for cause, index, it in kept.step.intents
-        ]
+        rows = stored.rows_of(turn, self._name)
+        target, birth = self._target()
+        first_name = 0 if birth is not None else self._names_kept
+        news = [(number, self._names[number]) for number in range(first_name, len(self._names))]
+        db = self._shelf.db
         try:
-            self._db.execute("begin")
-            self._insert("names", _table(_NAMES, news))
-            self._insert("steps", _table(_STEPS, [_row(kept) for kept in turn]))
-            self._insert("entries", _table(_ENTRIES, facts))
-            self._insert("intents", _table(_INTENTS, intents))
-            if tables:
-                self._insert("events", pa.concat_tables(tables))
-            self._db.execute("commit")
+            db.execute("begin")
+            if birth is not None:
+                self._shelf.insert_birth(target.alias, birth)
+            self._insert(target.alias, "names", stored.names_table(news))
+            for table, some in rows.items():
+                self._insert(target.alias, table, some)
+            db.execute("commit")
         except duckdb.Error as error:
             self._roll_back()
-            raise _explained(error, self.path) from error
+            raise segments.explained(error, target.path) from error
+        if birth is not None:
+            self._went_over(target, birth)
         self._names_kept = len(self._names)
         for kept in turn:
             if kept.arrival is not None:
                 self.offsets[kept.arrival.partition] = kept.arrival.next_offset
                 self.events += len(kept.arrival)
+        self.rows += sum(rows[table].num_rows for table in ("events", "entries") if table in rows)
         last = turn[-1].step
         self.step, self.position, self.recorded, self.digest = last.number, last.last, last.recorded, last.digest
+        if segments.is_nearly_due(self.rows) and self._ready is None:
+            self._prepare()
 
     def _name(self, text: str) -> int:
         number = self._ids.get(text)
@@ -153,17 +191,90 @@ class Journal:
             self._names.append(text)
         return number
 
-    def _insert(self, table: str, rows: "pa.Table") -> None:
+    def _insert(self, alias: str, table: str, rows: "pa.Table") -> None:
         if rows.num_rows:
-            self._db.register("arriving", rows)
-            self._db.execute(f"insert into {table} select * from arriving")  # noqa: S608
+            self._shelf.db.register("arriving", rows)
+            self._shelf.db.execute(f"insert into {alias}.{table} select * from arriving")  # noqa: S608
 
     def _roll_back(self) -> None:
         try:
-            self._db.execute("rollback")
+            self._shelf.db.execute("rollback")
         except duckdb.Error as error:
             # A commit that failed has ended its transaction by itself.
             log.debug("no transaction to roll back: %s", error)
+
+    # ------------------------------------------------------------------------------------------- going over
+
+    def _prepare(self) -> None:
+        number = self._shelf.newest.number + 1
+
+        def ready() -> tuple[Path, str]:
+            path = segments.make_ready(self._folder, number)
+            return path, self._attach(path, read_only=False)
+
+        self._ready = self._preparing.submit(ready)
+
+    def _target(self) -> tuple[Segment, Birth | None]:
+        """Where the next turn is committed: in the next segment, with its birth, when it is time and that is ready."""
+        newest = self._shelf.newest
+        if self._ready is None or not (self._is_due() or newest.is_sealed):
+            return newest, None
+        if newest.is_sealed or self._ready.done():
+            try:
+                path, alias = self._ready.result()
+            except PlaneError as error:
+                self._ready = None
+                log.warning("the journal stays in %s: %s", newest.path, error)
+                if newest.is_sealed:
+                    raise
+            else:
+                birth = Birth(
+                    newest.number + 1, self.position, self.step, self.recorded, self.digest, self.events, self.offsets
+                )
+                return Segment(newest.number + 1, path, alias, birth), birth
+        return newest, None
+
+    def _is_due(self) -> bool:
+        """Not while sealing is far behind: what is not sealed is in memory, and one large segment is sealed sooner."""
+        unsealed = sum(not each.is_sealed for each in self._shelf.segments[:-1])
+        return segments.is_due(self.rows) and unsealed < limits.SEGMENTS_UNSEALED_MAX
+
+    def _went_over(self, target: Segment, birth: Birth) -> None:
+        elder = self._shelf.newest
+        self._shelf.add(target.path, target.alias, birth._replace(floors=dict(birth.floors)))
+        self._ready, self.rows = None, 0
+        self._have_sealed(elder)
+
+    def _have_sealed(self, elder: Segment) -> None:
+        if not (elder.is_sealed or self._read_only):
+            self._sealing.submit(self._turn, elder.number, segments.OPEN, segments.SEALED)
+        sealed = [each for each in self._shelf.segments if segments.form_of(each.path) == segments.SEALED]
+        for old in [] if self._read_only else sealed[: -limits.SEGMENTS_SEALED_MAX]:
+            self._sealing.submit(self._turn, old.number, segments.SEALED, segments.PARQUET)
+
+    def _turn(self, number: int, before: str, form: str) -> None:
+        """Have a segment turned into another form, and read that one from then on."""
+        old = next((each for each in self._shelf.segments if each.number == number), None)
+        if old is None or segments.form_of(old.path) != before:
+            return
+        try:
+            target = self._sealer.turn(old.path, form)
+            if target is None:
+                return
+            alias = self._attach(target, read_only=True)
+            counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]
+            if counts[0] != counts[1]:
+                log.error("%s does not hold what it was made of and is not used: %s", target, counts)
+                segments.remove(target)
+                return
+            self._shelf.replace(old, target, alias, lambda: segments.remove(old.path))
+        except (duckdb.Error, OSError, PlaneError) as error:
+            log.warning("%s stays as it is: %s", old.path, error)
+
+    def _count(self, alias: str, table: str) -> int:
+        with self._shelf.db.cursor() as db:
+            ((count,),) = db.execute(f"select count(*) from {alias}.{table}").fetchall()  # noqa: S608
+        return int(count)
 
     # ------------------------------------------------------------------------------------------- out
 
@@ -173,84 +284,64 @@ class Journal:
         Reads on a connection of its own, so it may run in another thread while commits go on; it sees what was
         committed when each block was fetched.
         """
-        db = self._db.cursor()
-        try:
-            while heads := self._heads(db, after, self.position if up_to is None else up_to):
-                yield self._steps(db, heads)
-                after = heads[-1][0]
-        finally:
-            db.close()
+        while True:
+            with closing(self._shelf.reading()) as db:
+                segment = db.holding(after + 1)
+                heads = stored.heads(db, segment, after, self.position if up_to is None else up_to)
+                if not heads:
+                    return
+                steps = stored.steps_of(db, segment, heads, self._names, self._follows)
+            yield steps
+            after = heads[-1][0]
 
     def replay(self, up_to: int | None = None, after: int = 0) -> Iterator[Step]:
         """All steps with number > `after` whose last position is <= `up_to`, in order."""
         for block in self.blocks(after, up_to):
             yield from block
 
+    def journaled(self, number: int) -> tuple[int, bytes] | None:
+        """The last position of a step and the digest after it; None if there is no such step."""
+        with closing(self._shelf.reading()) as db:
+            alias = db.holding(number).alias
+            rows = db.execute(f"select last, digest from {alias}.steps where number = ?", [number]).fetchall()  # noqa: S608
+        return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
+
     def end_of_step(self, position: int | None = None, instant: int | None = None) -> tuple[int, int]:
         """Last position and `recorded` of the last whole step not beyond `position`, nor recorded after `instant` (ns).
 
         Zeros before the first step. May be called in any thread.
         """
-        # Neither ever goes back from one step to the next.
-        where, bound = ("last <= ?", position) if position is not None else ("recorded <= ?", instant)
-        with closing(self._db.cursor()) as db:
-            row = db.execute(f"select max(last), max(recorded) from steps where {where}", [bound]).fetchone()  # noqa: S608
-        return (int(row[0]), int(row[1])) if row and row[0] is not None else (0, 0)
+        with closing(self._shelf.reading()) as db:
+            # Neither ever goes back from one step to the next, nor from one segment to the next.
+            for segment in reversed(db.segments):
+                known = segment.birth.position if position is not None else segment.birth.recorded
+                bound, column = (position, "last") if position is not None else (instant, "recorded")
+                if bound is None or known > bound:
+                    continue
+                sql = f"select max(last), max(recorded) from {segment.alias}.steps where {column} <= ?"  # noqa: S608
+                row = db.execute(sql, [bound]).fetchone()
+                if row is not None and row[0] is not None:
+                    return int(row[0]), int(row[1])
+                return segment.birth.position, segment.birth.recorded
+        return 0, 0
 
-    def _heads(self, db: Any, after: int, up_to: int) -> list[tuple[Any, ...]]:
-        rows = db.execute(
-            f"select number, first, last, recorded, partition, events, digest from steps "  # noqa: S608
-            f"where number > ? and last <= ? order by number limit {limits.REPLAY_STEPS_MAX}",
-            [after, up_to],
-        ).fetchall()
-        events = 0
-        for count, row in enumerate(rows):
-            events += row[5] or 0
-            if events > limits.REPLAY_EVENTS_MAX and count:
-                return list(rows[:count])
-        return list(rows)
-
-    def _steps(self, db: Any, heads: list[tuple[Any, ...]]) -> list[Step]:
-        first, last = heads[0][1], heads[-1][2]
-        within = f"between {first} and {last}"
-        facts = db.execute(
-            f"select position, cause, fact from entries where position {within} order by position"  # noqa: S608
-        ).fetchall()
-        wanted: list[tuple[int, int, Intent]] = [
-            (cause, index, decode_intent(body))
-            for cause, index, body in db.execute(
-                f"select cause, index, intent from intents where cause {within} order by rowid"  # noqa: S608
+    def published(self) -> tuple[list[tuple[int, int, Intent]], list[Fact]]:
+        """Every PublishEvent that was intended, in order, as (cause, index, intent); and every Carried."""
+        with closing(self._shelf.reading().across("intents", "entries")) as db:
+            said = db.execute(
+                "select cause, index, intent from intents where kind = 'PublishEvent' order by cause, index"
             ).fetchall()
-        ]
-        stored = ", ".join(f'"{name}"' for name in STORED)
-        events = fetch(db, f"select {stored} from events where position {within} order by position")  # noqa: S608
-        steps, row, fact, intent = [], 0, 0, 0
-        for number, start, end, recorded, partition, count, digest in heads:
-            given: Fact | Rows
-            if partition is None:
-                given = decode_fact(facts[fact][2])
-                fact += 1
-            else:
-                part = {name: column[row : row + count] for name, column in events.items()}
-                given = of_archive(part, self._names).rows(self._follows)
-                row += count
-            derived = []
-            while fact < len(facts) and facts[fact][0] <= end:
-                position, cause, body = facts[fact]
-                derived.append(Entry(position, recorded, cause, decode_fact(body)))
-                fact += 1
-            intents_before = intent
-            while intent < len(wanted) and wanted[intent][0] <= end:
-                intent += 1
-            intents = wanted[intents_before:intent]
-            steps.append(Step(number, start, end, recorded, given, derived, intents, digest))
-        return steps
+            carried = db.execute("select fact from entries where kind = 'Carried'").fetchall()
+        return (
+            [(cause, index, decode_intent(intent)) for cause, index, intent in said],
+            [decode_fact(fact) for (fact,) in carried],
+        )
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def cursor(self) -> Any:
-        """A connection of its own for reading."""
-        return self._db.cursor()
+    def cursor(self) -> Reading:
+        """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments together."""
+        return self._shelf.reading().across("events", "steps", "entries", "intents")
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
@@ -261,72 +352,46 @@ class Journal:
         return self._names
 
     @property
+    def path(self) -> Path:
+        """The file that is written."""
+        return self._shelf.newest.path
+
+    @property
+    def sealed(self) -> tuple[list[Path], int]:
+        """What another process may open to read, oldest first: files of DuckDB, and folders of Parquet; and up to which
+        position they have everything."""
+        found: list[Path] = []
+        for segment in self._shelf.segments:
+            if not segment.is_sealed:
+                return found, segment.birth.position
+            found.append(segment.path)
+        return found, self.position
+
+    @property
     def size_bytes(self) -> int:
-        """What the segment takes on disk."""
-        found = (self.path, self.path.with_name(self.path.name + ".wal"))
-        return sum(path.stat().st_size for path in found if path.exists())
+        """What all segments take on disk."""
+        return sum(segments.bytes_of(each.path) for each in self._shelf.segments)
+
+    def settle(self) -> None:
+        """Wait until the next segment is ready, if one is being made, and all elders are sealed."""
+        for thread in (self._preparing, self._sealing):
+            thread.submit(lambda: None).result()
 
     def close(self) -> None:
-        """Fold the write-ahead log in and let go of the file; without room for that the log stays as it is."""
-        try:
-            self._db.close()
-        except duckdb.Error as error:
-            log.warning("%s was closed without a checkpoint: %s", self.path, error)
+        """Fold the write-ahead log in and let go of all files; without room for that the log stays as it is."""
+        newest = self._shelf.newest
+        if not (self._read_only or newest.is_sealed):
+            try:
+                self._shelf.db.execute(f"checkpoint {newest.alias}")
+            except duckdb.Error as error:
+                log.warning("%s was closed without a checkpoint: %s", newest.path, error)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self._sealer.stop()
+        self._preparing.shutdown()
+        self._sealing.shutdown()
+        self._shelf.close()
 
     def _all(self, sql: str) -> list[tuple[Any, ...]]:
-        return list(self._db.execute(sql).fetchall())
-
-
-def fetch(db: Any, sql: str, parameters: dict[str, Any] | None = None) -> dict[str, list[Any]]:
-    """A query's columns as lists, by name."""
-    table = db.sql(sql, params=parameters).to_arrow_table() if parameters else db.sql(sql).to_arrow_table()
-    return {name: table.column(name).to_pylist() for name in table.column_names}
-
-
-def _settings() -> dict[str, Any]:
-    settings: dict[str, Any] = {
-        "checkpoint_threshold": _NEVER,
-        "memory_limit": f"{limits.JOURNAL_MEMORY_MB}MB",
-        "autoinstall_known_extensions": "false",
-        "autoload_known_extensions": "false",
-    }
-    if int(duckdb.__version__.split(".")[0]) >= 2:
-        settings["storage_compatibility_version"] = "v1.5.0"
-    return settings
-
-
-def _table(schema: "pa.Schema", rows: Sequence[tuple[Any, ...]]) -> "pa.Table":
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
-    return pa.Table.from_arrays(
-        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
-    )
-
-
-def _row(kept: Kept) -> tuple[Any, ...]:
-    step, given = kept.step, kept.step.input
-    at = (given.partition, given.first_offset, len(given)) if isinstance(given, Rows) else (None, None, None)
-    return (step.number, step.first, step.last, step.recorded, *at, step.digest)
-
-
-def _entries(step: Step) -> Iterator[tuple[Any, ...]]:
-    if not isinstance(step.input, Rows):
-        yield step.first, step.recorded, None, kind_of(step.input), encode_fact(step.input)
-    for entry in step.derived:
-        if isinstance(entry.fact, Rows):
-            raise TypeError("Rows cannot be derived")
-        yield entry.position, entry.recorded, entry.cause, kind_of(entry.fact), encode_fact(entry.fact)
-
-
-def _explained(error: Exception, path: Path) -> PlaneError:
-    text = " ".join(str(error).split())
-    if "Conflicting lock" in text or "Could not set lock" in text:
-        return DirectoryLocked(f"{path} is open in another process: {text}. End that one first.")
-    if "Permission denied" in text or "Read-only file system" in text:
-        return NoPermission(
-            f"cannot write {path}: {text}. Give this user the directory, or name another with --data-dir."
-        )
-    if any(
-        sign in text for sign in ("No space left", "File too large", "Could not write", "Disk quota", "out of disk")
-    ):
-        return DiskFull(f"no room for the journal {path}: {text}. Free some space; it goes on by itself.")
-    return CorruptJournal(f"the journal {path} fails: {text}. Keep a copy of it before doing anything else.")
+        return list(self._shelf.db.execute(sql).fetchall())

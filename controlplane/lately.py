@@ -7,6 +7,7 @@
 | next | "line" | the next number |
 """
 
+from types import MappingProxyType
 from typing import get_args
 
 import msgspec
@@ -79,6 +80,7 @@ class Lately(Fold):
         LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
         SagaStuck, SettingSet, *get_args(Decision),
     )  # fmt: skip
+    tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Tell an entry, if there is anything to tell."""

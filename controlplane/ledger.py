@@ -13,6 +13,8 @@ flight is what members hold; what is read and with nobody, after a failover or a
 | lag | "lag" | (events, age of the oldest) as the recorder said |
 """
 
+from types import MappingProxyType
+
 import msgspec
 
 from bus.event import is_internal
@@ -42,6 +44,7 @@ class Ledger(Fold):
     name = "ledger"
     version = 2
     follows = (Rows, BrokerSampled, RecorderLag)
+    tables = MappingProxyType({"partition": Archive, "high": int, "count": int, "trimmed": Trimmed, "lag": list[int]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Rows must follow on one another; samples say how much there is."""

@@ -291,3 +291,31 @@ EXAMPLES_MAX = 1_000
 """Examples of each kind in one answer, whatever was asked for."""
 DIVERGENCE_PLACES_MAX = 20
 """Keys named that a step changed which does not verify."""
+SNAPSHOT_ENTRIES_MAX = 100_000
+"""Journal entries after which the folds' state is written down: what a restart or a look back has to read again."""
+SNAPSHOT_STEPS_MAX = 5_000
+"""The same in steps, as a step costs something however small it is; an idle fleet takes about an hour for so many."""
+SNAPSHOT_CHAIN_MAX = 32
+"""Every so many snapshots one is whole; the others hold what changed since the one before."""
+SNAPSHOT_BLOCK_KEYS = 2_048
+"""Keys that are encoded at once: the loop waits for so many at most."""
+SNAPSHOT_BYTES_MAX = 2 * 1024 * 1024 * 1024
+"""A snapshot's file; a larger one is not read."""
+SNAPSHOTS_KEPT_MAX = 512
+"""Snapshots that are kept; beyond it every second chain of the older half goes: the past gets coarser with age."""
+REFOLD_TOLD_MS = 2_000
+"""How often the log says how far a plane that starts has read its journal."""
+SEGMENT_READY_PERCENT = 75
+"""How full a segment is when the next one is made ready, so that going over to it costs nothing."""
+SEALING_MEMORY_MB = 384
+"""Memory that sealing a segment may take before it spills to disk."""
+SEALING_NICE = 19
+"""The priority of the sealing process: whatever else there is goes first."""
+REPLAY_SEALED_EVENTS_MAX = 100_000
+"""Events fetched at once from a sealed segment, which is sorted otherwise than it is replayed: each fetch reads all."""
+REPLAY_SEALED_STEPS_MAX = 20_000
+"""Steps fetched at once from a sealed segment."""
+SEGMENTS_SEALED_MAX = 64
+"""Sealed segments that stay DuckDB's; older ones become Parquet, which takes less room and is slower to look into."""
+SEGMENTS_UNSEALED_MAX = 4
+"""Elders that wait to be sealed; with more the newest segment goes on beyond `SEGMENT_ROWS_MAX`."""

@@ -38,6 +38,10 @@ class Removed(msgspec.Struct, frozen=True, array_like=True):
     dial: str
 
 
+TABLES = {"leaving": Leaving, "removed": Removed}
+"""What the values of each table are."""
+
+
 def leaving_of(state: KeyedState) -> dict[str, Leaving]:
     """The brokers that are on their way out."""
     return {id: state.get("leaving", id) for id in brokers_of(state) if id in state.table("leaving")}

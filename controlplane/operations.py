@@ -100,6 +100,10 @@ class Restart(msgspec.Struct, frozen=True, array_like=True):
         return "" if self.ended or self.done >= len(self.brokers) else self.brokers[self.done]
 
 
+TABLES = {"drained": Drained, "tried": Tried, "pace": Pace, "plan": Plan, "restart": Restart}
+"""What the values of each table are."""
+
+
 # ------------------------------------------------------------------------------------------------- what is read
 
 

@@ -5,6 +5,8 @@
 | agent | source | Agent |
 """
 
+from types import MappingProxyType
+
 import msgspec
 
 from controlplane.facts import Rows
@@ -29,6 +31,7 @@ class Registry(Fold):
     name = "registry"
     version = 1
     follows = (Rows,)
+    tables = MappingProxyType({"agent": Agent})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Take the lifecycle events of a batch."""

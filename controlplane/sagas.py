@@ -22,6 +22,7 @@ A saga all of whose events are imported is judged at its own log's last instant 
 """
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -90,6 +91,7 @@ class Sagas(Fold):
     version = 1
     follows = (Rows, SettingSet, PlaneStarted, PlaneResumed)
     timed = ("saga",)
+    tables = MappingProxyType({"saga": Saga, "gap": dict[int, int], "log": int, "count": int, "setting": str})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Rows move sagas; a pause moves all their clocks; settings change what ends them or counts as stuck."""

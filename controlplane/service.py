@@ -31,7 +31,7 @@ from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
-from controlplane.effects import Effects, Outstanding
+from controlplane.effects import Effects
 from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import (
     BrokerAdded,
@@ -45,10 +45,10 @@ from controlplane.facts import (
 )
 from controlplane.fold import Heart
 from controlplane.joining import Joining
-from controlplane.journal import Journal
 from controlplane.membership import fresh_id, used_ids
 from controlplane.partitioning import changed_strategy, strategy_of
-from controlplane.plane import FOLLOWED_TYPES, folds
+from controlplane.plane import FOLLOWED_TYPES
+from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
 from controlplane.supervisor import Supervisor
@@ -89,24 +89,25 @@ class Service:
             raise DirectoryLocked(f"{error} To change how many brokers it has: {MORE_OR_FEWER}.") from error
         try:
             file = self._directory.fleet()
-            heart, journal, outstanding = await asyncio.to_thread(_restore, self._directory)
+            restored = await asyncio.to_thread(restore, self._directory)
             try:
+                heart = restored.heart
                 file = _as_asked(self._config, heart, file) if file else _founded(self._config, heart)
-                await self._run(file, heart, journal, outstanding)
+                await self._run(file, restored)
             finally:
-                await asyncio.to_thread(journal.close)
+                await asyncio.to_thread(restored.close)
         finally:
             self._directory.release()
 
-    async def _run(self, file: FleetFile, heart: Heart, journal: Journal, outstanding: Outstanding) -> None:
-        known = plane_of(heart.states["fleet"])
+    async def _run(self, file: FleetFile, restored: Restored) -> None:
+        known = plane_of(restored.heart.states["fleet"])
         if known.fleet and known.fleet != file.fleet:
             raise WrongFleet(
                 f"{self._directory.root}: fleet.json is of fleet {file.fleet}, the journal of {known.fleet}. "
                 "One of them was copied here: move it away."
             )
         async with Operator(fleet=file.fleet) as operator:
-            await Plane(self._config, self._directory, file, heart, journal, operator, self._stop).live(outstanding)
+            await Plane(self._config, self._directory, file, restored, operator, self._stop).live()
 
 
 class Plane:
@@ -117,15 +118,16 @@ class Plane:
         config: Config,
         directory: Directory,
         file: FleetFile,
-        heart: Heart,
-        journal: Journal,
+        restored: Restored,
         operator: Operator,
         stop: "asyncio.Future[Stop]",
     ) -> None:
         self._config = config
         self._directory = directory
         self._file = file
+        heart, journal = restored.heart, restored.journal
         self._heart = heart
+        self._said = restored.said
         self._stop = stop
         self._urls: list[str] = []
         self._follower: RecordFollower | None = None
@@ -137,7 +139,8 @@ class Plane:
         )
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
-        self._turns = Turns(heart, journal, self._clock, Follows(FOLLOWED_TYPES), self._effects.carry)
+        follows = Follows(FOLLOWED_TYPES)
+        self._turns = Turns(heart, journal, self._clock, follows, self._effects.carry, restored.snapshots)
         self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
         self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
@@ -162,7 +165,7 @@ class Plane:
 
     # ---------------------------------------------------------------------------------------------- life
 
-    async def live(self, outstanding: Outstanding) -> None:
+    async def live(self) -> None:
         """From the claim to the end."""
         socket = QuestionSocket(
             self._answering.answer, self._answering.present, self._config.port, _port_of(self._file.plane_url)
@@ -170,7 +173,7 @@ class Plane:
         socket.welcome = self._welcome
         try:
             epoch, name = await self._take_control(socket.url)
-            await self._begin(socket.url, epoch, name, outstanding)
+            await self._begin(socket.url, epoch, name)
             self._watchdog.start()
             self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
@@ -221,7 +224,7 @@ class Plane:
         self._directory.write_fleet(self._file)
         return epoch, name
 
-    async def _begin(self, url: str, epoch: int, name: str, outstanding: Outstanding) -> None:
+    async def _begin(self, url: str, epoch: int, name: str) -> None:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
         self._report(PlaneStarted(epoch, name, VERSION, url, gap))
@@ -245,7 +248,7 @@ class Plane:
         if wants < local or (here and not known and wants != local):
             _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
-        self._effects.carry(outstanding.intents())
+        self._effects.carry(self._said)
         for broker in here if known else []:
             if broker not in known:
                 # It was removed, and the plane of then did not see it end.
@@ -325,21 +328,6 @@ class Plane:
         await asyncio.to_thread(self._answering.close)
         await asyncio.to_thread(self._turns.close)
         self._watchdog.stop()
-
-
-def _restore(directory: Directory) -> tuple[Heart, Journal, Outstanding]:
-    heart, outstanding = Heart(folds()), Outstanding()
-    journal = Journal(directory.journal, Follows(FOLLOWED_TYPES))
-    try:
-        for step in journal.replay():
-            heart.replay(step)
-            outstanding.add(step)
-    except BaseException:
-        journal.close()
-        raise
-    if journal.step and heart.digest() != journal.digest:
-        log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
-    return heart, journal, outstanding
 
 
 def _founded(config: Config, heart: Heart) -> FleetFile:

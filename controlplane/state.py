@@ -35,7 +35,7 @@ _EMPTY: Mapping[Key, Any] = {}
 class KeyedState:
     """Tables of one fold. Only `put` and `delete` change it; `touched` has each changed place and its value before."""
 
-    __slots__ = ("_hashes", "_tables", "digest", "fold", "touched")
+    __slots__ = ("_changed", "_hashes", "_tables", "digest", "fold", "touched")
 
     def __init__(self, fold: str) -> None:
         self.fold = fold
@@ -43,6 +43,7 @@ class KeyedState:
         self.touched: dict[Place, Any] = {}
         self._tables: dict[str, dict[Key, Any]] = {}
         self._hashes: dict[Place, int] = {}
+        self._changed: dict[Place, None] | None = None
 
     def get(self, table: str, key: Key, default: Any = None) -> Any:
         """The value at a place, or `default`."""
@@ -97,6 +98,8 @@ class KeyedState:
 
     def settle(self, hashes: Hashes | None = None) -> None:
         """End a step: the touched places enter the digest, with the `hashes` that they were found to have."""
+        if self._changed is not None:
+            self._changed.update(dict.fromkeys(self.touched))
         total, known = self.digest, self._hashes
         for place, hashed in self.hashes() if hashes is None else hashes:
             total -= known.pop(place, 0)
@@ -114,6 +117,22 @@ class KeyedState:
             else:
                 self._tables[table][key] = old
         self.touched.clear()
+
+    def follow_changes(self) -> None:
+        """From here on it is remembered which places change."""
+        self._changed = {}
+
+    def changes(self) -> dict[str, dict[Key, Any]]:
+        """The present values of all places that changed since this was last called, `ABSENT` where there is none."""
+        found: dict[str, dict[Key, Any]] = {}
+        for table, key in self._changed or ():
+            found.setdefault(table, {})[key] = self._tables[table].get(key, ABSENT)
+        self.follow_changes()
+        return found
+
+    def tables(self) -> dict[str, dict[Key, Any]]:
+        """All tables as they are now; a copy, but of the values, which never change."""
+        return {table: dict(rows) for table, rows in self._tables.items() if rows}
 
     def copy(self) -> "KeyedState":
         """The same state as of its own, between steps; values are shared, as they never change."""

@@ -25,6 +25,7 @@ from controlplane.facts import Fact, Intent, PlaneResumed, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
 from controlplane.recorder import Recorder
+from controlplane.snapshots import Snapshots
 
 log = logging.getLogger("signalbox.plane")
 
@@ -36,9 +37,18 @@ Carry = Callable[[Sequence[tuple[int, int, Intent]]], None]
 class Turns:
     """The one stream of steps. `report` may be called from anywhere on the loop; `run` takes turns until cancelled."""
 
-    def __init__(self, heart: Heart, journal: Journal, clock: Clock, follows: Follows, carry: Carry) -> None:
+    def __init__(
+        self,
+        heart: Heart,
+        journal: Journal,
+        clock: Clock,
+        follows: Follows,
+        carry: Carry,
+        snapshots: Snapshots | None = None,
+    ) -> None:
         self.heart = heart
         self.journal = journal
+        self.snapshots = snapshots
         self.clock = clock
         self.recorder = Recorder(journal.offsets, self._call)
         self.full = ""
@@ -72,6 +82,12 @@ class Turns:
         self._facts.append((fact, committed))
         self._call()
         return await committed
+
+    def nearest(self, position: int) -> Heart:
+        """The caller's own heart, at the newest snapshot not beyond `position`, else a new one. Any thread may ask."""
+        if self.snapshots is None:
+            return Heart(list(self.heart.folds.values()))
+        return self.snapshots.nearest(position)
 
     async def settled(self) -> None:
         """Wait until the heart's state is what the journal holds."""
@@ -199,6 +215,9 @@ class Turns:
                 # Questions are answered from the state as it is: it is right, and only its record is late.
                 self._settled.set()
                 await asyncio.sleep(limits.FULL_RETRY_MS / 1000)
+        if self.snapshots is not None and self.snapshots.is_due(self.heart):
+            # In this thread, as the heart stands still until the turn is over.
+            await loop.run_in_executor(self._thread, self.snapshots.take, self.heart, self.journal.digest)
         if self.full:
             log.warning("there is room again: the journal goes on")
             self.full = ""

@@ -11,6 +11,7 @@ query first needs it: facts on their way into `raw.entries`, rare attributes by 
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
@@ -22,6 +23,7 @@ from controlplane import limits
 from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.errors import SqlRefused
 from controlplane.questions import SqlAnswer, SqlColumn
+from controlplane.segments import PARQUET, form_of
 from controlplane.sql.columns import TYPES, as_attributes, as_facts, of_events, selected
 from controlplane.sql.state import COLUMNS
 from controlplane.sql.statement import ATTRIBUTES, caret, tables_of
@@ -46,12 +48,11 @@ class Database:
         self._turned = 0
         """Rare attributes are in `raw.extras` up to this position."""
         for number, path in enumerate(sealed, 1):
-            quoted = path.replace("'", "''")
             try:
-                self._db.execute(f"attach '{quoted}' as s{number} (read_only)")
+                self._attach(f"s{number}", path)
             except duckdb.Error as error:
                 raise SqlRefused(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-            self._sources.append(f"s{number}")
+        folders = [quoted(path) for path in sealed if form_of(Path(path)) == PARQUET]
         self._sources.append("raw")
         self._make_tables()
         self._make_views()
@@ -61,10 +62,25 @@ class Database:
             "enable_progress_bar = false",
             # As a setting of the connection it would not hold for a folder that is named beside it.
             f"max_temp_directory_size = '{limits.SQL_SPILL_MB}MB'",
+            *([f"allowed_directories = [{', '.join(folders)}]"] if folders else []),
             "enable_external_access = false",
             "lock_configuration = true",
         ):
             self._db.execute(f"set {setting}")
+
+    def _attach(self, source: str, path: str) -> None:
+        """A segment under a name; one that was only made ready has nothing to read."""
+        if form_of(Path(path)) == PARQUET:
+            self._db.execute(f"create schema {source}")
+            for table in ("names", "steps", "entries", "events"):
+                file = quoted(f"{path}/{table}.parquet")
+                self._db.execute(f"create view {source}.{table} as select * from read_parquet({file})")  # noqa: S608
+        else:
+            self._db.execute(f"attach {quoted(path)} as {source} (read_only)")
+            has = "select 1 from duckdb_tables() where database_name = ? and table_name = 'events'"
+            if not self._db.execute(has, [source]).fetchall():
+                return
+        self._sources.append(source)
 
     def _make_tables(self) -> None:
         events = ", ".join(f'"{name}" {EVENT_COLUMNS[name][0]}' for name in FED_EVENTS)
@@ -218,6 +234,11 @@ class Database:
             with suppress(duckdb.TransactionException):
                 self._db.execute("rollback")
         return error
+
+
+def quoted(text: str) -> str:
+    """A text as SQL has it."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _settings(spill: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from controlplane import limits, segments
+from controlplane import limits
 from controlplane.asking import Tell
 from controlplane.errors import SqlRefused, SqlWorkerEnded
 from controlplane.questions import AskSql, Progress, Refusal, SqlAnswer, Told
@@ -179,13 +179,12 @@ class Desk:
 
     def _ready(self) -> WorkerProcess:
         """The worker; another one where it is gone, or where a segment was sealed since."""
-        journal = self._turns.journal
-        sealed = [path for path in segments.listed(journal.path.parent) if path != journal.path]
+        sealed, upto = self._turns.journal.sealed
         if self._worker is not None and not (self._worker.running and self._worker.sealed == sealed):
             worker, self._worker = self._worker, None
             worker.close()
         if self._worker is None:
-            self._worker = WorkerProcess(self._folder, sealed)
+            self._worker = WorkerProcess(self._folder, sealed, upto)
         return self._worker
 
     def _run(self, ask: AskSql, tables: list[str], now: _Now, query: _Query) -> Told:

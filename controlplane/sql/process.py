@@ -20,12 +20,12 @@ from controlplane.sql import frames
 class WorkerProcess:
     """One worker. `end` may be called from any thread; all else from one."""
 
-    def __init__(self, folder: Path, sealed: list[Path]) -> None:
+    def __init__(self, folder: Path, sealed: list[Path], upto: int) -> None:
         """Raises SqlWorkerEnded when it does not come up."""
         self.sealed = sealed
         self.names = 0
         """How many names it has; `events`, `entries`: up to which position it has them."""
-        self.events = self.entries = 0
+        self.events = self.entries = upto
         self._over = False
         self._log = folder / "worker.log"
         spill = folder / "spill"

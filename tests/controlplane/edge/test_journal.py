@@ -138,12 +138,12 @@ def test_no_permission_is_said_plainly(tmp_path: Path, monkeypatch: pytest.Monke
     def refuse(*_: object, **__: object) -> None:
         raise duckdb.IOException('Cannot open file "x": Permission denied')
 
-    monkeypatch.setattr("duckdb.connect", refuse)
+    monkeypatch.setattr("controlplane.shelf.Shelf.attach", refuse)
     with pytest.raises(NoPermission, match="another with --data-dir"):
         Journal(tmp_path, FOLLOWS)
 
 
 def test_errors_of_the_machine_are_not_blamed_on_the_journal() -> None:
-    from controlplane.journal import _explained
+    from controlplane.segments import explained
 
-    assert isinstance(_explained(Exception("IO Error: Could not set lock on file"), Path("x")), DirectoryLocked)
+    assert isinstance(explained(Exception("IO Error: Could not set lock on file"), Path("x")), DirectoryLocked)

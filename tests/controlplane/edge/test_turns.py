@@ -12,8 +12,19 @@ from hypothesis import strategies as st
 from bus import batch
 from controlplane import limits
 from controlplane.clock import Clock
+from controlplane.effects import outstanding
 from controlplane.errors import DiskFull
-from controlplane.facts import BrokerLost, Intent, PlaneResumed, PublishEvent, Rows, SettingSet, StartBroker, Tick
+from controlplane.facts import (
+    BrokerLost,
+    Carried,
+    Intent,
+    PlaneResumed,
+    PublishEvent,
+    Rows,
+    SettingSet,
+    StartBroker,
+    Tick,
+)
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.journal import Journal, Kept
 from controlplane.turns import Turns
@@ -157,12 +168,5 @@ def test_the_clock_never_goes_back_nor_stands_still(moves: list[tuple[int, int]]
 
 
 def test_what_was_never_carried_is_outstanding() -> None:
-    from controlplane.effects import Outstanding
-    from controlplane.facts import Carried
-    from controlplane.fold import Step
-
-    outstanding = Outstanding()
     said: list[tuple[int, int, Intent]] = [(1, n, PublishEvent(f"1:{n}", b"{}")) for n in range(3)]
-    outstanding.add(Step(1, 1, 1, 0, Tick(), [], [*said, (1, 3, StartBroker("b1", 0))], b""))
-    outstanding.add(Step(2, 2, 3, 0, Tick(), [Entry(3, 0, 2, Carried(1, 1, 0, 7))], [], b""))
-    assert outstanding.intents() == [said[0], said[2]]
+    assert outstanding([*said, (1, 3, StartBroker("b1", 0))], [Carried(1, 1, 0, 7), Tick()]) == [said[0], said[2]]

@@ -167,24 +167,25 @@ async def test_the_worker_stands_back_and_dies_with_its_plane(office: Office) ->
     await asyncio.wait((runaway,))
 
 
-async def test_sealed_segments_are_attached_and_only_the_open_one_travels(
-    office: Office, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [64, 1], ids=["sealed", "parquet"])
+async def test_sealed_segments_are_attached_and_only_the_rest_travels(
+    office: Office, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
-    """As rotation will leave them: a closed segment beside the open one, which has the later positions."""
-    await office.close()
-    sealed = office.journal.path
-    later = office.folder / "later"
-    (later / "journal").mkdir(parents=True)
-    again = Office(later)
-    monkeypatch.setattr("controlplane.segments.listed", lambda folder: [sealed, again.journal.path])
-    try:
-        await again.say(order(50, priority="low"))
-        counted = "select count(*), count(attributes) from events where type = 'order.created'"
-        assert await again.rows(counted) == [[10, 2]]
-        assert await again.rows("select count(*) from facts where kind = 'BrokerLost'") == [[1]]
-        await again.say(order(51, priority="low"))
-        assert await again.rows(counted) == [[11, 3]]
-        monkeypatch.setattr("controlplane.segments.listed", lambda folder: [again.journal.path])
-        assert await again.rows(counted) == [[2, 2]]
-    finally:
-        await again.close()
+    monkeypatch.setattr(limits, "SEGMENT_ROWS_MAX", 20)
+    monkeypatch.setattr(limits, "SEGMENTS_SEALED_MAX", kept)
+    counted = "select count(*), count(distinct id), count(attributes) from events where type = 'order.created'"
+    assert await office.rows(counted) == [[9, 9, 1]]
+    for number in range(50, 90):
+        await office.say(order(number, priority="low"))
+        await asyncio.to_thread(office.journal.settle)
+    sealed, upto = office.journal.sealed
+    assert len(sealed) >= 2 and upto < office.journal.position
+    assert sealed[0].name.endswith(".parquet") == (kept == 1)
+    assert await office.rows(counted) == [[49, 49, 41]]
+    assert await office.rows("select count(*) from facts where kind = 'BrokerLost'") == [[1]]
+    assert await office.rows("select count(*), count(distinct position) from facts") == [
+        [office.journal.cursor().execute("select count(*) from entries").fetchall()[0][0]] * 2
+    ]
+    assert office.desk._worker is not None and office.desk._worker.sealed == sealed
+    refused = await office.ask(f"from read_parquet('{sealed[0]}/events.parquet')")
+    assert isinstance(refused, Refusal)

@@ -1,0 +1,151 @@
+"""Steps as rows of a segment's tables, and rows as steps again.
+
+| table | a row is |
+|---|---|
+| `birth`, `floors` | the segment itself: where it begins, and the next offset of each partition then |
+| `names` | a type or source, and the small id that stands for it in `events`, in this segment and all later ones |
+| `steps` | one atomic step: its positions, its instant, the digest after it; for a batch also partition and offsets |
+| `entries` | a fact, given (`cause` NULL) or derived, as MessagePack |
+| `intents` | what a step wanted done, keyed cause and index |
+| `events` | one archived event: see `arrivals.EVENT_COLUMNS` |
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from controlplane import limits
+from controlplane.arrivals import STORED, Arrival, Follows, of_archive
+from controlplane.facts import Fact, Intent, Rows, decode_fact, decode_intent, encode_fact, encode_intent, kind_of
+from controlplane.fold import Entry, Step
+from controlplane.shelf import Segment
+
+_NAMES = pa.schema([("id", pa.uint32()), ("name", pa.string())])
+_STEPS = pa.schema(
+    [
+        *(("number", pa.uint64()), ("first", pa.uint64()), ("last", pa.uint64()), ("recorded", pa.int64())),
+        *(("partition", pa.uint16()), ("first_offset", pa.uint64()), ("events", pa.uint32()), ("digest", pa.binary())),
+    ]
+)
+_ENTRIES = pa.schema(
+    [
+        *(("position", pa.uint64()), ("recorded", pa.int64()), ("cause", pa.uint64())),
+        *(("kind", pa.string()), ("fact", pa.binary())),
+    ]
+)
+_INTENTS = pa.schema([("cause", pa.uint64()), ("index", pa.uint32()), ("kind", pa.string()), ("intent", pa.binary())])
+
+
+class Kept(NamedTuple):
+    """A step to be committed, with the events of its Rows."""
+
+    step: Step
+    arrival: Arrival | None = None
+
+
+def rows_of(turn: Sequence[Kept], number_of: Callable[[str], int]) -> dict[str, "pa.Table"]:
+    """A turn's rows by table, but for new names: `number_of` gives the small id of each."""
+    events = [kept.arrival.table(kept.step.first, kept.step.recorded, number_of) for kept in turn if kept.arrival]
+    facts = [entry for kept in turn for entry in _entries(kept.step)]
+    intents = [
+        (cause, index, kind_of(it), encode_intent(it)) for kept in turn for cause, index, it in kept.step.intents
+    ]
+    found = {
+        "steps": _table(_STEPS, [_row(kept) for kept in turn]),
+        "entries": _table(_ENTRIES, facts),
+        "intents": _table(_INTENTS, intents),
+    }
+    return found | ({"events": pa.concat_tables(events)} if events else {})
+
+
+def names_table(names: Sequence[tuple[int, str]]) -> "pa.Table":
+    """Rows of `names`."""
+    return _table(_NAMES, names)
+
+
+Head = tuple[Any, ...]
+"""A row of `steps`: number, first, last, recorded, partition, events, digest."""
+
+
+def heads(db: Any, segment: Segment, after: int, up_to: int) -> list[Head]:
+    """The next steps of a segment with number > `after` and last position <= `up_to`: as many as are read at once."""
+    steps_max = limits.REPLAY_SEALED_STEPS_MAX if segment.is_sealed else limits.REPLAY_STEPS_MAX
+    events_max = limits.REPLAY_SEALED_EVENTS_MAX if segment.is_sealed else limits.REPLAY_EVENTS_MAX
+    rows = db.execute(
+        f"select number, first, last, recorded, partition, events, digest from {segment.alias}.steps "  # noqa: S608
+        f"where number > ? and last <= ? order by number limit {steps_max}",
+        [after, up_to],
+    ).fetchall()
+    events = 0
+    for count, row in enumerate(rows):
+        events += row[5] or 0
+        if events > events_max and count:
+            return list(rows[:count])
+    return list(rows)
+
+
+def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str], follows: Follows) -> list[Step]:
+    """The steps whose rows these are, whole."""
+    alias = segment.alias
+    first, last = heads[0][1], heads[-1][2]
+    within = f"between {first} and {last}"
+    facts = db.execute(
+        f"select position, cause, fact from {alias}.entries where position {within} order by position"  # noqa: S608
+    ).fetchall()
+    wanted: list[tuple[int, int, Intent]] = [
+        (cause, index, decode_intent(body))
+        for cause, index, body in db.execute(
+            f"select cause, index, intent from {alias}.intents where cause {within} {segment.as_inserted}"  # noqa: S608
+        ).fetchall()
+    ]
+    stored = ", ".join(f'"{name}"' for name in STORED)
+    events = fetch(db, f"select {stored} from {alias}.events where position {within} order by position")  # noqa: S608
+    steps, row, fact, intent = [], 0, 0, 0
+    for number, start, end, recorded, partition, count, digest in heads:
+        given: Fact | Rows
+        if partition is None:
+            given = decode_fact(facts[fact][2])
+            fact += 1
+        else:
+            part = {name: column[row : row + count] for name, column in events.items()}
+            given = of_archive(part, names).rows(follows)
+            row += count
+        derived = []
+        while fact < len(facts) and facts[fact][0] <= end:
+            position, cause, body = facts[fact]
+            derived.append(Entry(position, recorded, cause, decode_fact(body)))
+            fact += 1
+        intents_before = intent
+        while intent < len(wanted) and wanted[intent][0] <= end:
+            intent += 1
+        steps.append(Step(number, start, end, recorded, given, derived, wanted[intents_before:intent], digest))
+    return steps
+
+
+def fetch(db: Any, sql: str, parameters: dict[str, Any] | None = None) -> dict[str, list[Any]]:
+    """A query's columns as lists, by name."""
+    table = db.sql(sql, params=parameters).to_arrow_table() if parameters else db.sql(sql).to_arrow_table()
+    return {name: table.column(name).to_pylist() for name in table.column_names}
+
+
+def _table(schema: "pa.Schema", rows: Sequence[tuple[Any, ...]]) -> "pa.Table":
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(schema)
+    return pa.Table.from_arrays(
+        [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema=schema
+    )
+
+
+def _row(kept: Kept) -> tuple[Any, ...]:
+    step, given = kept.step, kept.step.input
+    at = (given.partition, given.first_offset, len(given)) if isinstance(given, Rows) else (None, None, None)
+    return (step.number, step.first, step.last, step.recorded, *at, step.digest)
+
+
+def _entries(step: Step) -> Iterator[tuple[Any, ...]]:
+    if not isinstance(step.input, Rows):
+        yield step.first, step.recorded, None, kind_of(step.input), encode_fact(step.input)
+    for entry in step.derived:
+        if isinstance(entry.fact, Rows):
+            raise TypeError("Rows cannot be derived")
+        yield entry.position, entry.recorded, entry.cause, kind_of(entry.fact), encode_fact(entry.fact)
