@@ -82,6 +82,8 @@ class EventsScreen(TableScreen):
             right = [("● ", "ok"), ("following", "txt")] if following else [("◐ ", "acc"), ("held; g follows", "txt")]
             if self.shell.model.frozen:
                 right = [("◐ ", "acc"), ("frozen; u goes on", "txt")]
+            if self.shell.model.moment is not None:
+                right = [("◀ ", "past"), ("as of then", "txt")]
             right.append((f"  newest {len(events.rows):,} of {events.total:,}", "mut"))
         return left, right
 
