@@ -74,11 +74,14 @@ class Model:
 
     def _arrive(self, landed: Landed, told: Told) -> Refusal | None:
         """The Board of a moment came: that moment is shown, though the operator may be further already."""
-        if not isinstance(told.body, Refusal):
+        refusal = told.body if isinstance(told.body, Refusal) else None
+        if refusal is None and landed.moment is not None and told.position == 0:
+            refusal = Refusal("not_found", "nothing was journaled by then")
+        if refusal is None:
             self.moment = landed.moment
         elif landed.moment == self.aim:
             self.aim = self.moment
-            return told.body
+            return refusal
         return None
 
     def travel(self, at: At | None) -> None:

@@ -259,6 +259,16 @@ def test_answers_of_another_moment_are_never_shown_together() -> None:
     assert model.moment is None and not model.travels
 
 
+def test_there_is_no_going_to_before_the_first_entry() -> None:
+    link, model = frozen.trouble(), Model(started=0.0)
+    model.land(Landed("board", AskBoard(1), link.ask(AskBoard(1)), 1.0))
+    model.travel(At(instant=1))
+    empty = Told(0, 0, link.story.board, past=True)
+    refused = model.land(Landed("board", AskBoard(1), empty, 1.0, moment=At(instant=1)))
+    assert refused is not None and "nothing was journaled" in refused.message
+    assert model.moment is None and model.aim is None and model.now == link.story.now
+
+
 def test_only_an_answer_that_will_stay_the_same_is_had() -> None:
     model = Model(started=0.0)
     model.travel(THEN)
