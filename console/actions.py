@@ -82,7 +82,8 @@ FOOTERS: dict[str, tuple[str, ...]] = {
 
 def footer_keys(screen: str, past: bool = False) -> list[tuple[str, str, bool]]:
     """`(key, what, lever)` for a screen's footer; in the past the keys of time come first."""
-    own = [(ACTIONS[name].shown, ACTIONS[name].label, ACTIONS[name].lever) for name in FOOTERS[screen]]
+    names = [name for name in FOOTERS[screen] if not (past and name == "freeze")]
+    own = [(ACTIONS[name].shown, ACTIONS[name].label, ACTIONS[name].lever) for name in names]
     if past:
         return [(", .", "step", False), ("{ }", "incident", False), ("t", "go to", False), *own]
     return [*own, (", .", "look back", False)]

@@ -131,7 +131,7 @@ class Console(App[None]):
     def _want(self, beat: bool = False) -> None:
         """The one place that says as of which moment the screens ask. Of the past nothing is asked twice."""
         model = self.model
-        asks = {"board": AskBoard(bars=1), **(self.box.questions() if self.box is not None else {})}
+        asks = {"board": AskBoard(bars=0), **(self.box.questions() if self.box is not None else {})}
         if model.aim is not None:
             asks = {slot: question for slot, question in asks.items() if not model.has(slot, question)}
         line = AskTimeline(timebar.bars_of(self.size.width))

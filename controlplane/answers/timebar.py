@@ -33,7 +33,9 @@ def timeline(world: World, question: AskTimeline, now: int) -> Timeline:
 
 def bars(world: World, now: int, count: int) -> list[Bar]:
     """Bars that end now: the worst severity of their time, an incident where another trouble begins."""
-    count = max(1, min(count, BARS_MAX))
+    count = min(count, BARS_MAX)
+    if count <= 0:
+        return []
     known_slots = _known_slots(world, now)
     span = 1
     while span * count < known_slots:
