@@ -25,7 +25,7 @@ _ALL = (
     Action("up", "k,up", "k", "up", "cursor up"),
     Action("move", "", "j k", "move", "move the cursor; the arrows do too"),
     Action("first", "g,home", "g", "first", "to the first row"),
-    Action("last", "G,end", "G", "last", "to the last row"),
+    Action("last", "G", "G", "last", "to the last row"),
     Action("page_down", "pagedown", "pgdn", "page down", "a page down"),
     Action("page_up", "pageup", "pgup", "page up", "a page up"),
     Action("next_part", "tab", "tab", "next part", "to the next part of the screen"),
@@ -43,6 +43,16 @@ _ALL = (
     Action("json", "y", "y", "json", "the answer as JSON, copied too"),
     Action("freeze", "u", "u", "freeze", "hold the picture still; again to go on"),
     Action("again", "ctrl+r", "ctrl+r", "refresh", "ask now; reconnect at once"),
+    Action("earlier", "comma", ",", "earlier", "a step back in time: a sixteenth of a bar, a second at least"),
+    Action("later", "full_stop", ".", "later", "a step on in time"),
+    Action(
+        "bar_back", "less_than_sign", "<", "bar back", "a bar of the time bar back; click it or drag to go anywhere"
+    ),
+    Action("bar_on", "greater_than_sign", ">", "bar on", "a bar on; the wheel over the time bar does both"),
+    Action("incident_before", "left_curly_bracket", "{", "flag before", "to the incident before, flagged ▲ or ■"),
+    Action("incident_after", "right_curly_bracket", "}", "next flag", "to the next incident"),
+    Action("instant", "t", "t", "go back to", "to an instant: 14:03, -5m, 2026-03-01T12:00:00Z or a position"),
+    Action("live", "end", "end", "back to live", "back to the present; there already, to the last row"),
     Action("keys", "question_mark", "?", "help", "this page"),
     Action("palette", "ctrl+p", "ctrl+p", "palette", "every command by name"),
     Action("leave", "q,ctrl+q,ctrl+c", "q", "quit", "leave the console; the fleet goes on"),
@@ -50,7 +60,8 @@ _ALL = (
 ACTIONS: dict[str, Action] = {action.name: action for action in _ALL}
 EVERYWHERE = (
     "down", "up", "first", "last", "page_down", "page_up", "open", "back", "go", "copy", "copy_command",
-    "json", "freeze", "again", "keys", "palette", "leave",
+    "json", "freeze", "again", "earlier", "later", "bar_back", "bar_on", "incident_before", "incident_after", "instant",
+    "live", "keys", "palette", "leave",
 )  # fmt: skip
 """Actions of every screen, in the order of the help."""
 FOOTERS: dict[str, tuple[str, ...]] = {
@@ -69,9 +80,13 @@ FOOTERS: dict[str, tuple[str, ...]] = {
 """What each screen's last line shows, dearest first."""
 
 
-def footer_keys(screen: str) -> list[tuple[str, str, bool]]:
-    """`(key, what, lever)` for a screen's footer."""
-    return [(ACTIONS[name].shown, ACTIONS[name].label, ACTIONS[name].lever) for name in FOOTERS[screen]]
+def footer_keys(screen: str, past: bool = False) -> list[tuple[str, str, bool]]:
+    """`(key, what, lever)` for a screen's footer; in the past the keys of time come first."""
+    names = [name for name in FOOTERS[screen] if not (past and name == "freeze")]
+    own = [(ACTIONS[name].shown, ACTIONS[name].label, ACTIONS[name].lever) for name in names]
+    if past:
+        return [(", .", "step", False), ("{ }", "incident", False), ("t", "go to", False), *own]
+    return [*own, (", .", "look back", False)]
 
 
 def of_screen(screen: str) -> list[Action]:

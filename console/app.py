@@ -21,12 +21,12 @@ from console.actions import of_screen
 from console.canvas import printable
 from console.follow import Asks, Follower
 from console.goto import Place, place_of, suggestions
-from console.model import Landed, Model
+from console.model import LIVE, Landed, Model
 from console.palette import MONO, THEME_NAMES
-from console.pictures import frame
+from console.pictures import frame, timebar
 from console.pictures.frame import Scene
 from console.screens.board import BoardScreen
-from console.screens.box import SLOW_BARS, Box
+from console.screens.box import Box
 from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
 from console.screens.fleet import FleetScreen
@@ -37,10 +37,12 @@ from console.screens.prompt import Prompt
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
 from console.themes import textual_theme
-from controlplane.questions import AskBoard, Question
+from controlplane.questions import AskBoard, AskTimeline, At, Question
 
 BEAT_S = 1.0
 BEAT_S_MIN, BEAT_S_MAX = 0.5, 10.0
+TRAVEL_S = 0.1
+"""Between two moments of the past that are asked for while one drags along the time bar."""
 
 
 class Rung(Message):
@@ -81,6 +83,7 @@ class Console(App[None]):
         self.follower = Follower(link, self._ring)
         self._errands: dict[str, Callable[[Landed], None]] = {}
         self._errand_number = 0
+        self._travel_due: float | None = None
 
     # ------------------------------------------------------------------ life
 
@@ -117,14 +120,24 @@ class Console(App[None]):
 
     def pulse(self) -> None:
         """Once a beat: a round is due, and the silence has grown."""
-        self._want()
+        self._want(beat=True)
         self.follower.beat()
+        working = self.follower.progressed()
+        if working is not None and self.model.heard is not None:
+            self.model.heard = max(self.model.heard, working)
         if self.box is not None and self.model.silent_s(time.monotonic()) is not None:
             self.box.repaint()
 
-    def _want(self) -> None:
-        bars = -(-frame.bars_of(self.size.width) // SLOW_BARS) * SLOW_BARS
-        self.follower.want({"board": AskBoard(bars), **(self.box.questions() if self.box is not None else {})})
+    def _want(self, beat: bool = False) -> None:
+        """The one place that says as of which moment the screens ask. Of the past nothing is asked twice."""
+        model = self.model
+        asks = {"board": AskBoard(bars=0), **(self.box.questions() if self.box is not None else {})}
+        if model.aim is not None:
+            asks = {slot: question for slot, question in asks.items() if not model.has(slot, question)}
+        line = AskTimeline(timebar.bars_of(self.size.width))
+        shown = model.shown.get(LIVE)
+        young = shown is not None and shown.question == line and time.monotonic() - shown.at <= self.every_s
+        self.follower.want(asks, model.aim, {} if young and not beat and not model.tries else {LIVE: line})
 
     def ask_now(self) -> None:
         """Ask the standing questions without waiting for the beat."""
@@ -133,17 +146,33 @@ class Console(App[None]):
             self.follower.beat(now=True)
 
     def on_rung(self) -> None:
-        for landed in self.follower.take():
+        refused = None
+        for landed in sorted(self.follower.take(), key=lambda landed: landed.slot != "board"):
             errand = self._errands.pop(landed.slot, None)
             if errand is not None:
                 errand(landed)
             else:
-                self.model.land(landed)
+                refused = self.model.land(landed) or refused
         if self.box is not None:
             before = self.box.questions()
             self.box.repaint()
             if self.box.questions() != before:
                 self.ask_now()
+        if refused is not None:
+            self.say(refused.message)
+
+    def travel(self, at: At | None) -> None:
+        """Show another moment, None for the present: the time bar says so at once, the answers come when they come."""
+        self.model.travel(at)
+        if self.box is not None:
+            self.box.repaint()
+        clock = time.monotonic()
+        if self._travel_due is None or clock >= self._travel_due + TRAVEL_S:
+            self._travel_due = clock
+            self.ask_now()
+        elif clock >= self._travel_due:
+            self.set_timer(self._travel_due + TRAVEL_S - clock, self.ask_now)
+            self._travel_due += TRAVEL_S
 
     def errand(self, question: Question, landed: Callable[[Landed], None]) -> None:
         """Ask once; `landed` is called here."""
@@ -161,12 +190,18 @@ class Console(App[None]):
         """Is what is shown old?"""
         return self.model.heard is not None and self.model.silent_s(time.monotonic()) is not None
 
+    @property
+    def past(self) -> bool:
+        """Is a moment of the past shown?"""
+        return self.model.moment is not None
+
     def scene(self) -> Scene:
         """What the frame is drawn from."""
         clock, model = time.monotonic(), self.model
         return Scene(
             self.context, model.board, model.position, model.now, model.silent_s(clock), model.tries,
-            model.retry_in_s(clock), printable(model.why), model.frozen, self.every_s,
+            model.retry_in_s(clock), printable(model.why), model.frozen, self.every_s, live=model.live,
+            live_now=model.live_now, moment=model.moment, aim=model.aim, alarm=bool(model.new_trouble),
         )  # fmt: skip
 
     def wear(self, palette: str) -> None:

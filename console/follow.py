@@ -8,7 +8,7 @@ wins, nothing queues up. While nothing answers, it tries after 1, 2, 4, 8 and 15
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from console.limits import ERRANDS_MAX
 from console.model import Landed, pause_s
@@ -34,13 +34,23 @@ class Asks(Protocol):
         """Give back the socket."""
 
 
+class Asked(NamedTuple):
+    """A question that is due, as of a moment of the past when one is given."""
+
+    slot: str
+    question: Question
+    at: At | None
+    timeout_s: float
+
+
 class Follower:
     """Asks standing questions once a beat, and errands (levers) once. `ring` is called in the thread."""
 
     def __init__(self, link: Asks, ring: Callable[[], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._link, self._ring, self._clock = link, ring, clock
         self._change = threading.Condition()
-        self._wanted: dict[str, Question] = {}
+        self._wanted: list[Asked] = []
+        self._progressed: float | None = None
         self._errands: list[tuple[str, Question]] = []
         self._landed: dict[str, Landed] = {}
         self._due = self._stopped = False
@@ -52,10 +62,14 @@ class Follower:
         """Begin to ask."""
         self._thread.start()
 
-    def want(self, questions: Mapping[str, Question]) -> None:
-        """The questions that stand from now on, by slot."""
+    def want(
+        self, questions: Mapping[str, Question], at: At | None = None, live: Mapping[str, Question] | None = None
+    ) -> None:
+        """The questions that stand from now on, by slot: as of a moment, and those that are always of the present."""
+        wanted = [Asked(slot, question, at, ANSWER_TIMEOUT_S) for slot, question in questions.items()]
+        wanted += [Asked(slot, question, None, ANSWER_TIMEOUT_S) for slot, question in (live or {}).items()]
         with self._change:
-            self._wanted = dict(questions)
+            self._wanted = wanted
 
     def beat(self, now: bool = False) -> None:
         """A round is due; `now` also ends a pause between tries."""
@@ -81,6 +95,11 @@ class Follower:
             self._landed.clear()
             return landed
 
+    def progressed(self) -> float | None:
+        """When the plane last said that it works on a long answer, by this follower's clock."""
+        with self._change:
+            return self._progressed
+
     def stop(self) -> None:
         """End the thread and the link; returns when an ask under way has ended or timed out."""
         with self._change:
@@ -92,37 +111,41 @@ class Follower:
 
     def _run(self) -> None:
         while (work := self._next()) is not None:
-            for slot, question, timeout in work:
-                if self._stopped or not self._ask(slot, question, timeout):
+            for asked in work:
+                if self._stopped or not self._ask(asked):
                     break
             if not self._stopped:
                 self._ring()
 
-    def _next(self) -> list[tuple[str, Question, float]] | None:
+    def _next(self) -> list[Asked] | None:
         """Wait for something to do. None when stopped."""
         with self._change:
             while not self._stopped:
                 if self._errands:
-                    work = [(slot, question, ERRAND_TIMEOUT_S) for slot, question in self._errands]
+                    work = [Asked(slot, question, None, ERRAND_TIMEOUT_S) for slot, question in self._errands]
                     self._errands.clear()
                     return work
                 wait = self._not_before - self._clock()
                 if self._due and wait <= 0:
                     self._due = False
-                    return [(slot, question, ANSWER_TIMEOUT_S) for slot, question in self._wanted.items()]
+                    return self._wanted
                 self._change.wait(wait if self._due else None)
             return None
 
-    def _ask(self, slot: str, question: Question, timeout: float) -> bool:
+    def _ask(self, asked: Asked) -> bool:
         """One question. A failure lands too, and ends the round."""
         try:
-            told: Told | None = self._link.ask(question, timeout)
+            told: Told | None = self._link.ask(asked.question, asked.timeout_s, self._works, asked.at)
             why = ""
         except Exception as error:
             # Whatever went wrong, the screens must learn of it: an exception that ended this thread would freeze them.
             told, why = None, str(error) or type(error).__name__
         with self._change:
-            self._landed[slot] = Landed(slot, question, told, self._clock(), why)
+            self._landed[asked.slot] = Landed(asked.slot, asked.question, told, self._clock(), why, asked.at)
             self._tries = 0 if told is not None else self._tries + 1
             self._not_before = 0.0 if told is not None else self._clock() + pause_s(self._tries)
         return told is not None
+
+    def _works(self, progress: Progress) -> None:
+        with self._change:
+            self._progressed = self._clock()

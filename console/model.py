@@ -2,14 +2,20 @@
 
 Answers land in slots; a slot's newest answer replaces the one before. `version` rises with whatever changes, so that a
 picture knows when it is old. Freezing keeps what is shown while answers go on landing beside it.
+
+Time travel: `aim` is the moment that is asked for, `moment` the one that is shown; None is the present. An answer as of
+a moment is taken when the Board's answer of that moment is: what is shown is always of one moment. Only the time bar is
+always of the present.
 """
 
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from controlplane.questions import Ask, Board, Refusal, Reply, Told
+from controlplane.questions import Ask, At, Board, Need, Refusal, Reply, Timeline, Told
 
 SILENT_AFTER_S = 3.0
+LIVE = "timeline"
+"""The slot that is always of the present."""
 RETRY_S = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses between tries while nothing answers; the last one repeats."""
 Body = TypeVar("Body", bound=Reply)
@@ -24,6 +30,8 @@ class Landed:
     told: Told | None
     at: float
     why: str = ""
+    moment: At | None = None
+    """As of which moment of the past it was asked."""
 
 
 @dataclass
@@ -40,19 +48,62 @@ class Model:
     shown: dict[str, Landed] = field(default_factory=dict)
     kept: dict[str, Landed] = field(default_factory=dict)
     """What landed while frozen."""
+    moment: At | None = None
+    aim: At | None = None
+    left: frozenset[str] = frozenset()
+    """What needed somebody when the present was left."""
 
-    def land(self, landed: Landed) -> None:
-        """Take an answer, or count a failure."""
+    def land(self, landed: Landed) -> Refusal | None:
+        """Take an answer, or count a failure. Returns why there is no going to the moment that was aimed at."""
         self.version += 1
         self.asked = landed.at
         if landed.told is None:
             self.tries += 1
             self.why = landed.why
-            return
+            return None
         self.heard, self.tries, self.why = landed.at, 0, ""
+        refused = None
+        if landed.slot == "board" and self.travels and (landed.moment is None) == (self.aim is None):
+            refused = self._arrive(landed, landed.told)
+        if landed.slot != LIVE and landed.moment != self.moment:
+            return refused
         before = self.shown.get(landed.slot)
         held = self.frozen and before is not None and before.question == landed.question
         (self.kept if held else self.shown)[landed.slot] = landed
+        return refused
+
+    def _arrive(self, landed: Landed, told: Told) -> Refusal | None:
+        """The Board of a moment came: that moment is shown, though the operator may be further already."""
+        refusal = told.body if isinstance(told.body, Refusal) else None
+        if refusal is None and landed.moment is not None and told.position == 0:
+            refusal = Refusal("not_found", "nothing was journaled by then")
+        if refusal is None:
+            self.moment = landed.moment
+        elif landed.moment == self.aim:
+            self.aim = self.moment
+            return refusal
+        return None
+
+    def travel(self, at: At | None) -> None:
+        """Aim at a moment of the past, or at the present. What is shown stays until the answers are there."""
+        if self.frozen:
+            self.freeze(False)
+        if self.aim is None and at is not None:
+            self.left = frozenset(map(_trouble, self.live.needs if self.live is not None else ()))
+        self.aim = at
+        self.version += 1
+
+    @property
+    def travels(self) -> bool:
+        """Is another moment shown than the one that is aimed at?"""
+        return self.aim != self.moment
+
+    def has(self, slot: str, question: Ask) -> bool:
+        """Is there the answer to this question as of the moment that is aimed at? It will not be another one."""
+        landed = self.shown.get(slot)
+        if landed is None or landed.moment != self.aim or landed.question != question or landed.told is None:
+            return False
+        return not (isinstance(landed.told.body, Refusal) and landed.told.body.code == "unavailable")
 
     def freeze(self, frozen: bool) -> None:
         """Hold the picture, or catch up with what landed meanwhile."""
@@ -63,9 +114,11 @@ class Model:
             self.kept.clear()
 
     def told(self, slot: str, question: Ask | None = None) -> Told | None:
-        """The slot's answer; with a `question`, only when it answers exactly that one."""
+        """The slot's answer of the moment that is shown; with a `question`, only when it answers exactly that one."""
         landed = self.shown.get(slot)
         if landed is None or (question is not None and landed.question != question):
+            return None
+        if slot != LIVE and landed.moment != self.moment:
             return None
         return landed.told
 
@@ -82,6 +135,24 @@ class Model:
     def board(self) -> Board | None:
         """The answer that every screen's frame needs."""
         return self.body("board", Board)
+
+    @property
+    def live(self) -> Timeline | None:
+        """What the time bar is drawn from: of the present, whatever moment is shown."""
+        return self.body(LIVE, Timeline)
+
+    @property
+    def live_now(self) -> int:
+        """The plane's clock as far as is known, whatever moment is shown. 0 before the first answer."""
+        told = self.told(LIVE)
+        return told.recorded if told is not None else self.now
+
+    @property
+    def new_trouble(self) -> list[Need]:
+        """What needs somebody now, and did not when the present was left."""
+        if self.moment is None or self.live is None:
+            return []
+        return [need for need in self.live.needs if need.severity != "ok" and _trouble(need) not in self.left]
 
     @property
     def now(self) -> int:
@@ -106,6 +177,10 @@ class Model:
         if self.tries == 0 or self.asked is None:
             return 0
         return max(0, round(self.asked + pause_s(self.tries) - clock))
+
+
+def _trouble(need: Need) -> str:
+    return need.key or need.what
 
 
 def pause_s(tries: int) -> float:

@@ -29,8 +29,8 @@ THEMES: dict[str, dict[str, str]] = {name: dict(zip(ROLES, hexes.split(), strict
 MONO = "mono"
 THEME_NAMES = (*THEMES, MONO)
 
-_GLYPHS = "●▲■◐○◌↺◆▼▸━─┄┈·▁▂▃▄▅▆▇█▌▐✓╰├│╵╷┳┬┃░▒–…›▀−×╭╮╯"
-_SIGNS = "o!X%.?~@v>=-...__.--==#>|*`+|''++|:.-.>--x..'"
+_GLYPHS = "●▲■◐○◌↺◆▼▸━─┄┈·▁▂▃▄▅▆▇█▌▐✓╰├│╵╷┳┬┃░▒–…›▀−×╭╮╯◀"
+_SIGNS = "o!X%.?~@v>=-...__.--==#>|*`+|''++|:.-.>--x..'<"
 ASCII: dict[int, str] = {ord(glyph): sign for glyph, sign in zip(_GLYPHS, _SIGNS, strict=True)}
 """Each glyph's ASCII sign, for a locale that is not UTF-8 or counts these glyphs as two cells."""
 

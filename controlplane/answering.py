@@ -51,6 +51,7 @@ from controlplane.questions import (
     SqlCancelled,
     Status,
     Stopping,
+    Timeline,
     Told,
 )
 from controlplane.rereading import Rereading
@@ -170,7 +171,7 @@ class Answering:
             what, why, since = "the plane stands still", self._turns.stuck, self._turns.stuck_since
         points = _NO_JOURNAL_POINTS
         need = Need("bad", what, why, since, "doctor", points, "journal")
-        if isinstance(body, Board):
+        if isinstance(body, Board | Timeline):
             body.needs.insert(0, need)
         if isinstance(body, Health):
             body.penalties.insert(0, need)

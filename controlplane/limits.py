@@ -127,6 +127,8 @@ SLOT_MS = 15_000
 """The step of what is kept of the past for pictures: vitals, score, volume."""
 HISTORY_SLOTS_MAX = 1_440
 """Such steps that are kept: six hours."""
+INCIDENTS_MAX = 200
+"""Of these six hours, the newest, in one picture."""
 GROUPS_MAX = 1_000
 """Consumer groups whose figures are kept."""
 AGENTS_MAX = 10_000

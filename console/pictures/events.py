@@ -42,7 +42,7 @@ def _row(event: EventRow) -> Row:
     return Row(event.id, event.severity, cells, (), words)
 
 
-def volume(answer: Events | None, width: int) -> Canvas:
+def volume(answer: Events | None, width: int, past: bool = False) -> Canvas:
     """Events a second over the last fifteen minutes in two rows of eighths; a bar's trouble has its colour below."""
     c = Canvas(width, VOLUME_ROWS)
     bars = answer.volume if answer is not None else []
@@ -64,6 +64,7 @@ def volume(answer: Events | None, width: int) -> Canvas:
         if eighths:
             c.put(9 + i, 2, measure.EIGHTHS[min(8, eighths) - 1], ink)
     _volume_ticks(c, shown, room)
+    c.right(9 + room, 3, ("then╵" if past else "now╵", "mut"))
     return c.sealed()
 
 
@@ -76,7 +77,6 @@ def _volume_ticks(c: Canvas, shown: Sequence[Bar], room: int) -> None:
         bar = shown[incident]
         text = f"╵{measure.clock(bar.at)} {bar.incident}"
         c.put(9 + incident, 3, text, light(bar.severity)[1], max(room - incident - 5, 1))
-    c.right(9 + room, 3, ("now╵", "mut"))
 
 
 def detail(answer: EventDetail, width: int, height: int, opened: bool = False) -> Canvas:

@@ -1,14 +1,13 @@
-"""What surrounds every screen: tabs and score above, the time bar and the keys below, the banner when all is silent."""
+"""What surrounds every screen: tabs and score above, the keys below, the banner when all is silent."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from console import measure
 from console.canvas import Canvas, Span
 from console.palette import context_role
-from console.pictures.bars import fit
-from console.pictures.parts import HEALTH, LIGHT, light
-from controlplane.questions import Bar, Board
+from console.pictures.parts import HEALTH, LIGHT
+from controlplane.questions import At, Board, Timeline
 
 TABS = ("Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet", "Agents", "Access")
 BUILT = frozenset({"Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet"})
@@ -32,12 +31,32 @@ class Scene:
     why: str = ""
     frozen: bool = False
     every_s: float = 1.0
-    url: str = ""
+    live: Timeline | None = None
+    """What the time bar is drawn from: always of the present."""
+    live_now: int = 0
+    moment: At | None = None
+    """The moment of the past that is shown; None is the present."""
+    aim: At | None = None
+    """The one that is asked for: another one only until its answers are there."""
+    alarm: bool = False
+    """While in the past: something needs somebody now that did not when the present was left."""
+
+    @property
+    def past(self) -> bool:
+        """Is the past shown?"""
+        return self.moment is not None
+
+    @property
+    def locked(self) -> str:
+        """Why no lever may be pulled; empty when they may."""
+        if self.silent_s is not None:
+            return "levers are locked until the control plane answers"
+        return "levers are locked in the past; end goes back to live" if self.past or self.aim is not None else ""
 
 
 def header(scene: Scene, tab: str, width: int) -> Canvas:
     """Brand, context, nine tabs with what waits behind them, score."""
-    c = Canvas(width, 1, "sf")
+    c = Canvas(width, 1, "pbg" if scene.past else "sf")
     wide = width >= 110
     x = c.put(1, 0, "signalbox" if wide else "sb", "hi b") + 1
     x = c.put(x, 0, f"▌{scene.context}"[: 14 if wide else 8], f"{context_role(scene.context)} b") + 1
@@ -54,12 +73,18 @@ def header(scene: Scene, tab: str, width: int) -> Canvas:
         c.hit(start, 0, x - start, f"tab:{name}")
         if here:
             c.fill(start, 0, x - start, "bg")
-    if scene.board is not None:
+    if scene.alarm and scene.live is not None:
+        start = c.right(width - 1, 0, ("  now ", "hi b"), _verdict(scene.live.health, scene.live.score))
+        c.hit(start, 0, width - start, "key:end")
+    elif scene.board is not None:
         counts = scene.board.status.counts
-        severity = HEALTH[counts.health]
-        glyph, score_ink = LIGHT[severity][0], "ok" if severity == "ok" else LIGHT[severity][1]
-        c.right(width - 1, 0, ("  ", ""), (f"{glyph} {_score(counts.score)}", f"{score_ink} b"))
+        c.right(width - 1, 0, ("  ", ""), _verdict(counts.health, counts.score))
     return c.sealed()
+
+
+def _verdict(health: str, score: int | None) -> Span:
+    severity = HEALTH.get(health, "unknown")
+    return f"{LIGHT[severity][0]} {_score(score)}", f"{'ok' if severity == 'ok' else LIGHT[severity][1]} b"
 
 
 def _score(score: int | None) -> str:
@@ -109,86 +134,25 @@ def banner(scene: Scene, width: int) -> Canvas:
     return c.sealed()
 
 
-def bars_of(width: int) -> int:
-    """How many bars the time bar has at this width."""
-    return max(width - 22, 1)
-
-
-def timebar(scene: Scene, width: int) -> Canvas:
-    """Volume as height, the health of that moment as colour, incidents flagged below: readable without colour too."""
-    c = Canvas(width, 2 if width >= WIDE else 1, "sf")
-    if scene.silent_s is not None:
-        word, ink, below = "◌ LAST", "warn b", f"{measure.age(scene.silent_s * measure.SECOND)} old"
-    elif scene.frozen:
-        word, ink, below = "◐ FROZEN", "acc b", "u goes on"
-    else:
-        word, ink, below = "● LIVE", "hi b", f"at {measure.count(scene.position)}"
-    c.line(1, 0, [(word[0], "ok b" if word[0] == "●" else ink), (f"{word[1:]} {measure.clock(scene.now)}", ink)])
-    c.put(3, 1, below, "mut")
-    x0, room = 20, bars_of(width)
-    bars = fit(scene.board.timeline if scene.board is not None else [], room)
-    _volume(c, x0, room, bars)
-    if c.height > 1 and bars:
-        flags = _flags(bars)
-        _ticks(c, x0, bars, flags)
-        if not any(room - 16 <= flag < room - 6 for flag in flags):
-            c.right(x0 + room - 6, 1, (f"{measure.clock(scene.now)[:5]} UTC", "mut"))
-        for i, (glyph, ink) in flags.items():
-            c.put(x0 + i, 1, glyph, ink)
-    return c.sealed()
-
-
-def _volume(c: Canvas, x0: int, room: int, bars: Sequence[Bar]) -> None:
-    c.repeat(x0, 0, room if not bars else 0, "·", "ln")
-    peak = max((bar.events for bar in bars), default=0) or 1
-    for i, bar in enumerate(bars):
-        calm = bar.severity in ("ok", "unknown")
-        if bar.events == 0:
-            c.put(x0 + i, 0, "·" if calm else "▁", "ln" if calm else light(bar.severity)[1])
-        else:
-            level = max(0, min(5, round(bar.events / peak * 5)))
-            c.put(x0 + i, 0, measure.EIGHTHS[level], "fnt" if calm else light(bar.severity)[1])
-
-
-def _ticks(c: Canvas, x0: int, bars: Sequence[Bar], flags: Collection[int]) -> None:
-    """Clock times under the bars; seconds are shown where a tick is less than two minutes from the next."""
-    step = 18
-    span = bars[min(step, len(bars) - 1)].at - bars[0].at
-    for i in range(2, len(bars) - 24, step):
-        text = measure.clock(bars[i].at)
-        text = f"╵{text if span < 2 * measure.MINUTE else text[:5]}"
-        if not any(i <= flag <= i + len(text) for flag in flags):
-            c.put(x0 + i, 1, text, "mut")
-
-
-def _flags(bars: Sequence[Bar]) -> dict[int, tuple[str, str]]:
-    """Where an incident begins: glyph and ink by column."""
-    before, flags = "", {}
-    for i, bar in enumerate(bars):
-        if bar.incident and bar.incident != before:
-            flags[i] = light(bar.severity if bar.severity != "ok" else "warn")
-        before = bar.incident or before
-    return flags
-
-
 def footer(scene: Scene, keys: Sequence[tuple[str, str, bool]], width: int, notice: str = "") -> Canvas:
-    """`key what` for each of this screen's actions, levers brighter; without answer they are locked and gone."""
+    """`key what` for each of this screen's actions, levers brighter; in the past or without answer they are gone."""
     c = Canvas(width, 1)
     x = 1
-    locked = scene.silent_s is not None
+    ink = "warn b" if scene.silent_s is not None else "past b"
+    key, what = ("end", " back to live") if scene.past else ("?", " help")
     tail: list[Span] = [
-        (f"every {scene.every_s:g} s  " if width >= 80 else "", "mut"),
-        ("?", "acc b"),
-        (" help", "mut"),
+        (f"every {scene.every_s:g} s  " if width >= 80 and not scene.past else "", "mut"),
+        (key, "past b" if scene.past else "acc b"),
+        (what, "txt" if scene.past else "mut"),
     ]
     end = width - 1 - sum(len(text) for text, _ in tail) - 1
     if notice:
         c.put(1, 0, notice, "warn b", end - 1)
     else:
-        if locked:
-            x = c.put(x, 0, "levers locked", "warn b") + 2
+        if scene.locked:
+            x = c.put(x, 0, "levers locked", ink) + 2
         for key, what, lever in keys:
-            if lever and locked:
+            if lever and scene.locked:
                 continue
             if x + len(key) + len(what) + 1 > end:
                 break
@@ -196,7 +160,8 @@ def footer(scene: Scene, keys: Sequence[tuple[str, str, bool]], width: int, noti
             x = c.line(x, 0, [(key, "acc b"), (f" {what}", "txt" if lever else "mut")])
             c.hit(start, 0, x - start, f"key:{key}")
             x += 2
-    c.right(width - 1, 0, *tail)
+    start = c.right(width - 1, 0, *tail)
+    c.hit(start, 0, width - start, "key:end" if scene.past else "key:?")
     return c.sealed()
 
 

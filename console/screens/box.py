@@ -7,29 +7,27 @@ from the model when it is told that answers came. Nothing here waits for anythin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar
 
 import msgspec
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
 
 from console.actions import ACTIONS, command, footer_keys, of_screen
 from console.canvas import Canvas, Span
-from console.pictures import frame
+from console.pictures import frame, timebar
 from console.screens.reader import Reader, help_lines, json_lines
-from console.screens.shell import Shell
+from console.screens.timekeys import TimeKeys
 from console.widgets.paint import Clicked, Paint, Scrolled
+from console.widgets.timebar import TimeBar
 from controlplane.questions import Question
 
 SMALL_WIDTH, SMALL_HEIGHT = 60, 16
-SLOW_BARS = 12
-"""The time bar's length is asked in steps of so many bars, so that a resize does not ask anew for each column."""
 
 
-class Box(Screen[None]):
+class Box(TimeKeys):
     """A screen with its frame. Subclasses compose `body`, name `questions` and paint in `refreshed`."""
 
     TAB: ClassVar[str] = "Board"
@@ -49,11 +47,6 @@ class Box(Screen[None]):
     """
     notice = ""
     _faded = False
-
-    @property
-    def shell(self) -> Shell:
-        """The application."""
-        return cast(Shell, self.app)
 
     # ------------------------------------------------------------------ what subclasses give
 
@@ -82,12 +75,13 @@ class Box(Screen[None]):
         yield Paint(lambda w, h: frame.header(self.shell.scene(), self.TAB, w), 1)
         with Vertical(id="body"):
             yield from self.body()
-        yield Paint(lambda w, h: frame.timebar(self.shell.scene(), w), 2, fresh=True, id="timebar")
+        yield TimeBar(lambda w, h: timebar.picture(self.shell.scene(), w), 2, fresh=True, id="timebar")
         yield Paint(self._footer, 1, fresh=True, id="footer")
         yield Paint(lambda w, h: frame.too_small(self.shell.scene(), w, h), id="tiny")
 
     def _footer(self, width: int, height: int) -> Canvas:
-        return frame.footer(self.shell.scene(), footer_keys(self.KIND), width, self.notice)
+        scene = self.shell.scene()
+        return frame.footer(scene, footer_keys(self.KIND, scene.past), width, self.notice)
 
     def crumb(self, width: int, left: Sequence[Span], right: Sequence[Span] = ()) -> Canvas:
         """The line under the tabs: the banner when nothing answers, else where one is."""
@@ -141,7 +135,10 @@ class Box(Screen[None]):
         """A click on something of the body."""
 
     def on_scrolled(self, message: Scrolled) -> None:
-        self.action_do("down" if message.by > 0 else "up")
+        if isinstance(message.control, TimeBar):
+            self.action_do("bar_on" if message.by > 0 else "bar_back")
+        else:
+            self.action_do("down" if message.by > 0 else "up")
 
     def do_back(self) -> None:
         """Close the screen, when it was opened over another."""
@@ -158,7 +155,11 @@ class Box(Screen[None]):
             self.shell.say(f"copied {key}")
 
     def do_copy_command(self) -> None:
-        line = f"signalbox {self.mend()}" if self.mend() else command(*self.selected())
+        scene = self.shell.scene()
+        if scene.past:  # what mended then need not be what mends now
+            line = f"{command(*self.selected())} --at {scene.position}"
+        else:
+            line = f"signalbox {self.mend()}" if self.mend() else command(*self.selected())
         self.shell.copy_to_clipboard(line)
         self.shell.say(f"copied: {line}")
 
@@ -179,7 +180,10 @@ class Box(Screen[None]):
         self.shell.push(Reader("KEYS", f"on {self.TAB}; the same on every screen below", help_lines(self.KIND)))
 
     def do_freeze(self) -> None:
-        self.shell.model.freeze(not self.shell.model.frozen)
+        if self.shell.scene().past:
+            self.shell.say("the past stands still; end goes back to live")
+        else:
+            self.shell.model.freeze(not self.shell.model.frozen)
 
     def do_again(self) -> None:
         self.shell.ask_now()

@@ -164,7 +164,8 @@ def redrive(screen: TableScreen) -> None:
     """The marked rows, else the one under the cursor, in the order they are shown."""
     grid = screen.grid
     targets = [row.key for row in grid.rows if row.key in grid.marks] or ([grid.cursor] if grid.cursor else [])
-    if screen.shell.scene().silent_s is not None:
-        screen.shell.say("levers are locked until the control plane answers")
+    locked = screen.shell.scene().locked
+    if locked:
+        screen.shell.say(locked)
     elif targets:
         screen.shell.push(RedriveDialogue(targets))

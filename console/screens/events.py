@@ -57,7 +57,10 @@ class EventsScreen(TableScreen):
         return self._detail() or self._events()
 
     def above(self) -> ComposeResult:
-        yield Paint(lambda w, h: picture.volume(self._events(), w), picture.VOLUME_ROWS, id="volume")
+        yield Paint(self._volume, picture.VOLUME_ROWS, id="volume")
+
+    def _volume(self, width: int, height: int) -> Canvas:
+        return picture.volume(self._events(), width, self.shell.model.moment is not None)
 
     def above_rows(self) -> int:
         return picture.VOLUME_ROWS if self.query_one("#volume").display else 0
@@ -82,6 +85,8 @@ class EventsScreen(TableScreen):
             right = [("● ", "ok"), ("following", "txt")] if following else [("◐ ", "acc"), ("held; g follows", "txt")]
             if self.shell.model.frozen:
                 right = [("◐ ", "acc"), ("frozen; u goes on", "txt")]
+            if self.shell.model.moment is not None:
+                right = [("◀ ", "past"), ("as of then", "txt")]
             right.append((f"  newest {len(events.rows):,} of {events.total:,}", "mut"))
         return left, right
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from console.model import Landed, Model
 from console.pictures.frame import Scene
-from controlplane.questions import Question
+from controlplane.questions import At, Question
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -22,6 +22,9 @@ class Shell(Protocol):
     @property
     def faded(self) -> bool:
         """Is what is shown old?"""
+
+    def travel(self, at: At | None) -> None:
+        """Show the fleet as of a moment of the past on every screen, or the present again."""
 
     def scene(self) -> Scene:
         """What the frame is drawn from."""

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from console.canvas import Canvas, changed
 from console.pictures.table import Column, Row, table
-from console.widgets.ink import Look, strip, style_of
+from console.widgets.ink import Look, edged, strip, style_of
 from console.widgets.paint import Clicked
 
 
@@ -115,17 +115,19 @@ class Grid(ScrollView):
         self.repaint()
 
     def _paint(self) -> Canvas:
-        return table(
+        size = self.size
+        painted = table(
             self.columns,
             self.rows,
-            self.size.width,
-            self.size.height,
+            size.width,
+            size.height,
             self.top,
             self.cursor,
             self.marks,
             self.sorted_by,
             self.rests,
         )
+        return edged(painted, self)
 
     def repaint(self) -> None:
         """Send what differs from the window that is shown."""

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
+from textual.widget import Widget
 
-from console.canvas import Cell
+from console.canvas import Canvas, Cell
 from console.palette import ASCII, MONO, colours
 
 
@@ -21,6 +22,10 @@ class Look(Protocol):
     @property
     def faded(self) -> bool:
         """Is what is shown old?"""
+
+    @property
+    def past(self) -> bool:
+        """Is a moment of the past shown?"""
 
 
 @lru_cache(maxsize=4096)
@@ -55,3 +60,13 @@ def strip(row: Sequence[Cell], theme: str, faded: bool, ascii_only: bool) -> Str
 def _segment(run: list[str], theme: str, faded: bool, key: tuple[str, str], ascii_only: bool) -> Segment:
     text = "".join(run)
     return Segment(text.translate(ASCII) if ascii_only else text, style_of(theme, faded, *key))
+
+
+def edged(painted: Canvas, widget: Widget) -> Canvas:
+    """The body of a screen between the violet edges of the past; live they are empty, so that nothing jumps."""
+    look = cast(Look, widget.app)
+    if look.past and painted.width and widget.parent is not None and widget.parent.id == "body":
+        left, right = "||" if look.ascii_only else "▌▐"
+        for row in painted.rows:
+            row[0], row[-1] = (left, "past", row[0][2]), (right, "past", row[-1][2])
+    return painted

@@ -16,7 +16,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from console.canvas import Canvas, changed
-from console.widgets.ink import Look, strip, style_of
+from console.widgets.ink import Look, edged, strip, style_of
 
 Painter = Callable[[int, int], Canvas]
 
@@ -32,9 +32,15 @@ class Clicked(Message):
 class Scrolled(Message):
     """The wheel turned over a picture: by -1 or 1."""
 
-    def __init__(self, by: int) -> None:
+    def __init__(self, by: int, control: Widget) -> None:
         super().__init__()
         self.by = by
+        self._over = control
+
+    @property
+    def control(self) -> Widget:
+        """What it turned over."""
+        return self._over
 
 
 class Paint(Widget):
@@ -56,11 +62,11 @@ class Paint(Widget):
 
     def _paint(self) -> Canvas:
         painted = self.painter(self.size.width, self.size.height)
-        if (painted.width, painted.height) == (self.size.width, self.size.height):
-            return painted
-        c = Canvas(self.size.width, self.size.height)
-        c.paste(painted, 0, 0)
-        return c.sealed()
+        if (painted.width, painted.height) != (self.size.width, self.size.height):
+            c = Canvas(self.size.width, self.size.height)
+            c.paste(painted, 0, 0)
+            painted = c.sealed()
+        return edged(painted, self)
 
     def repaint(self) -> None:
         """Paint anew and ask the compositor for the stretches that differ."""
@@ -87,8 +93,8 @@ class Paint(Widget):
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         event.stop()
-        self.post_message(Scrolled(1))
+        self.post_message(Scrolled(1, self))
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         event.stop()
-        self.post_message(Scrolled(-1))
+        self.post_message(Scrolled(-1, self))

@@ -11,13 +11,14 @@ ending are the edge's own; they are refused here.
 | AskFlows | flows (rates and lag beside it) |
 | AskSagas; AskSaga | inbox; saga |
 | AskDeadGroups, AskDeadLetters, Redrive as a dry run | dead |
+| AskTimeline | timebar |
 | AskGroups | listeners |
 | AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
 """
 
 import msgspec
 
-from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations
+from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, timebar
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
@@ -41,6 +42,7 @@ from controlplane.questions import (
     AskSaga,
     AskSagas,
     AskStatus,
+    AskTimeline,
     At,
     Body,
     EventDetail,
@@ -102,6 +104,8 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return dead.dead_letters(world, question, now)
     if isinstance(question, Redrive) and question.dry_run:
         return plan_redrive(world, question)[1]
+    if isinstance(question, AskTimeline):
+        return timebar.timeline(world, question, now)
     if isinstance(question, AskGroups):
         return listeners.groups(world, question, now)
     if isinstance(question, AskBrokers):

@@ -4,17 +4,17 @@ from controlplane import history, lately
 from controlplane.answers import dead, fleet, flows, inbox
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import Rates
+from controlplane.answers.timebar import bars
 from controlplane.answers.words import ms
 from controlplane.fold import Heart, World
 from controlplane.groups import SLOT_NS
 from controlplane.health import penalties, score_of, state_of
 from controlplane.history import Slot
 from controlplane.ledger import lost
-from controlplane.limits import BARS_MAX, HISTORY_SLOTS_MAX, NEEDS_MAX, RATE_SECONDS
+from controlplane.limits import NEEDS_MAX, RATE_SECONDS
 from controlplane.questions import (
     AskBoard,
     AskSagas,
-    Bar,
     Board,
     Happening,
     Health,
@@ -80,44 +80,6 @@ def happenings(world: World, limit: int) -> list[Happening]:
         Happening(line.at, line.position, _severity(line.severity), lately.text_of(line))
         for line in lately.lines_of(world["lately"], limit)
     ]
-
-
-def bars(world: World, now: int, count: int) -> list[Bar]:
-    """The time bar: volume as height, the worst severity of its time, an incident where another trouble begins."""
-    count = max(1, min(count, BARS_MAX))
-    span = _span(world, now, count)
-    found: list[Bar] = []
-    worst = ""
-    first = now // SLOT_NS - count * span + 1
-    for number, run in enumerate(history.slots(world["history"], now, count, span)):
-        known = [slot for slot in run if slot is not None]
-        bar = Bar((first + number * span) * SLOT_NS, sum(slot.events for slot in known), _worst(known))
-        for slot in known:
-            if slot.worst and _trouble(slot) != worst:
-                bar.incident = slot.worst
-            worst = _trouble(slot)
-        found.append(bar)
-    return found
-
-
-def _trouble(slot: Slot) -> str:
-    """What a slot's worst need is about, without its numbers: it changes when another trouble is the worst."""
-    return "".join(c for c in slot.worst if not c.isdigit())
-
-
-def _span(world: World, now: int, count: int) -> int:
-    """Slots in a bar: the least power of two with which the bars reach back to what is known first."""
-    known = [slot for slot in world["history"].table("slot") if isinstance(slot, int)]
-    age = now // SLOT_NS - min(known, default=now // SLOT_NS) + 1
-    span = 1
-    while span * count < min(age, HISTORY_SLOTS_MAX):
-        span *= 2
-    return span
-
-
-def _worst(slots: list[Slot]) -> Severity:
-    found = {slot.severity for slot in slots}
-    return "bad" if "bad" in found else "warn" if "warn" in found else "ok" if slots else "unknown"
 
 
 def _severity(text: str) -> Severity:

@@ -110,6 +110,7 @@ from controlplane.questions.sql import (
     SqlColumnDoc,
     SqlTableDoc,
 )
+from controlplane.questions.timebar import AskTimeline, Incident, Timeline
 
 __all__ = [
     "MAGIC",
@@ -133,6 +134,7 @@ __all__ = [
     "AskSagas",
     "AskSql",
     "AskStatus",
+    "AskTimeline",
     "AskVerify",
     "AskWhatIf",
     "At",
@@ -169,6 +171,7 @@ __all__ = [
     "HealthState",
     "Holding",
     "Horizon",
+    "Incident",
     "KindChange",
     "Link",
     "Move",
@@ -205,6 +208,7 @@ __all__ = [
     "Status",
     "Stopping",
     "TableChange",
+    "Timeline",
     "Told",
     "Trend",
     "Verb",
@@ -241,6 +245,7 @@ Question = (
     | AskBrokers
     | AskPartitions
     | AskGroups
+    | AskTimeline
     | Operate
     | AskSql
     | CancelSql
@@ -266,6 +271,7 @@ Body = (
     | Brokers
     | Partitions
     | Groups
+    | Timeline
     | Operated
     | SqlAnswer
     | SqlCancelled

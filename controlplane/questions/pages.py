@@ -45,7 +45,7 @@ class Status(Reply):
 
 
 class AskBoard(Ask, frozen=True):
-    """All that the Board draws. `bars`: how many bars the time bar has."""
+    """All that the Board draws. `bars`: how many bars its time bar has; 0 where `AskTimeline` is asked too."""
 
     bars: int = 100
 

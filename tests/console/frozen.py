@@ -7,6 +7,7 @@ fleet without an event) and `silent` (nothing answers at all).
 
 from collections.abc import Callable
 
+from console import measure
 from controlplane.questions import (
     AskBoard,
     AskDeadGroups,
@@ -19,29 +20,34 @@ from controlplane.questions import (
     AskSaga,
     AskSagas,
     AskStatus,
+    AskTimeline,
     At,
+    Bar,
     Body,
     DeadGroups,
     Flows,
     Groups,
     Health,
+    Incident,
     Progress,
     Question,
     Redrive,
     Redriven,
     Refusal,
     Sagas,
+    Timeline,
     Told,
 )
-from tests.console import story_calm, story_trouble
+from tests.console import story_calm, story_past, story_trouble
 from tests.console.story import Story
 
 
 class Frozen:
     """A link whose answers never change, unless a test changes `story` or sets `silent`."""
 
-    def __init__(self, story: Story, silent: str = "") -> None:
-        self.story, self.silent = story, silent
+    def __init__(self, story: Story, silent: str = "", then: Story | None = None) -> None:
+        """`then` is the story at every moment of the past that the time bar reaches."""
+        self.story, self.silent, self.then = story, silent, then
         self.asked: list[Question] = []
         self.moments: list[At | None] = []
 
@@ -52,22 +58,40 @@ class Frozen:
         on_progress: Callable[[Progress], None] | None = None,
         at: At | None = None,
     ) -> Told:
-        """The same at every moment; what was asked when stands in `asked` and `moments`."""
+        """What was asked, and as of when, stands in `asked` and `moments`."""
         self.asked.append(question)
         self.moments.append(at)
         if self.silent:
             raise ConnectionError(self.silent)
-        return Told(self.story.position, self.story.now, self.body(question), past=at is not None)
+        if at is None:
+            return Told(self.story.position, self.story.now, self.body(question, self.story))
+        return self.past(question, at)
 
     def close(self) -> None:
         """Nothing is held."""
 
-    def body(self, question: Question) -> Body:
+    def past(self, question: Question, at: At) -> Told:
+        """An answer as of a moment: before the first bar and after the newest entry there is none."""
+        story = self.then or self.story
+        begun = self.story.board.timeline[0].at if self.story.board.timeline else self.story.now
+        if at.position is not None and at.position > self.story.position:
+            why = f"the journal ends at position {self.story.position:,}"
+            return Told(self.story.position, self.story.now, Refusal("not_found", why))
+        if at.instant is not None and at.instant < begun:
+            why = f"nothing is known before {measure.clock(begun)}"
+            return Told(self.story.position, self.story.now, Refusal("not_found", why))
+        recorded = at.instant if at.instant is not None else story.now
+        position = at.position if at.position is not None else story.position
+        return Told(position, recorded, self.body(question, story), past=True)
+
+    def body(self, question: Question, story: Story | None = None) -> Body:
         """The answer to one question."""
-        story = self.story
+        story = story or self.story
         match question:
             case AskBoard():
                 return story.board
+            case AskTimeline():
+                return self.timeline()
             case AskStatus():
                 return story.board.status
             case AskFlows(match=match):
@@ -107,6 +131,19 @@ class Frozen:
             case _:
                 return Refusal("usage", f"the console does not ask {type(question).__name__}")
 
+    def timeline(self) -> Timeline:
+        """The story's bars with its incidents apart."""
+        board = self.story.board
+        bars = [Bar(bar.at, bar.events, bar.severity) for bar in board.timeline]
+        every = bars[1].at - bars[0].at if len(bars) > 1 else 0
+        begun, before = [], ""
+        for bar in board.timeline:
+            if bar.incident and bar.incident != before:
+                begun.append(Incident(bar.at + every - 1, bar.severity, bar.incident))
+            before = bar.incident
+        counts = board.status.counts
+        return Timeline(every, bars, begun, counts.score, counts.health, board.needs)
+
     def redrive(self, question: Redrive) -> Body:
         """A dry run names the set; then the set must be the same."""
         ids = [f"{target}-{i:03d}" for target in question.targets for i in range(5)]
@@ -118,7 +155,7 @@ class Frozen:
 
 def trouble() -> Frozen:
     """03:12:44: b5 is dead, b4 lags, p07 refuses."""
-    return Frozen(story_trouble.story())
+    return Frozen(story_trouble.story(), then=story_past.story())
 
 
 def calm() -> Frozen:

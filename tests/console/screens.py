@@ -28,6 +28,8 @@ BLOCKS = {
     "▀": (0.0, 0.0, 1.0, 0.5), "▌": (0.0, 0.0, 0.5, 1.0), "▐": (0.5, 0.0, 0.5, 1.0),
 }  # fmt: skip
 SHADES = {"░": 0.35, "▒": 0.65}
+PAST = ",".join(["t", *"02", "colon", *"58", "colon", *"10", "enter"])
+"""The keys that go to 02:58:10, a quarter of an hour before the trouble."""
 Jobs = dict[str, tuple[str, str, tuple[int, int], str]]
 JOBS: Jobs = {
     "board": ("trouble", "", (120, 36), "dark"),
@@ -66,6 +68,21 @@ JOBS: Jobs = {
     "partition-calm": ("calm", "7,enter,enter", (120, 36), "dark"),
     "partition-80x24": ("trouble", "7,enter,enter", (80, 24), "dark"),
     "partition-160x45": ("trouble", "7,enter,enter", (160, 45), "dark"),
+    "board-past": ("trouble", PAST, (120, 36), "dark"),
+    "board-past-80x24": ("trouble", PAST, (80, 24), "dark"),
+    "board-past-160x45": ("trouble", PAST, (160, 45), "dark"),
+    "board-past-light": ("trouble", PAST, (120, 36), "light"),
+    "board-past-safe": ("trouble", PAST, (120, 36), "safe"),
+    "board-past-contrast": ("trouble", PAST, (120, 36), "contrast"),
+    "board-past-mono": ("trouble", PAST, (120, 36), "mono"),
+    "flows-past": ("trouble", f"{PAST},2", (120, 36), "dark"),
+    "sagas-past": ("trouble", f"{PAST},3", (120, 36), "dark"),
+    "saga-past": ("trouble", f"{PAST},3,enter", (120, 36), "dark"),
+    "dead-letters-past": ("trouble", f"{PAST},4", (120, 36), "dark"),
+    "health-past": ("trouble", f"{PAST},5", (120, 36), "dark"),
+    "events-past": ("trouble", f"{PAST},6", (120, 36), "dark"),
+    "fleet-past": ("trouble", f"{PAST},7", (120, 36), "dark"),
+    "partition-past": ("trouble", f"{PAST},7,enter,enter", (120, 36), "dark"),
     "help": ("trouble", "question_mark", (120, 36), "dark"),
     "palette": ("trouble", "ctrl+p", (120, 36), "dark"),
     "prompt": ("trouble", "colon,r", (120, 36), "dark"),
@@ -85,7 +102,9 @@ async def settle(pilot: Pilot[None], app: Console) -> None:
         wanted = {} if app.box is None else app.box.questions()
         model = app.model
         if model.tries or (
-            model.board is not None and all(model.told(slot, question) for slot, question in wanted.items())
+            model.board is not None
+            and not model.travels
+            and all(model.told(slot, question) for slot, question in wanted.items())
         ):
             break
         await asyncio.sleep(0.005)

@@ -1,6 +1,8 @@
 """Answers as of a position: the whole Board, the inbox, a saga's WHY, flows with their groups, and the past."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.wire import GroupSample
 from controlplane import facts, limits, questions
@@ -8,10 +10,13 @@ from controlplane.answers import Extras, answer, not_yet, past
 from controlplane.answers.lag import Listening
 from controlplane.answers.words import age, many
 from controlplane.facts import Tick
+from controlplane.groups import SLOT_NS
+from controlplane.history import Slot
+from controlplane.limits import HISTORY_SLOTS_MAX
 from controlplane.plane import folds
-from controlplane.questions import AskAt, AskBoard, AskFlows, AskSaga, AskSagas, AskStatus, SagaStep
+from controlplane.questions import AskAt, AskBoard, AskFlows, AskSaga, AskSagas, AskStatus, AskTimeline, SagaStep
 from controlplane.timeline import as_of
-from tests.controlplane.logs import SECOND
+from tests.controlplane.logs import NOW, SECOND
 from tests.controlplane.made import BROKERS, MS, Story, bury
 
 
@@ -107,6 +112,45 @@ def test_bars_reach_back_to_the_beginning_and_flag_incidents(night: Story) -> No
     assert [bar.at for bar in bars] == sorted(bar.at for bar in bars)
     assert bars[-1].severity == "bad" and any(bar.incident for bar in bars)
     assert bars[0].severity == "unknown" and bars[0].events == 0
+
+
+def timeline(story: Story, bars: int) -> questions.Timeline:
+    told = answer(AskTimeline(bars), story.heart, story.now, Extras())
+    assert isinstance(told, questions.Timeline)
+    return told
+
+
+def test_the_time_bar_holds_all_volume_on_a_grid_of_its_own(night: Story) -> None:
+    told = timeline(night, 10)
+    events = night.heart.states["ledger"].get("count", "events")
+    assert questions.decode_told(questions.encode(questions.Told(1, 2, told))).body == told
+    assert len(told.bars) == 10 and sum(bar.events for bar in told.bars) == events
+    assert [bar.at % told.step_ns for bar in told.bars] == [0] * 10
+    assert told.bars[-1].at <= night.now < told.bars[-1].at + told.step_ns
+    assert told.bars[-1].severity == "bad" and told.bars[0].severity == "unknown"
+    assert told.score == board(night).status.counts.score and told.health == "CRITICAL"
+    assert {need.key for need in told.needs} >= {"broker b3", "group coder"}
+
+
+def test_an_incident_stands_where_another_trouble_becomes_the_worst(night: Story) -> None:
+    told = timeline(night, 50)
+    ats = [incident.at for incident in told.incidents]
+    assert ats == sorted(set(ats)) and told.bars[0].at <= ats[0] and ats[-1] <= night.now
+    assert told.incidents[-1].what == night.heart.states["history"].get("slot", night.now // SLOT_NS).worst
+    assert told.incidents[-1].severity == "bad"
+
+
+@given(st.integers(1, HISTORY_SLOTS_MAX), st.integers(12, 300), st.integers(0, 10**6))
+def test_bars_cover_what_is_known_and_no_more_are_asked_for(known: int, bars: int, slot: int) -> None:
+    story = Story()
+    history = story.heart.states["history"]
+    last = NOW // SLOT_NS + slot
+    history.put("slot", last - known + 1, Slot(events=1, score=100))
+    history.put("slot", last, Slot(events=1, score=100))
+    told = answer(AskTimeline(bars), story.heart, last * SLOT_NS + 7, Extras())
+    assert isinstance(told, questions.Timeline) and 1 <= len(told.bars) <= bars
+    assert sum(bar.events for bar in told.bars) == min(known, 2)
+    assert told.bars[-1].at + told.step_ns > last * SLOT_NS + 7
 
 
 def test_a_fleet_that_has_just_begun_has_a_board_too() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.canvas import Canvas
-from console.pictures import board, dead, events, fleet, flows, frame, health, partition, saga, sagas
+from console.pictures import board, dead, events, fleet, flows, frame, health, partition, saga, sagas, timebar
 from console.pictures.bars import fit
 from console.pictures.board import BoardView
 from console.pictures.frame import Scene
@@ -41,7 +41,8 @@ def ask(link: Frozen, question: Question) -> object:
 
 
 def scene(link: Frozen, **more: object) -> Scene:
-    return Scene("prod-eu", link.story.board, link.story.position, link.story.now, **more)  # type: ignore[arg-type]
+    live = {"live": link.timeline(), "live_now": link.story.now}
+    return Scene("prod-eu", link.story.board, link.story.position, link.story.now, **(live | more))  # type: ignore[arg-type]
 
 
 def first_saga(link: Frozen) -> str:
@@ -96,7 +97,7 @@ def draw_frame(link: Frozen, w: int, h: int) -> Canvas:
     c = Canvas(w, 8)
     lost = scene(link, silent_s=12, tries=3, retry_in_s=3, why="refused")
     for y, part in enumerate((
-        frame.header(scene(link), "Sagas", w), frame.timebar(scene(link, frozen=True), w), frame.timebar(lost, w),
+        frame.header(scene(link), "Sagas", w), timebar.picture(scene(link, frozen=True), w), timebar.picture(lost, w),
         frame.banner(lost, w), frame.footer(lost, [("r", "redrive", True)], w), frame.too_small(scene(link), w, h),
     )):  # fmt: skip
         c.paste(part, 0, y)

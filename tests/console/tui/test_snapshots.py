@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.console.screens import strips_of
+from tests.console.screens import PAST, strips_of
 
 FOLDER = Path(__file__).parents[2] / "snapshots"
 SIZES = {"80x24": (80, 24), "120x36": (120, 36), "160x45": (160, 45)}
@@ -33,10 +33,19 @@ SCREENS = {
     "partition": ("trouble", "1,tab,j,j,j,j,j,j,j,enter,j"),
     "partition-calm": ("calm", "7,enter,enter"),
     "help": ("trouble", "question_mark"),
+    "board-past": ("trouble", PAST),
+    "flows-past": ("trouble", f"{PAST},2"),
+    "sagas-past": ("trouble", f"{PAST},3"),
+    "saga-past": ("trouble", f"{PAST},3,enter"),
+    "dead-letters-past": ("trouble", f"{PAST},4"),
+    "health-past": ("trouble", f"{PAST},5"),
+    "events-past": ("trouble", f"{PAST},6"),
+    "fleet-past": ("trouble", f"{PAST},7"),
+    "partition-past": ("trouble", f"{PAST},7,enter,enter"),
 }
 
 
-EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition")
+EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition", "board-past")
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == "120x36" or name in EVERY_SIZE]
 
 
