@@ -54,7 +54,8 @@ class Reading:
         return fitting[-1] if fitting else self.segments[0]
 
     def across(self, *tables: str) -> "Reading":
-        """From here on these tables are those of all segments together."""
+        """From here on these tables are those of all segments together; the newest one's names are those of all."""
+        self._db.execute(f"create or replace temp view names as from {self.segments[-1].alias}.names")
         for table in tables:
             parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
             self._db.execute(f"create or replace temp view {table} as {parts}")
