@@ -195,7 +195,7 @@ async def test_a_fact_that_was_tampered_with_is_named(plane: Plane) -> None:
     db = plane.turns.journal.cursor()
     position, body = db.execute("select position, fact from entries where kind = 'SagaStuck' order by 1").fetchone()
     forged = facts.encode_fact(msgspec.structs.replace(facts.decode_fact(body), severity="bad"))
-    db.execute("update entries set fact = ? where position = ?", [forged, position])
+    db.execute(f"update {db.segments[-1].alias}.entries set fact = ? where position = ?", [forged, position])  # noqa: S608
     found = through_bytes(await plane.rereading.verify(lambda _body: None))
     assert isinstance(found, Verified) and not found.same and found.where is not None
     where = found.where
@@ -209,7 +209,7 @@ async def test_a_fact_that_was_tampered_with_is_named(plane: Plane) -> None:
 async def test_an_event_that_was_tampered_with_is_found_where_it_was_taken_in(plane: Plane) -> None:
     db = plane.turns.journal.cursor()
     ((position,),) = db.execute("select position from events where id = 'e-2'").fetchall()
-    db.execute("update events set subject = 'saga-9' where position = ?", [position])
+    db.execute(f"update {db.segments[-1].alias}.events set subject = 'saga-9' where position = ?", [position])  # noqa: S608
     found = through_bytes(await plane.rereading.verify(lambda _body: None))
     assert isinstance(found, Verified) and found.where is not None
     assert found.where.what == "state" and found.where.position <= position
