@@ -266,7 +266,7 @@ class _Known:
                 self._generations = [*self._generations[-_GENERATIONS:], set()]
 
     def lacks(self, digests: bytes) -> bool:
-        """Whether none of them is known for sure; one that is not may seem to be, once in 10^15."""
+        """Whether none of them is known for sure; one that is not may seem to be, once in 10^14."""
         heads = _heads(digests)
         return all(generation.isdisjoint(heads) for generation in self._generations)
 

@@ -85,7 +85,7 @@ class Answering:
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
-        self._rereading = Rereading(turns, self._go_on, self._telling)
+        self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
 
     def introduce(self, url: str, started: float) -> None:

@@ -18,13 +18,17 @@ from controlplane.fold import Heart
 from controlplane.pasts import Pasts
 from controlplane.questions import (
     AskAt,
+    AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
     AskSaga,
+    AskSql,
     AskVerify,
+    AskWhatIf,
     At,
     Body,
+    CancelSql,
     Down,
     Operate,
     Progress,
@@ -113,8 +117,10 @@ def refused(question: Question) -> Refusal | None:
     """Why a question cannot be asked of the past, or None."""
     if isinstance(question, Redrive | Operate | Down):
         return Refusal("usage", "the past cannot be changed: levers work on the present only", "Leave out --at.")
-    if isinstance(question, AskAt):
-        return Refusal("usage", "this question names a moment of its own", "Ask it without another.")
+    if isinstance(question, AskAt | AskDiff | AskWhatIf):
+        return Refusal("usage", "this question names moments of its own", "Ask it without another.")
+    if isinstance(question, AskSql | CancelSql):
+        return Refusal("usage", "SQL reads the journal as a whole", "Bound it: where position <= ...")
     if isinstance(question, AskVerify):
         return Refusal("usage", "the journal is verified as a whole", "Leave out --at.")
     return None

@@ -5,7 +5,7 @@ these. Each says how far it is, and gives up when the plane ends.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from controlplane import limits, settings, timeline
@@ -18,6 +18,7 @@ from controlplane.plane import folds
 from controlplane.questions import (
     AskDiff,
     AskWhatIf,
+    At,
     Body,
     Diff,
     FactChange,
@@ -28,7 +29,6 @@ from controlplane.questions import (
     Verified,
     WhatIf,
 )
-from controlplane.timeline import Moment
 from controlplane.turns import Turns
 from controlplane.whatif import CHANGED, GONE, MOVED, NEW, SAME, Difference, Outcome, Span, fields_of, text_of, what_if
 
@@ -40,10 +40,17 @@ _TELLING_ONLY = ("lately",)
 
 
 class Rereading:
-    """Reads one plane's journal again. `go_on` raises when the plane ends."""
+    """Reads one plane's journal again. `go_on` raises when the plane ends; `moment` gives a state of the past."""
 
-    def __init__(self, turns: Turns, go_on: Callable[[], None], telling: Telling) -> None:
+    def __init__(
+        self,
+        turns: Turns,
+        moment: Callable[[At, Tell], Awaitable[Heart | Refusal]],
+        go_on: Callable[[], None],
+        telling: Telling,
+    ) -> None:
         self._turns = turns
+        self._moment = moment
         self._go_on = go_on
         self._telling = telling
 
@@ -75,20 +82,15 @@ class Rereading:
 
     async def diff(self, ask: AskDiff, tell: Tell) -> Body:
         """What differs in state between two moments."""
-        moments = Moment(ask.position_a, ask.instant_a), Moment(ask.position_b, ask.instant_b)
-        if any((moment.position is None) == (moment.instant is None) for moment in moments):
+        moments = (ask.position_a, ask.instant_a), (ask.position_b, ask.instant_b)
+        if any((position is None) == (instant is None) for position, instant in moments):
             return Refusal("usage", "each of the two is either a position or an instant", "signalbox replay diff A B")
-        total, done = self._turns.journal.position, 0
-
-        def steps() -> Iterator[Step]:
-            nonlocal done
-            for step in self._steps(self._turns.journal.replay(total)):
-                done = step.last
-                yield step
-
-        work = asyncio.to_thread(_diff, steps(), moments, min(ask.limit, limits.EXAMPLES_MAX))
-        body: Diff = await self._telling(work, tell, lambda: Progress(done, total, "going back to both"))
-        return body
+        first, second = [await self._moment(At(*moment), tell) for moment in moments]
+        if isinstance(first, Refusal):
+            return first
+        if isinstance(second, Refusal):
+            return second
+        return await asyncio.to_thread(_diff, first, second, min(ask.limit, limits.EXAMPLES_MAX))
 
     async def what_if(self, ask: AskWhatIf, tell: Tell) -> Body:
         """The journal's inputs under other settings."""
@@ -126,8 +128,7 @@ class Rereading:
             yield step
 
 
-def _diff(steps: Iterator[Step], moments: tuple[Moment, Moment], limit: int) -> Diff:
-    first, second = timeline.both(steps, folds, *moments)
+def _diff(first: Heart, second: Heart, limit: int) -> Diff:
     tables, changes = compare(first.states, second.states, limit)
     return Diff(
         position_a=first.position,

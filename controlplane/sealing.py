@@ -91,8 +91,8 @@ def write_sealed(path: Path, target: Path, work: Path) -> None:
         shutil.copyfile(segments.wal_of(path), segments.wal_of(copy))
     settings = segments.settings(limits.SEALING_MEMORY_MB) | {"threads": 1, "temp_directory": str(work / "spill")}
     with duckdb.connect(":memory:", config=settings) as db:
-        db.execute(f"attach '{_quoted(copy)}' as elder")
-        db.execute(f"attach '{_quoted(fresh)}' as sealed")
+        db.execute(f"attach {segments.quoted(copy)} as elder")
+        db.execute(f"attach {segments.quoted(fresh)} as sealed")
         db.execute("use sealed")
         db.execute(segments.TABLES)
         for table in segments.ALL_TABLES:
@@ -110,16 +110,12 @@ def write_parquet(path: Path, target: Path, work: Path) -> None:
     made.mkdir(parents=True)
     settings = segments.settings(limits.SEALING_MEMORY_MB) | {"threads": 1, "temp_directory": str(work / "spill")}
     with duckdb.connect(":memory:", config=settings) as db:
-        db.execute(f"attach '{_quoted(path)}' as sealed (read_only)")
+        db.execute(f"attach {segments.quoted(path)} as sealed (read_only)")
         for table in segments.ALL_TABLES:
             file = made / f"{table}.parquet"
-            db.execute(f"copy sealed.{table} to '{_quoted(file)}' ({_PARQUET})")
+            db.execute(f"copy sealed.{table} to {segments.quoted(file)} ({_PARQUET})")
             segments.sync(file)
     segments.put_in_place(made, target)
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
 
 
 def _end_with_the_plane() -> None:

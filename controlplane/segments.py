@@ -88,6 +88,22 @@ def listed(folder: Path) -> list[Path]:
     return [found[number] for number in sorted(found)]
 
 
+def quoted(path: Path) -> str:
+    """A path as a text of SQL."""
+    return "'" + str(path).replace("'", "''") + "'"
+
+
+def attach(db: Any, path: Path, alias: str, read_only: bool) -> None:
+    """Open a segment, in whatever form, as `alias`. Raises duckdb.Error."""
+    if form_of(path) != PARQUET:
+        db.execute(f"attach {quoted(path)} as {alias} {'(read_only)' if read_only else ''}")
+        return
+    db.execute(f"create schema {alias}")
+    for table in ALL_TABLES:
+        file = quoted(path / f"{table}.parquet")
+        db.execute(f"create view {alias}.{table} as select * from read_parquet({file})")  # noqa: S608
+
+
 def newest(folder: Path) -> Path:
     """The last segment, or the first of a new journal."""
     found = listed(folder)

@@ -95,16 +95,9 @@ class Shelf:
 
     def attach(self, path: Path, read_only: bool) -> str:
         """The alias under which a file is open from here on. Any thread may."""
-        form, quoted = segments.form_of(path), str(path).replace("'", "''")
-        alias = f"{form.replace('.', '_')}_{segments.number_of(path)}"
-        options = "(read_only)" if read_only else ""
+        alias = f"{segments.form_of(path).replace('.', '_')}_{segments.number_of(path)}"
         with self.db.cursor() as db:
-            if form != segments.PARQUET:
-                db.execute(f"attach '{quoted}' as {alias} {options}")
-                return alias
-            db.execute(f"create schema {alias}")
-            for table in segments.ALL_TABLES:
-                db.execute(f"create view {alias}.{table} as select * from read_parquet('{quoted}/{table}.parquet')")  # noqa: S608
+            segments.attach(db, path, alias, read_only)
         return alias
 
     def born(self, alias: str) -> bool:

@@ -20,19 +20,6 @@ from controlplane.state import ABSENT
 _TOUCHED_TOLD = 3
 
 
-class Moment(msgspec.Struct, frozen=True):
-    """A position, or an instant in ns; both None: the end."""
-
-    position: int | None = None
-    instant: int | None = None
-
-    def is_before(self, step: Step) -> bool:
-        """Whether the step came after it."""
-        if self.position is not None and step.last > self.position:
-            return True
-        return self.instant is not None and step.recorded > self.instant
-
-
 class Verdict(msgspec.Struct):
     """What verifying found. `where` is None when all is the same; `older`: entries of earlier fold versions."""
 
@@ -60,9 +47,9 @@ def as_of(
 
     With `heart` that one goes on from where it is, `steps` being those after it.
     """
-    heart, moment = Heart(folds) if heart is None else heart, Moment(position, instant)
+    heart = Heart(folds) if heart is None else heart
     for step in steps:
-        if moment.is_before(step):
+        if (position is not None and step.last > position) or (instant is not None and step.recorded > instant):
             break
         heart.replay(step)
     return heart
@@ -99,20 +86,6 @@ def verify(
             told(verdict.entries)
     verdict.digest = heart.digest().hex()
     return verdict
-
-
-def both(
-    steps: Iterable[Step], folds: Callable[[], Sequence[Fold]], first: "Moment", second: "Moment"
-) -> tuple[Heart, Heart]:
-    """Two hearts, each as of its moment, in one reading; the order of the two does not matter."""
-    hearts = Heart(folds()), Heart(folds())
-    for step in steps:
-        due = [heart for heart, moment in zip(hearts, (first, second), strict=True) if not moment.is_before(step)]
-        if not due:
-            break
-        for heart in due:
-            heart.replay(step)
-    return hearts
 
 
 def stretches(steps: Iterable[Step], versions: dict[str, int]) -> Iterator[tuple[Step, bool]]:

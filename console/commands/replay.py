@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from console.commands.options import DataDir, Output, instant
+from console.commands.options import DataDir, Output, position_or_instant
 from console.failures import Failure, Usage
 from console.limits import RULES_FILE_BYTES_MAX
 
@@ -120,10 +120,7 @@ def _moment(text: str) -> tuple[int | None, int | None]:
     """Position and instant, one of them; neither for no text. Raises Usage."""
     if not text:
         return None, None
-    plain = text.replace(",", "").removeprefix("@")
-    if plain.isascii() and plain.isdigit():
-        return int(plain), None
-    return None, instant(text.removeprefix("now") or text, time.time_ns())
+    return position_or_instant(text.removeprefix("now") or text, time.time_ns())
 
 
 def _settings(changes: list[str], rules: Path | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ import duckdb
 import msgspec
 import pyarrow as pa
 
-from controlplane import limits
+from controlplane import limits, segments
 from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.errors import SqlRefused
 from controlplane.questions import SqlAnswer, SqlColumn
@@ -52,7 +52,7 @@ class Database:
                 self._attach(f"s{number}", path)
             except duckdb.Error as error:
                 raise SqlRefused(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-        folders = [quoted(path) for path in sealed if form_of(Path(path)) == PARQUET]
+        folders = [segments.quoted(Path(path)) for path in sealed if form_of(Path(path)) == PARQUET]
         self._sources.append("raw")
         self._make_tables()
         self._make_views()
@@ -70,13 +70,8 @@ class Database:
 
     def _attach(self, source: str, path: str) -> None:
         """A segment under a name; one that was only made ready has nothing to read."""
-        if form_of(Path(path)) == PARQUET:
-            self._db.execute(f"create schema {source}")
-            for table in ("names", "steps", "entries", "events"):
-                file = quoted(f"{path}/{table}.parquet")
-                self._db.execute(f"create view {source}.{table} as select * from read_parquet({file})")  # noqa: S608
-        else:
-            self._db.execute(f"attach {quoted(path)} as {source} (read_only)")
+        segments.attach(self._db, Path(path), source, read_only=True)
+        if form_of(Path(path)) != PARQUET:
             has = "select 1 from duckdb_tables() where database_name = ? and table_name = 'events'"
             if not self._db.execute(has, [source]).fetchall():
                 return
@@ -234,11 +229,6 @@ class Database:
             with suppress(duckdb.TransactionException):
                 self._db.execute("rollback")
         return error
-
-
-def quoted(text: str) -> str:
-    """A text as SQL has it."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _settings(spill: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from controlplane.differences import differing
 from controlplane.facts import FoldVersions, LeaderElected, OfferEpoch, PlaneStarted, Tick
 from controlplane.fold import Entry, Step
 from controlplane.plane import folds, versions
-from controlplane.timeline import Moment, as_of, both, verify
+from controlplane.timeline import as_of, verify
 from tests.controlplane.logs import SECOND
 from tests.controlplane.made import BROKERS, Story
 
@@ -105,14 +105,6 @@ def test_a_digest_that_nothing_here_leads_to_names_what_the_step_changed(story: 
     changed = [f"{fold} {table} {key!r}" for fold, table, keys in differing(before, after) for key in keys]
     assert where.touched == changed[:20] != []
     assert f"it is one of them: {changed[0]}" in where.text
-
-
-def test_both_moments_in_one_reading(story: Story) -> None:
-    early, late = story.steps[10], story.steps[-10]
-    for first, second in ((early, late), (late, early)):
-        found = both(story.steps, folds, Moment(first.last), Moment(None, second.recorded))
-        assert found[0].digest() == first.digest
-        assert found[1].digest() == as_of(story.steps, folds(), instant=second.recorded).digest()
 
 
 def test_a_stretch_of_older_folds_is_evolved_as_recorded() -> None:

@@ -12,6 +12,7 @@ from controlplane.questions import (
     AskBrokers,
     AskDeadGroups,
     AskDeadLetters,
+    AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
@@ -21,10 +22,13 @@ from controlplane.questions import (
     AskPartitions,
     AskSaga,
     AskSagas,
+    AskSql,
     AskStatus,
     AskVerify,
+    AskWhatIf,
     At,
     Board,
+    CancelSql,
     DeadGroups,
     DeadLetters,
     Down,
@@ -163,6 +167,10 @@ async def test_levers_do_not_reach_into_the_past(lived: Lived) -> None:
         Down(),
         AskVerify(),
         AskAt(position=1),
+        AskDiff(position_a=1, position_b=1),
+        AskWhatIf({"sagas.stuck_after": "60s"}),
+        AskSql("select 1"),
+        CancelSql("token"),
     ):
         told = await lived.ask(lever, At(position=1))
         assert isinstance(told.body, Refusal) and told.body.code == "usage"

@@ -12,11 +12,14 @@ from bus import batch
 from bus.event import Event
 from controlplane import facts
 from controlplane.answering import Interrupted
+from controlplane.archive import Archive
 from controlplane.arrivals import Follows
+from controlplane.asof import AsOf
 from controlplane.clock import Clock
 from controlplane.fold import Heart
 from controlplane.journal import Journal
 from controlplane.limits import SETTINGS_ASKED_MAX
+from controlplane.pasts import Pasts
 from controlplane.plane import FOLLOWED_TYPES, folds, versions
 from controlplane.questions import (
     AskDiff,
@@ -44,7 +47,10 @@ class Plane:
         self.now = 1_790_000_000 * SECOND
         clock = Clock(0, lambda: self.now, lambda: self.now)
         self.turns = Turns(Heart(folds()), Journal(folder, FOLLOWS), clock, FOLLOWS, lambda _intents: None)
-        self.rereading = Rereading(self.turns, self.go_on, self.telling)
+        journal = self.turns.journal
+        pasts = Pasts(journal.replay, lambda _position: Heart(folds()))
+        as_of = AsOf(self.turns, Archive(journal), pasts, self.go_on, self.telling)
+        self.rereading = Rereading(self.turns, as_of.moment, self.go_on, self.telling)
         self.ending = False
         self.read = 0
 
@@ -169,10 +175,15 @@ async def test_diff_of_two_moments(plane: Plane) -> None:
     assert ("saga-0", "state", "open", "finished") in [(c.key, c.field, c.was, c.now) for c in found.changes]
     (saga,) = [table for table in found.tables if (table.fold, table.table) == ("sagas", "saga")]
     assert (saga.added, saga.removed, saga.changed) == (0, 0, 4)
+    back = await plane.rereading.diff(AskDiff(position_a=end, position_b=8), lambda _body: None)
+    assert isinstance(back, Diff) and (back.position_a, back.position_b) == (end, 8)
+    assert ("saga-0", "state", "finished", "open") in [(c.key, c.field, c.was, c.now) for c in back.changes]
     same = await plane.rereading.diff(AskDiff(position_a=end, instant_b=plane.now), lambda _body: None)
     assert isinstance(same, Diff) and same.same and same.tables == [] and same.changes == []
     refused = await plane.rereading.diff(AskDiff(position_a=1), lambda _body: None)
     assert isinstance(refused, Refusal) and refused.code == "usage"
+    beyond = await plane.rereading.diff(AskDiff(position_a=1, position_b=end + 1), lambda _body: None)
+    assert isinstance(beyond, Refusal) and beyond.code == "not_found"
 
 
 async def test_verify_says_where(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:

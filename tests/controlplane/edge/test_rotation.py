@@ -18,26 +18,10 @@ from controlplane.journal import Journal
 from controlplane.questions import AskEvents, AskExport, Events
 from tests.controlplane.edge.examples import FOLLOWS, arrived, simple, step_of, tick
 from tests.controlplane.edge.test_journal import exported, plain
+from tests.controlplane.edge.test_journal_faults import WRITER as PLAIN_WRITER
 from tests.controlplane.edge.test_journal_faults import whole
 
-WRITER = """
-import sys
-from pathlib import Path
-from controlplane import limits
-from controlplane.journal import Journal
-from tests.controlplane.edge.examples import FOLLOWS, arrived, simple, step_of
-limits.SEGMENT_ROWS_MAX = 150
-journal = Journal(Path(sys.argv[1]), FOLLOWS)
-while True:
-    turn = []
-    for partition in (0, 1, 2):
-        offset = journal.offsets.get(partition, 0)
-        count = 1 + (journal.step * 37 + partition) % 40
-        arrival = arrived(simple(count, offset), partition, offset)
-        turn.append(step_of(journal, arrival, turn[-1].step if turn else None, follow=2))
-    journal.commit(turn)
-    print(journal.position, flush=True)
-"""
+WRITER = f"from controlplane import limits\nlimits.SEGMENT_ROWS_MAX = 150\n{PLAIN_WRITER}"
 
 
 @pytest.fixture
