@@ -80,3 +80,20 @@ def test_the_claim_and_the_topology_outlive_a_restart() -> None:
         assert not broker.replication.leads(0), "a broker that starts leads nothing"
     finally:
         broker.close("the test is over")
+
+
+def test_a_watermark_that_is_written_down_is_behind_but_never_below_what_was_trimmed() -> None:
+    platter = Platter()
+    with staged(platter) as stage:
+        for sequence in range(9):
+            publish(stage, sequence)
+        noted = kept(stage.store, "replica/0", ReplicaNote)
+        assert noted is not None and noted.high < 5 < stage.broker.replication.replicas[0].high, "behind, on purpose"
+        stage.broker.replication.trim(0, 5)
+        stage.broker.turn()
+        noted = kept(stage.store, "replica/0", ReplicaNote)
+        assert noted is not None and noted.high >= 5
+        crashed = copy.deepcopy(platter)
+    with staged(crashed, 2) as stage:
+        assert stage.store.first(0) == 5
+        assert publish(stage, 9).base_offset == 27
