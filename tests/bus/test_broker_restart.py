@@ -89,6 +89,7 @@ def test_a_watermark_that_is_written_down_is_behind_but_never_below_what_was_tri
             publish(stage, sequence)
         noted = kept(stage.store, "replica/0", ReplicaNote)
         assert noted is not None and noted.high < 5 < stage.broker.replication.replicas[0].high, "behind, on purpose"
+        stage.broker.applied.note(0, lazy=True)  # retention trims nothing that is not in what is written down
         stage.broker.replication.trim(0, 5)
         stage.broker.turn()
         noted = kept(stage.store, "replica/0", ReplicaNote)
