@@ -79,8 +79,10 @@ def parsed(text: str) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def detail(answer: DeadLetters, letter: DeadLetter | None, now: int, width: int, height: int) -> Canvas:
-    """Under the table: event and attempts on the left, why and the lever on the right."""
+def detail(
+    answer: DeadLetters, letter: DeadLetter | None, now: int, width: int, height: int, locked: str = ""
+) -> Canvas:
+    """Under the table: event and attempts on the left, why and the lever on the right, or why it is `locked`."""
     c = Canvas(width, height)
     letter = letter or (answer.letters[0] if answer.letters else None)
     if width < 100:
@@ -88,7 +90,7 @@ def detail(answer: DeadLetters, letter: DeadLetter | None, now: int, width: int,
         if letter is not None:
             c.paste(event(answer, letter, width - 4, height - attempts - 4), 2, 0)
             c.paste(tries(letter, width - 4, attempts), 2, height - attempts - 3)
-        c.paste(lever(answer, width - 4, 3), 2, height - 3)
+        c.paste(lever(answer, width - 4, 3, locked), 2, height - 3)
         return c.sealed()
     left = (width - 7) // 2
     if letter is not None:
@@ -96,7 +98,7 @@ def detail(answer: DeadLetters, letter: DeadLetter | None, now: int, width: int,
         c.paste(event(answer, letter, left, height - attempts - 1), 2, 0)
         c.paste(tries(letter, left, attempts), 2, height - attempts)
     c.paste(why(answer, now, width - 7 - left, min(height - 5, 11)), left + 5, 0)
-    c.paste(lever(answer, width - 7 - left, 4), left + 5, min(height - 4, 12))
+    c.paste(lever(answer, width - 7 - left, 4, locked), left + 5, min(height - 4, 12))
     return c.sealed()
 
 
@@ -179,13 +181,16 @@ def why(answer: DeadLetters, now: int, width: int, height: int) -> Canvas:
     return c
 
 
-def lever(answer: DeadLetters, width: int, height: int) -> Canvas:
+def lever(answer: DeadLetters, width: int, height: int, locked: str = "") -> Canvas:
     """What `r` does, and the same as a command."""
     c = Canvas(width, height)
     heading(c, 0, 0, width, "MEND")
     number = f"redrive {answer.group.waiting:,}"
     if not answer.group.waiting:
         c.line(0, 1, [("●", "okd"), (" nothing waits; all were redriven", "mut")], width)
+        return c
+    if locked:
+        c.line(0, 1, [(locked, "mut")], width)
         return c
     end = c.line(0, 1, [("r", "acc b"), (f" {number}", "hi"), ("  once its cause is mended", "mut")], width)
     note = "the exact set is shown first"

@@ -65,7 +65,12 @@ class DeadScreen(TableScreen):
         letters = self._letters()
         if letters is None:
             return Canvas(width, height)
-        return panel(width, height, "WHY", lambda w, h: picture.detail(letters, None, self.shell.model.now, w, h))
+        return panel(
+            width,
+            height,
+            "WHY",
+            lambda w, h: picture.detail(letters, None, self.shell.model.now, w, h, self.shell.scene().locked),
+        )
 
     def empty(self) -> tuple[str, str]:
         return "no letter is dead", "signalbox dlq list"
@@ -138,7 +143,10 @@ class LettersScreen(TableScreen):
         if letters is None:
             return Canvas(width, height)
         return panel(
-            width, height, "EVENT", lambda w, h: picture.detail(letters, self.letter(), self.shell.model.now, w, h)
+            width,
+            height,
+            "EVENT",
+            lambda w, h: picture.detail(letters, self.letter(), self.shell.model.now, w, h, self.shell.scene().locked),
         )
 
     def empty(self) -> tuple[str, str]:
