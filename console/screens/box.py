@@ -98,8 +98,11 @@ class Box(TimeKeys):
         self.repaint()
 
     def repaint(self) -> None:
-        """Take over what the model holds, then paint what differs."""
-        if self.is_mounted and self.size:
+        """Take over what the model holds, then paint what differs.
+
+        An answer may come while the screen is being taken away, its parts first: it is not shown any more (`display`).
+        """
+        if self.is_mounted and self.display and self.size:
             self.refreshed()
             if self._faded != self.shell.faded:  # every colour changes, though no cell does
                 self._faded = self.shell.faded

@@ -231,6 +231,16 @@ async def test_an_answer_that_comes_after_the_dialogue_was_left_is_let_go(monkey
         assert at.cursor == "g-11"
 
 
+async def test_an_answer_that_comes_while_its_screen_is_taken_away_paints_nothing() -> None:
+    async with seat() as at:
+        screen = BoardScreen()
+        await at.app.push_screen(screen)
+        assert screen.query("#crumb")
+        await at.app.pop_screen()
+        assert screen.is_mounted and not screen.query("#crumb")
+        screen.repaint()
+
+
 async def test_a_tab_is_left_as_it_was_and_pressed_again_begins_anew() -> None:
     async with seat() as at:
         await at.press("3", "enter", "2", "3")
