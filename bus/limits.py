@@ -165,6 +165,12 @@ PEER_RECEIVE_FRAMES_MAX = 128
 """Messages of one peer waiting at a broker's socket; then TCP holds the peer back."""
 PEER_SEND_FRAMES_MAX = 4_096
 """Messages waiting for one peer; a peer that lets them pile up higher has its session ended."""
+PEER_SEND_BYTES_MAX = 128 * 1024 * 1024
+"""Bytes that one peer was sent and has not read; a peer that lets them pile up higher has its session ended."""
+PEER_UNREAD_BYTES = 32 * 1024 * 1024
+"""Records for watches wait while a peer has so many bytes, or more, to read."""
+PEER_PING_BYTES = 1024 * 1024
+"""After so many bytes a peer is asked whether it has read them."""
 LINK_RETRY_MS = 200
 """A leader greets a follower again so long after their session ended."""
 LINK_GREETING_MS_MAX = 3_000

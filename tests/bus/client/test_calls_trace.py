@@ -41,7 +41,7 @@ async def test_each_call_leaves_one_event_of_its_trace(url: str) -> None:
         with pytest.raises(bus.CallFailed):
             await fleet.call("agent/outer", 0)
     async with bus.connect(url) as fleet:
-        told = {(one.subject, one.type): one async for one in fleet.read("agent.call.>")}
+        told = {(one.data["target"], one.type): one async for one in fleet.read("agent.call.>")}
     assert set(told) == {
         ("agent/outer", "agent.call.completed"),
         ("agent/inner", "agent.call.completed"),
@@ -52,6 +52,7 @@ async def test_each_call_leaves_one_event_of_its_trace(url: str) -> None:
     assert told["agent/inner", "agent.call.completed"].traceparent == TRACE
     failed = told["agent/outer", "agent.call.failed"]
     assert failed.traceparent not in (None, TRACE)
+    assert {one.subject for one in told.values()} == {None}, "a call is no saga of the agent that is called"
     assert isinstance(failed.data, dict) and failed.data["error"] == "CallFailed"
     assert "ZeroDivisionError" in failed.data["why"] and failed.data["took_us"] > 0
 
