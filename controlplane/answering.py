@@ -7,6 +7,7 @@ work in threads, on connections and hearts of their own, so that neither a long 
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,7 +56,7 @@ from controlplane.questions import (
     Told,
 )
 from controlplane.rereading import Rereading
-from controlplane.sql.desk import Desk
+from controlplane.sql.desk import Desk, Then
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
@@ -104,6 +105,8 @@ class Answering:
             Down: self._end,
         }
         """Who answers what; all other questions are about state."""
+        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {AskSql: self._sql_then}
+        """The same for the past; `asof` answers all other questions."""
 
     def introduce(self, url: str, started: float) -> None:
         """Where this plane answers, and since when it lives, seconds since 1970."""
@@ -127,7 +130,7 @@ class Answering:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
         try:
             if at is not None:
-                return await self._as_of.answer(question, at, tell)
+                return await self._then.get(type(question), self._as_of.answer)(question, at, tell)
             found = await self._beside.get(type(question), self._state)(question, tell)
             return found if isinstance(found, Told) else self.present(found)
         except InvalidPattern as error:
@@ -249,6 +252,13 @@ class Answering:
                 tell(told())
         finally:
             task.cancel()
+
+    async def _sql_then(self, ask: AskSql, at: At, tell: Tell) -> Told:
+        found = await self._as_of.step(at)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        position, recorded = found
+        return await self._desk.answer(ask, tell, Then(position, recorded, partial(self._as_of.heart, position)))
 
     async def _cancel(self, ask: CancelSql, tell: Tell) -> Body:
         return SqlCancelled(self._desk.cancel(ask.token))

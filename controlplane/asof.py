@@ -23,7 +23,6 @@ from controlplane.questions import (
     AskEvents,
     AskExport,
     AskSaga,
-    AskSql,
     AskVerify,
     AskWhatIf,
     At,
@@ -41,7 +40,7 @@ from controlplane.turns import Turns
 
 
 class AsOf:
-    """Answers of the past of one plane. `go_on` raises when the plane ends, `telling` waits for long work."""
+    """Answers of the past of one plane. `go_on` raises when nobody waits any more, `telling` waits for long work."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class AsOf:
 
     async def answer(self, question: Question, at: At, tell: Tell) -> Told:
         """The answer as of then. A refusal of the moment itself is told as of now."""
-        found = REFUSED.get(type(question)) or await self._step(at)
+        found = REFUSED.get(type(question)) or await self.step(at)
         if isinstance(found, Refusal):
             return Told(self._turns.journal.position, self._turns.journal.recorded, found)
         position, recorded = found
@@ -81,7 +80,7 @@ class AsOf:
 
     async def moment(self, at: At, tell: Tell) -> Heart | Refusal:
         """The state as of then, to be read only."""
-        found = await self._step(at)
+        found = await self.step(at)
         return found if isinstance(found, Refusal) else await self.heart(found[0], tell)
 
     async def heart(self, position: int, tell: Tell) -> Heart:
@@ -96,7 +95,7 @@ class AsOf:
         work = self._pasts.at(position, told)
         return await self._telling(work, tell, lambda: Progress(done, position, "going back"))
 
-    async def _step(self, at: At) -> tuple[int, int] | Refusal:
+    async def step(self, at: At) -> tuple[int, int] | Refusal:
         """Last position and `recorded` of the step that the moment means; zeros before the first."""
         journal = self._turns.journal
         refusal = not_yet(at, journal.position, self._turns.clock.now())
@@ -125,7 +124,6 @@ def _state(question: Question, heart: Heart) -> Body:
 
 _LEVER = Refusal("usage", "the past cannot be changed: levers work on the present only", "Leave out --at.")
 _OWN_MOMENTS = Refusal("usage", "this question names moments of its own", "Ask it without another.")
-_SQL = Refusal("usage", "SQL reads the journal as a whole", "Bound it: where position <= ...")
 REFUSED: dict[type[Question], Refusal] = {
     Redrive: _LEVER,
     Operate: _LEVER,
@@ -133,8 +131,7 @@ REFUSED: dict[type[Question], Refusal] = {
     AskAt: _OWN_MOMENTS,
     AskDiff: _OWN_MOMENTS,
     AskWhatIf: _OWN_MOMENTS,
-    AskSql: _SQL,
-    CancelSql: _SQL,
+    CancelSql: Refusal("usage", "a query is cancelled now or never", "Leave out --at."),
     AskVerify: Refusal("usage", "the journal is verified as a whole", "Leave out --at."),
 }
 """What cannot be asked of the past, and why."""
