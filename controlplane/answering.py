@@ -6,7 +6,8 @@ work in threads, on connections and hearts of their own, so that neither a long 
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -55,11 +56,13 @@ from controlplane.questions import (
     Told,
 )
 from controlplane.rereading import Rereading
-from controlplane.sql.desk import Desk
+from controlplane.sql.desk import Desk, Then
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
 Value = TypeVar("Value")
+Answer = Callable[[Any, Tell], Awaitable[Body | Told]]
+"""Answers questions of one type. A body holds where the plane stands when it is there."""
 _NO_JOURNAL_POINTS = 31
 """What it costs that the journal cannot be written: CRITICAL, whatever else is well."""
 
@@ -87,6 +90,23 @@ class Answering:
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
+        self._beside: dict[type[Question], Answer] = {
+            AskEvents: self._events,
+            AskEvent: self._event,
+            AskExport: self._export,
+            AskVerify: self._rereading.verify,
+            AskWhatIf: self._rereading.what_if,
+            AskDiff: self._rereading.diff,
+            AskAt: self._at,
+            AskSql: self._desk.answer,
+            CancelSql: self._cancel,
+            Redrive: self._redrive,
+            Operate: self._operate,
+            Down: self._end,
+        }
+        """Who answers what; all other questions are about state."""
+        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {AskSql: self._sql_then}
+        """The same for the past; `asof` answers all other questions."""
 
     def introduce(self, url: str, started: float) -> None:
         """Where this plane answers, and since when it lives, seconds since 1970."""
@@ -110,46 +130,29 @@ class Answering:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
         try:
             if at is not None:
-                return await self._as_of.answer(question, at, tell)
-            if isinstance(question, AskEvents):
-                now = self._turns.clock.now()
-                return await self._addressed(await asyncio.to_thread(self._archive.events, question, now))
-            if isinstance(question, AskEvent):
-                return await self._addressed(await asyncio.to_thread(self._archive.event, question))
-            if isinstance(question, AskExport):
-                return self.present(await self._export(question, tell))
-            if isinstance(question, AskVerify):
-                return self.present(await self._rereading.verify(tell))
-            if isinstance(question, AskWhatIf):
-                return self.present(await self._rereading.what_if(question, tell))
-            if isinstance(question, AskDiff):
-                return self.present(await self._rereading.diff(question, tell))
-            if isinstance(question, AskAt):
-                return self.present(await self._at(question, tell))
-            if isinstance(question, Redrive) and not question.dry_run:
-                return self.present(await self._redrive(question))
-            if isinstance(question, Operate) and (question.verb == "add" or not question.dry_run):
-                return self.present(await self._operate(question))
-            if isinstance(question, AskSql):
-                return await self._desk.answer(question, tell)
-            if isinstance(question, CancelSql):
-                return self.present(SqlCancelled(self._desk.cancel(question.token)))
-            if isinstance(question, Down):
-                return self.present(self._end(question))
+                return await self._then.get(type(question), self._as_of.answer)(question, at, tell)
+            found = await self._beside.get(type(question), self._state)(question, tell)
+            return found if isinstance(found, Told) else self.present(found)
         except InvalidPattern as error:
             return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
-        return await self._state(question)
 
-    async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
+    async def _events(self, ask: AskEvents, tell: Tell) -> Body:
+        now = self._turns.clock.now()
+        return await self._addressed(await asyncio.to_thread(self._archive.events, ask, now))
+
+    async def _event(self, ask: AskEvent, tell: Tell) -> Body:
+        return await self._addressed(await asyncio.to_thread(self._archive.event, ask))
+
+    async def _addressed(self, body: Events | EventDetail | Refusal) -> Body:
         if isinstance(body, Refusal):
-            return self.present(body)
+            return body
         await self._turns.settled()
         heart = self._turns.heart
-        return self.present(addressed(body, heart, heart.recorded))
+        return addressed(body, heart, heart.recorded)
 
-    async def _state(self, question: Question) -> Told:
+    async def _state(self, question: Question, tell: Tell) -> Told:
         extras = self._extras
         if isinstance(question, AskSaga):
             now = self._turns.clock.now()
@@ -250,9 +253,21 @@ class Answering:
         finally:
             task.cancel()
 
+    async def _sql_then(self, ask: AskSql, at: At, tell: Tell) -> Told:
+        found = await self._as_of.step(at)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        position, recorded = found
+        return await self._desk.answer(ask, tell, Then(position, recorded, partial(self._as_of.heart, position)))
+
+    async def _cancel(self, ask: CancelSql, tell: Tell) -> Body:
+        return SqlCancelled(self._desk.cancel(ask.token))
+
     # --------------------------------------------------------------------------------------------- levers
 
-    async def _redrive(self, ask: Redrive) -> Body:
+    async def _redrive(self, ask: Redrive, tell: Tell) -> Body | Told:
+        if ask.dry_run:
+            return await self._state(ask, tell)
         # One at a time: the set that was planned is the set that is decided on.
         async with self._lever:
             await self._turns.settled()
@@ -261,7 +276,9 @@ class Answering:
                 planned.position = await self._turns.decide(decision)
         return planned
 
-    async def _operate(self, ask: Operate) -> Body:
+    async def _operate(self, ask: Operate, tell: Tell) -> Body | Told:
+        if ask.dry_run and ask.verb != "add":  # who would be added is asked first
+            return await self._state(ask, tell)
         async with self._lever:
             await self._turns.settled()
             heart = self._turns.heart
@@ -281,7 +298,7 @@ class Answering:
                 planned.position = await self._turns.decide(decision)
         return planned
 
-    def _end(self, ask: Down) -> Body:
+    async def _end(self, ask: Down, tell: Tell) -> Body:
         reason = " ".join(filter(None, ("down", ask.by and f"by {ask.by}", ask.reason and f": {ask.reason}")))
         pids = [*self._supervisor.pids, os.getpid()]
         asyncio.get_running_loop().call_soon(self._down, reason)

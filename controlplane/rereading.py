@@ -17,6 +17,7 @@ from controlplane.fold import Heart, Step
 from controlplane.plane import folds
 from controlplane.questions import (
     AskDiff,
+    AskVerify,
     AskWhatIf,
     At,
     Body,
@@ -54,7 +55,7 @@ class Rereading:
         self._go_on = go_on
         self._telling = telling
 
-    async def verify(self, tell: Tell) -> Body:
+    async def verify(self, ask: AskVerify, tell: Tell) -> Body:
         """Regenerate the journal and compare."""
         journal = self._turns.journal
         loop, total = asyncio.get_running_loop(), journal.position

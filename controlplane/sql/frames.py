@@ -54,12 +54,13 @@ class Check(Frame, frozen=True):
 
 
 class Run(Frame, frozen=True):
-    """Run it; `now` is the folds' now. Answers: Answered, Refused."""
+    """Run it; `now` is the folds' now, nothing is there beyond `up_to`. Answers: Answered, Refused."""
 
     sql: str
     now: int
     rows_max: int
     bytes_max: int
+    up_to: int | None = None
 
 
 class Ready(Frame, frozen=True):
