@@ -127,6 +127,8 @@ GROUP_PASSED_EVENTS_MAX = 10_000
 """Events passed by the filter before a group's advance is logged though nothing else happened."""
 GROUP_LOANS_SPARED = 256
 """Settled loans of a group that may stand among the others before their list is gone through."""
+GROUP_SETTLES_WAITING_MAX = 65_536
+"""Settle frames of one group and partition whose answer waits for a commit; more are refused."""
 GROUP_RECENT_EVENTS_MAX = 8_192
 """Settled events a leader remembers, to know a repeated settlement from a stale one."""
 FILTER_TYPE_CHARS_MAX = 1_024
@@ -145,6 +147,8 @@ SHIP_WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """Bytes in flight to one follower of one partition."""
 UNCOMMITTED_RECORDS_MAX = 16_384
 """Records a leader appends beyond its high watermark before it refuses."""
+AWAITED_SECTIONS_MAX = 65_536
+"""Publishes of one partition, sent again or not, whose answer waits for a commit; more are refused."""
 PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
 GIVEN_IDS_MAX = 32_768

@@ -97,3 +97,17 @@ def test_what_is_unread_is_never_more_than_was_sent_nor_less_than_came_after_the
             pings.append(unread.sent)
         assert unread.size == unread.sent - read
         assert unread.sent - pings[-1] < limits.PEER_PING_BYTES
+
+
+def test_publishes_that_wait_for_a_commit_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AWAITED_SECTIONS_MAX", 3)
+    with staged() as stage:
+        peer = stage.peer()
+        section = wire.Section(0, b"p", 0, 1)
+        for refused in (2, 0):
+            outcomes: dict[int, wire.Outcome] = {}
+            peer.say(wire.Publish(peer.number(), "quorum", [section] * 5), [BODY] * 5)
+            while len(outcomes) < 5:
+                outcomes |= stage.hear(peer, wire.Published)[0].outcomes
+            codes = [outcomes[at].code for at in range(5)]
+            assert codes == [""] * (5 - refused) + ["InsufficientReplicas"] * refused, "until it is committed"
