@@ -287,8 +287,7 @@ class Cluster:
             )
         whys = [self._dials[url].why for url in urls if url in self._dials and self._dials[url].why]
         return NoFleet(
-            f"no broker answers: {'; '.join(whys) or 'no address is known'}; "
-            "is it running? start it with `signalbox up`"
+            f"no broker answers: {'; '.join(whys) or ', '.join(urls)}; is it running? start it with `signalbox up`"
         )
 
     async def ask(self, connection: Connection, message: wire.Message, number: int) -> Any:
