@@ -130,3 +130,39 @@ async def test_leaving_leaves_nothing_behind(url: str) -> None:
         await once()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert open_files() <= before
+
+
+async def test_a_fleet_is_left_although_calls_are_made_meanwhile(url: str) -> None:
+    async def echo(payload: Any, context: bus.CallContext) -> Any:
+        return payload
+
+    async def keep_calling(fleet: bus.Fleet, called: asyncio.Event) -> None:
+        while True:
+            try:
+                await fleet.call("agent/echo", 1)
+                called.set()
+            except bus.ClientError as error:
+                assert "is closed" in str(error)
+                return
+            except bus.FleetError:
+                await asyncio.sleep(0)
+
+    async with bus.connect(url) as other, other.answers("agent/echo", echo):
+        async with asyncio.timeout(20):
+            async with bus.connect(url) as fleet:
+                called = asyncio.Event()
+                task = asyncio.create_task(keep_calling(fleet, called))
+                await called.wait()
+            await task
+        with pytest.raises(bus.ClientError, match="is closed"):
+            await fleet.call("agent/echo", 1)
+        async with bus.connect(url) as fleet:
+            assert await fleet.call("agent/echo", 1) == 1
+            calling = fleet._calling
+            assert calling is not None
+            await calling.close()
+            with pytest.raises(bus.ClientError, match="is closed"):  # as one that was placed meanwhile
+                await calling.call("agent/echo", 1, 5, "", "", "")
+        with pytest.raises(bus.ClientError, match="is closed"):
+            async with fleet.answers("agent/late", echo):
+                pass
