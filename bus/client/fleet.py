@@ -112,14 +112,18 @@ class Fleet:
         publisher, cluster = self._publisher, self._cluster
         switchboard, self._switchboard = self._switchboard, None
         calling, self._calling = self._calling, None
-        if switchboard is not None:
-            await switchboard.close()
-        if calling is not None:
-            await calling.close()
-        if publisher is not None:
-            publisher.close()
-        if cluster is not None:
-            await cluster.close()
+        try:
+            if switchboard is not None:
+                await switchboard.close()
+        finally:  # also when whoever leaves is cancelled meanwhile
+            try:
+                if calling is not None:
+                    await calling.close()
+            finally:
+                if publisher is not None:
+                    publisher.close()
+                if cluster is not None:
+                    await cluster.close()
 
     @property
     def cluster(self) -> Cluster:

@@ -166,3 +166,35 @@ async def test_a_fleet_is_left_although_calls_are_made_meanwhile(url: str) -> No
         with pytest.raises(bus.ClientError, match="is closed"):
             async with fleet.answers("agent/late", echo):
                 pass
+
+
+async def test_leaving_that_is_cancelled_closes_everything_all_the_same(url: str) -> None:
+    working, told, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stubborn(payload: Any, context: bus.CallContext) -> None:
+        working.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.set()
+            await may_end.wait()
+
+    async def leave(other: bus.Fleet) -> None:
+        async with bus.connect(url) as fleet:
+            left.append(fleet)
+            await fleet.answers("agent/stubborn", stubborn).__aenter__()
+            calls.append(asyncio.create_task(other.call("agent/stubborn")))
+            await working.wait()
+
+    left: list[bus.Fleet] = []
+    calls: list[asyncio.Task[Any]] = []
+    async with asyncio.timeout(20), bus.connect(url) as other:
+        leaving = asyncio.create_task(leave(other))
+        await told.wait()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        may_end.set()
+        assert left[0].cluster.closed
+        (lost,) = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(lost, bus.CallLost)
