@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import zmq
 
 from bus import limits, wire
-from bus.broker.unread import Unread
 from bus.errors import FleetError
 from bus.multipart import receive_parts, send_parts
 from bus.outbox import Outbox
 from bus.session import Greeted, Heard, Refused, Session, Sessions
+from bus.unread import Unread
 
 log = logging.getLogger("bus.broker")
 GONE = "the peer is gone"

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import batch, limits, wire
-from bus.broker.unread import Unread
 from bus.event import Event
 from bus.record import header_of
+from bus.unread import Unread
 from tests.bus.rig import Peer
 from tests.bus.stage import Stage, staged
 
