@@ -3,14 +3,17 @@
 import logging
 
 import pytest
+import zmq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import batch, limits, wire
+from bus.broker.links import Introduction, Link
 from bus.event import Event
 from bus.record import header_of
+from bus.session import Greeted, Heard, Refused, Session, Sessions
 from bus.unread import Unread
-from tests.bus.rig import Peer
+from tests.bus.rig import FLEET, Peer
 from tests.bus.stage import Stage, staged
 
 RECORDS = 60
@@ -111,3 +114,28 @@ def test_publishes_that_wait_for_a_commit_are_bounded(monkeypatch: pytest.Monkey
                 outcomes |= stage.hear(peer, wire.Published)[0].outcomes
             codes = [outcomes[at].code for at in range(5)]
             assert codes == [""] * (5 - refused) + ["InsufficientReplicas"] * refused, "until it is committed"
+
+
+def test_a_link_tells_its_follower_what_it_has_read() -> None:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    with context, context.socket(zmq.ROUTER) as router:
+        url = f"tcp://127.0.0.1:{router.bind_to_random_port('tcp://127.0.0.1')}"
+        link, sessions = Link(context, Introduction("b1", FLEET, "store"), "b2", url), Sessions(FLEET)
+        link.open(0)
+
+        def heard() -> Greeted | Heard | Refused:
+            identity, *parts = router.recv_multipart()
+            return sessions.receive(identity, parts, 0)
+
+        def say(session: Session, message: wire.Message) -> None:
+            router.send_multipart([session.identity, *session.send(message)])
+            assert link.socket.poll(20_000)
+            assert list(link.receive(0)) == [], "it is the link's own matter"
+
+        greeted = heard()
+        assert isinstance(greeted, Greeted)
+        say(greeted.session, wire.Welcome(FLEET, "b2", "store", 1, [], "broker/b1", 0))
+        say(greeted.session, wire.Ping(7))
+        answer = heard()
+        assert isinstance(answer, Heard) and answer.message == wire.Pong(7)
+        link.close("the test is over")
