@@ -16,6 +16,10 @@ AT_BYTES_MAX = 256
 """The moment of the past that a question is asked as of; a longer one is counted as malformed."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
+ASKER_PING_MS = 5_000
+"""How often a console's connection is pinged, so that one whose process hangs or whose tunnel broke is noticed."""
+ASKER_SILENT_MS_MAX = 30_000
+"""A console whose connection answers no ping for so long is gone; one that died is, with its connection, at once."""
 EXIT_POLL_MS = 200
 """How often the process table is asked for an exit where the kernel cannot tell it."""
 LAST_WORDS_BYTES_MAX = 2_000
