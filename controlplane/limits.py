@@ -4,6 +4,8 @@ TURN_EVENTS_MAX = 5_000
 """Events that one turn of the plane takes from the recorder, so that facts wait one commit."""
 SEGMENT_ROWS_MAX = 500_000
 """Event rows of a journal segment after which the next one is due."""
+READINGS_KEPT_MAX = 4
+"""Connections to the journal's segments that are kept, with their views, for the next question."""
 REPLAY_EVENTS_MAX = 20_000
 """Events fetched from the journal at once while it is replayed."""
 CLOCK_SKEW_MS_MAX = 5_000
