@@ -17,7 +17,7 @@ from controlplane import limits
 from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
-from controlplane.asking import Tell
+from controlplane.asking import Tell, go_on
 from controlplane.asof import AsOf
 from controlplane.health import state_of
 from controlplane.joining import Joining
@@ -237,11 +237,13 @@ class Answering:
         return found if isinstance(found, Refusal) else past(found)
 
     def _go_on(self) -> None:
+        """Raises in work that nobody waits for any more, in whatever thread it is done."""
         if self.stopping:
             raise Interrupted
+        go_on()
 
     async def _telling(self, work: Coroutine[Any, Any, Value], tell: Tell, told: Callable[[], Progress]) -> Value:
-        """Wait for long work, saying how far it is, until it is done or the plane ends."""
+        """Wait for long work, saying how far it is, until it is done, the plane ends or the asker is gone."""
         task = asyncio.ensure_future(work)
         try:
             while True:

@@ -4,6 +4,8 @@ TURN_EVENTS_MAX = 5_000
 """Events that one turn of the plane takes from the recorder, so that facts wait one commit."""
 SEGMENT_ROWS_MAX = 500_000
 """Event rows of a journal segment after which the next one is due."""
+READINGS_KEPT_MAX = 4
+"""Connections to the journal's segments that are kept, with their views, for the next question."""
 REPLAY_EVENTS_MAX = 20_000
 """Events fetched from the journal at once while it is replayed."""
 CLOCK_SKEW_MS_MAX = 5_000
@@ -16,6 +18,10 @@ AT_BYTES_MAX = 256
 """The moment of the past that a question is asked as of; a longer one is counted as malformed."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
+ASKER_PING_MS = 5_000
+"""How often a console's connection is pinged, so that one whose process hangs or whose tunnel broke is noticed."""
+ASKER_SILENT_MS_MAX = 30_000
+"""A console whose connection answers no ping for so long is gone; one that died is, with its connection, at once."""
 EXIT_POLL_MS = 200
 """How often the process table is asked for an exit where the kernel cannot tell it."""
 LAST_WORDS_BYTES_MAX = 2_000
