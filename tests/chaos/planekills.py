@@ -29,18 +29,18 @@ from controlplane.questions import AskVerify, Verified
 from tests.chaos.live import LiveFleet, live_fleet, numbered, until
 
 LIMITS = {
-    "SEGMENT_ROWS_MAX": 3_000,
+    "SEGMENT_ROWS_MAX": 1_500,
     "SEGMENTS_SEALED_MAX": 1,
-    "SNAPSHOT_ENTRIES_MAX": 2_500,
+    "SNAPSHOT_ENTRIES_MAX": 1_000,
     "SNAPSHOT_CHAIN_MAX": 4,
 }
 ODD = [f"--limit={name}={value}" for name, value in LIMITS.items()]
 FLEET = ("--brokers", "1", "--partitions", "4")
 BATCH = 100
-RATE = 2_000
-"""Events a second: a segment a second, so that something is always under way."""
+RATE = 800
+"""Events a second: a segment every two seconds, so that something is always under way, and sealing comes after."""
 KILLS = 5
-WITHIN_S = 30.0
+WITHIN_S = 45.0
 """How long a kill waits for its moment; after that it comes all the same, and is told as missed."""
 DELAYS_S = {"commit": 0.5, "rotation": 0.05, "sealing": 0.5, "parquet": 0.3, "snapshot": 0.01, "start": 1.5}
 """What is waited for, and how long after it has begun the kill may come."""
