@@ -6,6 +6,7 @@ PlaneError
 ├── DiskFull             no room for the journal, or to begin with
 ├── PortInUse            the port that was asked for is taken
 ├── TakeOverNeeded       the brokers obeyed a newer plane than this journal knows
+├── LivesElsewhere       the fleet is up already, in the directory that this one is a copy of
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
@@ -41,6 +42,10 @@ class PortInUse(PlaneError):
 
 class TakeOverNeeded(PlaneError):
     """The brokers know a newer plane than the journal: it was lost in part, or is a copy."""
+
+
+class LivesElsewhere(PlaneError):
+    """Processes of this fleet live that were not started in this directory."""
 
 
 class WrongFleet(PlaneError):

@@ -260,6 +260,7 @@ class Journal:
         try:
             target = self._sealer.turn(old.path, form)
             if target is None:
+                self._sealer.later(lambda: self._sealing.submit(self._turn, number, before, form))
                 return
             alias = self._attach(target, read_only=True)
             counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]

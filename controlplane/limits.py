@@ -317,6 +317,8 @@ SEGMENT_READY_PERCENT = 75
 """How full a segment is when the next one is made ready, so that going over to it costs nothing."""
 SEALING_MEMORY_MB = 384
 """Memory that sealing a segment may take before it spills to disk."""
+SEALING_RETRY_MS = 30_000
+"""After this long a segment that could not be sealed, for want of room, say, is tried again."""
 SEALING_NICE = 19
 """The priority of the sealing process: whatever else there is goes first."""
 REPLAY_SEALED_EVENTS_MAX = 100_000

@@ -57,13 +57,17 @@ from controlplane.journaled import Intent as Intent
 
 
 class PlaneStarted(Fact, frozen=True):
-    """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal."""
+    """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal.
+
+    `over`: what it was told to take over from, and why: entries that this journal does not have are lost to it.
+    """
 
     epoch: int
     uuid: str
     version: str = ""
     plane_url: str = ""
     gap_ns: int = 0
+    over: str = ""
 
 
 class PlaneResumed(Fact, frozen=True):
