@@ -14,7 +14,7 @@ import pyarrow as pa
 from bus.event import to_json
 from bus.topic import Filter
 from controlplane import limits
-from controlplane.arrivals import STORED, name_hash, of_archive
+from controlplane.arrivals import SAGA, STORED, name_hash, of_archive
 from controlplane.journal import Journal, fetch
 from controlplane.questions import (
     AskEvent,
@@ -32,7 +32,6 @@ from controlplane.sql import columns
 
 _ROW = 'position, id, type, source, subject, time, appended, recorded, partition, "offset", size'
 _WHOLE = ", ".join(f'"{name}"' for name in STORED)
-_SAGA = "coalesce(nullif(correlation, ''), subject)"
 VOLUME_NS = 15 * 60 * 1_000_000_000
 """How far back the bars of volume reach."""
 RATE_NS = 10 * 1_000_000_000
@@ -113,7 +112,7 @@ class Archive:
         with closing(self._journal.cursor()) as db:
             rows = self._rows(
                 db,
-                f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
+                f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
                 {"hash": name_hash(saga), "saga": saga},
             )[::-1]
         if not rows:
@@ -149,12 +148,12 @@ class Archive:
                 return Refusal("not_found", f"no archived event {ask.id}", hint)
             row = found[0]
             line = self._lines(db, f"position = {row.position}", {})[1][0]
-            saga = fetch(db, f"select {_SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
+            saga = fetch(db, f"select {SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
             causes = self._around(db, saga, row.position, up_to) if saga else []
         return EventDetail(row=row, event=line, causes=causes)
 
     def _around(self, db: Any, saga: str, position: int, up_to: int | None) -> list[EventRow]:
-        same = f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} and position"
+        same = f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} and position"
         parameters = {"hash": name_hash(saga), "saga": saga}
         half = limits.CAUSES_MAX // 2
         before = self._rows(db, f"{same} <= {position} order by position desc limit {half}", parameters)
