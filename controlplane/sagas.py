@@ -134,7 +134,9 @@ def usual(state: KeyedState, importof: str, step: str) -> tuple[int | None, int 
 
 def thresholds(state: KeyedState, importof: str, step: str) -> tuple[int | None, int | None]:
     """Beyond which wait a saga at this step is stuck: warn, bad, ns; None while that is not known."""
-    return thresholds_of(state, importof, usual(state, importof, step)[1])
+    sketch = state.get("gap", f"{importof}\0{step}", {})
+    p95 = quantile(sketch, 950) if samples(sketch) >= SAGA_SAMPLES_MIN else None
+    return thresholds_of(state, importof, p95)
 
 
 def thresholds_of(state: KeyedState, importof: str, p95: int | None) -> tuple[int | None, int | None]:
