@@ -339,6 +339,10 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------- the rest
 
+    def reading(self) -> Reading:
+        """A connection of its own for reading, by `Reading.union`."""
+        return self._shelf.reading()
+
     def cursor(self) -> Reading:
         """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments together."""
         return self._shelf.reading().across("events", "steps", "entries", "intents")

@@ -57,9 +57,14 @@ class Reading:
         """From here on these tables are those of all segments together; the newest one's names are those of all."""
         self._db.execute(f"create or replace temp view names as from {self.segments[-1].alias}.names")
         for table in tables:
-            parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
-            self._db.execute(f"create or replace temp view {table} as {parts}")
+            self._db.execute(f"create or replace temp view {table} as select * from {self.union(table)}")  # noqa: S608
         return self
+
+    def union(self, table: str) -> str:
+        """A table of all segments together, to be named after FROM: a query of its own is sooner there without views,
+        as DuckDB looks at every segment for each view that is made."""
+        parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
+        return f"({parts}) as {table}"
 
     def execute(self, sql: str, parameters: Any = None) -> Any:
         """As DuckDB's."""
