@@ -7,6 +7,7 @@ has its instant (`recorded`), so from one instant to the next is what a turn too
 import asyncio
 import bisect
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -80,9 +81,10 @@ class Alive:
         asyncio.run(until("the fleet is well", look, WITHIN_S))
 
     def close(self) -> None:
-        """Nothing is left."""
+        """Nothing is left, also on the disk."""
         if self._fleet.plane is not None:
             self._fleet.clean_up()
+            shutil.rmtree(self._fleet.directory.root, ignore_errors=True)
 
     @property
     def urls(self) -> list[str]:

@@ -193,22 +193,23 @@ def by_type(state: State, found: Found) -> None:
 
 
 def disk(state: State, found: Found) -> None:
-    """Bytes an event: the open segment with its log, sealed ones, and one of them as Parquet."""
-    sizes: dict[str, list[float]] = {segments.OPEN: [], segments.SEALED: []}
+    """Bytes an event: of DuckDB's files together, and of sealed ones and the open one's log; one of them as Parquet."""
+    held: dict[str, list[tuple[int, int]]] = {segments.OPEN: [], segments.SEALED: []}
     with state.restored() as restored:
-        for segment in restored.journal._shelf.segments:
-            rows = restored.journal._count(segment.alias, "events")
-            if rows:
-                sizes[segments.form_of(segment.path)].append(segments.bytes_of(segment.path) / rows)
-        sealed = [each for each in restored.journal._shelf.segments if each.is_sealed]
-        rows = restored.journal._count(sealed[-1].alias, "events") if sealed else 0
-    found("disk", "hot", sizes[segments.OPEN])
+        for each in restored.journal._shelf.segments:
+            rows = restored.journal._count(each.alias, "events")
+            held[segments.form_of(each.path)].append((segments.bytes_of(each.path), rows))
+        sealed = restored.journal.sealed[0]
+    together = [sum(column) for column in zip(*held[segments.OPEN], *held[segments.SEALED], strict=True)]
+    found("disk", "hot", [together[0] / together[1]])
+    for form, parts in held.items():
+        found("disk", form, [size / rows for size, rows in parts if rows])
     if not sealed:
         return
-    found("disk", "sealed", sizes[segments.SEALED])
+    rows = held[segments.SEALED][len(sealed) - 1][1]
     with tempfile.TemporaryDirectory(dir=state.directory.root) as place:
-        target = Path(place) / sealed[-1].path.name.replace(segments.SEALED, segments.PARQUET)
-        sealing.write_parquet(sealed[-1].path, target, Path(place) / "work")
+        target = segments.path_of(Path(place), segments.number_of(sealed[-1]), segments.PARQUET)
+        sealing.write_parquet(sealed[-1], target, Path(place) / "work")
         found("disk", "parquet", [segments.bytes_of(target) / rows])
 
 

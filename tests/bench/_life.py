@@ -58,7 +58,7 @@ class Life:
             type=TYPES[number % 5],
             source=f"agent/{number % 50}",
             subject=f"order-{self.saga(number)}",
-            data={"task": "summarise", "n": number, "text": text[: PAYLOAD_BYTES - 36 - len(str(number))]},
+            data={"task": "summarise", "n": number, "text": text[: PAYLOAD_BYTES - 35 - len(str(number))]},
         )
         event.id = f"0192f3a0-{number >> 16:04x}-7{number & 0xFFF:03x}-{number * 0x9E3779B97F4A7C15 % (1 << 64):016x}"
         return event
@@ -78,7 +78,7 @@ class Life:
 def _texts() -> list[str]:
     dice = random.Random(4)
     words = ["".join(dice.choices(_SYLLABLES, k=dice.randint(1, 4))) for _ in range(2_000)]
-    return [" ".join(dice.choices(words, k=60)) for _ in range(_TEXTS)]
+    return [" ".join(dice.choices(words, k=60))[:PAYLOAD_BYTES] for _ in range(_TEXTS)]
 
 
 class Turned:

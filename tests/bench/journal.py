@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from controlplane import segments
 from tests.bench import _journallive as live
 from tests.bench import _journalrows as rows
 
@@ -83,8 +84,9 @@ LINES = (
     Line("saga", "whole", "  whole, p95", "ms", 30, of=p95),
     Line("types", "samples", "last 5 minutes by type, from flow samples, p95", "ms", 20, of=p95),
     Line("types", "events", "  from the events, p95", "ms", of=p95),
-    Line("disk", "hot", "disk per event, 214 B payload: hot", "B", 115, of=max),
-    Line("disk", "sealed", "  sealed", "B", 115, of=max),
+    Line("disk", "hot", "disk per event, 214 B payload: all that DuckDB has", "B", 115),
+    Line("disk", segments.SEALED, "  sealed segments", "B"),
+    Line("disk", segments.OPEN, "  the open one, in its write-ahead log", "B"),
     Line("disk", "parquet", "  Parquet", "B", 85, of=max),
     Line("memory", "greatest", "anonymous memory, one segment sealing", "MB", 800, of=max),
     Line("memory", "flat", "  its last quarter over its second", "times", 1.1),
