@@ -10,6 +10,7 @@ target is held against what its row names: the median, a percentile, the worst.
 import argparse
 import json
 import os
+import signal
 import statistics
 import sys
 import tempfile
@@ -79,7 +80,7 @@ LINES = (
     Line("restart", "by processor", "  by processor time", "s"),
     Line("instant", "took", "state at a random instant, p95", "s", 1.5, of=p95),
     Line("instant", "by processor", "  by processor time, p95", "s", of=p95),
-    Line("beside it", "took", "  next to it, p95", "s", 0.2, of=p95),
+    Line("instant", "took beside", "  next to it, p95", "s", 0.2, of=p95),
     Line("saga", "narrow", "one saga's events, as listed, p95", "ms", 20, of=p95),
     Line("saga", "whole", "  whole, p95", "ms", 30, of=p95),
     Line("types", "samples", "last 5 minutes by type, from flow samples, p95", "ms", 20, of=p95),
@@ -181,6 +182,9 @@ def _one(table: Table, name: str, work: Callable[[], None]) -> None:
     except Exception as error:
         traceback.print_exc()
         table.failed[name] = f"{type(error).__name__}: {error}"
+    for line in table.lines():
+        if line["row"] == name:
+            say(f"  {line['what']}: {short(line['measured'])} {line['unit']}")
     say(f"{name}: {time.monotonic() - begun:.0f} s")
 
 
@@ -210,6 +214,10 @@ def run(_report: Callable[..., None]) -> None:
     show(measure([*OF_FLEET, *OF_STATE], EVENTS, INGEST_S, PACED_S))
 
 
+def _ended(_number: int, _frame: object) -> None:
+    sys.exit(128 + signal.SIGTERM)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Some rows, or all; 1 when one of them could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.journal", description=__doc__)
@@ -223,6 +231,8 @@ def main(arguments: Sequence[str]) -> int:
     unknown = sorted(set(told.rows) - set(known))
     if unknown:
         parser.error(f"no row {', '.join(unknown)}; there are {', '.join(known)}")
+    # So that what was started ends, and what was written goes, also when somebody ends this.
+    signal.signal(signal.SIGTERM, _ended)
     table = measure(told.rows or known, told.events, told.ingest_seconds, told.paced_seconds)
     show(table)
     if told.json is not None:
