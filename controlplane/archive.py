@@ -82,7 +82,7 @@ class Archive:
             if bound is not None:
                 where.add(condition, **{condition.rpartition("$")[2]: bound})
         limit = max(1, min(ask.limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.reading()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             rows = self._rows(db, f"{where} order by position desc limit {limit}", where.parameters)
             lately = f"count(*) filter (recorded > {now - RATE_NS})"
             totals = f"select count(*) as total, {lately} as lately from {db.union('events')} where {where}"  # noqa: S608
@@ -109,7 +109,7 @@ class Archive:
         With `up_to` none beyond that position.
         """
         limit = max(1, min(limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.reading()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             rows = self._rows(
                 db,
                 f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
@@ -141,7 +141,7 @@ class Archive:
             where.add("position = $position", position=int(ask.id[1:]))
         else:
             where.add("id = $id", id=ask.id)
-        with closing(self._journal.reading()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             found = self._rows(db, f"{where} order by position desc limit 1", where.parameters)
             if not found:
                 hint = "See `signalbox event search`; an event just published may take a moment to be archived."
