@@ -340,9 +340,10 @@ class Journal:
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def cursor(self) -> Reading:
-        """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments together."""
-        return self._shelf.reading().across("events", "steps", "entries", "intents")
+    def cursor(self, views: bool = True) -> Reading:
+        """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
+        reading = self._shelf.reading()
+        return reading.across("events", "steps", "entries", "intents") if views else reading
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""

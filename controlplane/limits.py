@@ -299,7 +299,7 @@ EXAMPLES_MAX = 1_000
 """Examples of each kind in one answer, whatever was asked for."""
 DIVERGENCE_PLACES_MAX = 20
 """Keys named that a step changed which does not verify."""
-SNAPSHOT_ENTRIES_MAX = 100_000
+SNAPSHOT_ENTRIES_MAX = 50_000
 """Journal entries after which the folds' state is written down: what a restart or a look back has to read again."""
 SNAPSHOT_STEPS_MAX = 5_000
 """The same in steps, as a step costs something however small it is; an idle fleet takes about an hour for so many."""
