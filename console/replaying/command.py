@@ -20,7 +20,7 @@ from console.link import Link
 from console.progress import Progress
 from console.replaying import shadow
 from console.replaying.control import Control, listening
-from console.replaying.pages import page, plan_text, result_text
+from console.replaying.pages import left_out_text, page, plan_text, result_text
 from console.replaying.plan import Order, Replayed, planned
 from console.replaying.runner import Runner
 from console.replaying.sinks import Sink, ToFleet, to_file
@@ -42,7 +42,7 @@ def run(order: Order, fleet: Fleet, format: str, dry_run: bool, yes: bool) -> No
         answer = told(link, AskSlice(order.slice, expired_at), LONG_ANSWER_S, label="counting")
         sliced = body_of(answer, Sliced)
         if not sliced.events:
-            left = ", ".join(f"{events:,} {why}" for why, events in sliced.left_out.items())
+            left = left_out_text(sliced.left_out)
             raise NotFound(
                 "no event in that slice is one to replay" + (f" (left out: {left})" if left else ""),
                 "`signalbox event search` shows what there is.",

@@ -25,16 +25,25 @@ def where_of(result: Replayed) -> str:
     }[result.to]
 
 
+def events_of(count: int) -> str:
+    """`1 event`, `9 events`."""
+    return f"{count:,} event{'' if count == 1 else 's'}"
+
+
+def left_out_text(left_out: dict[str, int]) -> str:
+    """Which were left out."""
+    return ", ".join(f"{events:,} {WHY.get(why, why)}" for why, events in left_out.items())
+
+
 def plan_text(result: Replayed) -> str:
     """What is about to happen, or would in a dry run."""
     verb = "would replay" if result.dry_run else "replay"
-    lines = [f"{verb} exactly {result.events:,} events to {where_of(result)}, as run {result.run}"]
+    lines = [f"{verb} exactly {events_of(result.events)} to {where_of(result)}, as run {result.run}"]
     lines.append(f"  {_types(result)}")
     lines.append(f"  positions {result.first:,} to {result.last:,}, {_span(result)}, {size(result.bytes)}")
     lines.append(f"  {_times(result)}; {_pace(result)}")
     if result.left_out:
-        left = ", ".join(f"{events:,} {WHY.get(why, why)}" for why, events in result.left_out.items())
-        lines.append(f"  left out: {left}")
+        lines.append(f"  left out: {left_out_text(result.left_out)}")
     return "\n".join(lines + [f"  {line}" for line in _consequences(result)])
 
 
@@ -69,8 +78,10 @@ def _consequences(result: Replayed) -> list[str]:
             f"subjects, correlations and keys get {result.where} too: no saga that is there moves, and new ones are "
             f"judged as those of an import"
         )
-    if result.live:
+    if result.to == "live":
         lines.append("▲ LIVE: whoever listens acts on them once more, and the sagas they belong to move")
+    elif result.live:
+        lines.append("▲ LIVE: other events may have types under it; whoever listens to those gets these as well")
     if result.to in ("prefix", "live"):
         shown = [f"{each.group} ({each.pattern}) {each.events:,}" for each in result.receivers[:GROUPS_SHOWN]]
         more = len(result.receivers) - len(shown)
@@ -92,7 +103,7 @@ def result_text(result: Replayed) -> str:
     verb = {"done": "replayed", "stopped": "stopped as told after", "interrupted": "interrupted after"}.get(
         result.ended, "failed after"
     )
-    said = f"{'●' if whole else '▲'} {verb} {done:,} of {result.events:,} events to {where_of(result)} "
+    said = f"{'●' if whole else '▲'} {verb} {done:,} of {events_of(result.events)} to {where_of(result)} "
     said += f"in {result.seconds:.1f} s ({value} {unit}), as run {result.run}"
     if result.duplicates:
         said += f"\n  {result.duplicates:,} of them were there already, and were not appended again"

@@ -203,7 +203,7 @@ def name_of(text: str) -> str:
     """A run's name. Raises ValueError."""
     if len(text) > RUN_NAME_CHARS_MAX or not _NAME.fullmatch(text):
         raise ValueError(
-            f"must be letters, digits, dots, - and _, {RUN_NAME_CHARS_MAX} at most, the first none of the last three"
+            f"must begin with a letter or digit, go on with those, . _ or -, and end by {RUN_NAME_CHARS_MAX}"
         )
     return text
 
