@@ -128,11 +128,11 @@ async def _watched(runner: Runner, progress: Progress) -> None:
     """The run, with the bar, the keys and the signals."""
     keys = sys.stdin.isatty() and sys.stderr.isatty()
 
-    def draw(_done: int = 0) -> None:
+    def draw(done: int, at_once: bool = False) -> None:
         said = "paused, p goes on" if control.paused else "p pauses, q stops" if keys else ""
-        progress.advance(runner.done, text=said)
+        progress.advance(done, text=said, at_once=at_once)
 
-    control = runner.control = Control(on_change=draw)
+    control = runner.control = Control(on_change=lambda: draw(runner.done, at_once=True))
     with listening(control, keys):
         await runner.run(draw)
 

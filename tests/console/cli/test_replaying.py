@@ -1,4 +1,4 @@
-"""The parts of a replay by themselves: what becomes of an event, when it is due, and the run against all kinds of sinks."""
+"""The parts of a replay by themselves: what becomes of an event, when it is due, the run against any kind of sink."""
 
 import asyncio
 import time
