@@ -4,17 +4,20 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bus.attributes import NO_EXTRAS
 from bus.event import Event, to_json
 from bus.topic import matches
 from controlplane import limits
 from controlplane.archive import Archive
 from controlplane.journal import Journal
 from controlplane.questions import AskSlice, AskSlicePage, Recorded, Slice
-from controlplane.slices import Slices
+from controlplane.slices import Slices, left_out
 from tests.controlplane.edge.examples import FOLLOWS, arrived, simple, step_of
 
 NOW = 1_772_366_400_000_000_000
@@ -117,6 +120,26 @@ def test_a_slice_is_counted_and_given_out_exactly(
         ]
         assert [row.appended - 100 for row in rows] == [row.partition for row in rows]
         journal.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"type": "signalbox.journal"}, "plane"),
+        ({"source": "signalbox/b1"}, "plane"),
+        ({"type": "agent.lifecycle.left"}, "lifecycle"),
+        ({"extensions": {"redriveto": "billing"}}, "redriven"),
+        ({"extensions": {"replayrun": "r1"}}, "replayed"),
+        ({"extensions": {"importof": "log"}}, ""),
+        ({"expirytime": NOW}, "expired"),
+        ({"expirytime": NOW + 1}, ""),
+    ],
+)
+def test_what_is_left_out_and_why(changes: dict[str, Any], why: str) -> None:
+    event = Event(type="order.paid", source="agent/shop").replace(**changes)
+    assert left_out(event.type, event.source, event.extras or NO_EXTRAS, NOW) == why
+    assert left_out(event.type, event.source, event.extras or NO_EXTRAS, None) == why.replace("expired", "")
 
 
 def test_many_types_are_named_up_to_a_bound(tmp_path: Path, monkeypatch) -> None:
