@@ -15,7 +15,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -23,6 +23,8 @@ from console.replaying.pacing import Watch
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PAUSE_SIGNAL = signal.SIGUSR1
+KEYS_BYTES = 64
+"""Read of the terminal at once."""
 
 
 class Control:
@@ -91,10 +93,10 @@ class Control:
 def listening(control: Control, keys: bool) -> Iterator[None]:
     """Signals, and with `keys` the terminal, reach the control. To be entered inside the loop."""
     loop = asyncio.get_running_loop()
-    task: Awaitable[Any] | None = asyncio.current_task()
+    task = asyncio.current_task()
 
     def stop() -> None:
-        if control.stopping and isinstance(task, asyncio.Task):
+        if control.stopping and task is not None:
             task.cancel()
         control.stop()
 
@@ -118,7 +120,13 @@ def _keys(loop: asyncio.AbstractEventLoop, control: Control, stop: Callable[[], 
     before = termios.tcgetattr(terminal)
 
     def pressed() -> None:
-        for key in os.read(terminal, 64).decode(errors="replace"):
+        try:
+            keys = os.read(terminal, KEYS_BYTES)
+        except OSError:
+            keys = b""
+        if not keys:  # the terminal is gone; SIGHUP says so, too
+            loop.remove_reader(terminal)
+        for key in keys.decode(errors="replace"):
             if key in "p ":
                 control.toggle()
             elif key == "q":
@@ -130,4 +138,5 @@ def _keys(loop: asyncio.AbstractEventLoop, control: Control, stop: Callable[[], 
         yield
     finally:
         loop.remove_reader(terminal)
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        with suppress(termios.error):  # there is nothing to restore on a terminal that is gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)

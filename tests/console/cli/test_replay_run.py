@@ -4,13 +4,18 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bus.event import Event
+from console.failures import Failure, Usage
+from console.fleetdir import Fleet
+from console.replaying.command import _confirm
 from console.replaying.plan import Order, planned
+from console.replaying.shadow import check as check_shadow
 from controlplane.archive import Archive
 from controlplane.journal import Journal
 from controlplane.questions import (
@@ -200,6 +205,41 @@ def test_json_keeps_its_shape(cli, folder: Path, rewrite: bool) -> None:
         pinned["replay run"] = found
         SHAPES.write_text(json.dumps(pinned, indent=1) + "\n")
     assert found == pinned["replay run"]
+
+
+def test_a_directory_is_a_shadow_or_new_or_refused(tmp_path: Path) -> None:
+    live, shadow = tmp_path / "live", tmp_path / "shadow"
+    live.mkdir()
+    (live / "fleet.json").write_text('{"fleet": "f1"}')
+    assert not check_shadow(shadow, Fleet(live))
+    shadow.mkdir()
+    assert not check_shadow(shadow, Fleet(live))
+    (tmp_path / "link").symlink_to(live)
+    for other in (live, live / "inside", tmp_path, tmp_path / "link", live / "fleet.json"):
+        with pytest.raises(Usage):
+            check_shadow(other, Fleet(live))
+    (shadow / "fleet.json").write_text('{"fleet": "f2"}')
+    with pytest.raises(Usage, match="no replay made it"):
+        check_shadow(shadow, Fleet(live))
+    (shadow / "shadow.json").write_text("{}")
+    assert check_shadow(shadow, Fleet(live))
+    (shadow / "fleet.json").write_text('{"fleet": "f1"}')
+    with pytest.raises(Usage, match="a copy of the fleet"):
+        check_shadow(shadow, Fleet(live))
+
+
+@pytest.mark.parametrize(
+    ("events", "live", "typed", "agreed"),
+    [(2, True, "2", True), (2, True, "y", False), (2_000, False, "2,000", True), (2_000, False, "", False)],
+)
+def test_many_events_and_live_types_want_the_number_itself(
+    monkeypatch: pytest.MonkeyPatch, events: int, live: bool, typed: str, agreed: bool
+) -> None:
+    monkeypatch.setattr("typer.prompt", lambda *_words, **_more: typed)
+    sliced = Sliced(events, {}, {"t": events}, 0, 0, 0, 9, 1, 9, (AT, AT), None, 5)
+    asked = planned(Order("r1", "live" if live else "prefix", "x.", live=live), sliced, [], False)
+    with nullcontext() if agreed else pytest.raises(Failure, match="nothing was replayed"):
+        _confirm(asked)
 
 
 def test_many_types_groups_and_events_are_said_shortly() -> None:

@@ -304,6 +304,21 @@ async def test_a_stop_ends_it_where_it_says(paused: bool) -> None:
     assert (len(sink.got), run.result.published, run.result.reached, run.result.ended) == (1, 1, 1, "interrupted")
 
 
+async def test_a_second_stop_does_not_wait_for_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    class Silent(Taking):
+        async def send(self, events: Sequence[bus.Event]) -> list[Result]:
+            self.got += events
+            asyncio.get_running_loop().call_soon(task.cancel)
+            return await asyncio.get_running_loop().create_future()
+
+    sink = Silent()
+    run = runner(recorded(9), sink)
+    task = asyncio.create_task(run.run(lambda _done: None))
+    await task
+    assert (len(sink.got), run.result.published, run.result.ended) == (7, 0, "interrupted")
+    assert "may or may not have arrived" in capsys.readouterr().err
+
+
 async def test_a_stop_does_not_wait_for_a_page() -> None:
     never = asyncio.get_running_loop().create_future()
     control = Control()
