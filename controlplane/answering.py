@@ -29,6 +29,8 @@ from controlplane.questions import (
     AskEvents,
     AskExport,
     AskSaga,
+    AskSlice,
+    AskSlicePage,
     AskSql,
     AskVerify,
     AskWhatIf,
@@ -56,6 +58,7 @@ from controlplane.questions import (
     Told,
 )
 from controlplane.rereading import Rereading
+from controlplane.slices import Slices
 from controlplane.sql.desk import Desk, Then
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
@@ -82,6 +85,7 @@ class Answering:
         self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
+        self._slices = Slices(turns.journal, self._archive, self._go_on)
         pasts = Pasts(turns.journal.replay, turns.nearest)
         self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
@@ -94,6 +98,8 @@ class Answering:
             AskEvents: self._events,
             AskEvent: self._event,
             AskExport: self._export,
+            AskSlice: self._slice,
+            AskSlicePage: self._slice_page,
             AskVerify: self._rereading.verify,
             AskWhatIf: self._rereading.what_if,
             AskDiff: self._rereading.diff,
@@ -207,6 +213,18 @@ class Answering:
             up_to = self._turns.journal.position
         page: Exported = await asyncio.to_thread(self._archive.page, ask, up_to)
         return page
+
+    async def _slice(self, ask: AskSlice, tell: Tell) -> Body:
+        if ask.slice.until_position is None and ask.slice.until_instant is None:
+            refusal = await self._catch_up(tell)
+            if refusal is not None:
+                return refusal
+        up_to = self._turns.journal.position
+        work = asyncio.to_thread(self._slices.count, ask, up_to)
+        return await self._telling(work, tell, lambda: Progress(0, 0, "counting"))
+
+    async def _slice_page(self, ask: AskSlicePage, tell: Tell) -> Body:
+        return await asyncio.to_thread(self._slices.page, ask)
 
     async def _catch_up(self, tell: Tell) -> Refusal | None:
         """Wait until all that is committed now is archived."""

@@ -31,7 +31,8 @@ from controlplane.questions import (
 from controlplane.sql import columns
 
 _ROW = 'position, id, type, source, subject, time, appended, recorded, partition, "offset", size'
-_WHOLE = ", ".join(f'"{name}"' for name in STORED)
+WHOLE = ", ".join(f'"{name}"' for name in STORED)
+"""The columns that give a whole event, in SQL."""
 VOLUME_NS = 15 * 60 * 1_000_000_000
 """How far back the bars of volume reach."""
 RATE_NS = 10 * 1_000_000_000
@@ -67,7 +68,7 @@ class Archive:
 
         With `up_to` as if no position beyond it were there.
         """
-        where = self._matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
+        where = self.matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
         if ask.text:
             self._add_text(where, ask.text)
         if ask.subject:
@@ -165,7 +166,7 @@ class Archive:
 
     def page(self, ask: AskExport, up_to: int) -> Exported:
         """The next page after `ask.after`, in journal order, none beyond `up_to`."""
-        where = self._matching(ask.pattern, ask.internal)
+        where = self.matching(ask.pattern, ask.internal)
         limit = max(1, min(ask.limit, limits.EXPORT_PAGE_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
             total = self._total(db, ask, up_to, where)
@@ -184,7 +185,7 @@ class Archive:
                     positions, lines = self._lines(db, within, where.parameters)
                     sizes = [len(line) for line in lines]
                 start, after, reach = after, bound, 4 * reach
-            taken = _fitting(sizes) if positions else 0
+            taken = fitting(sizes) if positions else 0
             if taken == limit or taken < len(positions):
                 after = positions[taken - 1]
             told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
@@ -210,8 +211,8 @@ class Archive:
 
     # -------------------------------------------------------------------------------------- building
 
-    def _matching(self, pattern: str, internal: bool) -> Where:
-        """Raises InvalidPattern."""
+    def matching(self, pattern: str, internal: bool) -> Where:
+        """Events whose type the pattern takes, internal ones with `internal` only. Raises InvalidPattern."""
         where = Where()
         wanted = Filter(pattern, internal=internal)
         if not internal:
@@ -249,7 +250,7 @@ class Archive:
         ]
 
     def _lines(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[str]]:
-        columns = fetch(db, f"select position, {_WHOLE} from {db.union('events')} where {tail}", parameters)  # noqa: S608
+        columns = fetch(db, f"select position, {WHOLE} from {db.union('events')} where {tail}", parameters)  # noqa: S608
         positions = columns.pop("position")
         if not positions:
             return [], []
@@ -269,8 +270,8 @@ def _zipped(columns: dict[str, list[Any]]) -> Iterable[tuple[Any, ...]]:
     return zip(*columns.values(), strict=True)
 
 
-def _fitting(sizes: list[int]) -> int:
-    """How many of a page one answer may hold, one at least."""
+def fitting(sizes: list[int]) -> int:
+    """How many of a page of these sizes, in bytes, one answer may hold; one at least if there is any."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

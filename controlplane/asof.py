@@ -23,6 +23,8 @@ from controlplane.questions import (
     AskEvents,
     AskExport,
     AskSaga,
+    AskSlice,
+    AskSlicePage,
     AskVerify,
     AskWhatIf,
     At,
@@ -131,6 +133,8 @@ REFUSED: dict[type[Question], Refusal] = {
     AskAt: _OWN_MOMENTS,
     AskDiff: _OWN_MOMENTS,
     AskWhatIf: _OWN_MOMENTS,
+    AskSlice: _OWN_MOMENTS,
+    AskSlicePage: _OWN_MOMENTS,
     CancelSql: Refusal("usage", "a query is cancelled now or never", "Leave out --at."),
     AskVerify: Refusal("usage", "the journal is verified as a whole", "Leave out --at."),
 }

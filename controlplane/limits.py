@@ -189,6 +189,12 @@ PASTS_IDLE_MS = 600_000
 """How long they are kept when nobody looks back any more."""
 PROGRESS_MS = 250
 """How often long work says how far it is."""
+SLICE_TYPES_MAX = 10_000
+"""Types that are named in the count of a replay's slice; events of others are counted together."""
+SLICE_ROWS_AT_ONCE = 4_096
+"""Events that a count of a slice takes from the journal at once."""
+SLICE_KINDS_REMEMBERED_MAX = 65_536
+"""Kinds of events (type, source, rare attributes) that a count of a slice has decided on, and remembers."""
 EXPORTS_REMEMBERED_MAX = 64
 """Exports whose number of events is remembered from page to page."""
 LAG_MS = 1_000

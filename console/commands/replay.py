@@ -1,4 +1,4 @@
-"""Replay: the journal again, to prove it, to look back, or to ask what would have been."""
+"""Replay: the journal again, to prove it, to look back, or to ask what would have been. `run` stands in `replayrun`."""
 
 import re
 import time
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from console.commands import options
+from console.commands import options, replayrun
 from console.commands.options import DataDir, Output
 from console.failures import Failure, Usage
 from console.limits import RULES_FILE_BYTES_MAX
@@ -16,8 +16,10 @@ from console.limits import RULES_FILE_BYTES_MAX
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Replay: the journal again, to prove it, look back, or ask what if.",
+    help="Replay: the journal again, to prove it, look back, ask what if, or publish what was.",
 )
+
+app.command("run")(replayrun.run)
 
 _DURATION_BACK = re.compile(r"-\d[\w.]*")
 

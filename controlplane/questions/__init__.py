@@ -92,12 +92,19 @@ from controlplane.questions.parts import (
     Trend,
 )
 from controlplane.questions.replaying import (
+    REPLAY_RUN,
     AskDiff,
+    AskSlice,
+    AskSlicePage,
     AskWhatIf,
     Diff,
     FactChange,
     Horizon,
     KindChange,
+    Recorded,
+    Slice,
+    Sliced,
+    SlicePage,
     WhatIf,
 )
 from controlplane.questions.sql import (
@@ -114,6 +121,7 @@ from controlplane.questions.timebar import AskTimeline, Incident, Timeline
 
 __all__ = [
     "MAGIC",
+    "REPLAY_RUN",
     "SCHEMA",
     "SQL_SCHEMA",
     "Ask",
@@ -132,6 +140,8 @@ __all__ = [
     "AskPartitions",
     "AskSaga",
     "AskSagas",
+    "AskSlice",
+    "AskSlicePage",
     "AskSql",
     "AskStatus",
     "AskTimeline",
@@ -187,6 +197,7 @@ __all__ = [
     "PlaneStatus",
     "Progress",
     "Question",
+    "Recorded",
     "Redrive",
     "Redriven",
     "Refusal",
@@ -199,6 +210,9 @@ __all__ = [
     "SagaStep",
     "Sagas",
     "Severity",
+    "Slice",
+    "SlicePage",
+    "Sliced",
     "SqlAnswer",
     "SqlCancelled",
     "SqlColumn",
@@ -242,6 +256,8 @@ Question = (
     | AskAt
     | AskDiff
     | AskWhatIf
+    | AskSlice
+    | AskSlicePage
     | AskBrokers
     | AskPartitions
     | AskGroups
@@ -268,6 +284,8 @@ Body = (
     | Past
     | Diff
     | WhatIf
+    | Sliced
+    | SlicePage
     | Brokers
     | Partitions
     | Groups

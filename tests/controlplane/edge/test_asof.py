@@ -22,6 +22,8 @@ from controlplane.questions import (
     AskPartitions,
     AskSaga,
     AskSagas,
+    AskSlice,
+    AskSlicePage,
     AskSql,
     AskStatus,
     AskVerify,
@@ -42,6 +44,7 @@ from controlplane.questions import (
     Refusal,
     Saga,
     Sagas,
+    Slice,
     SqlAnswer,
     Status,
     Told,
@@ -236,6 +239,8 @@ async def test_levers_do_not_reach_into_the_past(lived: Lived) -> None:
         AskAt(position=1),
         AskDiff(position_a=1, position_b=1),
         AskWhatIf({"sagas.stuck_after": "60s"}),
+        AskSlice(Slice()),
+        AskSlicePage(Slice(), 1),
         CancelSql("token"),
     ):
         told = await lived.ask(lever, At(position=1))
