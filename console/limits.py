@@ -42,3 +42,5 @@ XES_ROWS_AT_ONCE = 2_000
 """Events that an export as XES writes at once."""
 RULES_FILE_BYTES_MAX = 256 * 1024
 """A file of settings for a what-if."""
+VIEW_FILE_BYTES_MAX = 65_536
+"""A file with the SELECT of a projection."""

@@ -22,12 +22,15 @@ from controlplane.asof import AsOf
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
+from controlplane.projecting.desk import ProjectionDesk
 from controlplane.questions import (
     AskAt,
     AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
+    AskProjection,
+    AskProjections,
     AskSaga,
     AskSql,
     AskVerify,
@@ -45,6 +48,7 @@ from controlplane.questions import (
     Operate,
     Operated,
     Progress,
+    Project,
     Question,
     Redrive,
     Redriven,
@@ -88,6 +92,9 @@ class Answering:
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
+        self.projections = ProjectionDesk(
+            turns, Path(data_dir) / "projections", self._desk, self.present, self._telling
+        )
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
         self._beside: dict[type[Question], Answer] = {
@@ -102,6 +109,8 @@ class Answering:
             CancelSql: self._cancel,
             Redrive: self._redrive,
             Operate: self._operate,
+            AskProjection: self.projections.answer,
+            Project: self.projections.project,
             Down: self._end,
         }
         """Who answers what; all other questions are about state."""
@@ -119,6 +128,7 @@ class Answering:
 
     def close(self) -> None:
         """Let go of what answers were made with."""
+        self.projections.close()
         self._desk.close()
 
     def present(self, body: Body) -> Told:
@@ -158,6 +168,8 @@ class Answering:
             now = self._turns.clock.now()
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
             extras = Extras(**{name: getattr(extras, name) for name in Extras.__struct_fields__} | {"steps": steps})
+        elif isinstance(question, AskProjections):
+            extras.projections = await self.projections.standing()
         await self._turns.settled()
         extras.state = self._condition()
         extras.journal_bytes = self._turns.journal.size_bytes

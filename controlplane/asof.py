@@ -22,6 +22,7 @@ from controlplane.questions import (
     AskEvent,
     AskEvents,
     AskExport,
+    AskProjection,
     AskSaga,
     AskVerify,
     AskWhatIf,
@@ -31,6 +32,7 @@ from controlplane.questions import (
     Down,
     Operate,
     Progress,
+    Project,
     Question,
     Redrive,
     Refusal,
@@ -127,11 +129,17 @@ _OWN_MOMENTS = Refusal("usage", "this question names moments of its own", "Ask i
 REFUSED: dict[type[Question], Refusal] = {
     Redrive: _LEVER,
     Operate: _LEVER,
+    Project: _LEVER,
     Down: _LEVER,
     AskAt: _OWN_MOMENTS,
     AskDiff: _OWN_MOMENTS,
     AskWhatIf: _OWN_MOMENTS,
     CancelSql: Refusal("usage", "a query is cancelled now or never", "Leave out --at."),
+    AskProjection: Refusal(
+        "usage",
+        "a projection keeps what it holds now, and nothing of what it held",
+        "signalbox sql --at looks back.",
+    ),
     AskVerify: Refusal("usage", "the journal is verified as a whole", "Leave out --at."),
 }
 """What cannot be asked of the past, and why."""

@@ -341,7 +341,11 @@ class Journal:
 
     def cursor(self) -> Reading:
         """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments together."""
-        return self._shelf.reading().across("events", "steps", "entries", "intents")
+        return self.reading().across("events", "steps", "entries", "intents")
+
+    def reading(self) -> Reading:
+        """The same, to read the tables of each segment by its alias."""
+        return self._shelf.reading()
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
@@ -358,8 +362,7 @@ class Journal:
 
     @property
     def sealed(self) -> tuple[list[Path], int]:
-        """What another process may open to read, oldest first: files of DuckDB, and folders of Parquet; and up to which
-        position they have everything."""
+        """Files and folders that another process may read, oldest first, and up to which position they are all."""
         found: list[Path] = []
         for segment in self._shelf.segments:
             if not segment.is_sealed:

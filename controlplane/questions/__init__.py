@@ -91,6 +91,16 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.projections import (
+    AskProjection,
+    AskProjections,
+    Project,
+    Projected,
+    ProjectionRow,
+    ProjectionRows,
+    Projections,
+    ProjectionVerb,
+)
 from controlplane.questions.replaying import (
     AskDiff,
     AskWhatIf,
@@ -130,6 +140,8 @@ __all__ = [
     "AskGroups",
     "AskHealth",
     "AskPartitions",
+    "AskProjection",
+    "AskProjections",
     "AskSaga",
     "AskSagas",
     "AskSql",
@@ -186,6 +198,12 @@ __all__ = [
     "PlanStatus",
     "PlaneStatus",
     "Progress",
+    "Project",
+    "Projected",
+    "ProjectionRow",
+    "ProjectionRows",
+    "ProjectionVerb",
+    "Projections",
     "Question",
     "Redrive",
     "Redriven",
@@ -250,6 +268,9 @@ Question = (
     | AskSql
     | CancelSql
     | Down
+    | AskProjections
+    | AskProjection
+    | Project
 )
 Body = (
     Status
@@ -275,6 +296,9 @@ Body = (
     | Operated
     | SqlAnswer
     | SqlCancelled
+    | Projections
+    | ProjectionRows
+    | Projected
     | Stopping
     | Progress
     | Refusal

@@ -1,0 +1,332 @@
+"""The plane's side of projections: a runner for each class that is registered, and the questions to them.
+
+The fold says which there should be; whatever runs is made to be that after each turn. Views have no runner: they are
+queries of the SQL desk. What goes wrong here is a projection's, and never the plane's: it is said in what is told of
+that projection, in the log, and tried again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from bus.errors import InvalidPattern
+from bus.topic import Filter
+from controlplane import limits
+from controlplane.answers.projections import Resolved, Running, plan_projection
+from controlplane.asking import Tell
+from controlplane.errors import ProjectionRefused, WorkerEnded
+from controlplane.projecting import code
+from controlplane.projecting.resolving import resolve_class, resolve_view
+from controlplane.projecting.runner import Broken, Runner
+from controlplane.projections import CLASS, VIEW, Registered, registered_in
+from controlplane.questions import (
+    AskProjection,
+    AskSql,
+    Body,
+    Progress,
+    Project,
+    Projected,
+    ProjectionRows,
+    Refusal,
+    SqlAnswer,
+    Told,
+)
+from controlplane.sql.desk import Desk
+from controlplane.turns import Turns
+
+log = logging.getLogger("signalbox.projections")
+_LIST = "signalbox projection list"
+
+
+class _Live:
+    """A runner and what is known of it on the loop. `why` it does not get on; "" when it does."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.why = ""
+        self.stands = False
+        """It will not get on by itself."""
+        self.tries = 0
+        """How often it did not get on, one time after the other."""
+        self.asked = asyncio.Event()
+        """Somebody waits for it."""
+        self.moved = asyncio.Condition()
+        self.task: asyncio.Task[None] | None = None
+
+
+class ProjectionDesk:
+    """Runs and answers for one plane. `run` until it is cancelled, then `close`.
+
+    `sql` answers views, `telling` waits for long work and says how far it is.
+    """
+
+    def __init__(
+        self,
+        turns: Turns,
+        folder: Path,
+        sql: Desk,
+        refusal: Callable[[Refusal], Told],
+        telling: Callable[[Coroutine[Any, Any, Told], Tell, Callable[[], Progress]], Awaitable[Told]],
+    ) -> None:
+        self._turns = turns
+        self._folder = folder
+        self._sql = sql
+        self._refused = refusal
+        self._telling = telling
+        self._live: dict[str, _Live] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._digest = -1
+
+    async def run(self) -> None:
+        """Have those run that are registered, and no others."""
+        try:
+            while True:
+                await self._turns.settled()
+                self._reconcile()
+                await self._turns.beyond(self._turns.journal.position)
+        finally:
+            for live in self._live.values():
+                if live.task is not None:
+                    live.task.cancel()
+
+    def close(self) -> None:
+        """End all processes, and wait for them."""
+        for live in self._live.values():
+            live.runner.end()
+        for live in self._live.values():
+            live.runner.close()
+
+    async def standing(self) -> dict[str, Running]:
+        """How each class is, now, with whether its file has changed since."""
+        found = {}
+        for name, live in list(self._live.items()):
+            runner = live.runner
+            behind = self._turns.journal.position - runner.position
+            changed = await asyncio.to_thread(_changed, runner.registered)
+            found[name] = Running(runner.position, runner.keys, behind, live.why, live.stands, changed)
+        return found
+
+    # --------------------------------------------------------------------------------------------- running
+
+    def _reconcile(self) -> None:
+        state = self._turns.heart.states["projections"]
+        if state.digest == self._digest:
+            return
+        self._digest = state.digest
+        wanted: dict[str, Registered] = {
+            str(name): each for name, each in state.items("projection") if each.kind == CLASS and not each.error
+        }
+        for name, live in list(self._live.items()):
+            if wanted.get(name) != live.runner.registered:
+                del self._live[name]
+                self._end(live)
+        for name, registered in wanted.items():
+            if name not in self._live:
+                runner = Runner(name, registered, self._folder / name, self._turns.journal)
+                live = self._live[name] = _Live(runner)
+                live.task = asyncio.create_task(self._follow(live), name=f"projection {name}")
+
+    def _end(self, live: _Live) -> None:
+        if live.task is not None:
+            live.task.cancel()
+        live.runner.end()
+        leaving = asyncio.create_task(asyncio.to_thread(live.runner.close))
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
+
+    async def _follow(self, live: _Live) -> None:
+        """Bring it up to date, again and again, until it is at fault."""
+        journal, runner = self._turns.journal, live.runner
+        while True:
+            await self._turns.settled()
+            up_to, recorded = journal.position, journal.recorded
+            try:
+                if runner.position < up_to:
+                    await asyncio.get_running_loop().run_in_executor(runner.thread, runner.advance, up_to, recorded)
+                    live.why, live.tries = "", 0
+            except Broken as broken:
+                await self._quarantine(live, broken)
+                return
+            except ProjectionRefused as error:
+                await self._say(live, str(error), stands=True)
+                return
+            except Exception as error:
+                if not isinstance(error, WorkerEnded):
+                    log.exception("projection %s failed", runner.name)
+                await self._say(live, str(error) or type(error).__name__)
+                wait_ms = limits.PROJECTION_RESTART_MS_MIN << live.tries
+                live.tries += 1
+                await asyncio.sleep(min(wait_ms, limits.PROJECTION_RESTART_MS_MAX) / 1000)
+                continue
+            await self._moved(live)
+            if runner.position >= up_to:
+                await self._turns.beyond(up_to)
+                await self._pace(live)
+
+    async def _pace(self, live: _Live) -> None:
+        """Small pieces cost as much as large ones: unless somebody waits, let some gather."""
+        try:
+            async with asyncio.timeout(limits.PROJECTION_PACE_MS / 1000):
+                await live.asked.wait()
+        except TimeoutError:
+            return
+
+    async def _say(self, live: _Live, why: str, stands: bool = False) -> None:
+        log.warning("projection %s: %s", live.runner.name, why)
+        live.why, live.stands = why, stands
+        await self._moved(live)
+
+    async def _quarantine(self, live: _Live, broken: Broken) -> None:
+        live.runner.end()
+        await self._say(live, str(broken), stands=True)
+        await self._turns.decide(broken.fact)
+
+    async def _moved(self, live: _Live) -> None:
+        async with live.moved:
+            live.moved.notify_all()
+
+    # --------------------------------------------------------------------------------------------- levers
+
+    async def project(self, ask: Project, tell: Tell) -> Body:
+        """Register, rebuild or remove one, or say what that would touch. One at a time."""
+        await self._turns.settled()
+        state = self._turns.heart.states["projections"]
+        known = registered_in(state, ask.name)
+        try:
+            found = await self._resolved(ask, known)
+        except (ProjectionRefused, InvalidPattern) as error:
+            return Refusal("usage", str(error), "Nothing was changed.")
+        await self._turns.settled()
+        decision, planned = plan_projection(self._turns.heart.states, ask, found)
+        if decision is not None and isinstance(planned, Projected):
+            planned.position = await self._turns.decide(decision)
+        return planned
+
+    async def _resolved(self, ask: Project, known: Registered | None) -> Resolved:
+        kind, target = (ask.kind, ask.target) if ask.verb == "add" or known is None else (known.kind, known.target)
+        if ask.verb == "remove" or (ask.verb == "rebuild" and (known is None or kind == VIEW)):
+            return Resolved()
+        if ask.pattern:
+            Filter(ask.pattern)
+        if kind == VIEW:
+            return await resolve_view(self._sql, target, ask.file)
+        return await asyncio.to_thread(resolve_class, self._folder, target, ask.pattern)
+
+    # --------------------------------------------------------------------------------------------- questions
+
+    async def answer(self, ask: AskProjection, tell: Tell) -> Told:
+        """What it holds, once that is far enough; a refusal when that takes too long, or never comes."""
+        most = min(ask.timeout_ms or limits.PROJECTION_WAIT_MS_DEFAULT, limits.PROJECTION_WAIT_MS_MAX) / 1000
+        doing = [Progress(0, 0, "waiting for the archive")]
+        try:
+            async with asyncio.timeout(most):
+                return await self._telling(self._answer(ask, doing, tell), tell, lambda: doing[0])
+        except TimeoutError:
+            return self._refused(Refusal("failed", self._late(ask, most), f"Wait longer with --timeout; {_LIST}"))
+        except Broken as broken:
+            live = self._live.get(ask.name)
+            if live is not None and live.runner.registered.build == broken.fact.build:
+                await self._quarantine(live, broken)
+            return self._refused(Refusal("failed", f"projection {ask.name}: {broken}", _LIST))
+        except ProjectionRefused as error:
+            return self._refused(Refusal("failed", f"projection {ask.name}: {error}", _LIST))
+
+    async def _answer(self, ask: AskProjection, doing: list[Progress], tell: Tell) -> Told:
+        await self._turns.settled()
+        registered = registered_in(self._turns.heart.states["projections"], ask.name)
+        if registered is None:
+            return self._refused(Refusal("not_found", f"there is no projection {ask.name!r}", _LIST))
+        wanted = await self._wanted(ask)
+        rows = min(ask.rows or limits.PROJECTION_ROWS_DEFAULT, limits.PROJECTION_ROWS_MAX)
+        if registered.kind == VIEW:
+            await self._turns.beyond(wanted - 1)
+            told = await self._sql.answer(AskSql(registered.target, timeout_ms=ask.timeout_ms, rows=rows), tell)
+            if isinstance(told.body, SqlAnswer):
+                body = told.body
+                names = [column.name for column in body.columns]
+                told.body = ProjectionRows(ask.name, names, body.rows, body.count, body.cut)
+            return told
+        while True:
+            self._reconcile()
+            live = self._live.get(ask.name)
+            if live is None or live.stands:
+                why = registered.error or (live.why if live is not None else "it is not registered any more")
+                at = f" at position {registered.broken_at:,}, {registered.event}" if registered.broken_at else ""
+                hint = f"signalbox projection rebuild {ask.name}"
+                return self._refused(Refusal("failed", f"projection {ask.name} stands still{at}: {why}", hint))
+            told_rows = await self._rows(live, ask.name, wanted, rows, doing)
+            if told_rows is not None:
+                return told_rows
+
+    async def _rows(self, live: _Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
+        """The answer; None when something came between: it is to be looked again how things are."""
+        runner = live.runner
+
+        def is_there() -> bool:
+            doing[0] = Progress(runner.position, wanted, live.why or "waiting for the projection")
+            return runner.position >= wanted or live.stands or self._live.get(name) is not live
+
+        live.asked.set()
+        try:
+            async with live.moved:
+                await live.moved.wait_for(is_there)
+            if live.stands or self._live.get(name) is not live:
+                return None
+            loop = asyncio.get_running_loop()
+            try:
+                position, recorded, found = await loop.run_in_executor(runner.thread, runner.rows, rows)
+            except WorkerEnded as error:
+                await self._say(live, str(error))
+                await asyncio.sleep(limits.PROJECTION_RESTART_MS_MIN / 1000)
+                return None
+        finally:
+            live.asked.clear()
+        if position < wanted:
+            return None
+        behind = self._turns.journal.position - position
+        body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
+        return Told(position, recorded, body, rebuilding=behind > 0)
+
+    async def _wanted(self, ask: AskProjection) -> int:
+        """The position that it is to have reached."""
+        if not ask.offsets:
+            return ask.position
+        await self._turns.reached({partition: offset + 1 for partition, offset in ask.offsets.items()})
+        return max(ask.position, await asyncio.to_thread(self._position_of, ask.offsets))
+
+    def _position_of(self, offsets: dict[int, int]) -> int:
+        """The last of the events at these offsets, which are all archived."""
+        found = [0]
+        with closing(self._turns.journal.reading()) as db:
+            for partition, offset in offsets.items():
+                segment = [each for each in db.segments if each.birth.floors.get(partition, 0) <= offset][-1]
+                row = db.execute(
+                    f"select first + (? - first_offset) from {segment.alias}.steps "  # noqa: S608
+                    "where partition = ? and first_offset <= ? and first_offset + events > ?",
+                    [offset, partition, offset, offset],
+                ).fetchone()
+                found.append(int(row[0]) if row is not None else 0)
+        return max(found)
+
+    def _late(self, ask: AskProjection, seconds: float) -> str:
+        live, archived = self._live.get(ask.name), self._turns.journal.offsets
+        for partition, offset in ask.offsets.items():
+            if archived.get(partition, 0) <= offset:
+                return f"p{partition:02d}={offset} was not archived within {seconds:g} s"
+        at = f", it is at {live.runner.position:,}" if live is not None else ""
+        why = f": {live.why}" if live is not None and live.why else ""
+        return f"projection {ask.name} did not come so far within {seconds:g} s{at}{why}"
+
+
+def _changed(registered: Registered) -> str:
+    """Why what runs is not what its file says now; "" when it is."""
+    if not registered.file:
+        return ""
+    try:
+        same = code.identity(registered.file) == registered.sha256
+    except ProjectionRefused as error:
+        return str(error)
+    return "" if same else f"{registered.file} has changed since"
