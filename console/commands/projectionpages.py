@@ -83,7 +83,7 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
     else:
         out.write_data(csv_of(body.columns, rows))
     if body.behind:
-        out.say(f"▲ it is {body.behind:,} positions behind the journal. Wait for one with --after.")
+        out.say(f"▲ it is still being built: {body.behind:,} positions to go. --after waits for one.")
     if body.cut:
         out.say(f"▲ there are {body.cut}: these are the first {body.count:,}.")
 

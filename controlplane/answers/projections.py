@@ -16,12 +16,12 @@ _LIST = "signalbox projection list"
 
 
 class Running(msgspec.Struct, frozen=True):
-    """How a class is: what it holds at, how far behind the journal, `why` it does not get on, and `changed`: that its
-    file is another one now. `stands`: it will not get on by itself."""
+    """How a class is: what it holds at, whether it `follows` or is being built, `why` it does not get on, and
+    `changed`: that its file is another one now. `stands`: it will not get on by itself."""
 
     position: int
     keys: int
-    behind: int
+    follows: bool
     why: str = ""
     stands: bool = False
     changed: str = ""
@@ -55,7 +55,7 @@ def _row(name: str, known: Registered, running: Running | None) -> ProjectionRow
         row.event, row.event_position = known.event, known.broken_at
         row.mend = f"projection rebuild {name}"
     elif running is not None:
-        row.state = "standing" if running.stands else "building" if running.behind else "following"
+        row.state = "standing" if running.stands else "following" if running.follows else "building"
         row.severity = "bad" if running.stands else "warn" if running.why or running.changed else "ok"
         row.reached, row.keys = running.position, running.keys
         row.why = "; ".join(filter(None, (running.why, running.changed)))

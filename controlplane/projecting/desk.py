@@ -49,6 +49,8 @@ class _Live:
         self.why = ""
         self.stands = False
         """It will not get on by itself."""
+        self.follows = False
+        """It has come to the journal's end since its process began."""
         self.tries = 0
         """How often it did not get on, one time after the other."""
         self.asked = asyncio.Event()
@@ -104,9 +106,8 @@ class ProjectionDesk:
         found = {}
         for name, live in list(self._live.items()):
             runner = live.runner
-            behind = self._turns.journal.position - runner.position
             changed = await asyncio.to_thread(_changed, runner.registered)
-            found[name] = Running(runner.position, runner.keys, behind, live.why, live.stands, changed)
+            found[name] = Running(runner.position, runner.keys, live.follows, live.why, live.stands, changed)
         return found
 
     # --------------------------------------------------------------------------------------------- running
@@ -161,6 +162,7 @@ class ProjectionDesk:
                 live.tries += 1
                 await asyncio.sleep(min(wait_ms, limits.PROJECTION_RESTART_MS_MAX) / 1000)
                 continue
+            live.follows = live.follows or runner.position >= up_to
             await self._moved(live)
             if runner.position >= up_to:
                 await self._turns.beyond(up_to)
@@ -176,7 +178,7 @@ class ProjectionDesk:
 
     async def _say(self, live: _Live, why: str, stands: bool = False) -> None:
         log.warning("projection %s: %s", live.runner.name, why)
-        live.why, live.stands = why, stands
+        live.why, live.stands, live.follows = why, stands, False
         await self._moved(live)
 
     async def _quarantine(self, live: _Live, broken: Broken) -> None:
@@ -264,6 +266,9 @@ class ProjectionDesk:
     async def _rows(self, live: _Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
         """The answer; None when something came between: it is to be looked again how things are."""
         runner = live.runner
+        if live.follows and not wanted:
+            # What is archived now is what a reader expects who names nothing.
+            wanted = self._turns.journal.position
 
         def is_there() -> bool:
             doing[0] = Progress(runner.position, wanted, live.why or "waiting for the projection")
@@ -286,7 +291,7 @@ class ProjectionDesk:
             live.asked.clear()
         if position < wanted:
             return None
-        behind = self._turns.journal.position - position
+        behind = 0 if live.follows else self._turns.journal.position - position
         body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
         return Told(position, recorded, body, rebuilding=behind > 0)
 

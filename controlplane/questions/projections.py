@@ -68,7 +68,7 @@ class AskProjection(Ask, frozen=True):
 class ProjectionRows(Reply):
     """What it holds. `rows` is MessagePack: an array of rows, each an array of values in the columns' order.
 
-    `behind`: positions that the journal was ahead of it then; 0 for one that is up to date.
+    `behind`: positions that it has still to be built over; 0 for one that follows.
     """
 
     name: str

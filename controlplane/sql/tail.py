@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from controlplane import limits
-from controlplane.sql.database import FED
+from controlplane.sql.columns import FED
 from controlplane.sql.frames import Feed
 
 _SIZES = {"events": "size", "entries": "octet_length(fact)"}

@@ -75,11 +75,11 @@ def test_facts_about_what_is_not_there_mean_nothing() -> None:
 @pytest.mark.parametrize(
     ("running", "state", "severity", "why"),
     [
-        (Running(50, 3, 0), "following", "ok", ""),
-        (Running(20, 3, 30), "building", "ok", ""),
-        (Running(50, 3, 0, changed="b.py has changed since"), "following", "warn", "b.py has changed since"),
-        (Running(0, 0, 50, why="its process ended"), "building", "warn", "its process ended"),
-        (Running(0, 0, 50, why="does not load", stands=True), "standing", "bad", "does not load"),
+        (Running(50, 3, True), "following", "ok", ""),
+        (Running(20, 3, False), "building", "ok", ""),
+        (Running(50, 3, True, changed="b.py has changed since"), "following", "warn", "b.py has changed since"),
+        (Running(0, 0, False, why="its process ended"), "building", "warn", "its process ended"),
+        (Running(0, 0, False, why="does not load", stands=True), "standing", "bad", "does not load"),
     ],
 )
 def test_how_it_is_told(running: Running, state: str, severity: str, why: str) -> None:
