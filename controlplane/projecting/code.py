@@ -10,6 +10,7 @@ import importlib.abc
 import importlib.util
 import os
 import stat
+import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -76,6 +77,8 @@ def _file(where: str) -> tuple[object, str, str]:
     if spec is None or spec.loader is None:
         raise ProjectionRefused(f"{path} does not load")
     module = importlib.util.module_from_spec(spec)
+    # Dataclasses look for the module of their fields' types there.
+    sys.modules[_LOADED_AS] = module
     spec.loader.exec_module(module)
     return module, str(path), sha256(source).hexdigest()
 

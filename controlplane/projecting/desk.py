@@ -81,6 +81,7 @@ class ProjectionDesk:
         self._live: dict[str, _Live] = {}
         self._leaving: set[asyncio.Task[None]] = set()
         self._digest = -1
+        self._one = asyncio.Lock()
 
     async def run(self) -> None:
         """Have those run that are registered, and no others."""
@@ -134,9 +135,13 @@ class ProjectionDesk:
         if live.task is not None:
             live.task.cancel()
         live.runner.end()
-        leaving = asyncio.create_task(asyncio.to_thread(live.runner.close))
+        leaving = asyncio.create_task(self._let_go(live))
         self._leaving.add(leaving)
         leaving.add_done_callback(self._leaving.discard)
+
+    async def _let_go(self, live: _Live) -> None:
+        await self._moved(live)
+        await asyncio.to_thread(live.runner.close)
 
     async def _follow(self, live: _Live) -> None:
         """Bring it up to date, again and again, until it is at fault."""
@@ -194,6 +199,10 @@ class ProjectionDesk:
 
     async def project(self, ask: Project, tell: Tell) -> Body:
         """Register, rebuild or remove one, or say what that would touch. One at a time."""
+        async with self._one:
+            return await self._project(ask)
+
+    async def _project(self, ask: Project) -> Body:
         await self._turns.settled()
         state = self._turns.heart.states["projections"]
         known = registered_in(state, ask.name)
@@ -307,7 +316,8 @@ class ProjectionDesk:
         found = [0]
         with closing(self._turns.journal.reading()) as db:
             for partition, offset in offsets.items():
-                segment = [each for each in db.segments if each.birth.floors.get(partition, 0) <= offset][-1]
+                fitting = [each for each in db.segments if each.birth.floors.get(partition, 0) <= offset]
+                segment = fitting[-1] if fitting else db.segments[0]
                 row = db.execute(
                     f"select first + (? - first_offset) from {segment.alias}.steps "  # noqa: S608
                     "where partition = ? and first_offset <= ? and first_offset + events > ?",

@@ -11,12 +11,12 @@ from controlplane.workerline import WorkerLine
 
 
 class ProjectionProcess(WorkerLine):
-    """One worker with its class loaded. `end` may be called from any thread; all else from one."""
+    """One worker; `load` comes first. `end` may be called from any thread; all else from one."""
 
     called = "its process"
 
-    def __init__(self, folder: Path, open_: frames.Open) -> None:
-        """`folder` is for what it writes. Raises WorkerEnded, and ProjectionRefused for code that does not load."""
+    def __init__(self, folder: Path) -> None:
+        """`folder` is for what it writes. Raises WorkerEnded."""
         self.silent = False
         """It was ended as it did not answer in time."""
         self._place = folder / "place"
@@ -28,15 +28,14 @@ class ProjectionProcess(WorkerLine):
         except OSError as error:
             raise WorkerEnded(f"its process cannot be started: {error}") from error
         super().__init__(command, folder / "worker.log", limits.PROJECTION_START_MS_MAX, folder)
-        try:
-            opened = self.ask(open_)
-            if not isinstance(opened, frames.Opened):
-                raise WorkerEnded(f"its process answers {type(opened).__name__} to Open")
-        except BaseException:
-            self.close()
-            raise
-        self.opened = opened
+
+    def load(self, target: str, pattern: str, sha256: str = "") -> frames.Opened:
+        """Have it load its class. Raises WorkerEnded, and ProjectionRefused for code that does not load."""
+        opened = self.ask(frames.Open(target, pattern, sha256))
+        if not isinstance(opened, frames.Opened):
+            raise WorkerEnded(f"its process answers {type(opened).__name__} to Open")
         self._line.settimeout(limits.PROJECTION_EVENT_MS_MAX / 1000)
+        return opened
 
     def ask(self, frame: frames.AnyFrame) -> frames.AnyFrame:
         """The answer. Raises WorkerEnded, and ProjectionRefused for a refusal."""

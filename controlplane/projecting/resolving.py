@@ -1,6 +1,7 @@
 """What a lever on projections names, looked at where the plane runs: a class by loading it in a process of its own, a
 view by running it once. Nothing is registered that did not work."""
 
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
@@ -8,7 +9,6 @@ from shutil import rmtree
 from controlplane import limits
 from controlplane.answers.projections import Resolved
 from controlplane.errors import ProjectionRefused, WorkerEnded
-from controlplane.projecting import frames
 from controlplane.projecting.process import ProjectionProcess
 from controlplane.questions import AskSql, Refusal
 from controlplane.sql.desk import Desk
@@ -21,13 +21,13 @@ def resolve_class(folder: Path, target: str, pattern: str) -> Resolved:
     """The code of a class, and the types that it gets. Blocks; raises ProjectionRefused."""
     checking = folder / _CHECKING
     try:
-        process = ProjectionProcess(checking, frames.Open(target, pattern))
-        process.close()
+        with closing(ProjectionProcess(checking)) as process:
+            opened = process.load(target, pattern)
     except WorkerEnded as error:
         raise ProjectionRefused(f"{target} does not load: {error}") from error
     finally:
         rmtree(checking, ignore_errors=True)
-    return Resolved(process.opened.file, process.opened.sha256, process.opened.pattern)
+    return Resolved(opened.file, opened.sha256, opened.pattern)
 
 
 async def resolve_view(sql: Desk, target: str, file: str) -> Resolved:

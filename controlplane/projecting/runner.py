@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 from controlplane import limits
-from controlplane.errors import WorkerEnded
+from controlplane.errors import ProjectionRefused, WorkerEnded
 from controlplane.facts import ProjectionQuarantined
 from controlplane.journal import Journal
 from controlplane.projecting import frames
@@ -58,16 +58,19 @@ class Runner:
         Raises Broken; WorkerEnded when its process ended, ProjectionRefused when its code does not load any more.
         """
         self._ready()
+        sealed, upto = self._journal.sealed
         if self._more:
             self._took(self._ask(frames.Go()))
-            return
-        rows, reached = self._piece(up_to)
-        if rows:
-            names = list(self._journal.names[self._names :])
-            first, self._names = self._names, self._names + len(names)
-            self._took(self._ask(frames.Evolve(first, names, rows, reached)))
+        elif self.position < upto:
+            self._took(self._ask(frames.Sealed([str(path) for path in sealed], upto)))
         else:
-            self.position = reached
+            rows, reached = self._piece(up_to)
+            if rows:
+                names = list(self._journal.names[self._names :])
+                first, self._names = self._names, self._names + len(names)
+                self._took(self._ask(frames.Evolve(first, names, rows, reached)))
+            else:
+                self.position = reached
         if self.position == up_to:
             self.recorded = recorded
             self._deaths = 0
@@ -122,15 +125,17 @@ class Runner:
         if self._over.is_set():
             raise WorkerEnded("it has ended")
         about = self.registered
-        try:
-            self._process = ProjectionProcess(self._folder, frames.Open(about.target, about.pattern, about.sha256))
-        except WorkerEnded as error:
-            raise self._judged(error, NOWHERE, False) from error
+        process = self._process = ProjectionProcess(self._folder)
         if self._over.is_set():
-            self._process.end()
-        sealed, upto = self._journal.sealed
-        if sealed:
-            self._took(self._ask(frames.Sealed([str(path) for path in sealed], upto)))
+            process.end()
+        try:
+            process.load(about.target, about.pattern, about.sha256)
+        except WorkerEnded as error:
+            self._lost()
+            raise self._judged(error, NOWHERE, False) from error
+        except ProjectionRefused:
+            self._lost()
+            raise
 
     def _ask(self, frame: frames.AnyFrame) -> frames.AnyFrame:
         process = self._process
@@ -149,7 +154,7 @@ class Runner:
 
     def _took(self, answer: frames.AnyFrame) -> None:
         if isinstance(answer, frames.Missing):
-            self._lost()
+            self._more = False
             raise WorkerEnded(f"a segment was replaced meanwhile: {answer.why}")
         if not isinstance(answer, frames.Reached):
             raise WorkerEnded(f"its process answers {type(answer).__name__} to work")

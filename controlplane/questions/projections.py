@@ -4,13 +4,14 @@ A projection is a Python class with `evolve`, or a view: a SELECT over `SQL_SCHE
 position that it holds at, and waits until that is far enough, if it is told how far.
 """
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import Severity
 
+Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 ProjectionVerb = Literal["add", "rebuild", "remove"]
 
 
@@ -59,10 +60,10 @@ class AskProjection(Ask, frozen=True):
     """
 
     name: str
-    position: int = 0
-    offsets: dict[int, int] = {}
-    timeout_ms: int = 0
-    rows: int = 0
+    position: Natural = 0
+    offsets: dict[Natural, Natural] = {}
+    timeout_ms: Natural = 0
+    rows: Natural = 0
 
 
 class ProjectionRows(Reply):

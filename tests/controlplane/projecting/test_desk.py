@@ -235,7 +235,7 @@ async def test_a_plane_that_starts_again_remembers_and_builds(tmp_path: Path) ->
     room = Room(tmp_path)
     await room.add("sums", await room.file(SUMS, "Sums"))
     await room.add("counted", VIEW, kind="view")
-    fails = SUMS.replace(BODY, "        raise ValueError('no')\n")
+    fails = SUMS.replace(BODY, f"        raise ValueError('no')\n{BODY}")
     await room.add("fails", await room.file(fails, "Sums", "fails.py"))
     receipt = await orders(room, 0, 10)
     await room.until("fails", lambda row: row.state == "quarantined")
