@@ -114,7 +114,10 @@ class Answering:
             Down: self._end,
         }
         """Who answers what; all other questions are about state."""
-        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {AskSql: self._sql_then}
+        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {
+            AskSql: self._sql_then,
+            AskProjection: self._projection_then,
+        }
         """The same for the past; `asof` answers all other questions."""
 
     def introduce(self, url: str, started: float) -> None:
@@ -271,6 +274,12 @@ class Answering:
             return self.present(found)
         position, recorded = found
         return await self._desk.answer(ask, tell, Then(position, recorded, partial(self._as_of.heart, position)))
+
+    async def _projection_then(self, ask: AskProjection, at: At, tell: Tell) -> Told:
+        found = await self._as_of.moment(at, tell)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        return await self.projections.answer_then(ask, found, lambda query: self._sql_then(query, at, tell))
 
     async def _cancel(self, ask: CancelSql, tell: Tell) -> Body:
         return SqlCancelled(self._desk.cancel(ask.token))

@@ -22,7 +22,6 @@ from controlplane.questions import (
     AskEvent,
     AskEvents,
     AskExport,
-    AskProjection,
     AskSaga,
     AskVerify,
     AskWhatIf,
@@ -135,11 +134,6 @@ REFUSED: dict[type[Question], Refusal] = {
     AskDiff: _OWN_MOMENTS,
     AskWhatIf: _OWN_MOMENTS,
     CancelSql: Refusal("usage", "a query is cancelled now or never", "Leave out --at."),
-    AskProjection: Refusal(
-        "usage",
-        "a projection keeps what it holds now, and nothing of what it held",
-        "signalbox sql --at looks back.",
-    ),
     AskVerify: Refusal("usage", "the journal is verified as a whole", "Leave out --at."),
 }
 """What cannot be asked of the past, and why."""

@@ -3,10 +3,11 @@
 from typing import Any
 
 from console import output as out
-from console.commands.options import partition_number, position_or_instant
+from console.commands.options import partition_number
 from console.commands.pages import since
 from console.failures import Usage
 from console.measure import count, moment
+from console.moments import POSITION_MAX
 from console.output import GLYPHS, Column, Format, Page
 from console.sqlpage import csv_of, text_of
 from controlplane import questions as q
@@ -98,19 +99,18 @@ def awaited(given: list[str]) -> tuple[int, dict[int, int]]:
     position, offsets = 0, dict[int, int]()
     for text in given:
         partition, sign, offset = text.replace("·", "=").partition("=")
-        if not sign:
-            found, instant = position_or_instant(text, 0)
-            if found is None or instant is not None:
-                raise _no_place(text)
-            position = max(position, found)
-            continue
-        digits = offset.replace(",", "")
-        if not (digits.isascii() and digits.isdigit() and len(digits) <= len(str(2**63))):
-            raise _no_place(text)
-        number = partition_number(partition.strip())
-        offsets[number] = max(offsets.get(number, 0), int(digits))
+        if sign:
+            number = partition_number(partition.strip())
+            offsets[number] = max(offsets.get(number, 0), _number(offset, text))
+        else:
+            position = max(position, _number(partition.removeprefix("@"), text))
     return position, offsets
 
 
-def _no_place(text: str) -> Usage:
-    return Usage(f"--after {text}: no position, and no partition with an offset", "--after 120431, or --after p07=12")
+def _number(digits: str, text: str) -> int:
+    plain = digits.replace(",", "")
+    if not (plain.isascii() and plain.isdigit()) or len(plain) > len(str(POSITION_MAX)) or int(plain) > POSITION_MAX:
+        raise Usage(
+            f"--after {text}: no position, and no partition with an offset", "--after 120431, or --after p07=12"
+        )
+    return int(plain)

@@ -18,6 +18,7 @@ from controlplane import limits
 from controlplane.answers.projections import Resolved, Running, plan_projection
 from controlplane.asking import Tell
 from controlplane.errors import ProjectionRefused, WorkerEnded
+from controlplane.fold import Heart
 from controlplane.projecting import code
 from controlplane.projecting.resolving import resolve_class, resolve_view
 from controlplane.projecting.runner import Broken, Runner
@@ -245,21 +246,26 @@ class ProjectionDesk:
         except ProjectionRefused as error:
             return self._refused(Refusal("failed", f"projection {ask.name}: {error}", _LIST))
 
+    async def answer_then(self, ask: AskProjection, then: Heart, sql: Callable[[AskSql], Awaitable[Told]]) -> Told:
+        """A view that was registered then, as of then, by a query to `sql`; of a class nothing is kept."""
+        registered = registered_in(then.states["projections"], ask.name)
+        if registered is None:
+            return self._refused(Refusal("not_found", f"there was no projection {ask.name!r}", f"{_LIST} --at"))
+        if registered.kind != VIEW:
+            why = f"projection {ask.name} is a class: it keeps what it holds now, and nothing of what it held"
+            return self._refused(Refusal("usage", why, "signalbox sql --at looks back."))
+        return _viewed(ask, await sql(_query(ask, registered)))
+
     async def _answer(self, ask: AskProjection, doing: list[Progress], tell: Tell) -> Told:
         await self._turns.settled()
         registered = registered_in(self._turns.heart.states["projections"], ask.name)
         if registered is None:
             return self._refused(Refusal("not_found", f"there is no projection {ask.name!r}", _LIST))
         wanted = await self._wanted(ask)
-        rows = min(ask.rows or limits.PROJECTION_ROWS_DEFAULT, limits.PROJECTION_ROWS_MAX)
         if registered.kind == VIEW:
             await self._turns.beyond(wanted - 1)
-            told = await self._sql.answer(AskSql(registered.target, timeout_ms=ask.timeout_ms, rows=rows), tell)
-            if isinstance(told.body, SqlAnswer):
-                body = told.body
-                names = [column.name for column in body.columns]
-                told.body = ProjectionRows(ask.name, names, body.rows, body.count, body.cut)
-            return told
+            return _viewed(ask, await self._sql.answer(_query(ask, registered), tell))
+        rows = min(ask.rows or limits.PROJECTION_ROWS_DEFAULT, limits.PROJECTION_ROWS_MAX)
         while True:
             self._reconcile()
             live = self._live.get(ask.name)
@@ -334,6 +340,20 @@ class ProjectionDesk:
         at = f", it is at {live.runner.position:,}" if live is not None else ""
         why = f": {live.why}" if live is not None and live.why else ""
         return f"projection {ask.name} did not come so far within {seconds:g} s{at}{why}"
+
+
+def _query(ask: AskProjection, registered: Registered) -> AskSql:
+    rows = min(ask.rows or limits.PROJECTION_ROWS_DEFAULT, limits.PROJECTION_ROWS_MAX)
+    return AskSql(registered.target, timeout_ms=ask.timeout_ms, rows=rows)
+
+
+def _viewed(ask: AskProjection, told: Told) -> Told:
+    if isinstance(told.body, SqlAnswer):
+        found = told.body
+        told.body = ProjectionRows(
+            ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut
+        )
+    return told
 
 
 def _changed(registered: Registered) -> str:

@@ -9,7 +9,16 @@ import psutil
 import pytest
 
 from controlplane import limits
-from controlplane.questions import AskProjection, AskProjections, At, Project, Projected, Projections, Refusal
+from controlplane.questions import (
+    AskProjection,
+    AskProjections,
+    At,
+    Project,
+    Projected,
+    ProjectionRows,
+    Projections,
+    Refusal,
+)
 from tests.controlplane.projecting.conftest import SUMS, WITHIN_S, Room, order
 
 pytestmark = pytest.mark.fleet
@@ -272,13 +281,21 @@ async def test_it_reads_sealed_segments_by_itself_and_goes_on_over_sealing(
     assert rows == (await room.rows("early"))[0]
 
 
-async def test_the_past_has_the_list_and_no_rows(room: Room) -> None:
+async def test_the_past_has_the_list_and_views_as_of_then(room: Room) -> None:
     before = room.journal.position
+    await orders(room, 0, 2)
     said = await room.add("sums", await room.file(SUMS, "Sums"))
-    await orders(room, 0, 1)
-    then = (await room.ask(AskProjections(), At(said.position))).body
-    assert isinstance(then, Projections) and [row.name for row in then.rows] == ["sums"]
+    viewed = await room.add("counted", VIEW, kind="view")
+    await orders(room, 2, 3)
+    assert isinstance(await room.pull("remove", "counted"), Projected)
+    then = (await room.ask(AskProjections(), At(viewed.position))).body
+    assert isinstance(then, Projections) and [row.name for row in then.rows] == ["counted", "sums"]
     assert (await room.ask(AskProjections(), At(before))).body == Projections([])
+    told = await room.ask(AskProjection("counted"), At(viewed.position))
+    assert isinstance(told.body, ProjectionRows) and told.past and told.position == viewed.position
+    assert told.body.values() == [["s-0", 1], ["s-1", 1]]
+    refused = (await room.ask(AskProjection("counted"), At(said.position))).body
+    assert isinstance(refused, Refusal) and refused.code == "not_found"
     for question in (AskProjection("sums"), Project("remove", "sums")):
         refused = (await room.ask(question, At(said.position))).body
         assert isinstance(refused, Refusal) and refused.code == "usage"
