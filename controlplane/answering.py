@@ -131,7 +131,7 @@ class Answering:
 
     def close(self) -> None:
         """Let go of what answers were made with."""
-        self.projections.close()
+        self.projections.runners.close()
         self._desk.close()
 
     def present(self, body: Body) -> Told:
@@ -172,7 +172,7 @@ class Answering:
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
             extras = Extras(**{name: getattr(extras, name) for name in Extras.__struct_fields__} | {"steps": steps})
         elif isinstance(question, AskProjections):
-            extras.projections = await self.projections.standing()
+            extras.projections = await self.projections.runners.standing()
         await self._turns.settled()
         extras.state = self._condition()
         extras.journal_bytes = self._turns.journal.size_bytes

@@ -1,12 +1,9 @@
-"""The plane's side of projections: a runner for each class that is registered, and the questions to them.
+"""The plane's side of projections: levers on them and questions to them.
 
-The fold says which there should be; whatever runs is made to be that after each turn. Views have no runner: they are
-queries of the SQL desk. What goes wrong here is a projection's, and never the plane's: it is said in what is told of
-that projection, in the log, and tried again.
+A class has a runner (`running`), and its answer is given once that is far enough. A view is a query of the SQL desk.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import closing
 from pathlib import Path
@@ -15,14 +12,14 @@ from typing import Any
 from bus.errors import InvalidPattern
 from bus.topic import Filter
 from controlplane import limits
-from controlplane.answers.projections import Resolved, Running, plan_projection
+from controlplane.answers.projections import Resolved, plan_projection
 from controlplane.asking import Tell
 from controlplane.errors import ProjectionRefused, WorkerEnded
 from controlplane.fold import Heart
-from controlplane.projecting import code
 from controlplane.projecting.resolving import resolve_class, resolve_view
-from controlplane.projecting.runner import Broken, Runner
-from controlplane.projections import CLASS, VIEW, Registered, registered_in
+from controlplane.projecting.runner import Broken
+from controlplane.projecting.running import Live, Runners
+from controlplane.projections import VIEW, Registered, registered_in
 from controlplane.questions import (
     AskProjection,
     AskSql,
@@ -38,33 +35,11 @@ from controlplane.questions import (
 from controlplane.sql.desk import Desk
 from controlplane.turns import Turns
 
-log = logging.getLogger("signalbox.projections")
 _LIST = "signalbox projection list"
 
 
-class _Live:
-    """A runner and what is known of it on the loop. `why` it does not get on; "" when it does."""
-
-    def __init__(self, runner: Runner) -> None:
-        self.runner = runner
-        self.why = ""
-        self.stands = False
-        """It will not get on by itself."""
-        self.follows = False
-        """It has come to the journal's end since its process began."""
-        self.tries = 0
-        """How often it did not get on, one time after the other."""
-        self.asked = asyncio.Event()
-        """Somebody waits for it."""
-        self.moved = asyncio.Condition()
-        self.task: asyncio.Task[None] | None = None
-
-
 class ProjectionDesk:
-    """Runs and answers for one plane. `run` until it is cancelled, then `close`.
-
-    `sql` answers views, `telling` waits for long work and says how far it is.
-    """
+    """Answers for one plane. `sql` answers views, `telling` waits for long work and says how far it is."""
 
     def __init__(
         self,
@@ -79,122 +54,8 @@ class ProjectionDesk:
         self._sql = sql
         self._refused = refusal
         self._telling = telling
-        self._live: dict[str, _Live] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._digest = -1
+        self.runners = Runners(turns, folder)
         self._one = asyncio.Lock()
-
-    async def run(self) -> None:
-        """Have those run that are registered, and no others."""
-        try:
-            while True:
-                await self._turns.settled()
-                self._reconcile()
-                await self._turns.beyond(self._turns.journal.position)
-        finally:
-            for live in self._live.values():
-                if live.task is not None:
-                    live.task.cancel()
-
-    def close(self) -> None:
-        """End all processes, and wait for them."""
-        for live in self._live.values():
-            live.runner.end()
-        for live in self._live.values():
-            live.runner.close()
-
-    async def standing(self) -> dict[str, Running]:
-        """How each class is, now, with whether its file has changed since."""
-        found = {}
-        for name, live in list(self._live.items()):
-            runner = live.runner
-            changed = await asyncio.to_thread(_changed, runner.registered)
-            found[name] = Running(runner.position, runner.keys, live.follows, live.why, live.stands, changed)
-        return found
-
-    # --------------------------------------------------------------------------------------------- running
-
-    def _reconcile(self) -> None:
-        state = self._turns.heart.states["projections"]
-        if state.digest == self._digest:
-            return
-        self._digest = state.digest
-        wanted: dict[str, Registered] = {
-            str(name): each for name, each in state.items("projection") if each.kind == CLASS and not each.error
-        }
-        for name, live in list(self._live.items()):
-            if wanted.get(name) != live.runner.registered:
-                del self._live[name]
-                self._end(live)
-        for name, registered in wanted.items():
-            if name not in self._live:
-                runner = Runner(name, registered, self._folder / name, self._turns.journal)
-                live = self._live[name] = _Live(runner)
-                live.task = asyncio.create_task(self._follow(live), name=f"projection {name}")
-
-    def _end(self, live: _Live) -> None:
-        if live.task is not None:
-            live.task.cancel()
-        live.runner.end()
-        leaving = asyncio.create_task(self._let_go(live))
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
-
-    async def _let_go(self, live: _Live) -> None:
-        await self._moved(live)
-        await asyncio.to_thread(live.runner.close)
-
-    async def _follow(self, live: _Live) -> None:
-        """Bring it up to date, again and again, until it is at fault."""
-        journal, runner = self._turns.journal, live.runner
-        while True:
-            await self._turns.settled()
-            up_to, recorded = journal.position, journal.recorded
-            try:
-                if runner.position < up_to:
-                    await asyncio.get_running_loop().run_in_executor(runner.thread, runner.advance, up_to, recorded)
-                    live.why, live.tries = "", 0
-            except Broken as broken:
-                await self._quarantine(live, broken)
-                return
-            except ProjectionRefused as error:
-                await self._say(live, str(error), stands=True)
-                return
-            except Exception as error:
-                if not isinstance(error, WorkerEnded):
-                    log.exception("projection %s failed", runner.name)
-                await self._say(live, str(error) or type(error).__name__)
-                wait_ms = limits.PROJECTION_RESTART_MS_MIN << live.tries
-                live.tries += 1
-                await asyncio.sleep(min(wait_ms, limits.PROJECTION_RESTART_MS_MAX) / 1000)
-                continue
-            live.follows = live.follows or runner.position >= up_to
-            await self._moved(live)
-            if runner.position >= up_to:
-                await self._turns.beyond(up_to)
-                await self._pace(live)
-
-    async def _pace(self, live: _Live) -> None:
-        """Small pieces cost as much as large ones: unless somebody waits, let some gather."""
-        try:
-            async with asyncio.timeout(limits.PROJECTION_PACE_MS / 1000):
-                await live.asked.wait()
-        except TimeoutError:
-            return
-
-    async def _say(self, live: _Live, why: str, stands: bool = False) -> None:
-        log.warning("projection %s: %s", live.runner.name, why)
-        live.why, live.stands, live.follows = why, stands, False
-        await self._moved(live)
-
-    async def _quarantine(self, live: _Live, broken: Broken) -> None:
-        live.runner.end()
-        await self._say(live, str(broken), stands=True)
-        await self._turns.decide(broken.fact)
-
-    async def _moved(self, live: _Live) -> None:
-        async with live.moved:
-            live.moved.notify_all()
 
     # --------------------------------------------------------------------------------------------- levers
 
@@ -239,9 +100,9 @@ class ProjectionDesk:
         except TimeoutError:
             return self._refused(Refusal("failed", self._late(ask, most), f"Wait longer with --timeout; {_LIST}"))
         except Broken as broken:
-            live = self._live.get(ask.name)
+            live = self.runners.get(ask.name)
             if live is not None and live.runner.registered.build == broken.fact.build:
-                await self._quarantine(live, broken)
+                await self.runners.quarantine(live, broken)
             return self._refused(Refusal("failed", f"projection {ask.name}: {broken}", _LIST))
         except ProjectionRefused as error:
             return self._refused(Refusal("failed", f"projection {ask.name}: {error}", _LIST))
@@ -267,8 +128,7 @@ class ProjectionDesk:
             return _viewed(ask, await self._sql.answer(_query(ask, registered), tell))
         rows = min(ask.rows or limits.PROJECTION_ROWS_DEFAULT, limits.PROJECTION_ROWS_MAX)
         while True:
-            self._reconcile()
-            live = self._live.get(ask.name)
+            live = self.runners.get(ask.name)
             if live is None or live.stands:
                 why = registered.error or (live.why if live is not None else "it is not registered any more")
                 at = f" at position {registered.broken_at:,}, {registered.event}" if registered.broken_at else ""
@@ -278,7 +138,7 @@ class ProjectionDesk:
             if told_rows is not None:
                 return told_rows
 
-    async def _rows(self, live: _Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
+    async def _rows(self, live: Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
         """The answer; None when something came between: it is to be looked again how things are."""
         runner = live.runner
         if live.follows and not wanted:
@@ -287,19 +147,19 @@ class ProjectionDesk:
 
         def is_there() -> bool:
             doing[0] = Progress(runner.position, wanted, live.why or "waiting for the projection")
-            return runner.position >= wanted or live.stands or self._live.get(name) is not live
+            return runner.position >= wanted or live.stands or self.runners.get(name) is not live
 
         live.asked.set()
         try:
             async with live.moved:
                 await live.moved.wait_for(is_there)
-            if live.stands or self._live.get(name) is not live:
+            if live.stands or self.runners.get(name) is not live:
                 return None
             loop = asyncio.get_running_loop()
             try:
                 position, recorded, found = await loop.run_in_executor(runner.thread, runner.rows, rows)
             except WorkerEnded as error:
-                await self._say(live, str(error))
+                await self.runners.say(live, str(error))
                 await asyncio.sleep(limits.PROJECTION_RESTART_MS_MIN / 1000)
                 return None
         finally:
@@ -333,7 +193,7 @@ class ProjectionDesk:
         return max(found)
 
     def _late(self, ask: AskProjection, seconds: float) -> str:
-        live, archived = self._live.get(ask.name), self._turns.journal.offsets
+        live, archived = self.runners.get(ask.name), self._turns.journal.offsets
         for partition, offset in ask.offsets.items():
             if archived.get(partition, 0) <= offset:
                 return f"p{partition:02d}={offset} was not archived within {seconds:g} s"
@@ -354,14 +214,3 @@ def _viewed(ask: AskProjection, told: Told) -> Told:
             ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut
         )
     return told
-
-
-def _changed(registered: Registered) -> str:
-    """Why what runs is not what its file says now; "" when it is."""
-    if not registered.file:
-        return ""
-    try:
-        same = code.identity(registered.file) == registered.sha256
-    except ProjectionRefused as error:
-        return str(error)
-    return "" if same else f"{registered.file} has changed since"

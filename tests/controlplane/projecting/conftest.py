@@ -64,7 +64,9 @@ class Room:
         nobody: Any = None
         self.answering = Answering(self.turns, nobody, nobody, str(folder), print)
         self.told: list[Body] = []
-        self._tasks = [asyncio.create_task(work) for work in (self.turns.run(), self.answering.projections.run())]
+        self._tasks = [
+            asyncio.create_task(work) for work in (self.turns.run(), self.answering.projections.runners.run())
+        ]
 
     async def say(self, *events: Event, partition: int = 0) -> dict[int, int]:
         """Events are appended and recorded; where the last one stands, as a receipt names it."""
@@ -119,7 +121,7 @@ class Room:
 
     def pid(self, name: str) -> int:
         """Of its process."""
-        return self.answering.projections._live[name].runner.pid
+        return self.answering.projections.runners._live[name].runner.pid
 
     async def close(self) -> None:
         for task in self._tasks:
