@@ -50,3 +50,5 @@ REPLAY_PAGE = 5_000
 """Events of a slice asked for at once."""
 REFUSED_SAID_MAX = 20
 """Events that a replay could not publish which are named on stderr; all are counted."""
+VIEW_FILE_BYTES_MAX = 65_536
+"""A file with the SELECT of a projection."""

@@ -22,12 +22,15 @@ from controlplane.asof import AsOf
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
+from controlplane.projecting.desk import ProjectionDesk
 from controlplane.questions import (
     AskAt,
     AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
+    AskProjection,
+    AskProjections,
     AskSaga,
     AskSlice,
     AskSlicePage,
@@ -47,6 +50,7 @@ from controlplane.questions import (
     Operate,
     Operated,
     Progress,
+    Project,
     Question,
     Redrive,
     Redriven,
@@ -92,6 +96,9 @@ class Answering:
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
+        self.projections = ProjectionDesk(
+            turns, Path(data_dir) / "projections", self._desk, self.present, self._telling
+        )
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
         self._beside: dict[type[Question], Answer] = {
@@ -108,10 +115,15 @@ class Answering:
             CancelSql: self._cancel,
             Redrive: self._redrive,
             Operate: self._operate,
+            AskProjection: self.projections.answer,
+            Project: self.projections.project,
             Down: self._end,
         }
         """Who answers what; all other questions are about state."""
-        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {AskSql: self._sql_then}
+        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {
+            AskSql: self._sql_then,
+            AskProjection: self._projection_then,
+        }
         """The same for the past; `asof` answers all other questions."""
 
     def introduce(self, url: str, started: float) -> None:
@@ -125,6 +137,7 @@ class Answering:
 
     def close(self) -> None:
         """Let go of what answers were made with."""
+        self.projections.runners.close()
         self._desk.close()
 
     def present(self, body: Body) -> Told:
@@ -164,6 +177,8 @@ class Answering:
             now = self._turns.clock.now()
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
             extras = Extras(**{name: getattr(extras, name) for name in Extras.__struct_fields__} | {"steps": steps})
+        elif isinstance(question, AskProjections):
+            extras.projections = await self.projections.runners.standing()
         await self._turns.settled()
         extras.state = self._condition()
         extras.journal_bytes = self._turns.journal.size_bytes
@@ -279,6 +294,12 @@ class Answering:
             return self.present(found)
         position, recorded = found
         return await self._desk.answer(ask, tell, Then(position, recorded, partial(self._as_of.heart, position)))
+
+    async def _projection_then(self, ask: AskProjection, at: At, tell: Tell) -> Told:
+        found = await self._as_of.moment(at, tell)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        return await self.projections.answer_then(ask, found, lambda query: self._sql_then(query, at, tell))
 
     async def _cancel(self, ask: CancelSql, tell: Tell) -> Body:
         return SqlCancelled(self._desk.cancel(ask.token))

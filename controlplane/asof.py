@@ -33,6 +33,7 @@ from controlplane.questions import (
     Down,
     Operate,
     Progress,
+    Project,
     Question,
     Redrive,
     Refusal,
@@ -129,6 +130,7 @@ _OWN_MOMENTS = Refusal("usage", "this question names moments of its own", "Ask i
 REFUSED: dict[type[Question], Refusal] = {
     Redrive: _LEVER,
     Operate: _LEVER,
+    Project: _LEVER,
     Down: _LEVER,
     AskAt: _OWN_MOMENTS,
     AskDiff: _OWN_MOMENTS,

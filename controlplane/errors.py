@@ -15,7 +15,9 @@ PlaneError
 ├── BadSetting           a setting of the folds that there is not, or that takes another value
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
 ├── SqlRefused          a query that is no SELECT over the documented tables, or that DuckDB refuses
-├── SqlWorkerEnded      the process that runs queries is gone, and the query with it
+├── WorkerEnded         a worker process is gone, and what it was asked with it
+│   └── SqlWorkerEnded      the one that runs queries
+├── ProjectionRefused   code or a view that cannot be a projection
 └── StepMismatch         a journaled step does not follow the one before it (`expected`, `found`)
 """
 
@@ -72,8 +74,16 @@ class SqlRefused(PlaneError):
     """A query cannot be run; the message says why and, where that is known, at which place in it."""
 
 
-class SqlWorkerEnded(PlaneError):
+class WorkerEnded(PlaneError):
+    """A worker process ended, or was ended, before it answered."""
+
+
+class SqlWorkerEnded(WorkerEnded):
     """The SQL worker ended, or was ended, before it answered."""
+
+
+class ProjectionRefused(PlaneError):
+    """What was named is no projection: no such code, not to be trusted, it does not load, no SELECT."""
 
 
 class BadSetting(PlaneError):

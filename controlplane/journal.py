@@ -341,9 +341,12 @@ class Journal:
     # ------------------------------------------------------------------------------------------- the rest
 
     def cursor(self, views: bool = True) -> Reading:
-        """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
-        reading = self._shelf.reading()
-        return reading.across("events", "steps", "entries", "intents") if views else reading
+        """A connection for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
+        return self.reading().across("events", "steps", "entries", "intents") if views else self.reading()
+
+    def reading(self) -> Reading:
+        """The same, to read the tables of each segment by its alias."""
+        return self._shelf.reading()
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
@@ -360,8 +363,7 @@ class Journal:
 
     @property
     def sealed(self) -> tuple[list[Path], int]:
-        """What another process may open to read, oldest first: files of DuckDB, and folders of Parquet; and up to which
-        position they have everything."""
+        """Files and folders that another process may read, oldest first, and up to which position they are all."""
         found: list[Path] = []
         for segment in self._shelf.segments:
             if not segment.is_sealed:

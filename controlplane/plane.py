@@ -11,6 +11,7 @@ from controlplane.health import Health
 from controlplane.history import History
 from controlplane.lately import Lately
 from controlplane.ledger import Ledger
+from controlplane.projections import Projections
 from controlplane.registry import Registry
 from controlplane.sagas import Sagas
 
@@ -28,6 +29,7 @@ def folds() -> list[Fold]:
         DeadLetters(),
         Registry(),
         Ledger(),
+        Projections(),
         Adaptive(),
         Lately(),
         Health(),

@@ -201,6 +201,7 @@ class Plane:
             self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
             self._start("samples", self._sampling.run())
+            self._start("projections", self._answering.projections.runners.run())
             self._start("recorder", self._record(epoch, name))
             self._start("lag", self._tell_lag())
             self._start("archived", self._tell_archived(epoch, name))

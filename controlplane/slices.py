@@ -27,7 +27,7 @@ from bus.event import is_internal, is_reserved, to_json
 from bus.limits import GIVEN_IDS_MAX
 from controlplane import limits
 from controlplane.archive import WHOLE, Archive, Where, fitting
-from controlplane.arrivals import name_hash, of_archive
+from controlplane.arrivals import SAGA, name_hash, of_archive
 from controlplane.journal import Journal, fetch
 from controlplane.questions import REPLAY_RUN, AskSlice, AskSlicePage, Recorded, Slice, Sliced, SlicePage
 

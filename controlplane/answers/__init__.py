@@ -14,15 +14,17 @@ ending are the edge's own; they are refused here.
 | AskTimeline | timebar |
 | AskGroups | listeners |
 | AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
+| AskProjections | projections |
 """
 
 import msgspec
 
-from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, timebar
+from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
 from controlplane.answers.levers import plan_operation
+from controlplane.answers.projections import Running, plan_projection
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
 from controlplane.elections import LED
@@ -39,6 +41,7 @@ from controlplane.questions import (
     AskGroups,
     AskHealth,
     AskPartitions,
+    AskProjections,
     AskSaga,
     AskSagas,
     AskStatus,
@@ -66,12 +69,14 @@ __all__ = [
     "not_yet",
     "past",
     "plan_operation",
+    "plan_projection",
     "plan_redrive",
 ]
 
 
 class Extras(msgspec.Struct):
-    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order."""
+    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order;
+    `projections` for AskProjections, by name."""
 
     pid: int = 0
     state: str = "running"
@@ -80,6 +85,7 @@ class Extras(msgspec.Struct):
     started: int = 0
     journal_bytes: int = 0
     steps: list[SagaStep] = []
+    projections: dict[str, Running] = {}
 
 
 def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
@@ -112,6 +118,8 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return operations.brokers(world, question, now)
     if isinstance(question, AskPartitions):
         return operations.partitions(heart, question, now, _plane(heart, extras))
+    if isinstance(question, AskProjections):
+        return projections.projections(world, question, extras.projections)
     if isinstance(question, Operate) and question.dry_run:
         return plan_operation(world, question, now)[1]
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")

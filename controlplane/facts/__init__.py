@@ -15,8 +15,10 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
+| operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
 
-The facts about the fleet stand in `fleet` and in `controlplane.decisions`, events in `rows`, intents in `intents`.
+The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about projections in `projections`,
+events in `rows`, intents in `intents`.
 All instants and durations are integer nanoseconds.
 """
 
@@ -48,6 +50,10 @@ from controlplane.facts.intents import PlaceSeat as PlaceSeat
 from controlplane.facts.intents import PublishEvent as PublishEvent
 from controlplane.facts.intents import SpreadTopology as SpreadTopology
 from controlplane.facts.intents import StartBroker as StartBroker
+from controlplane.facts.projections import ProjectionAdded as ProjectionAdded
+from controlplane.facts.projections import ProjectionQuarantined as ProjectionQuarantined
+from controlplane.facts.projections import ProjectionRebuilt as ProjectionRebuilt
+from controlplane.facts.projections import ProjectionRemoved as ProjectionRemoved
 from controlplane.facts.rows import ROW_COLUMNS as ROW_COLUMNS
 from controlplane.facts.rows import Rows as Rows
 from controlplane.journaled import Fact as Fact
@@ -171,6 +177,10 @@ AnyFact = (
     | RedriveDecided
     | Carried
     | Decision
+    | ProjectionAdded
+    | ProjectionRebuilt
+    | ProjectionRemoved
+    | ProjectionQuarantined
 )
 AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 

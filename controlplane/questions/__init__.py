@@ -91,6 +91,16 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.projections import (
+    AskProjection,
+    AskProjections,
+    Project,
+    Projected,
+    ProjectionRow,
+    ProjectionRows,
+    Projections,
+    ProjectionVerb,
+)
 from controlplane.questions.replaying import (
     REPLAY_RUN,
     AskDiff,
@@ -138,6 +148,8 @@ __all__ = [
     "AskGroups",
     "AskHealth",
     "AskPartitions",
+    "AskProjection",
+    "AskProjections",
     "AskSaga",
     "AskSagas",
     "AskSlice",
@@ -196,6 +208,12 @@ __all__ = [
     "PlanStatus",
     "PlaneStatus",
     "Progress",
+    "Project",
+    "Projected",
+    "ProjectionRow",
+    "ProjectionRows",
+    "ProjectionVerb",
+    "Projections",
     "Question",
     "Recorded",
     "Redrive",
@@ -266,6 +284,9 @@ Question = (
     | AskSql
     | CancelSql
     | Down
+    | AskProjections
+    | AskProjection
+    | Project
 )
 Body = (
     Status
@@ -293,6 +314,9 @@ Body = (
     | Operated
     | SqlAnswer
     | SqlCancelled
+    | Projections
+    | ProjectionRows
+    | Projected
     | Stopping
     | Progress
     | Refusal

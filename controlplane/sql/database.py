@@ -24,15 +24,11 @@ from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.errors import SqlRefused
 from controlplane.questions import At, SqlAnswer, SqlColumn
 from controlplane.segments import PARQUET, form_of
-from controlplane.sql.columns import TYPES, as_attributes, as_facts, of_events, selected
+from controlplane.sql.columns import FED_ENTRIES, FED_EVENTS, TYPES, as_attributes, as_facts, of_events, selected
 from controlplane.sql.state import COLUMNS
 from controlplane.sql.statement import ATTRIBUTES, caret, tables_of
 from controlplane.sql.values import plain
 
-FED_EVENTS = tuple(name for name in EVENT_COLUMNS if name not in ("subject_hash", "saga_hash"))
-FED_ENTRIES = ("position", "recorded", "cause", "kind", "fact")
-FED = {"events": FED_EVENTS, "entries": FED_ENTRIES}
-"""What is needed of a segment's tables."""
 _ENTRY_TYPES = ("UBIGINT", "BIGINT", "UBIGINT", "VARCHAR", "VARCHAR")
 _ROWS_HEADER = 0xDD
 """MessagePack's array of up to 2^32 items."""

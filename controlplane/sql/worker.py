@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 from controlplane import questions
-from controlplane.errors import SqlRefused, SqlWorkerEnded
+from controlplane.errors import SqlRefused, SqlWorkerEnded, WorkerEnded
 from controlplane.sql import frames
 from controlplane.sql.database import Database
 from controlplane.sql.files import Files
@@ -63,7 +63,7 @@ def serve_plane(line: socket.socket, spill: str) -> None:
     while True:
         try:
             frame = frames.decode(frames.read(line.recv))
-        except SqlWorkerEnded:
+        except WorkerEnded:
             return
         try:
             answer = worker.take(frame)
@@ -87,7 +87,7 @@ def serve_files(line: socket.socket, paths: list[str], spill: str) -> None:
         try:
             question = questions.decode_question(frames.read(line.recv))
             moment = frames.read(line.recv)
-        except SqlWorkerEnded:
+        except WorkerEnded:
             return
         try:
             if files is None:
