@@ -5,12 +5,13 @@ Where it goes decides what becomes of an event (`Order.stamp`):
 | to | type | subject, correlationid, ordering key | importof |
 |---|---|---|---|
 | file | as it was | as they were | as it was |
-| prefix | prefix + type | prefix + each: no saga that is there moves | the run's name |
-| shadow | as it was | as they were | times kept: the run's name; restamped: none, they happen now |
+| prefix | prefix + type | prefix + each: no saga that is there moves | the prefix |
+| shadow | as it was | as they were | times kept: `replay`; restamped: none, they happen now |
 | live | as it was | as they were: those sagas move | as it was |
 
-With `importof` sagas are judged at the replay's own last instant, and set no timers: a slice of the past is not taken
-for something that stopped just now. That of an event that was imported before is put behind the run's name.
+With `importof` sagas are judged at the last instant of what was replayed there, and set no timers: a slice of the past
+is not taken for something that stopped just now. It is not the run's name, as what is learned of a log is kept, and
+runs are many. That of an event that was imported before is put behind it.
 """
 
 import re
@@ -28,6 +29,8 @@ from controlplane.questions import GroupRow, Recorded, Slice, Sliced
 
 To = Literal["file", "prefix", "shadow", "live"]
 Clock = Literal["appended", "time"]
+SHADOW_LOG = "replay"
+"""What `importof` says in a shadow fleet."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -67,11 +70,12 @@ class Order(NamedTuple):
             # At full speed they end now, as far apart as they were; at a pace each is said when it is due.
             restamp = Restamp(first, now, self.speed) if self.speed else Restamp(last, now, 1.0)
         prefix = self.where if self.to == "prefix" else ""
-        if self.to == "prefix" or (self.to == "shadow" and not self.restamp):
-            imported = "own"
-        else:
-            imported = "none" if self.to == "shadow" else "kept"
-        return Stamp(self.name, prefix, imported, restamp, self.reason)
+        importof: str | None = None
+        if self.to == "prefix":
+            importof = prefix[:-1]
+        elif self.to == "shadow":
+            importof = "" if self.restamp else SHADOW_LOG
+        return Stamp(self.name, prefix, importof, restamp, self.reason)
 
     def is_over(self, row: Recorded, done: int) -> bool:
         """Whether it stops before this event, with so many done."""

@@ -34,11 +34,11 @@ class Restamp(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """What becomes of each event. `importof`: `own` names this run, `none` takes it away, `kept` leaves it alone."""
+    """What becomes of each event. `importof`: the log that it is one of now, "" for none; None leaves it as it was."""
 
     run: str
     prefix: str = ""
-    importof: str = "kept"
+    importof: str | None = None
     restamp: Restamp | None = None
     reason: str = ""
 
@@ -67,9 +67,9 @@ class Stamp(NamedTuple):
     def _extensions(self, event: bus.Event, at: Recorded) -> dict[str, str | int | bool]:
         found = dict(event.extensions)
         log = found.get("importof", "")
-        if self.importof == "own":
-            found["importof"] = f"{self.run}/{log}" if log else self.run
-        elif self.importof == "none":
+        if self.importof:
+            found["importof"] = f"{self.importof}/{log}" if log else self.importof
+        elif self.importof is not None:
             found.pop("importof", None)
         found[REPLAY_RUN] = self.run
         found["replayof"] = event.id

@@ -70,7 +70,7 @@ def test_under_a_prefix_no_saga_moves_and_twice_is_once(fleet: Path, tmp_path: P
         original = by_id[copy["replayof"]]
         assert copy["type"] == "twice." + original["type"] and copy.get("data") == original.get("data")
         assert copy["time"] == original["time"] and copy["replayrun"] == "t1"
-        assert copy["importof"] == ("t1/case" if "importof" in original else "t1")
+        assert copy["importof"] == ("twice/case" if "importof" in original else "twice")
     after = sagas(fleet)
     assert {saga: row for saga, row in after.items() if not saga.startswith("twice.")} == before
     assert {saga for saga in after if saga.startswith("twice.")} == {f"twice.{saga}" for saga in before}
@@ -101,7 +101,9 @@ def test_a_shadow_fleet_is_another_one_and_stays(fleet: Path, tmp_path: Path) ->
             [event for event in exported(fleet, tmp_path) if not {"replayrun", "expirytime"} & event.keys()], "id"
         )
         logs = {row["importof"] for row in sagas(shadow).values()}
-        assert logs == {"s1", "s1/case"}, "judged at their own last instant: a log of the past is no alarm of today"
+        assert logs == {"replay", "replay/case"}, (
+            "judged at their own last instant: a log of the past is no alarm of today"
+        )
         assert asked(fleet, "status")["counts"]["events"] == before["counts"]["events"]
         again = asked(fleet, *words)
         assert (again["published"], again["duplicates"]) == (0, COUNT + 1)
