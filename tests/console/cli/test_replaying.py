@@ -288,6 +288,25 @@ async def test_a_pace_is_kept_and_pauses_are_no_part_of_it() -> None:
     assert control.watch.elapsed(time.monotonic()) >= 3 / 20
 
 
+async def test_a_pause_holds_at_full_speed_too() -> None:
+    sink, paused = Taking(), asyncio.Event()
+    run = runner(recorded(21), sink)
+
+    def after() -> None:
+        if not paused.is_set():
+            run.control.toggle()
+            paused.set()
+
+    sink.after = after
+    task = asyncio.create_task(run.run(lambda _done: None))
+    await paused.wait()
+    done, _ = await asyncio.wait({task}, timeout=0.2)
+    assert not done and sink.chunks == [7]
+    run.control.toggle()
+    await task
+    assert (sum(sink.chunks), run.result.ended) == (21, "done")
+
+
 @pytest.mark.parametrize("paused", [False, True])
 async def test_a_stop_ends_it_where_it_says(paused: bool) -> None:
     sink = Taking()
