@@ -81,7 +81,7 @@ def run(
     fleet = resolve(data_dir)
     named = {"--type": pattern if pattern != ">" else "", "--subject": subject, "--saga": saga}
     order = plan.Order(
-        name=_checked("--name", name, plan.name_of) if name else f"r{now // 1_000_000_000}",
+        name=_checked("--name", name, plan.name_of) if name else f"r{now // 1_000_000}",
         to=to,
         where=where,
         slice=Slice(_pattern(pattern), subject, saga, *_place(begin, now), *_place(end, now)),
