@@ -83,10 +83,10 @@ class Archive:
             if bound is not None:
                 where.add(condition, **{condition.rpartition("$")[2]: bound})
         limit = max(1, min(ask.limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.cursor(views=False)) as db:
+        with closing(self._journal.cursor()) as db:
             rows = self._rows(db, f"{where} order by position desc limit {limit}", where.parameters)
             lately = f"count(*) filter (recorded > {now - RATE_NS})"
-            totals = f"select count(*) as total, {lately} as lately from {db.union('events')} where {where}"  # noqa: S608
+            totals = f"select count(*) as total, {lately} as lately from events where {where}"  # noqa: S608
             counted = fetch(db, totals, where.parameters)
             volume = self._volume(db, where, now, min(ask.bars, limits.BARS_MAX)) if ask.bars > 0 else []
         rate = counted["lately"][0] * 1_000_000_000 / RATE_NS
@@ -97,7 +97,7 @@ class Archive:
         start = now - width * bars
         found = fetch(
             db,
-            f"select (recorded - {start}) // {width} as bar, count(*) as events from {db.union('events')} "  # noqa: S608
+            f"select (recorded - {start}) // {width} as bar, count(*) as events from events "  # noqa: S608
             f"where {where} and recorded >= {start} and recorded < {now} group by bar",
             where.parameters,
         )
@@ -110,7 +110,7 @@ class Archive:
         With `up_to` none beyond that position.
         """
         limit = max(1, min(limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.cursor(views=False)) as db:
+        with closing(self._journal.cursor()) as db:
             rows = self._rows(
                 db,
                 f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
@@ -142,15 +142,14 @@ class Archive:
             where.add("position = $position", position=int(ask.id[1:]))
         else:
             where.add("id = $id", id=ask.id)
-        with closing(self._journal.cursor(views=False)) as db:
+        with closing(self._journal.cursor()) as db:
             found = self._rows(db, f"{where} order by position desc limit 1", where.parameters)
             if not found:
                 hint = "See `signalbox event search`; an event just published may take a moment to be archived."
                 return Refusal("not_found", f"no archived event {ask.id}", hint)
             row = found[0]
             line = self._lines(db, f"position = {row.position}", {})[1][0]
-            of = f"select {SAGA} as saga from {db.union('events')} where position = {row.position}"  # noqa: S608
-            saga = fetch(db, of)["saga"][0]
+            saga = fetch(db, f"select {SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
             causes = self._around(db, saga, row.position, up_to) if saga else []
         return EventDetail(row=row, event=line, causes=causes)
 
@@ -196,14 +195,14 @@ class Archive:
         return told
 
     def _sizes(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[int]]:
-        found = fetch(db, f"select position, size from {db.union('events')} where {tail}", parameters)  # noqa: S608
+        found = fetch(db, f"select position, size from events where {tail}", parameters)  # noqa: S608
         return found["position"], found["size"]
 
     def _total(self, db: Any, ask: AskExport, up_to: int, where: Where) -> int:
         """How many there are to export in all; counted for the first page, remembered for the others."""
         key = (ask.pattern, ask.internal, up_to)
         if key not in self._totals:
-            counted = f"select count(*) as total from {db.union('events')} where {where} and position <= {up_to}"  # noqa: S608
+            counted = f"select count(*) as total from events where {where} and position <= {up_to}"  # noqa: S608
             if len(self._totals) >= limits.EXPORTS_REMEMBERED_MAX:
                 self._totals.clear()
             self._totals[key] = fetch(db, counted, where.parameters)["total"][0]
@@ -228,7 +227,7 @@ class Archive:
         where.add(f"({texts} or {_among('source', sources)})", text=text)
 
     def _rows(self, db: Any, tail: str, parameters: dict[str, Any]) -> list[EventRow]:
-        columns = fetch(db, f"select {_ROW} from {db.union('events')} where {tail}", parameters)  # noqa: S608
+        columns = fetch(db, f"select {_ROW} from events where {tail}", parameters)  # noqa: S608
         name = self._journal.name
         return [
             EventRow(
@@ -250,7 +249,7 @@ class Archive:
         ]
 
     def _lines(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[str]]:
-        columns = fetch(db, f"select position, {WHOLE} from {db.union('events')} where {tail}", parameters)  # noqa: S608
+        columns = fetch(db, f"select position, {WHOLE} from events where {tail}", parameters)  # noqa: S608
         positions = columns.pop("position")
         if not positions:
             return [], []

@@ -333,16 +333,14 @@ class Journal:
                 "select cause, index, intent from intents where kind = 'PublishEvent' order by cause, index"
             ).fetchall()
             carried = db.execute("select fact from entries where kind = 'Carried'").fetchall()
-        return (
-            [(cause, index, decode_intent(intent)) for cause, index, intent in said],
-            [decode_fact(fact) for (fact,) in carried],
-        )
+        wanted = [(cause, index, decode_intent(intent)) for cause, index, intent in said]
+        return wanted, [decode_fact(fact) for (fact,) in carried]
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def cursor(self, views: bool = True) -> Reading:
-        """A connection for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
-        return self.reading().across("events", "steps", "entries", "intents") if views else self.reading()
+    def cursor(self) -> Reading:
+        """A connection for reading `events`, `steps`, `entries` and `intents` of all segments together."""
+        return self.reading().across("events", "steps", "entries", "intents")
 
     def reading(self) -> Reading:
         """The same, to read the tables of each segment by its alias."""

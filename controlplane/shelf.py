@@ -73,15 +73,10 @@ class Reading:
             across.add("names")
         for table in tables:
             if table not in across:
-                db.execute(f"create temp view {table} as select * from {self.union(table)}")  # noqa: S608
+                parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
+                db.execute(f"create temp view {table} as {parts}")
                 across.add(table)
         return self
-
-    def union(self, table: str) -> str:
-        """A table of all segments together, to be named after FROM: a query of its own is sooner there without views,
-        as DuckDB looks at every segment for each view that is made."""
-        parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
-        return f"({parts}) as {table}"
 
     def execute(self, sql: str, parameters: Any = None) -> Any:
         """As DuckDB's."""

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -215,16 +214,17 @@ def disk(state: State, found: Found) -> None:
 
 
 def memory(state: State, found: Found) -> None:
-    """A process that has restored it and goes on, until one more segment has been sealed."""
-    more = SEGMENT_ROWS_MAX + 4 * TURN_EVENTS
+    """A process that has restored it and goes on, until two more segments have been sealed."""
+    more = 2 * SEGMENT_ROWS_MAX + 4 * TURN_EVENTS
     with _plane(state, "--more", str(more)) as (child, first, lines), _looked(child.pid) as seen:
         found("memory", "open sagas", [float(first["sagas"])])
         told = json.loads(next(lines))
-        if told["segments"] <= first["segments"]:
-            raise RuntimeError("no segment was sealed while memory was looked at")
-    steady = len(seen) // 4
+        if told["segments"] < first["segments"] + 2:
+            raise RuntimeError("no two segments were sealed while memory was looked at")
+    # It rises and falls with the open segment, so greatest is held against greatest.
+    half = len(seen) // 2
     found("memory", "greatest", [max(seen)])
-    found("memory", "flat", [statistics.median(seen[-steady:]) / statistics.median(seen[steady : 2 * steady])])
+    found("memory", "flat", [max(seen[half:]) / max(seen[:half])])
 
 
 def runaway(state: State, found: Found) -> None:

@@ -90,7 +90,7 @@ LINES = (
     Line("disk", segments.OPEN, "  the open one, in its write-ahead log", "B"),
     Line("disk", "parquet", "  Parquet", "B", 85, of=max),
     Line("memory", "greatest", "anonymous memory, one segment sealing", "MB", 800, of=max),
-    Line("memory", "flat", "  its last quarter over its second", "times", 1.1),
+    Line("memory", "flat", "  its greatest in the second half over the first, a segment each", "times", 1.1),
     Line("memory", "open sagas", "  open sagas", ""),
     Line("runaway", "ratio", "runaway query: commit p99 beside it over alone", "times", 2),
     Line("runaway", "cancelled", "  cancelled within, worst", "s", 0.5, of=max),
