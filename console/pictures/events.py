@@ -100,7 +100,7 @@ def causes(answer: EventDetail, width: int, height: int) -> Canvas:
     place = next((i for i, event in enumerate(near) if event.id == answer.row.id), 0)
     top = max(0, min(place - (height - 1) // 2, len(near) - (height - 1)))
     name = middle(answer.row.subject or answer.row.id, 28)
-    heading(c, 0, 0, width, "CAUSES", f"{name}, {len(near):,} events; ◆ is the selected one")
+    heading(c, 0, 0, width, "CAUSES", f"{name}, {len(near):,} event{'s' * (len(near) != 1)}; ◆ is the selected one")
     room = max(width - 28, 12)
     for y, event in enumerate(near[top : top + max(height - 1, 0)], start=1):
         selected = event.id == answer.row.id

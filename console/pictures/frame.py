@@ -145,7 +145,7 @@ def footer(scene: Scene, keys: Sequence[tuple[str, str, bool]], width: int, noti
         (key, "past b" if scene.past else "acc b"),
         (what, "txt" if scene.past else "mut"),
     ]
-    end = width - 1 - sum(len(text) for text, _ in tail) - 1
+    end = width - 1 - sum(len(text) for text, _ in tail) - 2
     if notice:
         c.put(1, 0, notice, "warn b", end - 1)
     else:

@@ -51,8 +51,15 @@ def furthest(p: PartitionStatus) -> int:
     return max((r.end for r in p.replicas), default=0)
 
 
-def picture(p: PartitionStatus, brokers: Sequence[BrokerStatus], cursor: str | None, width: int, height: int) -> Canvas:
-    """The whole body; `cursor` is the broker whose replica it is on."""
+def picture(
+    p: PartitionStatus,
+    brokers: Sequence[BrokerStatus],
+    cursor: str | None,
+    width: int,
+    height: int,
+    past: bool = False,
+) -> Canvas:
+    """The whole body; `cursor` is the broker whose replica it is on; in the `past` the end of its course is no now."""
     c = Canvas(width, height)
     _title(c, p, width)
     y = 2
@@ -64,7 +71,7 @@ def picture(p: PartitionStatus, brokers: Sequence[BrokerStatus], cursor: str | N
     if width >= 100 and room >= 6:
         rows = min(room, 7)
         left = (width - 7) // 2
-        c.paste(course(p, left + 2, rows), 0, y)
+        c.paste(course(p, left + 2, rows, past), 0, y)
         c.paste(traffic(p, width - left - 5, rows), left + 3, y)
         y += rows + 1
     elif room >= 6:
@@ -139,7 +146,7 @@ def _replica(r: ReplicaStatus, top: int, window: int, broker: BrokerStatus | Non
     return Row(r.broker, "ok", cells)
 
 
-def course(p: PartitionStatus, width: int, height: int) -> Canvas:
+def course(p: PartitionStatus, width: int, height: int, past: bool = False) -> Canvas:
     """The last two minutes as bars; two cells of gutter on the left."""
     c = Canvas(width, height)
     peak = max(p.recent, default=0)
@@ -161,7 +168,7 @@ def course(p: PartitionStatus, width: int, height: int) -> Canvas:
         if not value:
             c.put(11 + i * size, rows, "▁" * size, stopped)
     c.put(11, rows + 1, "╵2m ago", "mut")
-    c.right(11 + len(p.recent) * size, rows + 1, ("now╵", "mut"))
+    c.right(11 + len(p.recent) * size, rows + 1, ("then╵" if past else "now╵", "mut"))
     return c
 
 

@@ -21,8 +21,8 @@ def steps_shown(height: int, steps: int) -> int:
     return max(1, min(steps, height - 5 - min(_WHY_ROWS, max(4, height // 3))))
 
 
-def picture(saga: Saga, now: int, selected: int, top: int, width: int, height: int) -> Canvas:
-    """The whole body. `selected` is a step's place, `top` the first that is shown."""
+def picture(saga: Saga, now: int, selected: int, top: int, width: int, height: int, past: bool = False) -> Canvas:
+    """The whole body. `selected` is a step's place, `top` the first that is shown; in the `past` its end is no now."""
     c = Canvas(width, height)
     _title(c, saga, now, width)
     shown = steps_shown(height, len(saga.steps))
@@ -31,7 +31,7 @@ def picture(saga: Saga, now: int, selected: int, top: int, width: int, height: i
         f"; {top + 1} to {top + shown} of {len(saga.steps)}" if hidden > 0 else ""
     )
     heading(c, 2, 2, width - 4, "TIMELINE", note)
-    _timeline(c, saga, now, selected, saga.steps[top : top + shown], top)
+    _timeline(c, saga, now, selected, saga.steps[top : top + shown], top, past)
     y = 5 + shown
     if width >= 100:
         left = (width - 4) * 9 // 16
@@ -55,7 +55,7 @@ def _title(c: Canvas, saga: Saga, now: int, width: int) -> None:
     c.line(2, 0, spans, width - 4)
 
 
-def _timeline(c: Canvas, saga: Saga, now: int, selected: int, steps: Sequence[SagaStep], top: int) -> None:
+def _timeline(c: Canvas, saga: Saga, now: int, selected: int, steps: Sequence[SagaStep], top: int, past: bool) -> None:
     width, row = c.width, saga.row
     name = 26 if width >= 100 else 18
     x0 = 2 + 7 + name + 16 + 8
@@ -63,7 +63,7 @@ def _timeline(c: Canvas, saga: Saga, now: int, selected: int, steps: Sequence[Sa
     first = saga.steps[0].time if saga.steps else row.started
     end = max(now if row.state == "open" else row.last, first + 1)
     room = max(x1 - x0, 1)
-    _axis(c, x0, room, first, end, row.state == "open")
+    _axis(c, x0, room, first, end, "end" if row.state != "open" else "then" if past else "now")
     for i, step in enumerate(steps):
         y, place = 4 + i, top + i
         last = place == len(saga.steps) - 1
@@ -94,12 +94,12 @@ def _timeline(c: Canvas, saga: Saga, now: int, selected: int, steps: Sequence[Sa
             c.repeat(begin, y, size, "▒" if waits else "█", loud(severity))
 
 
-def _axis(c: Canvas, x0: int, room: int, first: int, end: int, is_open: bool) -> None:
+def _axis(c: Canvas, x0: int, room: int, first: int, end: int, last: str) -> None:
     precise = end - first < 10 * measure.MINUTE
     for x in range(0, room - 14, _AXIS_TICK):
         at = measure.clock(first + (end - first) * x // room)
         c.put(x0 + x, 3, f"╷{at if precise else at[:5]}", "mut")
-    c.right(x0 + room, 3, ("now╷" if is_open else "end╷", "mut"))
+    c.right(x0 + room, 3, (f"{last}╷", "mut"))
 
 
 def why(saga: Saga, now: int, width: int, height: int, mends: bool = True) -> Canvas:

@@ -72,7 +72,7 @@ class PartitionScreen(Box):
                 width,
                 height - 1,
                 "PARTITION",
-                lambda w, h: picture.picture(partition, status.brokers, self.broker, w, h),
+                lambda w, h: picture.picture(partition, status.brokers, self.broker, w, h, self.shell.scene().past),
             )
             body.hits = [(x, y, w, f"replica:{target}") for x, y, w, target in body.hits]
             c.paste(body, 0, 1)

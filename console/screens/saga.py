@@ -62,9 +62,8 @@ class SagaScreen(Box):
         saga = self._answer()
         if saga is not None:
             at = self._at(saga)
-            body = panel(
-                width, height - 1, "SAGA", lambda w, h: picture.picture(saga, self.shell.model.now, at, self.top, w, h)
-            )
+            now, past = self.shell.model.now, self.shell.scene().past
+            body = panel(width, height - 1, "SAGA", lambda w, h: picture.picture(saga, now, at, self.top, w, h, past))
             c = Canvas(width, height)
             c.paste(body, 0, 1)
             return c

@@ -192,3 +192,13 @@ def test_whatever_is_typed_is_a_moment_or_says_why_not(typed: str) -> None:
         assert isinstance(moment(typed, NOW), At)
     except ValueError as error:
         assert str(error)
+
+
+@given(st.integers(60, 200), st.lists(st.text("abcdefgh", min_size=1, max_size=12), max_size=12), st.booleans())
+def test_the_keys_of_a_footer_stand_apart_from_its_end(width: int, labels: list[str], in_past: bool) -> None:
+    shown = past(NOW - S) if in_past else scene()
+    text = drawn(footer(shown, [("x", label, False) for label in labels], width))[0]
+    before, _, _ = text.rpartition(
+        "end back to live" if in_past else f"every {shown.every_s:g} s" if width >= 80 else "? help"
+    )
+    assert before.endswith("  ")

@@ -312,3 +312,13 @@ async def test_a_plane_that_works_is_not_silent() -> None:
 def test_levers_lock_as_soon_as_one_leaves_the_present() -> None:
     scene = Scene("local", None)
     assert not scene.locked and replace(scene, aim=THEN).locked and replace(scene, moment=THEN).locked
+
+
+@pytest.mark.parametrize("keys", [["7", "enter", "enter"], ["3", "enter"]], ids=["partition", "saga"])
+async def test_nothing_is_called_now_in_the_past(keys: list[str]) -> None:
+    async with seat() as at_:
+        await go_back(at_)
+        await at_.press(*keys)
+        body = at_.text.rpartition("◀ PAST")[0]
+        assert "then╵" in body or "then╷" in body
+        assert "now╵" not in body and "now╷" not in body

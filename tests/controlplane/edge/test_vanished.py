@@ -4,8 +4,6 @@ import asyncio
 import gc
 import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -16,16 +14,13 @@ import psutil
 import pytest
 
 from controlplane import limits
-from controlplane.asking import QuestionSocket
 from controlplane.fold import Step
 from controlplane.journal import Journal
 from controlplane.questions import AskStatus, Status
-from tests.console.cli.responder import plane_file
-from tests.controlplane.edge.lived import Lived, demo_log
+from tests.controlplane.edge.asked import END_S, Asked
+from tests.controlplane.edge.asked import asked as plane
 
-SIGNALBOX = Path(sys.executable).parent / "signalbox"
 RUNAWAY = "select count(*) from range(1000000) a, range(1000000) b where a.range * b.range % 7 = 3"
-END_S = 60
 STEP_S = 0.1
 """How long a step of the journal takes to be read here."""
 
@@ -54,43 +49,11 @@ class SlowJournal:
         return not self.reading or (gc.collect() >= 0 and not self.reading)
 
 
-class Asked:
-    """A plane that answers on a socket, and clients of it that are processes of their own."""
-
-    def __init__(self, folder: Path, life: Lived) -> None:
-        self.life = life
-        self.socket = QuestionSocket(life.answering.answer, life.answering.present)
-        self.folder = folder
-        (folder / "plane.json").write_bytes(plane_file(self.socket.url))
-        self._clients: list[subprocess.Popen[bytes]] = []
-
-    def client(self, *words: str) -> "subprocess.Popen[bytes]":
-        command = [str(SIGNALBOX), *words, "--data-dir", str(self.folder)]
-        self._clients.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        return self._clients[-1]
-
-    def close(self) -> None:
-        for client in self._clients:
-            client.kill()
-            client.wait()
-        self.socket.close()
-
-
 @pytest.fixture
-async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
-    (tmp_path / "journal").mkdir()
-    life = Lived(tmp_path / "journal")
-    life.begin()
-    for _ in life.live(demo_log()[:200], size=10):
-        pass
-    made = Asked(tmp_path, life)
-    serving = asyncio.create_task(made.socket.serve())
-    yield made
-    life.answering.stopping = True  # whatever was not given up ends with the plane
-    serving.cancel()
-    await asyncio.gather(serving, return_exceptions=True)
-    made.close()
-    await asyncio.to_thread(life.close)
+async def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Asked]:
+    monkeypatch.setattr(limits, "SQL_START_MS_MAX", 120_000)
+    async with plane(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
