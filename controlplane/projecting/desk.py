@@ -141,7 +141,7 @@ class ProjectionDesk:
     async def _rows(self, live: Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
         """The answer; None when something came between: it is to be looked again how things are."""
         runner = live.runner
-        if live.follows and not wanted:
+        if runner.follows and not wanted:
             # What is archived now is what a reader expects who names nothing.
             wanted = self._turns.journal.position
 
@@ -166,7 +166,7 @@ class ProjectionDesk:
             live.asked.clear()
         if position < wanted:
             return None
-        behind = 0 if live.follows else self._turns.journal.position - position
+        behind = 0 if runner.follows else self._turns.journal.position - position
         body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
         return Told(position, recorded, body, rebuilding=behind > 0)
 
