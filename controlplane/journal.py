@@ -342,11 +342,8 @@ class Journal:
 
     def cursor(self, views: bool = True) -> Reading:
         """A connection for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
-        return self.reading().across("events", "steps", "entries", "intents") if views else self.reading()
-
-    def reading(self) -> Reading:
-        """The same, to read the tables of each segment by its alias."""
-        return self._shelf.reading()
+        reading = self._shelf.reading()
+        return reading.across("events", "steps", "entries", "intents") if views else reading
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
