@@ -79,14 +79,16 @@ class ProjectionDesk:
         return planned
 
     async def _resolved(self, ask: Project, known: Registered | None) -> Resolved:
-        kind, target = (ask.kind, ask.target) if ask.verb == "add" or known is None else (known.kind, known.target)
+        kind, target, pattern = ask.kind, ask.target, ask.pattern
+        if ask.verb != "add" and known is not None:
+            kind, target, pattern = known.kind, known.target, known.given
         if ask.verb == "remove" or (ask.verb == "rebuild" and (known is None or kind == VIEW)):
             return Resolved()
-        if ask.pattern:
-            Filter(ask.pattern)
+        if pattern:
+            Filter(pattern)
         if kind == VIEW:
             return await resolve_view(self._sql, target, ask.file)
-        return await asyncio.to_thread(resolve_class, self._folder, target, ask.pattern)
+        return await asyncio.to_thread(resolve_class, self._folder, target, pattern)
 
     # --------------------------------------------------------------------------------------------- questions
 

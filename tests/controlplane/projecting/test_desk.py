@@ -223,7 +223,9 @@ async def test_code_that_changed_is_said_and_used_when_it_is_rebuilt(room: Room)
     row = await room.until("sums", lambda row: row.state == "standing")
     assert "is not what it was when it was registered" in row.why
     assert "is not what it was" in (await room.refused("sums")).message
+    await room.file(doubled.replace("order.>", "order.*"), "Sums")
     assert isinstance(await room.pull("rebuild", "sums"), Projected)
+    assert (await room.row("sums")).pattern == "order.*"
     assert await held(room, offsets=receipt) == {key: (events, 2 * total) for key, (events, total) in sums(10).items()}
 
 
