@@ -353,6 +353,8 @@ PROJECTION_START_MS_MAX = 20_000
 """How long a projection's process may take to start and to load its class."""
 PROJECTION_EVENT_MS_MAX = 10_000
 """How long a projection may take over one event, or one row; one that takes longer is ended and quarantined."""
+PROJECTION_STARVED_MS_MAX = 300_000
+"""The same for one that gets no processor, as all others go first."""
 PROJECTION_SLICE_MS = 200
 """How long a projection evolves before it looks whether it is asked something."""
 PROJECTION_PACE_MS = 250

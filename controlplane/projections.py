@@ -33,6 +33,7 @@ class Registered(msgspec.Struct, frozen=True, array_like=True):
     error: str = ""
     broken_at: int = 0
     event: str = ""
+    given: str = ""
 
 
 def registered_in(state: KeyedState, name: str) -> Registered | None:
@@ -53,7 +54,8 @@ class Projections(Fold):
         fact = entry.fact
         if isinstance(fact, ProjectionAdded):
             code = (fact.kind, fact.target, fact.pattern, fact.file, fact.sha256)
-            state.put("projection", fact.name, Registered(*code, entry.position, entry.recorded, fact.by, fact.reason))
+            said = (entry.position, entry.recorded, fact.by, fact.reason)
+            state.put("projection", fact.name, Registered(*code, *said, given=fact.given))
         elif isinstance(fact, ProjectionRemoved):
             state.delete("projection", fact.name)
         elif isinstance(fact, ProjectionRebuilt | ProjectionQuarantined):
@@ -64,8 +66,8 @@ class Projections(Fold):
 
 def _changed(known: Registered, entry: Entry, fact: ProjectionRebuilt | ProjectionQuarantined) -> Registered:
     if isinstance(fact, ProjectionRebuilt):
-        code = (known.kind, known.target, known.pattern, fact.file, fact.sha256)
-        return Registered(*code, entry.position, entry.recorded, fact.by, fact.reason)
+        code = (known.kind, known.target, fact.pattern or known.pattern, fact.file, fact.sha256)
+        return Registered(*code, entry.position, entry.recorded, fact.by, fact.reason, given=known.given)
     if fact.build != known.build:
         return known
     return msgspec.structs.replace(known, error=fact.error, broken_at=fact.position, event=fact.event)

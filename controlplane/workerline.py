@@ -21,7 +21,7 @@ class WorkerLine:
     ended: type[WorkerEnded] = WorkerEnded
 
     def __init__(self, command: list[str], log: Path, silence_ms: int, cwd: Path | None = None) -> None:
-        """`silence_ms`: how long an answer may take. Raises `ended` when it cannot be started."""
+        """`silence_ms`: how long a read or a write may take. Raises `ended` when it cannot be started."""
         self._over = False
         self._log = log
         self._line, theirs = socket.socketpair()

@@ -3,6 +3,7 @@
 from typing import Any
 
 from console import output as out
+from console.commands.asking import finished
 from console.commands.options import partition_number
 from console.commands.pages import since
 from console.failures import Usage
@@ -42,7 +43,7 @@ def projection_page(body: q.Projections, told: q.Told) -> Page:
     """One projection, in full."""
     page = projections_page(body, told)
     for row in body.rows:
-        said = " ".join(filter(None, (row.by and f"by {row.by}", row.reason and f": {row.reason}")))
+        said = ": ".join(filter(None, (row.by and f"by {row.by}", row.reason)))
         page.below = "\n".join(
             [
                 "",
@@ -71,7 +72,7 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
     if format is Format.table:
         said = f"{body.count:,} row{'s' * (body.count != 1)} at position {told.position:,}"
         columns = [_column(name, rows) for name in body.columns]
-        out.show(Page(body, rows, columns, below=said, empty="  ".join(body.columns)), format)
+        out.show(finished(Page(body, rows, columns, below=said, empty="  ".join(body.columns)), told), format)
     elif format is Format.json:
         record = {
             "name": body.name, "columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut,

@@ -24,7 +24,7 @@ from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
 from controlplane.answers.levers import plan_operation
-from controlplane.answers.projections import Running, plan_projection
+from controlplane.answers.projections import Running
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
 from controlplane.elections import LED
@@ -69,7 +69,6 @@ __all__ = [
     "not_yet",
     "past",
     "plan_operation",
-    "plan_projection",
     "plan_redrive",
 ]
 

@@ -103,7 +103,7 @@ def _touched(ask: Project, known: Registered | None, found: Resolved) -> str:
         return f"{ask.name}  removed"
     code = f"  sha256 {found.sha256[:12]}" if ask.kind != VIEW else ""
     if ask.verb == "rebuild":
-        return f"{ask.name}  built from the start{code}"
+        return f"{ask.name}  built from the start  {found.pattern}{code}"
     replaced = f"  in place of the one of {known.build:,}" if known is not None else ""
     what = f"{ask.target}  {found.pattern}" if ask.kind == CLASS else " ".join(ask.target.split())
     return f"{ask.name}  {ask.kind} {what}{code}{replaced}"
@@ -114,8 +114,9 @@ def _decision(ask: Project, found: Resolved) -> Fact:
     if ask.verb == "remove":
         return ProjectionRemoved(ask.name, *said)
     if ask.verb == "rebuild":
-        return ProjectionRebuilt(ask.name, found.file, found.sha256, *said)
-    return ProjectionAdded(ask.name, ask.kind, ask.target, found.pattern, found.file, found.sha256, *said)
+        return ProjectionRebuilt(ask.name, found.file, found.sha256, *said, found.pattern)
+    code = (found.pattern, found.file, found.sha256)
+    return ProjectionAdded(ask.name, ask.kind, ask.target, *code, *said, ask.pattern)
 
 
 def _unknown(name: str) -> Refusal:

@@ -10,7 +10,8 @@ class ProjectionAdded(Fact, frozen=True):
     """A projection is registered, in place of any other of this name; a class is built from the journal's start.
 
     `kind` is class or view. `target`: `module:Class`, `/path/file.py:Class`, or the SELECT of a view; `file` and
-    `sha256` say which code, or text, it was; `pattern`: the types that a class gets.
+    `sha256` say which code, or text, it was; `pattern`: the types that a class gets, and `given` the same if that is
+    not the class's own word.
     """
 
     name: str
@@ -21,6 +22,7 @@ class ProjectionAdded(Fact, frozen=True):
     sha256: str = ""
     by: str = ""
     reason: str = ""
+    given: str = ""
 
 
 class ProjectionRebuilt(Fact, frozen=True):
@@ -31,6 +33,7 @@ class ProjectionRebuilt(Fact, frozen=True):
     sha256: str
     by: str = ""
     reason: str = ""
+    pattern: str = ""
 
 
 class ProjectionRemoved(Fact, frozen=True):

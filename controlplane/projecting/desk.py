@@ -79,14 +79,16 @@ class ProjectionDesk:
         return planned
 
     async def _resolved(self, ask: Project, known: Registered | None) -> Resolved:
-        kind, target = (ask.kind, ask.target) if ask.verb == "add" or known is None else (known.kind, known.target)
+        kind, target, pattern = ask.kind, ask.target, ask.pattern
+        if ask.verb != "add" and known is not None:
+            kind, target, pattern = known.kind, known.target, known.given
         if ask.verb == "remove" or (ask.verb == "rebuild" and (known is None or kind == VIEW)):
             return Resolved()
-        if ask.pattern:
-            Filter(ask.pattern)
+        if pattern:
+            Filter(pattern)
         if kind == VIEW:
             return await resolve_view(self._sql, target, ask.file)
-        return await asyncio.to_thread(resolve_class, self._folder, target, ask.pattern)
+        return await asyncio.to_thread(resolve_class, self._folder, target, pattern)
 
     # --------------------------------------------------------------------------------------------- questions
 
@@ -141,7 +143,7 @@ class ProjectionDesk:
     async def _rows(self, live: Live, name: str, wanted: int, rows: int, doing: list[Progress]) -> Told | None:
         """The answer; None when something came between: it is to be looked again how things are."""
         runner = live.runner
-        if live.follows and not wanted:
+        if runner.follows and not wanted:
             # What is archived now is what a reader expects who names nothing.
             wanted = self._turns.journal.position
 
@@ -166,7 +168,7 @@ class ProjectionDesk:
             live.asked.clear()
         if position < wanted:
             return None
-        behind = 0 if live.follows else self._turns.journal.position - position
+        behind = 0 if runner.follows else self._turns.journal.position - position
         body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
         return Told(position, recorded, body, rebuilding=behind > 0)
 
@@ -180,7 +182,7 @@ class ProjectionDesk:
     def _position_of(self, offsets: dict[int, int]) -> int:
         """The last of the events at these offsets, which are all archived."""
         found = [0]
-        with closing(self._turns.journal.reading()) as db:
+        with closing(self._turns.journal.cursor(views=False)) as db:
             for partition, offset in offsets.items():
                 fitting = [each for each in db.segments if each.birth.floors.get(partition, 0) <= offset]
                 segment = fitting[-1] if fitting else db.segments[0]

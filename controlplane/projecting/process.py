@@ -1,7 +1,10 @@
 """A projection's process as the plane holds it (`workerline`)."""
 
+import select
 import sys
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
 
 from controlplane import limits
 from controlplane.errors import ProjectionRefused, WorkerEnded
@@ -19,6 +22,7 @@ class ProjectionProcess(WorkerLine):
         """`folder` is for what it writes. Raises WorkerEnded."""
         self.silent = False
         """It was ended as it did not answer in time."""
+        self._patience_ms = limits.PROJECTION_START_MS_MAX
         self._place = folder / "place"
         command = [sys.executable, "-P", "-m", "controlplane.projecting", "--place", str(self._place)]
         command += ["--memory", str(limits.PROJECTION_MEMORY_MB)]
@@ -34,23 +38,50 @@ class ProjectionProcess(WorkerLine):
         opened = self.ask(frames.Open(target, pattern, sha256))
         if not isinstance(opened, frames.Opened):
             raise WorkerEnded(f"its process answers {type(opened).__name__} to Open")
-        self._line.settimeout(limits.PROJECTION_EVENT_MS_MAX / 1000)
+        self._patience_ms = limits.PROJECTION_EVENT_MS_MAX
         return opened
 
     def ask(self, frame: frames.AnyFrame) -> frames.AnyFrame:
         """The answer. Raises WorkerEnded, and ProjectionRefused for a refusal."""
         self.send(frames.encode(frame))
-        try:
-            answer = frames.decode(read(self._line.recv))
-        except TimeoutError as error:
+        if not self._answers():
             self.silent = True
             self.end()
-            raise WorkerEnded("its process did not answer in time") from error
+            raise WorkerEnded("its process did not answer in time")
+        try:
+            answer = frames.decode(read(self._line.recv))
         except (OSError, WorkerEnded) as error:
             raise self.death() from error
         if isinstance(answer, frames.Refused):
             raise ProjectionRefused(answer.message)
         return answer
+
+    def _answers(self) -> bool:
+        """Whether an answer comes in time; what it waits for a processor, standing back as it does, is not its own."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        begun, waited_ms = self._used_ms(), 0
+        while not poll.poll(self._patience_ms):
+            waited_ms += self._patience_ms
+            enough = self._used_ms() - begun >= self._patience_ms / 2 or waited_ms >= limits.PROJECTION_STARVED_MS_MAX
+            if enough or not self._wants_processor():
+                return False
+        return True
+
+    def _used_ms(self) -> float:
+        """Its processor time so far."""
+        try:
+            times = psutil.Process(self.pid).cpu_times()
+        except psutil.Error:
+            return 0.0
+        return 1000 * float(times.user + times.system)
+
+    def _wants_processor(self) -> bool:
+        """Or its disk, as it loads."""
+        try:
+            return psutil.Process(self.pid).status() in (psutil.STATUS_RUNNING, psutil.STATUS_DISK_SLEEP)
+        except psutil.Error:
+            return False
 
     def place(self) -> int:
         """The position of the event that it is at, or was when it ended; 0 between two."""

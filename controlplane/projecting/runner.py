@@ -43,6 +43,8 @@ class Runner:
         self.registered = registered
         self.thread = ThreadPoolExecutor(1, f"projection-{name}")
         self.position = self.recorded = self.keys = 0
+        self.follows = False
+        """It has come to the journal's end since its process began; before that it is being built."""
         self._deaths, self._died_at = 0, NOWHERE
         """How often its process has ended at the same place, and which."""
         self._folder = folder
@@ -73,7 +75,7 @@ class Runner:
                 self.position = reached
         if self.position == up_to:
             self.recorded = recorded
-            self._deaths = 0
+            self.follows, self._deaths = True, 0
 
     def rows(self, rows_max: int) -> tuple[int, int, frames.Rows]:
         """What it holds, with position and instant. Raises as `advance`, and ProjectionRefused when its rows() does."""
@@ -109,7 +111,7 @@ class Runner:
         where = condition(self.registered.pattern, self._journal.names)
         if where == "false":
             return b"", up_to
-        with closing(self._journal.reading()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             ends = [after.birth.position for after in db.segments[1:]] + [up_to]
             for segment, end in zip(db.segments, ends, strict=True):
                 for rows, reached in pieces(db, "events", self.position, min(end, up_to), where, f"{segment.alias}."):
@@ -167,7 +169,7 @@ class Runner:
             self._process.close()
         self._process = None
         self.position = self.recorded = self.keys = self._names = 0
-        self._more = False
+        self._more = self.follows = False
 
     def _judged(self, error: WorkerEnded, place: int, silent: bool) -> Exception:
         if self._over.is_set():

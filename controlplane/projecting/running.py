@@ -27,8 +27,6 @@ class Live:
         self.why = ""
         self.stands = False
         """It will not get on by itself."""
-        self.follows = False
-        """It has come to the journal's end since its process began."""
         self.tries = 0
         """How often it did not get on, one time after the other."""
         self.asked = asyncio.Event()
@@ -72,7 +70,7 @@ class Runners:
         for name, live in list(self._live.items()):
             runner = live.runner
             changed = await asyncio.to_thread(_changed, runner.registered)
-            found[name] = Running(runner.position, runner.keys, live.follows, live.why, live.stands, changed)
+            found[name] = Running(runner.position, runner.keys, runner.follows, live.why, live.stands, changed)
         return found
 
     def get(self, name: str) -> Live | None:
@@ -134,7 +132,6 @@ class Runners:
                 live.tries += 1
                 await asyncio.sleep(min(wait_ms, limits.PROJECTION_RESTART_MS_MAX) / 1000)
                 continue
-            live.follows = live.follows or runner.position >= up_to
             await self._moved(live)
             if runner.position >= up_to:
                 await self._turns.beyond(up_to)
@@ -151,7 +148,7 @@ class Runners:
     async def say(self, live: Live, why: str, stands: bool = False) -> None:
         """What keeps it."""
         log.warning("projection %s: %s", live.runner.name, why)
-        live.why, live.stands, live.follows = why, stands, False
+        live.why, live.stands = why, stands
         await self._moved(live)
 
     async def quarantine(self, live: Live, broken: Broken) -> None:

@@ -58,6 +58,20 @@ def test_one_is_registered_broken_rebuilt_and_gone() -> None:
     assert known(heart) is None
 
 
+def test_a_pattern_of_the_classs_own_is_looked_up_anew_and_a_given_one_stays() -> None:
+    heart = after(ADDED, ProjectionRebuilt("sums", "/a/b.py", "cd" * 32, pattern="task.>"))
+    found = known(heart)
+    assert found is not None and (found.pattern, found.given) == ("task.>", "")
+    decision, _ = plan(heart, "add", kind="class", target="m:C", pattern="a.>", found=Resolved("", "", "a.>"))
+    assert decision is not None
+    heart.step(decision, NOW + 5)
+    found = known(heart)
+    assert found is not None and (found.pattern, found.given) == ("a.>", "a.>")
+    heart.step(ProjectionRebuilt("sums", "", "", pattern="a.>"), NOW + 6)
+    found = known(heart)
+    assert found is not None and found.given == "a.>"
+
+
 def test_what_an_older_build_is_guilty_of_is_not_the_newer_ones() -> None:
     heart = after(ADDED, ADDED, ProjectionQuarantined("sums", 1, 40, "e", "boom"))
     found = known(heart)
@@ -115,7 +129,7 @@ def test_what_is_decided_about_one_that_is_there() -> None:
     heart = after(ADDED)
     decision, said = plan(heart, "add", kind="class", target="m:C")
     assert isinstance(decision, ProjectionAdded) and said.touched[0].endswith("in place of the one of 1")
-    assert plan(heart, "rebuild")[0] == ProjectionRebuilt("sums", "/a/b.py", "ab" * 32, "op", "why")
+    assert plan(heart, "rebuild")[0] == ProjectionRebuilt("sums", "/a/b.py", "ab" * 32, "op", "why", "order.>")
     assert plan(heart, "remove")[0] == ProjectionRemoved("sums", "op", "why")
     view = after(ProjectionAdded("sums", "view", "select 1"))
     refused = plan(view, "rebuild")[1]

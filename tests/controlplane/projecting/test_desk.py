@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from controlplane import limits
+from controlplane.projecting.process import ProjectionProcess
 from controlplane.questions import (
     AskProjection,
     AskProjections,
@@ -159,6 +160,17 @@ async def test_one_that_hangs_is_ended_by_its_event(room: Room, monkeypatch: pyt
     assert (await room.refused("hangs", offsets=receipt)).code == "failed"
 
 
+async def test_one_that_only_waits_for_a_processor_does_not_hang(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROJECTION_EVENT_MS_MAX", 300)
+    sleeps = SUMS.replace(BODY, f"        __import__('time').sleep(event.data['n'] == 3)\n{BODY}")
+    monkeypatch.setattr(ProjectionProcess, "_wants_processor", lambda process: True)
+    await room.add("sleeps", await room.file(sleeps, "Sums"))
+    assert await held(room, "sleeps", offsets=await orders(room, 0, 5)) == sums(5)
+    monkeypatch.setattr(ProjectionProcess, "_wants_processor", lambda process: False)
+    await room.pull("rebuild", "sleeps")
+    assert (await room.until("sleeps", lambda row: row.state == "quarantined")).event == "e-3 (order.created)"
+
+
 async def test_one_that_takes_all_memory_is_ended_and_ingest_goes_on(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,7 +223,9 @@ async def test_code_that_changed_is_said_and_used_when_it_is_rebuilt(room: Room)
     row = await room.until("sums", lambda row: row.state == "standing")
     assert "is not what it was when it was registered" in row.why
     assert "is not what it was" in (await room.refused("sums")).message
+    await room.file(doubled.replace("order.>", "order.*"), "Sums")
     assert isinstance(await room.pull("rebuild", "sums"), Projected)
+    assert (await room.row("sums")).pattern == "order.*"
     assert await held(room, offsets=receipt) == {key: (events, 2 * total) for key, (events, total) in sums(10).items()}
 
 
