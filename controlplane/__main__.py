@@ -48,7 +48,7 @@ def parse(arguments: list[str]) -> Config:
         "--advertise", action="append", default=[], metavar="BROKER=URL", help="where others reach a local broker"
     )
     parser.add_argument("--while-stdin", action="store_true", help="end the fleet when standard input ends")
-    parser.add_argument("--take-over", action="store_true", help="go on although the brokers know a newer plane")
+    parser.add_argument("--take-over", action="store_true", help="go on with an older journal, or beside a living copy")
     parser.add_argument("--reason", default="", help="why, with --take-over")
     given = parser.parse_args(arguments)
     given.advertise = dict(each.partition("=")[::2] for each in given.advertise)

@@ -33,7 +33,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     locality: str = ""
     """Where the local brokers are: a rack, a zone, a region; "": nowhere in particular."""
     take_over: bool = False
-    """Go on although the brokers know a newer plane than this journal."""
+    """Go on although the journal is older than brokers or its mark know, or the fleet lives in another directory."""
     reason: str = ""
 
     def broker_options(self, broker: str) -> list[str]:

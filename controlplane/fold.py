@@ -108,11 +108,18 @@ class Fold:
 
 
 class FoldRaised(Exception):
-    """A fold broke the step under way."""
+    """A fold broke the step under way, at `entry` where that is known; its place comes first in what is told."""
 
-    def __init__(self, fold: Fold, cause: str) -> None:
+    def __init__(self, fold: Fold, cause: str, entry: Entry | None = None) -> None:
         super().__init__(cause)
-        self.fact = FoldQuarantined(fold.name, fold.version, cause[:QUARANTINE_ERROR_CHARS_MAX])
+        told = f"{_place(entry)}: {cause}" if entry is not None else cause
+        self.fact = FoldQuarantined(fold.name, fold.version, told[:QUARANTINE_ERROR_CHARS_MAX])
+
+
+def _place(entry: Entry) -> str:
+    last = entry.position + (len(entry.fact) if isinstance(entry.fact, Rows) else 1) - 1
+    where = f"position {entry.position}" if last <= entry.position else f"positions {entry.position} to {last}"
+    return f"{where}, {type(entry.fact).__name__}"
 
 
 class Heart:
@@ -249,7 +256,7 @@ class Heart:
                 for each in fold.fire(self.states[name], table, key, entry, self.states):
                     said.append((name, entry.position, each))
             except Exception as error:
-                raise FoldRaised(fold, f"{type(error).__name__}: {error}") from error
+                raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
         if not pause:
             self._evolve(entry)
         return said
@@ -260,7 +267,7 @@ class Heart:
                 try:
                     fold.evolve(self.states[fold.name], entry, self.states)
                 except Exception as error:
-                    raise FoldRaised(fold, f"{type(error).__name__}: {error}") from error
+                    raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
 
     def _react(self, entry: Entry) -> list[tuple[str, int, Fact | Intent]]:
         said: list[tuple[str, int, Fact | Intent]] = []
@@ -271,7 +278,7 @@ class Heart:
                         (fold.name, entry.position, x) for x in fold.react(self.states[fold.name], entry, self.states)
                     ]
                 except Exception as error:
-                    raise FoldRaised(fold, f"{type(error).__name__}: {error}") from error
+                    raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
         return said
 
     def _followers(self, kind: type) -> list[Fold]:

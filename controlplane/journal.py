@@ -274,8 +274,7 @@ class Journal:
 
     def _count(self, alias: str, table: str) -> int:
         with self._shelf.db.cursor() as db:
-            ((count,),) = db.execute(f"select count(*) from {alias}.{table}").fetchall()  # noqa: S608
-        return int(count)
+            return int(db.execute(f"select count(*) from {alias}.{table}").fetchall()[0][0])  # noqa: S608
 
     # ------------------------------------------------------------------------------------------- out
 

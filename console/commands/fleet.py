@@ -20,7 +20,7 @@ def up(
     brokers: Annotated[int | None, typer.Option("--brokers", min=1, max=99, help="Local brokers to run.")] = None,
     headless: Annotated[bool, typer.Option("--headless", help="Stay in the foreground until SIGTERM.")] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return when the fleet is ready.")] = False,
-    take_over: Annotated[bool, typer.Option("--take-over", help="Though the brokers know a newer plane.")] = False,
+    take_over: Annotated[bool, typer.Option("--take-over", help="Also with an older journal, beside a copy.")] = False,
     retention_seconds: Annotated[
         int, typer.Option("--retention-seconds", min=0, help="Brokers trim older events, once archived; 0: never.")
     ] = 0,

@@ -65,7 +65,7 @@ from controlplane.journaled import Intent as Intent
 class PlaneStarted(Fact, frozen=True):
     """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal.
 
-    `over`: what it was told to take over from, and why: entries that this journal does not have are lost to it.
+    `over`: why it was told to take over although brokers, `journal.mark` or a living twin knew more than this journal.
     """
 
     epoch: int

@@ -3,8 +3,7 @@
     python -m tests.chaos.oddplane --limit SEGMENT_ROWS_MAX=3000 --clock FILE --brittle VERSION -- --data-dir DIR ...
 
 What follows `--` is the control plane's own command line. `--clock`: a file with the milliseconds by which the wall
-clock is off, read anew each time. `--brittle`: one more fold, of that version, which counts events; version 1 raises at
-an event of type `brittle.break`.
+clock is off, read anew each time. `--brittle`: with the fold of `brittle`, in that version.
 """
 
 import argparse
@@ -12,33 +11,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
-from controlplane import limits, plane
-from controlplane.facts import Rows
-from controlplane.fold import Entry, Fold, KeyedState, World
-
-BREAKS = "brittle.break"
-
-
-class Brittle(Fold):
-    """Counts events by type; its first version does not know what to do with one of them."""
-
-    name = "brittle"
-    follows = (Rows,)
-    tables = MappingProxyType({"type": int})
-
-    def __init__(self, version: int) -> None:
-        self.version = version
-
-    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
-        rows = entry.fact
-        if not isinstance(rows, Rows):
-            return
-        for name in rows.types:
-            if self.version == 1 and name == BREAKS:
-                raise ValueError("what is this?")
-            state.put("type", name, state.get("type", name, 0) + 1)
+from controlplane import limits
 
 
 def set_limits(given: list[str]) -> None:
@@ -69,9 +43,11 @@ def main() -> int:
     given = parser.parse_args(sys.argv[1:cut])
     sys.argv[1:] = sys.argv[cut + 1 :]
     set_limits(given.limit)
+    # Only now: folds take their limits by name when they are loaded.
     if given.brittle is not None:
-        usual = plane.folds
-        plane.folds = lambda: [*usual(), Brittle(given.brittle)]  # type: ignore[assignment]
+        from tests.chaos import brittle
+
+        brittle.plant(given.brittle)
     from controlplane import __main__, service
     from controlplane.clock import Clock
 

@@ -132,7 +132,9 @@ def test_a_pause_is_evolved_before_deadlines_fire() -> None:
 def test_a_fold_that_raises_is_undone_and_stands_still_and_the_rest_goes_on() -> None:
     live = Heart([Raises(), Reads()])
     steps = [live.step(Tick(), NOW + n) for n in range(5)]
-    assert [entry.fact for entry in steps[2].derived] == [FoldQuarantined("raises", 7, "ValueError: three")]
+    assert [entry.fact for entry in steps[2].derived] == [
+        FoldQuarantined("raises", 7, "position 3, Tick: ValueError: three")
+    ]
     assert live.states["raises"].get("count", "ticks") == 2
     assert [value for _, value in sorted(live.states["reads"].items("seen"))] == [1, 2, 2, 2, 2, 2]
     replayed = Heart([Raises(), Reads()])

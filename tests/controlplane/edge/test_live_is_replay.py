@@ -1,15 +1,18 @@
 """Live digest = replay digest, through a real journal: partitions interleaved, batches cut, turns of any size."""
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bus import batch
 from bus.event import Event
+from controlplane import limits, sealing, segments
 from controlplane.arrivals import Arrival, Follows, of_record
-from controlplane.facts import BrokerLost, Fact, PlaneResumed, Rows, SettingSet, Tick
+from controlplane.facts import BrokerLost, Fact, PlaneResumed, Rows, SagaStuck, SettingSet, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
 from controlplane.plane import FOLLOWED_TYPES, folds
@@ -78,8 +81,8 @@ def cut(arrival: Arrival, at: int) -> list[Arrival]:
     return [Arrival(arrival.partition, arrival.first_offset, **lists), arrival.after(middle)]
 
 
-def live(folder: str, given: list[Arrival | Fact], turn: int) -> Heart:
-    """A heart and its journal, `turn` steps in each transaction."""
+def live(folder: str, given: list[Arrival | Fact], turn: int, settle: bool = False) -> Heart:
+    """A heart and its journal, `turn` steps in each transaction. `settle`: no segment is waited for in vain."""
     heart, journal = Heart(folds()), Journal(Path(folder), FOLLOWS)
     kept: list[Kept] = []
     for number, one in enumerate(given):
@@ -89,25 +92,80 @@ def live(folder: str, given: list[Arrival | Fact], turn: int) -> Heart:
         if len(kept) == turn or number == len(given) - 1:
             journal.commit(kept)
             kept = []
+            if settle:
+                journal.settle()
     journal.close()
     return heart
+
+
+def lives_again(folder: str, heart: Heart) -> None:
+    """The journal gives what lived, step by step; and regenerates itself from its inputs."""
+    journal = Journal(Path(folder), FOLLOWS)
+    again = Heart(folds())
+    for step in journal.replay():
+        again.replay(step)
+        assert again.digest() == step.digest
+    assert by_fold(again) == by_fold(heart)
+    assert again.next_deadline() == heart.next_deadline()
+    assert verify(journal.replay(), folds()).divergence == ""
+    assert what_if(journal.replay(), folds, {}).same
+    journal.close()
+
+
+def sealed_here(sealer: sealing.Sealer, path: Path, form: str) -> Path:
+    """What a process of its own does otherwise; from a copy, as this one has the file open."""
+    target, copy, work = segments.path_of(path.parent, segments.number_of(path), form), path, path.parent / "sealing-1"
+    if form == segments.PARQUET:
+        copy = Path(shutil.copy(path, path.with_suffix(".copy")))
+    (sealing.write_parquet if form == segments.PARQUET else sealing.write_sealed)(copy, target, work)
+    shutil.rmtree(work)
+    return target
 
 
 @few
 @given(things, st.integers(1, 5))
 def test_the_journal_gives_what_lived(told: list[Thing], turn: int) -> None:
     with TemporaryDirectory() as folder:
-        heart = live(folder, arrivals(told), turn)
-        journal = Journal(Path(folder), FOLLOWS)
-        again = Heart(folds())
-        for step in journal.replay():
-            again.replay(step)
-            assert again.digest() == step.digest
-        assert by_fold(again) == by_fold(heart)
-        assert again.next_deadline() == heart.next_deadline()
-        assert verify(journal.replay(), folds()).divergence == ""
-        assert what_if(journal.replay(), folds, {}).same
-        journal.close()
+        lives_again(folder, live(folder, arrivals(told), turn))
+
+
+EVENTFUL: list[Thing] = [
+    SettingSet("sagas.stuck_after_ms", "900"),
+    *((partition, [("task.request", "agent/a", "s-1", "", 0)] * 3) for partition in (0, 3, 1)),
+    *[Tick()] * 3,
+    (2, [("exec.failed", "agent/b", "s-2", "log-1", 5)] * 4),
+    PlaneResumed(5_000_000_000),
+    (0, [("task.request", "agent/a", "s-1", "", 0)]),
+    *[Tick()] * 3,
+]
+"""With dead letters, which are followed, and sagas that get stuck, which timers say."""
+
+
+@settings(max_examples=12, deadline=None)
+@given(things, st.integers(1, 4), st.integers(1, 20), st.integers(1, 2))
+@example(EVENTFUL, 1, 4, 1)
+@example(EVENTFUL, 3, 9, 2)
+def test_a_new_segment_may_begin_anywhere(told: list[Thing], turn: int, rows: int, kept: int) -> None:
+    """After every few rows, sealed at once, and all but the newest few as Parquet."""
+    with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(limits, "SEGMENT_ROWS_MAX", rows)
+        patched.setattr(limits, "SEGMENTS_SEALED_MAX", kept)
+        patched.setattr(sealing.Sealer, "turn", sealed_here)
+        heart = live(folder, arrivals(told), turn, settle=True)
+        lives_again(folder, heart)
+        if told is EVENTFUL and kept == 1:
+            forms = {segments.form_of(path) for path in segments.listed(Path(folder))}
+            assert forms == {segments.OPEN, segments.SEALED, segments.PARQUET}
+
+
+def test_what_is_eventful_has_timers_and_followed_events() -> None:
+    heart = Heart(folds())
+    steps = [
+        heart.step(one.rows(FOLLOWS) if isinstance(one, Arrival) else one, NOW + number * 10**9)
+        for number, one in enumerate(arrivals(EVENTFUL))
+    ]
+    assert any(isinstance(step.input, Rows) and step.input.followed for step in steps)
+    assert any(isinstance(entry.fact, SagaStuck) for step in steps for entry in step.derived)
 
 
 @few

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 
@@ -208,6 +209,27 @@ def test_with_sealing_far_behind_the_newest_goes_on(tmp_path: Path, monkeypatch:
     assert journal.path == segments.path_of(tmp_path, 3)
     assert journal.rows > 2 * limits.SEGMENT_ROWS_MAX
     assert [step.number for step in journal.replay()] == list(range(1, journal.step + 1))
+    journal.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_what_could_not_be_sealed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SEALING_RETRY_MS", 10)
+    turn, failures, sealed = sealing.Sealer.turn, [1, 2], threading.Event()
+
+    def fails_at_first(sealer: sealing.Sealer, path: Path, form: str) -> Path | None:
+        if failures:
+            failures.pop()
+            return None
+        sealed.set()
+        return turn(sealer, path, form)
+
+    monkeypatch.setattr(sealing.Sealer, "turn", fails_at_first)
+    journal = Journal(tmp_path, FOLLOWS)
+    fill(journal, 6)
+    assert sealed.wait(60)
+    journal.settle()
+    assert segments.path_of(tmp_path, 1, segments.SEALED).exists()
     journal.close()
 
 
