@@ -90,3 +90,11 @@ class StepMismatch(PlaneError):
         super().__init__(f"a step begins at position {found}, but {expected} is next: part of the journal is missing")
         self.expected = expected
         self.found = found
+
+
+class FoldRebuilding(PlaneError):
+    """A fold that an answer needs is folded again and not there yet."""
+
+    def __init__(self, fold: str) -> None:
+        super().__init__(f"the fold {fold} is folded again, and not there yet")
+        self.fold = fold

@@ -67,6 +67,7 @@ class Fleet(Fold):
 
     name = "fleet"
     version = 4
+    vital = True
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSilent,
         BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,

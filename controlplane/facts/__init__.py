@@ -10,7 +10,8 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 
 | who journals it | facts |
 |---|---|
-| service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
+| service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
+| | RecorderLag |
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
@@ -57,13 +58,17 @@ from controlplane.journaled import Intent as Intent
 
 
 class PlaneStarted(Fact, frozen=True):
-    """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal."""
+    """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal.
+
+    `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
+    """
 
     epoch: int
     uuid: str
     version: str = ""
     plane_url: str = ""
     gap_ns: int = 0
+    rebuilding: list[str] = []
 
 
 class PlaneResumed(Fact, frozen=True):
@@ -94,6 +99,12 @@ class FoldQuarantined(Fact, frozen=True):
     fold: str
     version: int
     error: str
+
+
+class FoldsRebuilt(Fact, frozen=True):
+    """Folds that were folded again are there, as the journal up to here makes them."""
+
+    folds: list[str]
 
 
 class SettingSet(Fact, frozen=True):
@@ -148,6 +159,7 @@ AnyFact = (
     | Tick
     | FoldVersions
     | FoldQuarantined
+    | FoldsRebuilt
     | SettingSet
     | RecorderLag
     | FleetFounded
