@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits
-from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
+from controlplane.answers import Extras, addressed, answer, condition, not_there, past, plan_operation, plan_redrive
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.asof import AsOf
+from controlplane.errors import FoldRebuilding
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
@@ -103,8 +104,8 @@ class Answering:
 
     def present(self, body: Body) -> Told:
         """A body with the position that it holds at."""
-        journal = self._turns.journal
-        return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body)
+        journal, rebuilding = self._turns.journal, bool(self._turns.heart.rebuilding)
+        return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body, rebuilding)
 
     async def answer(self, question: Question, tell: Tell, at: At | None = None) -> Told:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
@@ -136,11 +137,13 @@ class Answering:
                 return self.present(SqlCancelled(self._desk.cancel(question.token)))
             if isinstance(question, Down):
                 return self.present(self._end(question))
+            return await self._state(question)
         except InvalidPattern as error:
             return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
-        return await self._state(question)
+        except FoldRebuilding as error:
+            return self.present(not_there(self._turns.heart, error.fold, self._now()))
 
     async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
         if isinstance(body, Refusal):
@@ -149,8 +152,15 @@ class Answering:
         heart = self._turns.heart
         return self.present(addressed(body, heart, heart.recorded))
 
+    def _now(self) -> Extras:
+        """What only this plane knows, as of now."""
+        refold = self._turns.refold
+        if refold is not None:
+            self._extras.refolded, self._extras.refold_failed = refold.progress[0], refold.why
+        return self._extras
+
     async def _state(self, question: Question) -> Told:
-        extras = self._extras
+        extras = self._now()
         if isinstance(question, AskSaga):
             now = self._turns.clock.now()
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
@@ -162,7 +172,7 @@ class Answering:
         body = answer(question, heart, heart.recorded, extras)
         if self._turns.full or self._turns.stuck:
             self._complain(body)
-        return Told(heart.position, heart.recorded, body)
+        return Told(heart.position, heart.recorded, body, bool(heart.rebuilding))
 
     def _complain(self, body: Body) -> None:
         """No fold can say that the journal does not go on: that would have to be journaled."""

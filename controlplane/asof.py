@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from controlplane.answers import addressed, answer, extras_of_then, not_yet
+from controlplane.answers import addressed, answer, extras_of_then, not_there, not_yet
 from controlplane.archive import Archive
 from controlplane.asking import Tell
+from controlplane.errors import FoldRebuilding
 from controlplane.fold import Heart
 from controlplane.pasts import Pasts
 from controlplane.questions import (
@@ -110,7 +111,10 @@ class AsOf:
         extras = extras_of_then(heart)
         if isinstance(question, AskSaga):
             extras.steps = self._archive.saga_steps(question.saga, question.limit, now, position)
-        return answer(question, heart, now, extras)
+        try:
+            return answer(question, heart, now, extras)
+        except FoldRebuilding as error:
+            return not_there(heart, error.fold, extras)
 
 
 def refused(question: Question) -> Refusal | None:

@@ -158,6 +158,11 @@ class Heart:
         """The folds that are not there, in order."""
         return [name for name in self.folds if name not in self.states]
 
+    @property
+    def lacking(self) -> list[str]:
+        """The folds that it can get from another heart only."""
+        return [name for name in self.folds if name not in self._all]
+
     def adopt(self, other: "Heart") -> list[str]:
         """Take over what this heart lacks from one at the same position, which is then of no use; the folds' names.
 
@@ -165,7 +170,7 @@ class Heart:
         """
         if (other.position, other.steps) != (self.position, self.steps):
             raise StepMismatch(self.position + 1, other.position + 1)
-        names = self.rebuilding
+        names = self.lacking
         for name in names:
             state = other.hidden[name] if name in other.hidden else other.states[name]
             self.hidden[name] = state
@@ -180,7 +185,7 @@ class Heart:
 
     def follow_changes(self) -> None:
         """From here on it is remembered which places change, for snapshots (`KeyedState.changes`)."""
-        for state in self.states.values():
+        for state in self._all.values():
             state.follow_changes()
 
     def copy(self) -> "Heart":
@@ -197,6 +202,10 @@ class Heart:
     def digest(self) -> bytes:
         """Of all states that are there, 16 bytes; equal states have equal digests."""
         return combined(self.states)
+
+    def digest_of(self, fold: str) -> int:
+        """Of one fold's state, seen or hidden; 0 where it is lacking."""
+        return self._all[fold].digest if fold in self._all else 0
 
     def next_deadline(self) -> int | None:
         """When the next timer is due, or None. A `Tick` then makes it fire."""

@@ -129,7 +129,10 @@ class Rereading:
 
 
 def _diff(first: Heart, second: Heart, limit: int) -> Diff:
-    tables, changes = compare(first.states, second.states, limit)
+    # What was being folded again at one of the two moments has no state to be compared there.
+    both = [name for name in first.states if name in second.states]
+    was, now = ({name: heart.states[name] for name in both} for heart in (first, second))
+    tables, changes = compare(was, now, limit)
     return Diff(
         position_a=first.position,
         recorded_a=first.recorded,

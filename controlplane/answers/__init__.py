@@ -26,7 +26,7 @@ from controlplane.answers.levers import plan_operation
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
 from controlplane.elections import LED
-from controlplane.fold import Heart
+from controlplane.fold import Heart, KeyedState, World
 from controlplane.health import penalties
 from controlplane.limits import CLOCK_SKEW_MS_MAX
 from controlplane.questions import (
@@ -63,6 +63,7 @@ __all__ = [
     "answer",
     "condition",
     "extras_of_then",
+    "not_there",
     "not_yet",
     "past",
     "plan_operation",
@@ -71,7 +72,10 @@ __all__ = [
 
 
 class Extras(msgspec.Struct):
-    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order."""
+    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order.
+
+    `refolded`: how far it is with the folds that are folded again, as a position, or what that failed of.
+    """
 
     pid: int = 0
     state: str = "running"
@@ -80,14 +84,19 @@ class Extras(msgspec.Struct):
     started: int = 0
     journal_bytes: int = 0
     steps: list[SagaStep] = []
+    refolded: int = 0
+    refold_failed: str = ""
 
 
 def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
-    """The answer as of the heart's position; `now` in ns is what ages are counted from, usually `heart.recorded`."""
+    """The answer as of the heart's position; `now` in ns is what ages are counted from, usually `heart.recorded`.
+
+    Raises FoldRebuilding where it needs a fold that is folded again; only AskStatus leaves out what is not known.
+    """
     world = heart.states
     if isinstance(question, AskStatus):
-        listening = Listening(world["groups"], now)
-        return fleet.status(heart, now, _plane(heart, extras), Rates(world["flows"], now), listening)
+        rates, listening = Rates(_known(world, "flows"), now), Listening(_known(world, "groups"), now)
+        return fleet.status(heart, now, _plane(heart, extras), rates, listening)
     if isinstance(question, AskBoard):
         return board.board(heart, question, now, _plane(heart, extras))
     if isinstance(question, AskFlows):
@@ -117,9 +126,27 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
 
 
+def rebuilding_why(heart: Heart, extras: Extras) -> str:
+    """`sagas, health are folded again: 3,400 of 10,000 entries`; in the past, or when it failed, that."""
+    names = ", ".join(heart.rebuilding)
+    verb = "is" if len(heart.rebuilding) == 1 else "are"
+    if extras.refold_failed:
+        return f"{names} cannot be folded again: {extras.refold_failed}"
+    if not extras.pid:
+        return f"{names} {'was' if verb == 'is' else 'were'} being folded again then"
+    return f"{names} {verb} folded again: {extras.refolded:,} of {heart.position:,} entries"
+
+
+def not_there(heart: Heart, fold: str, extras: Extras) -> Refusal:
+    """The refusal of what needs a fold that is folded again."""
+    hint = "See plane.log." if extras.refold_failed else "Ask again in a moment; `signalbox status` says how far it is."
+    hint = hint if extras.pid else "Ask as of a moment after that."
+    return Refusal("unavailable", f"this needs the fold {fold}, and {rebuilding_why(heart, extras)}", hint)
+
+
 def addressed(body: Events | EventDetail, heart: Heart, now: int) -> Body:
     """Events of the archive, with the groups that listen to them at `now`: the archive itself does not know them."""
-    listening = Listening(heart.states["groups"], now)
+    listening = Listening(_known(heart.states, "groups"), now)
     for row in body.rows if isinstance(body, Events) else [body.row]:
         row.to = ", ".join(lag.group for lag in listening.to(row.type))
     return body
@@ -143,9 +170,10 @@ def extras_of_then(heart: Heart) -> Extras:
 def past(heart: Heart) -> Past:
     """The state of a heart that was evolved to a moment."""
     now, world = heart.recorded, heart.states
-    brokers = fleet.brokers(world, now, Rates(world["flows"], now))
+    brokers = fleet.brokers(world, now, Rates(_known(world, "flows"), now))
     counted = fleet.counts(heart, now)
-    return Past(heart.position, now, heart.digest().hex(), counted, brokers, penalties(world, now))
+    needs = penalties(world, now) if "health" in world else []
+    return Past(heart.position, now, heart.digest().hex(), counted, brokers, needs)
 
 
 def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
@@ -161,6 +189,10 @@ def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
     return None
 
 
+def _known(world: World, fold: str) -> KeyedState:
+    return world[fold] if fold in world else KeyedState(fold)
+
+
 def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
     plane = plane_of(heart.states["fleet"])
     return PlaneStatus(
@@ -173,4 +205,7 @@ def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
         data_dir=extras.data_dir,
         started=extras.started or plane.started,
         journal_bytes=extras.journal_bytes,
+        rebuilding=heart.rebuilding,
+        refolded=extras.refolded,
+        why=rebuilding_why(heart, extras) if heart.rebuilding else "",
     )
