@@ -13,14 +13,17 @@ from typing import NamedTuple
 from controlplane import limits
 from controlplane.arrivals import Follows
 from controlplane.directory import Directory
-from controlplane.effects import Said, outstanding
+from controlplane.facts import Intent
 from controlplane.fold import Heart
 from controlplane.journal import Journal
+from controlplane.outbox import due_of
 from controlplane.plane import FOLLOWED_TYPES, folds
 from controlplane.refolding import Refold, catch_up
 from controlplane.snapshots import Snapshots
 
 log = logging.getLogger("signalbox.plane")
+Said = tuple[int, int, Intent]
+"""An intent with its cause and index."""
 
 
 class Restored(NamedTuple):
@@ -49,7 +52,7 @@ def restore(directory: Directory) -> Restored:
         partial = _partial(whole, journal, snapshots)
         heart = whole if partial is None else partial
         _read_on(heart, journal, snapshots if partial is None else None)
-        said = outstanding(*journal.published())
+        said = outstanding(heart, journal)
     except BaseException:
         snapshots.close()
         journal.close()
@@ -62,6 +65,12 @@ def restore(directory: Directory) -> Restored:
     if journal.step and heart.digest() != journal.digest:
         log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
     return Restored(heart, journal, snapshots, said)
+
+
+def outstanding(heart: Heart, journal: Journal) -> list[Said]:
+    """The publishing intents that nothing answers: what is to be carried again, in order."""
+    outbox = heart.states["outbox"]
+    return [each for each in journal.intended(due_of(outbox)) if f"{each[0]}:{each[1]}" in outbox.table("due")]
 
 
 def _partial(whole: Heart, journal: Journal, snapshots: Snapshots) -> Heart | None:

@@ -12,7 +12,8 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
 | | RecorderLag |
-| supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
+| effects | OfferAnswered, IntentFailed |
+| supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
@@ -152,6 +153,20 @@ class Carried(Fact, frozen=True):
     offset: int
 
 
+class IntentFailed(Fact, frozen=True):
+    """Intent `cause:index` was refused, or not answered, by a broker; `by` "": by the whole bus, for good.
+
+    `kind` is the intent's; `partition` what it was about.
+    """
+
+    cause: int
+    index: int
+    kind: str
+    by: str
+    why: str
+    partition: int | None = None
+
+
 AnyFact = (
     PlaneStarted
     | PlaneResumed
@@ -178,6 +193,7 @@ AnyFact = (
     | SagaStuck
     | RedriveDecided
     | Carried
+    | IntentFailed
     | Decision
 )
 AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
