@@ -97,6 +97,8 @@ class Heart:
         self.quarantined: dict[str, FoldQuarantined] = {}
         self.reasons: list[str] = []
         """The fold that said each derived fact of the newest step; for telling, not part of the state."""
+        self.wanting: list[str] = []
+        """The same of its intents."""
         self.scratch: dict[str, Any] = {}
         """Where answers keep what they worked out of the state; nobody else reads it."""
         self._deadlines = Deadlines(self.quarantined, self.hidden)
@@ -250,7 +252,7 @@ class Heart:
         derived: list[Entry] = []
         intents: list[tuple[int, int, Intent]] = []
         told: dict[int, int] = {}
-        self.reasons = []
+        self.reasons, self.wanting = [], []
         waiting: deque[tuple[str, int, Fact | Intent]] = deque(("heart", first, fact) for fact in broken)
         by_timers = self._open(entry, fired)
         waiting.extend(self._react(entry))
@@ -261,6 +263,7 @@ class Heart:
                 index = told.get(cause, 0)
                 told[cause] = index + 1
                 intents.append((cause, index, said))
+                self.wanting.append(fold)
                 continue
             if len(derived) >= CASCADE_FACTS_MAX:
                 raise FoldRaised(self.folds[fold], f"its facts have no end: over {CASCADE_FACTS_MAX} in one step")

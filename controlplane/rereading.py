@@ -65,9 +65,14 @@ class Rereading:
             done = entries
             self._go_on()
 
-        work = asyncio.to_thread(
-            timeline.verify, journal.replay(total), folds(), count, lambda: self._steps(journal.replay(total))
-        )
+        def witnesses(position: int) -> Iterator[Heart]:
+            snapshot = self._turns.later(position)
+            if snapshot is not None:
+                yield snapshot
+            yield asyncio.run_coroutine_threadsafe(self._present(), loop).result()
+
+        again = lambda: self._steps(journal.replay())  # noqa: E731
+        work = asyncio.to_thread(timeline.verify, journal.replay(total), folds(), count, again, witnesses)
         verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
         return Verified(
             same=verdict.same,
@@ -121,6 +126,11 @@ class Rereading:
             body.seconds = loop.time() - begun
         answered: Body = body
         return answered
+
+    async def _present(self) -> Heart:
+        """A copy of the live heart: the state that the plane has, whatever the journal gives."""
+        await self._turns.settled()
+        return self._turns.heart.copy()
 
     def _steps(self, steps: Iterator[Step]) -> Iterator[Step]:
         for step in steps:

@@ -132,6 +132,11 @@ class Snapshots:
         ]
         return self._latest(fits)
 
+    def after(self, position: int) -> Heart | None:
+        """A heart of the caller's own at the first usable snapshot that is not before `position`, if there is one."""
+        later = (one for one in self._own if one.header.position >= position)
+        return next((heart for one in later if (heart := self._restored(one)) is not None), None)
+
     def _latest(self, known: Sequence[Snapshot]) -> Heart:
         own = (one for one in reversed(known) if one.header.versions == self._versions)
         found = (heart for one in own if (heart := self._restored(one)) is not None)

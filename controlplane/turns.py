@@ -93,6 +93,10 @@ class Turns:
             return Heart(list(self.heart.folds.values()))
         return self.snapshots.nearest(position)
 
+    def later(self, position: int) -> Heart | None:
+        """The caller's own heart, at the first snapshot that is not before `position`, if any. Any thread may ask."""
+        return self.snapshots.after(position) if self.snapshots is not None else None
+
     async def settled(self) -> None:
         """Wait until the heart's state is what the journal holds."""
         await self._settled.wait()
