@@ -63,6 +63,11 @@ def check_text(name: str, value: object) -> None:
         raise InvalidEvent(name, "must not contain control characters")
 
 
+def legible(text: str, chars_max: int) -> str:
+    """A text that is told beside the matter, such as an error's, so that UTF-8 can carry it; more is cut off."""
+    return text[:chars_max].encode("utf-8", "backslashreplace").decode()[:chars_max]
+
+
 def check_texts(name: str, column: Sequence[str | None]) -> None:
     """`check_text` of every text of a column that is there, at the price of one look at all of them together."""
     texts = "".join(filter(None, column))

@@ -127,6 +127,8 @@ GROUP_PASSED_EVENTS_MAX = 10_000
 """Events passed by the filter before a group's advance is logged though nothing else happened."""
 GROUP_LOANS_SPARED = 256
 """Settled loans of a group that may stand among the others before their list is gone through."""
+GROUP_SETTLES_WAITING_MAX = 65_536
+"""Settle frames of one group and partition whose answer waits for a commit; more are refused."""
 GROUP_RECENT_EVENTS_MAX = 8_192
 """Settled events a leader remembers, to know a repeated settlement from a stale one."""
 FILTER_TYPE_CHARS_MAX = 1_024
@@ -145,6 +147,8 @@ SHIP_WINDOW_BYTES_MAX = 16 * 1024 * 1024
 """Bytes in flight to one follower of one partition."""
 UNCOMMITTED_RECORDS_MAX = 16_384
 """Records a leader appends beyond its high watermark before it refuses."""
+AWAITED_SECTIONS_MAX = 65_536
+"""Publishes of one partition, sent again or not, whose answer waits for a commit; more are refused."""
 PRODUCERS_MAX = 1_000
 """Producers remembered per partition; the one unused longest is forgotten first."""
 GIVEN_IDS_MAX = 32_768
@@ -165,6 +169,12 @@ PEER_RECEIVE_FRAMES_MAX = 128
 """Messages of one peer waiting at a broker's socket; then TCP holds the peer back."""
 PEER_SEND_FRAMES_MAX = 4_096
 """Messages waiting for one peer; a peer that lets them pile up higher has its session ended."""
+PEER_SEND_BYTES_MAX = 128 * 1024 * 1024
+"""Bytes that one peer was sent and has not read; a peer that lets them pile up higher has its session ended."""
+PEER_UNREAD_BYTES = 32 * 1024 * 1024
+"""Records for watches wait while a peer has so many bytes, or more, to read."""
+PEER_PING_BYTES = 1024 * 1024
+"""After so many bytes a peer is asked whether it has read them."""
 LINK_RETRY_MS = 200
 """A leader greets a follower again so long after their session ended."""
 LINK_GREETING_MS_MAX = 3_000

@@ -17,8 +17,8 @@ A gap, a verb in the wrong direction or state, and bytes that are no frame raise
 session then holds the code to say Bye with (`gap`, `protocol`). A Bye needs no number, because a listener that has
 forgotten the session has forgotten its numbers. Frames of another session are stale: the opener drops them.
 
-Only the opener pings, when it has said nothing for `SESSION_PING_MS`; either side takes a peer that was silent for
-`SESSION_SILENT_MS_MAX` for gone.
+The opener pings when it has said nothing for `SESSION_PING_MS`, and either side takes a peer that was silent for
+`SESSION_SILENT_MS_MAX` for gone. A listener's Ping asks how far the peer has read (`bus.unread`).
 """
 
 from collections.abc import Iterator

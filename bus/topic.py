@@ -8,6 +8,7 @@ Types `signalbox.>` are reserved. A reader's pattern reaches them only when its 
 that `>` means what agents said, or when the reader asks for internal ones too.
 """
 
+import re
 from functools import lru_cache
 from itertools import compress
 
@@ -16,12 +17,14 @@ from bus.limits import FILTER_TYPE_CHARS_MAX, FILTER_TYPES_CACHED_MAX, PATTERN_C
 
 RESERVED = "signalbox"
 _RESERVED_PREFIX = RESERVED + "."
+_LONE = re.compile(r"[\ud800-\udfff]")
+"""Half of a character, which UTF-8 cannot say: no type has it."""
 
 
 def is_pattern(text: str) -> bool:
     """Whether the text may be subscribed to."""
     tokens = text.split(".")
-    return "" not in tokens and ">" not in tokens[:-1]
+    return "" not in tokens and ">" not in tokens[:-1] and (text.isascii() or _LONE.search(text) is None)
 
 
 def is_type(text: str) -> bool:

@@ -163,6 +163,10 @@ def _answers(fleet: Fleet) -> Finding:
     status, _ = ask(Fleet(fleet.data_dir, fleet.url), AskStatus(), Status)
     took = (time.perf_counter() - began) * 1000
     well = f"{question_url(fleet)} in {took:.0f} ms: {status.controlplane.state}, {len(status.brokers)} brokers"
+    plane = status.controlplane
+    if plane.why:
+        mend = "Make room there; it goes on by itself." if plane.state == "full" else f"See {plane.data_dir}/plane.log."
+        return _finding("answers", "bad", f"{well}; {plane.why}", mend)
     unled = sum(1 for partition in status.partitions if not partition.leader)
     if unled:
         return _finding("answers", "warn", f"{well}; {unled} partitions have no leader", "signalbox status")

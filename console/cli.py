@@ -22,6 +22,7 @@ from console.commands import (
     group,
     health,
     partition,
+    projection,
     replay,
     saga,
     sql,
@@ -52,6 +53,7 @@ for noun, commands in {
     "replay": replay.app,
     "broker": broker.app,
     "partition": partition.app,
+    "projection": projection.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -42,3 +42,13 @@ XES_ROWS_AT_ONCE = 2_000
 """Events that an export as XES writes at once."""
 RULES_FILE_BYTES_MAX = 256 * 1024
 """A file of settings for a what-if."""
+RUN_NAME_CHARS_MAX = 64
+"""The name of a replay's run; it is part of every id that it publishes."""
+REPLAY_CHUNK_EVENTS = 2_000
+"""Events of a replay that go out together and are waited for."""
+REPLAY_PAGE = 5_000
+"""Events of a slice asked for at once."""
+REFUSED_SAID_MAX = 20
+"""Events that a replay could not publish which are named on stderr; all are counted."""
+VIEW_FILE_BYTES_MAX = 65_536
+"""A file with the SELECT of a projection."""

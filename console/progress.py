@@ -20,13 +20,13 @@ class Progress:
         self._next = self._began + (_REDRAW_S if self._tty else _LINE_S)
         self._drawn = False
 
-    def advance(self, done: int, total: int | None = None, text: str = "") -> None:
-        """So much is done in all."""
+    def advance(self, done: int, total: int | None = None, text: str = "", at_once: bool = False) -> None:
+        """So much is done in all. `at_once`: written whenever the last line was."""
         self.done = done
         if total is not None:
             self.total = total
         now = time.monotonic()
-        if now < self._next:
+        if now < self._next and not at_once:
             return
         self._next = now + (_REDRAW_S if self._tty else _LINE_S)
         line = self.line(text)

@@ -17,7 +17,9 @@ from console.limits import ANSWER_BYTES_MAX
 from console.link import Link, NoAnswer
 from controlplane.questions import (
     AskSql,
+    At,
     CancelSql,
+    Progress,
     Question,
     Refusal,
     SqlAnswer,
@@ -46,10 +48,11 @@ class Line(Protocol):
 
 
 class FleetLine:
-    """To a control plane."""
+    """To a control plane; with `at` all queries are as of that moment."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, at: At | None = None) -> None:
         self._link = Link(url)
+        self._at = at
         self._number = 0
 
     def ask(self, sql: str, timeout_s: float | None, rows: int, tell: Tell) -> Answered:
@@ -57,7 +60,7 @@ class FleetLine:
         token = f"{os.getpid()}-{time.time_ns()}-{self._number}"
         question = AskSql(sql, token, round((timeout_s or 0) * 1000), rows)
         try:
-            return answered(self._link.ask(question, SILENCE_S, lambda work: tell(work.text)))
+            return answered(self._link.ask(question, SILENCE_S, lambda work: tell(work.text), self._at))
         except NoAnswer as error:
             raise Unreachable(str(error), "See `signalbox doctor`; `signalbox up` starts it again.") from error
         except KeyboardInterrupt:
@@ -77,9 +80,10 @@ class FleetLine:
 
 
 class FileLine:
-    """To a worker of our own over copied files."""
+    """To a worker of our own over copied files; with `at` all queries are as of that moment."""
 
-    def __init__(self, paths: list[str]) -> None:
+    def __init__(self, paths: list[str], at: At | None = None) -> None:
+        self._at = at
         self._command = [sys.executable, "-P", "-m", "controlplane.sql"]
         for path in paths:
             self._command += ["--file", os.path.abspath(path)]
@@ -89,13 +93,22 @@ class FileLine:
     def ask(self, sql: str, timeout_s: float | None, rows: int, tell: Tell) -> Answered:
         line = self._open()
         began = time.monotonic()
-        data = encode(AskSql(sql, rows=rows))
+        doing = "reading the files"
+
+        def wait() -> None:
+            if timeout_s is not None and time.monotonic() - began > timeout_s:
+                raise Failure(f"the query took longer than {timeout_s:g} s", "Allow more with --timeout.")
+            tell(doing)
+
         try:
-            line.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + data)
-            length = int.from_bytes(self._receive(line, LENGTH_BYTES, began, timeout_s, tell), "big")
-            if length > ANSWER_BYTES_MAX:
-                raise Failure(f"the SQL worker answers {length:,} bytes at once")
-            answer = decode_told(self._receive(line, length, began, timeout_s, tell))
+            for data in (encode(AskSql(sql, rows=rows)), b"" if self._at is None else encode(self._at)):
+                line.sendall(len(data).to_bytes(LENGTH_BYTES, "big") + data)
+            answer = _told(line, wait)
+            while isinstance(answer.body, Progress):
+                work = answer.body
+                doing = f"{work.text}, {work.done:,} of {work.total:,} entries,"
+                wait()
+                answer = _told(line, wait)
         except BaseException as error:
             self.close()
             if isinstance(error, OSError):
@@ -111,22 +124,6 @@ class FileLine:
                 self._child = subprocess.Popen(self._command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL)
         return self._socket
 
-    def _receive(self, line: socket.socket, count: int, began: float, timeout_s: float | None, tell: Tell) -> bytes:
-        parts: list[bytes] = []
-        while count:
-            try:
-                part = line.recv(count)
-            except TimeoutError:
-                if timeout_s is not None and time.monotonic() - began > timeout_s:
-                    raise Failure(f"the query took longer than {timeout_s:g} s", "Allow more with --timeout.") from None
-                tell("reading the files")
-                continue
-            if not part:
-                raise Failure("the SQL worker ended", "Its own words stand above; ask again to start another one.")
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
     def close(self) -> None:
         if self._child is not None:
             self._child.kill()
@@ -134,6 +131,28 @@ class FileLine:
         if self._socket is not None:
             self._socket.close()
         self._child = self._socket = None
+
+
+def _told(line: socket.socket, wait: Callable[[], None]) -> Told:
+    length = int.from_bytes(_receive(line, LENGTH_BYTES, wait), "big")
+    if length > ANSWER_BYTES_MAX:
+        raise Failure(f"the SQL worker answers {length:,} bytes at once")
+    return decode_told(_receive(line, length, wait))
+
+
+def _receive(line: socket.socket, count: int, wait: Callable[[], None]) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        try:
+            part = line.recv(count)
+        except TimeoutError:
+            wait()
+            continue
+        if not part:
+            raise Failure("the SQL worker ended", "Its own words stand above; ask again to start another one.")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
 
 
 def answered(answer: Told) -> Answered:

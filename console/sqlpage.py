@@ -18,12 +18,14 @@ CELL_CHARS_MAX = 200
 _NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE", "DECIMAL")
 
 
-def show(told: Told, body: SqlAnswer, format: Format) -> None:
-    """Write an answer to stdout; what was cut is said on stderr."""
+def show(told: Told, body: SqlAnswer, format: Format, as_of: str = "") -> None:
+    """Write an answer to stdout, headed by `as_of` where people read it; what was cut is said on stderr."""
     names = [column.name for column in body.columns]
     rows = [dict(zip(names, row, strict=True)) for row in body.values()]
     if format is Format.table:
-        out.show(_page(body, rows), format)
+        page = _page(body, rows)
+        page.as_of = as_of
+        out.show(page, format)
     elif format is Format.json:
         record = {"columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut, "took_ns": body.took_ns}
         stamp = {"position": told.position, "recorded": told.recorded}

@@ -6,29 +6,45 @@ work in threads, on connections and hearts of their own, so that neither a long 
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits
-from controlplane.answers import Extras, addressed, answer, condition, not_there, past, plan_operation, plan_redrive
+from controlplane.answers import (
+    Extras,
+    addressed,
+    answer,
+    condition,
+    not_there,
+    not_there_then,
+    past,
+    plan_operation,
+    plan_redrive,
+)
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
-from controlplane.asking import Tell
+from controlplane.asking import Tell, go_on
 from controlplane.asof import AsOf
 from controlplane.errors import FoldRebuilding
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
+from controlplane.projecting.desk import ProjectionDesk
 from controlplane.questions import (
     AskAt,
     AskDiff,
     AskEvent,
     AskEvents,
     AskExport,
+    AskProjection,
+    AskProjections,
     AskSaga,
+    AskSlice,
+    AskSlicePage,
     AskSql,
     AskVerify,
     AskWhatIf,
@@ -45,6 +61,7 @@ from controlplane.questions import (
     Operate,
     Operated,
     Progress,
+    Project,
     Question,
     Redrive,
     Redriven,
@@ -56,11 +73,14 @@ from controlplane.questions import (
     Told,
 )
 from controlplane.rereading import Rereading
-from controlplane.sql.desk import Desk
+from controlplane.slices import Slices
+from controlplane.sql.desk import Desk, Then
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 
 Value = TypeVar("Value")
+Answer = Callable[[Any, Tell], Awaitable[Body | Told]]
+"""Answers questions of one type. A body holds where the plane stands when it is there."""
 _NO_JOURNAL_POINTS = 31
 """What it costs that the journal cannot be written: CRITICAL, whatever else is well."""
 
@@ -80,14 +100,42 @@ class Answering:
         self._joining = joining
         self._down = down
         self._archive = Archive(turns.journal)
+        self._slices = Slices(turns.journal, self._archive, self._go_on)
         pasts = Pasts(turns.journal.replay, turns.nearest)
         self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None
         self._lever = asyncio.Lock()
         self._desk = Desk(turns, Path(data_dir) / "sql", self.present, self._go_on)
+        self.projections = ProjectionDesk(
+            turns, Path(data_dir) / "projections", self._desk, self.present, self._telling
+        )
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
+        self._beside: dict[type[Question], Answer] = {
+            AskEvents: self._events,
+            AskEvent: self._event,
+            AskExport: self._export,
+            AskSlice: self._slice,
+            AskSlicePage: self._slice_page,
+            AskVerify: self._rereading.verify,
+            AskWhatIf: self._rereading.what_if,
+            AskDiff: self._rereading.diff,
+            AskAt: self._at,
+            AskSql: self._desk.answer,
+            CancelSql: self._cancel,
+            Redrive: self._redrive,
+            Operate: self._operate,
+            AskProjection: self.projections.answer,
+            Project: self.projections.project,
+            Down: self._end,
+        }
+        """Who answers what; all other questions are about state."""
+        self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {
+            AskSql: self._sql_then,
+            AskProjection: self._projection_then,
+        }
+        """The same for the past; `asof` answers all other questions."""
 
     def introduce(self, url: str, started: float) -> None:
         """Where this plane answers, and since when it lives, seconds since 1970."""
@@ -100,6 +148,7 @@ class Answering:
 
     def close(self) -> None:
         """Let go of what answers were made with."""
+        self.projections.runners.close()
         self._desk.close()
 
     def present(self, body: Body) -> Told:
@@ -111,46 +160,32 @@ class Answering:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
         try:
             if at is not None:
-                return await self._as_of.answer(question, at, tell)
-            if isinstance(question, AskEvents):
-                now = self._turns.clock.now()
-                return await self._addressed(await asyncio.to_thread(self._archive.events, question, now))
-            if isinstance(question, AskEvent):
-                return await self._addressed(await asyncio.to_thread(self._archive.event, question))
-            if isinstance(question, AskExport):
-                return self.present(await self._export(question, tell))
-            if isinstance(question, AskVerify):
-                return self.present(await self._rereading.verify(tell))
-            if isinstance(question, AskWhatIf):
-                return self.present(await self._rereading.what_if(question, tell))
-            if isinstance(question, AskDiff):
-                return self.present(await self._rereading.diff(question, tell))
-            if isinstance(question, AskAt):
-                return self.present(await self._at(question, tell))
-            if isinstance(question, Redrive) and not question.dry_run:
-                return self.present(await self._redrive(question))
-            if isinstance(question, Operate) and (question.verb == "add" or not question.dry_run):
-                return self.present(await self._operate(question))
-            if isinstance(question, AskSql):
-                return await self._desk.answer(question, tell)
-            if isinstance(question, CancelSql):
-                return self.present(SqlCancelled(self._desk.cancel(question.token)))
-            if isinstance(question, Down):
-                return self.present(self._end(question))
-            return await self._state(question)
+                return await self._then.get(type(question), self._as_of.answer)(question, at, tell)
+            found = await self._beside.get(type(question), self._state)(question, tell)
+            return found if isinstance(found, Told) else self.present(found)
         except InvalidPattern as error:
             return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
         except FoldRebuilding as error:
-            return self.present(not_there(self._turns.heart, error.fold, self._now()))
+            then = at is not None
+            return self.present(
+                not_there_then(error.fold) if then else not_there(self._turns.heart, error.fold, self._now())
+            )
 
-    async def _addressed(self, body: Events | EventDetail | Refusal) -> Told:
+    async def _events(self, ask: AskEvents, tell: Tell) -> Body:
+        now = self._turns.clock.now()
+        return await self._addressed(await asyncio.to_thread(self._archive.events, ask, now))
+
+    async def _event(self, ask: AskEvent, tell: Tell) -> Body:
+        return await self._addressed(await asyncio.to_thread(self._archive.event, ask))
+
+    async def _addressed(self, body: Events | EventDetail | Refusal) -> Body:
         if isinstance(body, Refusal):
-            return self.present(body)
+            return body
         await self._turns.settled()
         heart = self._turns.heart
-        return self.present(addressed(body, heart, heart.recorded))
+        return addressed(body, heart, heart.recorded)
 
     def _now(self) -> Extras:
         """What only this plane knows, as of now."""
@@ -159,12 +194,14 @@ class Answering:
             self._extras.refolded, self._extras.refold_failed = refold.progress[0], refold.why
         return self._extras
 
-    async def _state(self, question: Question) -> Told:
+    async def _state(self, question: Question, tell: Tell) -> Told:
         extras = self._now()
         if isinstance(question, AskSaga):
             now = self._turns.clock.now()
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
             extras = Extras(**{name: getattr(extras, name) for name in Extras.__struct_fields__} | {"steps": steps})
+        elif isinstance(question, AskProjections):
+            extras.projections = await self.projections.runners.standing()
         await self._turns.settled()
         extras.state = self._condition()
         extras.journal_bytes = self._turns.journal.size_bytes
@@ -215,6 +252,18 @@ class Answering:
         page: Exported = await asyncio.to_thread(self._archive.page, ask, up_to)
         return page
 
+    async def _slice(self, ask: AskSlice, tell: Tell) -> Body:
+        if ask.slice.until_position is None and ask.slice.until_instant is None:
+            refusal = await self._catch_up(tell)
+            if refusal is not None:
+                return refusal
+        up_to = self._turns.journal.position
+        work = asyncio.to_thread(self._slices.count, ask, up_to)
+        return await self._telling(work, tell, lambda: Progress(0, 0, "counting"))
+
+    async def _slice_page(self, ask: AskSlicePage, tell: Tell) -> Body:
+        return await asyncio.to_thread(self._slices.page, ask)
+
     async def _catch_up(self, tell: Tell) -> Refusal | None:
         """Wait until all that is committed now is archived."""
         if self._fleet is None:
@@ -244,11 +293,13 @@ class Answering:
         return found if isinstance(found, Refusal) else past(found)
 
     def _go_on(self) -> None:
+        """Raises in work that nobody waits for any more, in whatever thread it is done."""
         if self.stopping:
             raise Interrupted
+        go_on()
 
     async def _telling(self, work: Coroutine[Any, Any, Value], tell: Tell, told: Callable[[], Progress]) -> Value:
-        """Wait for long work, saying how far it is, until it is done or the plane ends."""
+        """Wait for long work, saying how far it is, until it is done, the plane ends or the asker is gone."""
         task = asyncio.ensure_future(work)
         try:
             while True:
@@ -260,9 +311,27 @@ class Answering:
         finally:
             task.cancel()
 
+    async def _sql_then(self, ask: AskSql, at: At, tell: Tell) -> Told:
+        found = await self._as_of.step(at)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        position, recorded = found
+        return await self._desk.answer(ask, tell, Then(position, recorded, partial(self._as_of.heart, position)))
+
+    async def _projection_then(self, ask: AskProjection, at: At, tell: Tell) -> Told:
+        found = await self._as_of.moment(at, tell)
+        if isinstance(found, Refusal):
+            return self.present(found)
+        return await self.projections.answer_then(ask, found, lambda query: self._sql_then(query, at, tell))
+
+    async def _cancel(self, ask: CancelSql, tell: Tell) -> Body:
+        return SqlCancelled(self._desk.cancel(ask.token))
+
     # --------------------------------------------------------------------------------------------- levers
 
-    async def _redrive(self, ask: Redrive) -> Body:
+    async def _redrive(self, ask: Redrive, tell: Tell) -> Body | Told:
+        if ask.dry_run:
+            return await self._state(ask, tell)
         # One at a time: the set that was planned is the set that is decided on.
         async with self._lever:
             await self._turns.settled()
@@ -271,7 +340,9 @@ class Answering:
                 planned.position = await self._turns.decide(decision)
         return planned
 
-    async def _operate(self, ask: Operate) -> Body:
+    async def _operate(self, ask: Operate, tell: Tell) -> Body | Told:
+        if ask.dry_run and ask.verb != "add":  # who would be added is asked first
+            return await self._state(ask, tell)
         async with self._lever:
             await self._turns.settled()
             heart = self._turns.heart
@@ -291,7 +362,7 @@ class Answering:
                 planned.position = await self._turns.decide(decision)
         return planned
 
-    def _end(self, ask: Down) -> Body:
+    async def _end(self, ask: Down, tell: Tell) -> Body:
         reason = " ".join(filter(None, ("down", ask.by and f"by {ask.by}", ask.reason and f": {ask.reason}")))
         pids = [*self._supervisor.pids, os.getpid()]
         asyncio.get_running_loop().call_soon(self._down, reason)

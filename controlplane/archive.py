@@ -14,7 +14,7 @@ import pyarrow as pa
 from bus.event import to_json
 from bus.topic import Filter
 from controlplane import limits
-from controlplane.arrivals import STORED, name_hash, of_archive
+from controlplane.arrivals import SAGA, STORED, name_hash, of_archive
 from controlplane.journal import Journal, fetch
 from controlplane.questions import (
     AskEvent,
@@ -31,8 +31,8 @@ from controlplane.questions import (
 from controlplane.sql import columns
 
 _ROW = 'position, id, type, source, subject, time, appended, recorded, partition, "offset", size'
-_WHOLE = ", ".join(f'"{name}"' for name in STORED)
-_SAGA = "coalesce(nullif(correlation, ''), subject)"
+WHOLE = ", ".join(f'"{name}"' for name in STORED)
+"""The columns that give a whole event, in SQL."""
 VOLUME_NS = 15 * 60 * 1_000_000_000
 """How far back the bars of volume reach."""
 RATE_NS = 10 * 1_000_000_000
@@ -68,7 +68,7 @@ class Archive:
 
         With `up_to` as if no position beyond it were there.
         """
-        where = self._matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
+        where = self.matching(ask.pattern, ask.internal or ask.pattern.startswith(("signalbox.", "agent.lifecycle.")))
         if ask.text:
             self._add_text(where, ask.text)
         if ask.subject:
@@ -83,10 +83,10 @@ class Archive:
             if bound is not None:
                 where.add(condition, **{condition.rpartition("$")[2]: bound})
         limit = max(1, min(ask.limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.cursor()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             rows = self._rows(db, f"{where} order by position desc limit {limit}", where.parameters)
             lately = f"count(*) filter (recorded > {now - RATE_NS})"
-            totals = f"select count(*) as total, {lately} as lately from events where {where}"  # noqa: S608
+            totals = f"select count(*) as total, {lately} as lately from {db.union('events')} where {where}"  # noqa: S608
             counted = fetch(db, totals, where.parameters)
             volume = self._volume(db, where, now, min(ask.bars, limits.BARS_MAX)) if ask.bars > 0 else []
         rate = counted["lately"][0] * 1_000_000_000 / RATE_NS
@@ -97,7 +97,7 @@ class Archive:
         start = now - width * bars
         found = fetch(
             db,
-            f"select (recorded - {start}) // {width} as bar, count(*) as events from events "  # noqa: S608
+            f"select (recorded - {start}) // {width} as bar, count(*) as events from {db.union('events')} "  # noqa: S608
             f"where {where} and recorded >= {start} and recorded < {now} group by bar",
             where.parameters,
         )
@@ -110,10 +110,10 @@ class Archive:
         With `up_to` none beyond that position.
         """
         limit = max(1, min(limit, limits.LISTED_EVENTS_MAX))
-        with closing(self._journal.cursor()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             rows = self._rows(
                 db,
-                f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
+                f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} order by position desc limit {limit}",
                 {"hash": name_hash(saga), "saga": saga},
             )[::-1]
         if not rows:
@@ -142,19 +142,20 @@ class Archive:
             where.add("position = $position", position=int(ask.id[1:]))
         else:
             where.add("id = $id", id=ask.id)
-        with closing(self._journal.cursor()) as db:
+        with closing(self._journal.cursor(views=False)) as db:
             found = self._rows(db, f"{where} order by position desc limit 1", where.parameters)
             if not found:
                 hint = "See `signalbox event search`; an event just published may take a moment to be archived."
                 return Refusal("not_found", f"no archived event {ask.id}", hint)
             row = found[0]
             line = self._lines(db, f"position = {row.position}", {})[1][0]
-            saga = fetch(db, f"select {_SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
+            of = f"select {SAGA} as saga from {db.union('events')} where position = {row.position}"  # noqa: S608
+            saga = fetch(db, of)["saga"][0]
             causes = self._around(db, saga, row.position, up_to) if saga else []
         return EventDetail(row=row, event=line, causes=causes)
 
     def _around(self, db: Any, saga: str, position: int, up_to: int | None) -> list[EventRow]:
-        same = f"saga_hash = $hash and {_SAGA} = $saga and {_bound(up_to)} and position"
+        same = f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} and position"
         parameters = {"hash": name_hash(saga), "saga": saga}
         half = limits.CAUSES_MAX // 2
         before = self._rows(db, f"{same} <= {position} order by position desc limit {half}", parameters)
@@ -165,7 +166,7 @@ class Archive:
 
     def page(self, ask: AskExport, up_to: int) -> Exported:
         """The next page after `ask.after`, in journal order, none beyond `up_to`."""
-        where = self._matching(ask.pattern, ask.internal)
+        where = self.matching(ask.pattern, ask.internal)
         limit = max(1, min(ask.limit, limits.EXPORT_PAGE_EVENTS_MAX))
         with closing(self._journal.cursor()) as db:
             total = self._total(db, ask, up_to, where)
@@ -184,7 +185,7 @@ class Archive:
                     positions, lines = self._lines(db, within, where.parameters)
                     sizes = [len(line) for line in lines]
                 start, after, reach = after, bound, 4 * reach
-            taken = _fitting(sizes) if positions else 0
+            taken = fitting(sizes) if positions else 0
             if taken == limit or taken < len(positions):
                 after = positions[taken - 1]
             told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
@@ -195,14 +196,14 @@ class Archive:
         return told
 
     def _sizes(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[int]]:
-        found = fetch(db, f"select position, size from events where {tail}", parameters)  # noqa: S608
+        found = fetch(db, f"select position, size from {db.union('events')} where {tail}", parameters)  # noqa: S608
         return found["position"], found["size"]
 
     def _total(self, db: Any, ask: AskExport, up_to: int, where: Where) -> int:
         """How many there are to export in all; counted for the first page, remembered for the others."""
         key = (ask.pattern, ask.internal, up_to)
         if key not in self._totals:
-            counted = f"select count(*) as total from events where {where} and position <= {up_to}"  # noqa: S608
+            counted = f"select count(*) as total from {db.union('events')} where {where} and position <= {up_to}"  # noqa: S608
             if len(self._totals) >= limits.EXPORTS_REMEMBERED_MAX:
                 self._totals.clear()
             self._totals[key] = fetch(db, counted, where.parameters)["total"][0]
@@ -210,8 +211,8 @@ class Archive:
 
     # -------------------------------------------------------------------------------------- building
 
-    def _matching(self, pattern: str, internal: bool) -> Where:
-        """Raises InvalidPattern."""
+    def matching(self, pattern: str, internal: bool) -> Where:
+        """Events whose type the pattern takes, internal ones with `internal` only. Raises InvalidPattern."""
         where = Where()
         wanted = Filter(pattern, internal=internal)
         if not internal:
@@ -227,7 +228,7 @@ class Archive:
         where.add(f"({texts} or {_among('source', sources)})", text=text)
 
     def _rows(self, db: Any, tail: str, parameters: dict[str, Any]) -> list[EventRow]:
-        columns = fetch(db, f"select {_ROW} from events where {tail}", parameters)  # noqa: S608
+        columns = fetch(db, f"select {_ROW} from {db.union('events')} where {tail}", parameters)  # noqa: S608
         name = self._journal.name
         return [
             EventRow(
@@ -249,7 +250,7 @@ class Archive:
         ]
 
     def _lines(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[str]]:
-        columns = fetch(db, f"select position, {_WHOLE} from events where {tail}", parameters)  # noqa: S608
+        columns = fetch(db, f"select position, {WHOLE} from {db.union('events')} where {tail}", parameters)  # noqa: S608
         positions = columns.pop("position")
         if not positions:
             return [], []
@@ -269,8 +270,8 @@ def _zipped(columns: dict[str, list[Any]]) -> Iterable[tuple[Any, ...]]:
     return zip(*columns.values(), strict=True)
 
 
-def _fitting(sizes: list[int]) -> int:
-    """How many of a page one answer may hold, one at least."""
+def fitting(sizes: list[int]) -> int:
+    """How many of a page of these sizes, in bytes, one answer may hold; one at least if there is any."""
     total = 0
     for count, size in enumerate(sizes):
         total += size

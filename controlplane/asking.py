@@ -4,12 +4,17 @@ Request `[MAGIC, request id, question]`, with or without a moment of the past as
 told]` (see `questions`). What is malformed is counted and, where its id can be read, refused as usage. A client of the
 bus may come here too: its `Hello` is answered with a `Welcome` that carries the topology, and a `Bye`, so that
 `SIGNALBOX_URL` may name the plane.
+
+Work for an asker who is gone is given up. ZeroMQ forgets a peer whose connection ends, or that answers no pings, so
+that the next Progress cannot be sent: then `tell` raises AskerGone, and so does `go_on` in the threads that work for
+it.
 """
 
 import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -24,7 +29,7 @@ from controlplane.errors import PortInUse
 log = logging.getLogger("signalbox.asking")
 
 Tell = Callable[[questions.Body], None]
-"""Sends a body (a Progress) ahead of the answer."""
+"""Sends a body (a Progress) ahead of the answer. Raises AskerGone."""
 Answer = Callable[[questions.Question, Tell, questions.At | None], Awaitable[questions.Told]]
 """Answers one question, as of now or of a moment; a refusal is an answer too."""
 Present = Callable[[questions.Body], questions.Told]
@@ -32,6 +37,35 @@ Present = Callable[[questions.Body], questions.Told]
 
 LOOPBACK = "127.0.0.1"
 REQUEST_ID_BYTES_MAX = 64
+
+
+class AskerGone(Exception):
+    """Nobody waits for the answer any more: the work for it is given up."""
+
+
+class Asker:
+    """Who asked one question. The loop tells it something; threads only look whether it is `gone`."""
+
+    def __init__(self, send: Callable[[questions.Body], bool]) -> None:
+        self._send = send
+        self.gone = False
+
+    def tell(self, body: questions.Body) -> None:
+        """Raises AskerGone when it cannot be told."""
+        if not self._send(body):
+            self.gone = True
+            raise AskerGone
+
+
+_asker: ContextVar[Asker | None] = ContextVar("asker", default=None)
+"""Of the question that is being answered; `asyncio.to_thread` takes it along."""
+
+
+def go_on() -> None:
+    """Raises AskerGone in work for an asker who is gone."""
+    asker = _asker.get()
+    if asker is not None and asker.gone:
+        raise AskerGone
 
 
 class QuestionSocket:
@@ -47,10 +81,13 @@ class QuestionSocket:
         self._socket.sndhwm = limits.ANSWERS_QUEUED_MAX
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.MAXMSGSIZE, limits.QUESTION_BYTES_MAX)
+        self._socket.setsockopt(zmq.HEARTBEAT_IVL, limits.ASKER_PING_MS)
+        self._socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, limits.ASKER_SILENT_MS_MAX)
         self._tasks: set[asyncio.Task[None]] = set()
         self.welcome: Callable[[], wire.Welcome] | None = None
         self.malformed = 0
         self.dropped = 0
+        self.given_up = 0
         self.url = self._bind(port, wanted)
 
     def _bind(self, port: int, wanted: int) -> str:
@@ -87,30 +124,32 @@ class QuestionSocket:
                 self.malformed += 1
 
     def _take(self, peer: bytes, request: bytes, data: bytes, moment: list[bytes]) -> None:
-        def tell(body: questions.Body) -> None:
-            self._send([peer, questions.MAGIC, request, questions.encode(self._present(body))])
+        def send(body: questions.Body) -> bool:
+            return self._send([peer, questions.MAGIC, request, questions.encode(self._present(body))])
 
         try:
             question = questions.decode_question(data)
             at = questions.decode_at(moment[0]) if moment else None
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self.malformed += 1
-            tell(
-                questions.Refusal(
-                    "usage", f"not a question of this version: {error}", "Use the console of this version."
-                )
-            )
+            why = f"not a question of this version: {error}"
+            send(questions.Refusal("usage", why, "Use the console of this version."))
             return
         if len(self._tasks) >= limits.QUESTIONS_AT_ONCE_MAX:
-            tell(questions.Refusal("unavailable", "the control plane has its hands full", "Ask again in a moment."))
+            send(questions.Refusal("unavailable", "the control plane has its hands full", "Ask again in a moment."))
             return
-        self._keep(asyncio.create_task(self._reply(peer, request, question, tell, at)))
+        self._keep(asyncio.create_task(self._reply(peer, request, question, Asker(send), at)))
 
     async def _reply(
-        self, peer: bytes, request: bytes, question: questions.Question, tell: Tell, at: questions.At | None
+        self, peer: bytes, request: bytes, question: questions.Question, asker: Asker, at: questions.At | None
     ) -> None:
+        _asker.set(asker)
         try:
-            told = await self._answer(question, tell, at)
+            told = await self._answer(question, asker.tell, at)
+        except AskerGone:
+            self.given_up += 1
+            log.info("who asked %s is gone, and the answer is given up", type(question).__name__)
+            return
         except Exception as error:
             log.exception("a question failed: %r, %r", question, at)
             told = self._present(
@@ -135,11 +174,12 @@ class QuestionSocket:
         bye = wire.Bye("closing", "this is the control plane: talk to the brokers it named")
         self._send([peer, *wire.encode(frame.session, 1, bye)])
 
-    def _send(self, parts: list[bytes]) -> None:
+    def _send(self, parts: list[bytes]) -> bool:
         """Sends at once or not at all: a console that is gone, or does not take its answers, asks again."""
         sent: Any = self._socket.send_multipart(parts, flags=zmq.NOBLOCK)
-        if sent.exception() is not None:
-            self.dropped += 1
+        was_sent = sent.exception() is None
+        self.dropped += not was_sent
+        return was_sent
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -11,10 +11,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from controlplane.answers import addressed, answer, extras_of_then, not_there, not_yet
+from controlplane.answers import addressed, answer, extras_of_then, not_yet
 from controlplane.archive import Archive
 from controlplane.asking import Tell
-from controlplane.errors import FoldRebuilding
 from controlplane.fold import Heart
 from controlplane.pasts import Pasts
 from controlplane.questions import (
@@ -24,7 +23,8 @@ from controlplane.questions import (
     AskEvents,
     AskExport,
     AskSaga,
-    AskSql,
+    AskSlice,
+    AskSlicePage,
     AskVerify,
     AskWhatIf,
     At,
@@ -33,6 +33,7 @@ from controlplane.questions import (
     Down,
     Operate,
     Progress,
+    Project,
     Question,
     Redrive,
     Refusal,
@@ -42,7 +43,7 @@ from controlplane.turns import Turns
 
 
 class AsOf:
-    """Answers of the past of one plane. `go_on` raises when the plane ends, `telling` waits for long work."""
+    """Answers of the past of one plane. `go_on` raises when nobody waits any more, `telling` waits for long work."""
 
     def __init__(
         self,
@@ -58,10 +59,16 @@ class AsOf:
         self._go_on = go_on
         self._telling = telling
         self._reading = asyncio.Lock()
+        self._beside: dict[type[Question], Callable[[Any, Heart], Body]] = {
+            AskEvents: self._events,
+            AskEvent: self._event,
+            AskSaga: self._saga,
+        }
+        """Who answers what beside the state, in a thread; all other questions are about state alone."""
 
     async def answer(self, question: Question, at: At, tell: Tell) -> Told:
         """The answer as of then. A refusal of the moment itself is told as of now."""
-        found = refused(question) or await self._step(at)
+        found = REFUSED.get(type(question)) or await self.step(at)
         if isinstance(found, Refusal):
             return Told(self._turns.journal.position, self._turns.journal.recorded, found)
         position, recorded = found
@@ -71,12 +78,12 @@ class AsOf:
             return Told(position, recorded, page, past=True)
         heart = await self.heart(position, tell)
         async with self._reading:
-            body = await asyncio.to_thread(self._body, question, heart)
+            body = await asyncio.to_thread(self._beside.get(type(question), _state), question, heart)
         return Told(heart.position, heart.recorded, body, past=True)
 
     async def moment(self, at: At, tell: Tell) -> Heart | Refusal:
         """The state as of then, to be read only."""
-        found = await self._step(at)
+        found = await self.step(at)
         return found if isinstance(found, Refusal) else await self.heart(found[0], tell)
 
     async def heart(self, position: int, tell: Tell) -> Heart:
@@ -91,7 +98,7 @@ class AsOf:
         work = self._pasts.at(position, told)
         return await self._telling(work, tell, lambda: Progress(done, position, "going back"))
 
-    async def _step(self, at: At) -> tuple[int, int] | Refusal:
+    async def step(self, at: At) -> tuple[int, int] | Refusal:
         """Last position and `recorded` of the step that the moment means; zeros before the first."""
         journal = self._turns.journal
         refusal = not_yet(at, journal.position, self._turns.clock.now())
@@ -101,30 +108,36 @@ class AsOf:
         await self._turns.settled()
         return await asyncio.to_thread(journal.end_of_step, at.position, at.instant)
 
-    def _body(self, question: Question, heart: Heart) -> Body:
-        now, position = heart.recorded, heart.position
-        if isinstance(question, AskEvents):
-            return addressed(self._archive.events(question, now, position), heart, now)
-        if isinstance(question, AskEvent):
-            found = self._archive.event(question, position)
-            return found if isinstance(found, Refusal) else addressed(found, heart, now)
+    def _events(self, ask: AskEvents, heart: Heart) -> Body:
+        return addressed(self._archive.events(ask, heart.recorded, heart.position), heart, heart.recorded)
+
+    def _event(self, ask: AskEvent, heart: Heart) -> Body:
+        found = self._archive.event(ask, heart.position)
+        return found if isinstance(found, Refusal) else addressed(found, heart, heart.recorded)
+
+    def _saga(self, ask: AskSaga, heart: Heart) -> Body:
         extras = extras_of_then(heart)
-        if isinstance(question, AskSaga):
-            extras.steps = self._archive.saga_steps(question.saga, question.limit, now, position)
-        try:
-            return answer(question, heart, now, extras)
-        except FoldRebuilding as error:
-            return not_there(heart, error.fold, extras)
+        extras.steps = self._archive.saga_steps(ask.saga, ask.limit, heart.recorded, heart.position)
+        return answer(ask, heart, heart.recorded, extras)
 
 
-def refused(question: Question) -> Refusal | None:
-    """Why a question cannot be asked of the past, or None."""
-    if isinstance(question, Redrive | Operate | Down):
-        return Refusal("usage", "the past cannot be changed: levers work on the present only", "Leave out --at.")
-    if isinstance(question, AskAt | AskDiff | AskWhatIf):
-        return Refusal("usage", "this question names moments of its own", "Ask it without another.")
-    if isinstance(question, AskSql | CancelSql):
-        return Refusal("usage", "SQL reads the journal as a whole", "Bound it: where position <= ...")
-    if isinstance(question, AskVerify):
-        return Refusal("usage", "the journal is verified as a whole", "Leave out --at.")
-    return None
+def _state(question: Question, heart: Heart) -> Body:
+    return answer(question, heart, heart.recorded, extras_of_then(heart))
+
+
+_LEVER = Refusal("usage", "the past cannot be changed: levers work on the present only", "Leave out --at.")
+_OWN_MOMENTS = Refusal("usage", "this question names moments of its own", "Ask it without another.")
+REFUSED: dict[type[Question], Refusal] = {
+    Redrive: _LEVER,
+    Operate: _LEVER,
+    Project: _LEVER,
+    Down: _LEVER,
+    AskAt: _OWN_MOMENTS,
+    AskDiff: _OWN_MOMENTS,
+    AskWhatIf: _OWN_MOMENTS,
+    AskSlice: _OWN_MOMENTS,
+    AskSlicePage: _OWN_MOMENTS,
+    CancelSql: Refusal("usage", "a query is cancelled now or never", "Leave out --at."),
+    AskVerify: Refusal("usage", "the journal is verified as a whole", "Leave out --at."),
+}
+"""What cannot be asked of the past, and why."""

@@ -3,6 +3,7 @@
     DIR/lock             flock held by the plane for its life; the kernel drops it however the plane ends
     DIR/fleet.json       what connect() and the command line read: fleet id, partitions, the plane's and brokers' urls
     DIR/plane.json       the living plane: pid and start time (a pid alone says nothing: numbers are used again)
+    DIR/journal.mark         how far the journal has come, so that an older one in its place is known by it
     DIR/plane.log, DIR/journal/, DIR/brokers/<id>/
     DIR/sql/             the SQL worker's log, and what it spills
 
@@ -65,6 +66,14 @@ class BrokerFile(msgspec.Struct):
     pid: int
     started: float
     store: str
+    listens: str = ""
+
+
+class Mark(msgspec.Struct):
+    """`journal.mark`: the last position and step of the journal, a second ago at most."""
+
+    position: int
+    step: int
 
 
 def explained(error: OSError, path: Path) -> PlaneError:
@@ -154,6 +163,17 @@ class Directory:
     def write_plane(self, plane: PlaneFile) -> None:
         self._write(self.root / "plane.json", plane)
 
+    def mark(self) -> Mark | None:
+        """How far the journal had come; None where that is not known."""
+        try:
+            return self._read(self.root / "journal.mark", Mark)
+        except WrongFleet:
+            return None
+
+    def write_mark(self, mark: Mark) -> None:
+        """Without waiting for the disk: what is lost of it only makes it older."""
+        self._write(self.root / "journal.mark", mark, sync=False)
+
     def broker_file(self, broker: str) -> BrokerFile | None:
         """What the broker wrote when it last listened, or None; also when that is damaged: it is written anew."""
         try:
@@ -180,13 +200,14 @@ class Directory:
                 f"{path} is not a file of this version: {error}. Move it away, or name another directory."
             ) from error
 
-    def _write(self, path: Path, content: msgspec.Struct) -> None:
+    def _write(self, path: Path, content: msgspec.Struct, sync: bool = True) -> None:
         fresh = path.with_suffix(".new")
         try:
             with fresh.open("wb") as file:
                 file.write(msgspec.json.format(msgspec.json.encode(content)) + b"\n")
                 file.flush()
-                os.fsync(file.fileno())
+                if sync:
+                    os.fsync(file.fileno())
             fresh.replace(path)
         except OSError as error:
             raise explained(error, path) from error

@@ -6,6 +6,7 @@ PlaneError
 ├── DiskFull             no room for the journal, or to begin with
 ├── PortInUse            the port that was asked for is taken
 ├── TakeOverNeeded       the brokers obeyed a newer plane than this journal knows
+├── LivesElsewhere       the fleet is up already, in the directory that this one is a copy of
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
@@ -14,7 +15,9 @@ PlaneError
 ├── BadSetting           a setting of the folds that there is not, or that takes another value
 ├── FactUnreadable       a journaled fact that no version of this program can read (`kind`)
 ├── SqlRefused          a query that is no SELECT over the documented tables, or that DuckDB refuses
-├── SqlWorkerEnded      the process that runs queries is gone, and the query with it
+├── WorkerEnded         a worker process is gone, and what it was asked with it
+│   └── SqlWorkerEnded      the one that runs queries
+├── ProjectionRefused   code or a view that cannot be a projection
 └── StepMismatch         a journaled step does not follow the one before it (`expected`, `found`)
 """
 
@@ -43,6 +46,10 @@ class TakeOverNeeded(PlaneError):
     """The brokers know a newer plane than the journal: it was lost in part, or is a copy."""
 
 
+class LivesElsewhere(PlaneError):
+    """Processes of this fleet live that were not started in this directory."""
+
+
 class WrongFleet(PlaneError):
     """Something belongs to another fleet."""
 
@@ -67,8 +74,16 @@ class SqlRefused(PlaneError):
     """A query cannot be run; the message says why and, where that is known, at which place in it."""
 
 
-class SqlWorkerEnded(PlaneError):
+class WorkerEnded(PlaneError):
+    """A worker process ended, or was ended, before it answered."""
+
+
+class SqlWorkerEnded(WorkerEnded):
     """The SQL worker ended, or was ended, before it answered."""
+
+
+class ProjectionRefused(PlaneError):
+    """What was named is no projection: no such code, not to be trusted, it does not load, no SELECT."""
 
 
 class BadSetting(PlaneError):

@@ -87,11 +87,12 @@ class Joined:
         while True:
             try:
                 controls, claimed = await self._greet(broker, url)
-            except (BusError, PlaneError) as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.warning("joined broker %s is not there: %s", broker, told)
-                    self._report(BrokerLost(broker, told))
+            except Exception as error:
+                if (why := _reason(error)) != told:
+                    told = why
+                    expected = isinstance(error, BusError | PlaneError)
+                    log.warning("joined broker %s is not there: %s", broker, why, exc_info=None if expected else error)
+                    self._report(BrokerLost(broker, why))
                 await asyncio.sleep(limits.JOIN_DIAL_MS / 1000)
                 continue
             told = ""
@@ -121,3 +122,9 @@ class Joined:
         except BaseException:
             controls.close()
             raise
+
+
+def _reason(error: Exception) -> str:
+    """In words. Whatever nobody thought of has its kind before it: a broker that nobody dials any more would be down
+    for good, without a word."""
+    return str(error) if isinstance(error, BusError | PlaneError) else f"{type(error).__name__}: {error}"

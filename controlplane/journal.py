@@ -260,6 +260,7 @@ class Journal:
         try:
             target = self._sealer.turn(old.path, form)
             if target is None:
+                self._sealer.later(lambda: self._sealing.submit(self._turn, number, before, form))
                 return
             alias = self._attach(target, read_only=True)
             counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]
@@ -326,22 +327,24 @@ class Journal:
         return 0, 0
 
     def intended(self, causes: Sequence[int]) -> list[tuple[int, int, Intent]]:
-        """The PublishEvents that entries at these positions, in order, made somebody say, as (cause, index, intent)."""
+        """The PublishEvents, as (cause, index, intent), that entries at these positions, in order, led to."""
         if not causes:
             return []
+        sql = "from intents where kind = 'PublishEvent' and cause between ? and ? and list_contains(?, cause)"
+        sql = f"select cause, index, intent {sql} order by cause, index"
         with closing(self._shelf.reading().across("intents")) as db:
-            said = db.execute(
-                "select cause, index, intent from intents where kind = 'PublishEvent' and cause between ? and ? "
-                "and list_contains(?, cause) order by cause, index",
-                [causes[0], causes[-1], causes],
-            ).fetchall()
+            said = db.execute(sql, [causes[0], causes[-1], causes]).fetchall()
         return [(cause, index, decode_intent(intent)) for cause, index, intent in said]
 
     # ------------------------------------------------------------------------------------------- the rest
 
-    def cursor(self) -> Reading:
-        """A connection of its own for reading `events`, `steps`, `entries` and `intents` of all segments together."""
-        return self._shelf.reading().across("events", "steps", "entries", "intents")
+    def cursor(self, views: bool = True) -> Reading:
+        """A connection for reading `events`, `steps`, `entries` and `intents` of all segments, as views if wanted."""
+        return self.reading().across("events", "steps", "entries", "intents") if views else self.reading()
+
+    def reading(self) -> Reading:
+        """The same, to read the tables of each segment by its alias."""
+        return self._shelf.reading()
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
@@ -358,8 +361,7 @@ class Journal:
 
     @property
     def sealed(self) -> tuple[list[Path], int]:
-        """What another process may open to read, oldest first: files of DuckDB, and folders of Parquet; and up to which
-        position they have everything."""
+        """Files and folders that another process may read, oldest first, and up to which position they are all."""
         found: list[Path] = []
         for segment in self._shelf.segments:
             if not segment.is_sealed:

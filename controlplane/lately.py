@@ -170,7 +170,8 @@ def _by(name: str) -> str:
 
 def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, PlaneStarted):
-        return "ok", "plane", f"plane started, epoch {fact.epoch}", ""
+        over = f", taken over: {fact.over}" if fact.over else ""
+        return "warn" if over else "ok", "plane", f"plane started, epoch {fact.epoch}{over}", ""
     if isinstance(fact, PlaneResumed):
         return "warn", "resumed", f"the plane stood still for {max(1, fact.gap_ns // _SECOND)} s", ""
     if isinstance(fact, PlaneStopped):

@@ -4,6 +4,8 @@ TURN_EVENTS_MAX = 5_000
 """Events that one turn of the plane takes from the recorder, so that facts wait one commit."""
 SEGMENT_ROWS_MAX = 500_000
 """Event rows of a journal segment after which the next one is due."""
+READINGS_KEPT_MAX = 4
+"""Connections to the journal's segments that are kept, with their views, for the next question."""
 REPLAY_EVENTS_MAX = 20_000
 """Events fetched from the journal at once while it is replayed."""
 CLOCK_SKEW_MS_MAX = 5_000
@@ -16,6 +18,10 @@ AT_BYTES_MAX = 256
 """The moment of the past that a question is asked as of; a longer one is counted as malformed."""
 ANSWERS_QUEUED_MAX = 256
 """Answers that wait for one console to take them; beyond it they are dropped and counted."""
+ASKER_PING_MS = 5_000
+"""How often a console's connection is pinged, so that one whose process hangs or whose tunnel broke is noticed."""
+ASKER_SILENT_MS_MAX = 30_000
+"""A console whose connection answers no ping for so long is gone; one that died is, with its connection, at once."""
 EXIT_POLL_MS = 200
 """How often the process table is asked for an exit where the kernel cannot tell it."""
 LAST_WORDS_BYTES_MAX = 2_000
@@ -183,6 +189,12 @@ PASTS_IDLE_MS = 600_000
 """How long they are kept when nobody looks back any more."""
 PROGRESS_MS = 250
 """How often long work says how far it is."""
+SLICE_TYPES_MAX = 10_000
+"""Types that are named in the count of a replay's slice; events of others are counted together."""
+SLICE_ROWS_AT_ONCE = 4_096
+"""Events that a count of a slice takes from the journal at once."""
+SLICE_KINDS_REMEMBERED_MAX = 65_536
+"""Kinds of events (type, source, rare attributes) that a count of a slice has decided on, and remembers."""
 EXPORTS_REMEMBERED_MAX = 64
 """Exports whose number of events is remembered from page to page."""
 LAG_MS = 1_000
@@ -267,8 +279,8 @@ SQL_NICENESS = 10
 """How far the SQL worker stands back for everyone else."""
 SQL_IDLE_MS = 300_000
 """After this long without a question the SQL worker is ended, and its memory is free again."""
-SQL_FRAME_BYTES_MAX = 256 * 1024 * 1024
-"""One message between plane and SQL worker."""
+WORKER_FRAME_BYTES_MAX = 256 * 1024 * 1024
+"""One message between plane and a worker process, of SQL or of a projection."""
 SQL_FEED_ROWS_MAX = 10_000
 """Rows of the open segment that are sent to the SQL worker at once."""
 SQL_FEED_BYTES_MAX = 8 * 1024 * 1024
@@ -293,7 +305,7 @@ EXAMPLES_MAX = 1_000
 """Examples of each kind in one answer, whatever was asked for."""
 DIVERGENCE_PLACES_MAX = 20
 """Keys named that a step changed which does not verify."""
-SNAPSHOT_ENTRIES_MAX = 100_000
+SNAPSHOT_ENTRIES_MAX = 50_000
 """Journal entries after which the folds' state is written down: what a restart or a look back has to read again."""
 SNAPSHOT_STEPS_MAX = 5_000
 """The same in steps, as a step costs something however small it is; an idle fleet takes about an hour for so many."""
@@ -315,6 +327,8 @@ SEGMENT_READY_PERCENT = 75
 """How full a segment is when the next one is made ready, so that going over to it costs nothing."""
 SEALING_MEMORY_MB = 384
 """Memory that sealing a segment may take before it spills to disk."""
+SEALING_RETRY_MS = 30_000
+"""After this long a segment that could not be sealed, for want of room, say, is tried again."""
 SEALING_NICE = 19
 """The priority of the sealing process: whatever else there is goes first."""
 REPLAY_SEALED_EVENTS_MAX = 100_000
@@ -325,3 +339,43 @@ SEGMENTS_SEALED_MAX = 64
 """Sealed segments that stay DuckDB's; older ones become Parquet, which takes less room and is slower to look into."""
 SEGMENTS_UNSEALED_MAX = 4
 """Elders that wait to be sealed; with more the newest segment goes on beyond `SEGMENT_ROWS_MAX`."""
+PROJECTIONS_MAX = 16
+"""Projections of users' own; each class among them has a process."""
+PROJECTION_NAME_CHARS_MAX = 64
+"""A projection's name."""
+PROJECTION_CODE_BYTES_MAX = 1024 * 1024
+"""A file that a projection's class is loaded from."""
+PROJECTION_MEMORY_MB = 1_024
+"""Private memory of a projection's process, its state included; the kernel gives it no more."""
+PROJECTION_DUCKDB_MB = 256
+"""Of it what DuckDB may take to read a sealed segment."""
+PROJECTION_FILE_MB = 16
+"""A file that a projection's process writes, what it prints among them."""
+PROJECTION_NICENESS = 10
+"""How far a projection's process stands back for everyone else."""
+PROJECTION_START_MS_MAX = 20_000
+"""How long a projection's process may take to start and to load its class."""
+PROJECTION_EVENT_MS_MAX = 10_000
+"""How long a projection may take over one event, or one row; one that takes longer is ended and quarantined."""
+PROJECTION_SLICE_MS = 200
+"""How long a projection evolves before it looks whether it is asked something."""
+PROJECTION_PACE_MS = 250
+"""How often a projection that nobody waits for is brought up to date."""
+PROJECTION_DEATHS_MAX = 3
+"""How often a projection's process may end at the same place; then it is quarantined."""
+PROJECTION_RESTART_MS_MIN = 200
+"""Before a projection's process that ended is started again; it doubles with each time that it does not get further."""
+PROJECTION_RESTART_MS_MAX = 30_000
+"""The longest such wait."""
+PROJECTION_ERROR_CHARS_MAX = 300
+"""Of a projection's error, as journaled."""
+PROJECTION_ROWS_MAX = 100_000
+"""Rows of one answer of a projection; what is more is cut, and said."""
+PROJECTION_ROWS_DEFAULT = 1_000
+"""The same when nothing was asked for."""
+PROJECTION_ANSWER_BYTES_MAX = 16 * 1024 * 1024
+"""Of one answer of a projection; what is more is cut, and said."""
+PROJECTION_WAIT_MS_DEFAULT = 10_000
+"""How long a question waits for a projection to come so far, when nothing was asked for."""
+PROJECTION_WAIT_MS_MAX = 600_000
+"""The same, whatever was asked for."""

@@ -12,6 +12,7 @@ from controlplane.history import History
 from controlplane.lately import Lately
 from controlplane.ledger import Ledger
 from controlplane.outbox import Outbox
+from controlplane.projections import Projections
 from controlplane.registry import Registry
 from controlplane.sagas import Sagas
 
@@ -30,6 +31,7 @@ def folds() -> list[Fold]:
         DeadLetters(),
         Registry(),
         Ledger(),
+        Projections(),
         Adaptive(),
         Lately(),
         Health(),

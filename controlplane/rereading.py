@@ -1,7 +1,7 @@
 """Long questions to the journal as a whole, each in a thread on hearts of its own: verify, what-if, diff.
 
 The live heart is not touched, and the journal is read on a connection of its own, so a turn never waits for one of
-these. Each says how far it is, and gives up when the plane ends.
+these. Each says how far it is, and gives up when the plane ends or the asker is gone.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from controlplane.fold import Heart, Step
 from controlplane.plane import folds
 from controlplane.questions import (
     AskDiff,
+    AskVerify,
     AskWhatIf,
     At,
     Body,
@@ -40,7 +41,7 @@ _TELLING_ONLY = ("lately",)
 
 
 class Rereading:
-    """Reads one plane's journal again. `go_on` raises when the plane ends; `moment` gives a state of the past."""
+    """Reads one plane's journal again. `go_on` raises when nobody waits any more, `moment` gives a state of then."""
 
     def __init__(
         self,
@@ -54,7 +55,7 @@ class Rereading:
         self._go_on = go_on
         self._telling = telling
 
-    async def verify(self, tell: Tell) -> Body:
+    async def verify(self, ask: AskVerify, tell: Tell) -> Body:
         """Regenerate the journal and compare."""
         journal = self._turns.journal
         loop, total = asyncio.get_running_loop(), journal.position
@@ -95,7 +96,9 @@ class Rereading:
             return first
         if isinstance(second, Refusal):
             return second
-        return await asyncio.to_thread(_diff, first, second, min(ask.limit, limits.EXAMPLES_MAX))
+        work = asyncio.to_thread(_diff, first, second, min(ask.limit, limits.EXAMPLES_MAX))
+        body: Body = await self._telling(work, tell, lambda: Progress(0, 0, "comparing the two"))
+        return body
 
     async def what_if(self, ask: AskWhatIf, tell: Tell) -> Body:
         """The journal's inputs under other settings."""

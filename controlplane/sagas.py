@@ -134,7 +134,9 @@ def usual(state: KeyedState, importof: str, step: str) -> tuple[int | None, int 
 
 def thresholds(state: KeyedState, importof: str, step: str) -> tuple[int | None, int | None]:
     """Beyond which wait a saga at this step is stuck: warn, bad, ns; None while that is not known."""
-    return thresholds_of(state, importof, usual(state, importof, step)[1])
+    sketch = state.get("gap", f"{importof}\0{step}", {})
+    p95 = quantile(sketch, 950) if samples(sketch) >= SAGA_SAMPLES_MIN else None
+    return thresholds_of(state, importof, p95)
 
 
 def thresholds_of(state: KeyedState, importof: str, p95: int | None) -> tuple[int | None, int | None]:
@@ -213,7 +215,8 @@ class _Batch:
         self.entry = entry
         self.rows = rows
         self.moving: dict[str, list[Any]] = {}
-        self.gaps: dict[str, dict[int, int]] = {}
+        self.gaps: dict[tuple[str, str, int], int] = {}
+        """How many gaps of so many ns came after a step of a log."""
         self.logs: dict[str, int] = {}
         self.fresh = 0
         chosen = state.get("setting", STUCK_AFTER)
@@ -223,7 +226,7 @@ class _Batch:
     def run(self) -> None:
         """Each row in order, then one put for each thing touched."""
         kinds = {type: _kind(self.state, type) for type in dict.fromkeys(self.rows.types)}
-        rows, moving, logs = self.rows, self.moving, self.logs
+        rows, moving, logs, gaps = self.rows, self.moving, self.logs, self.gaps
         columns = zip(
             rows.sagas, rows.types, rows.sources, rows.importofs, rows.times, rows.appended, rows.redriven, strict=True
         )
@@ -237,8 +240,8 @@ class _Batch:
             saga = moving.get(key) or self._load(key)
             if saga[4]:
                 if log == saga[0]:
-                    gap = at - saga[6]
-                    self._learn(f"{log}\0{saga[2]}", gap if gap > 0 else 0)
+                    gap = (log, saga[2], at - saga[6])
+                    gaps[gap] = gaps.get(gap, 0) + 1
                 else:
                     saga[0] = log if saga[0] else ""
             else:
@@ -265,14 +268,6 @@ class _Batch:
         loaded = [saga.importof, saga.state, saga.step, saga.source, saga.steps, saga.started, saga.last, 0, saga]
         self.moving[key] = loaded
         return loaded
-
-    def _learn(self, key: str, gap: int) -> None:
-        bucket = bucket_of(gap)
-        seen = self.gaps.get(key)
-        if seen is None:
-            self.gaps[key] = {bucket: 1}
-        else:
-            seen[bucket] = seen.get(bucket, 0) + 1
 
     def _put(self) -> None:
         state, rows, entry = self.state, self.rows, self.entry
@@ -306,7 +301,7 @@ class _Batch:
             _count(state, name, change)
         for name, at in self.logs.items():
             state.put("log", name, max(at, state.get("log", name, 0)))
-        for kind, gaps in self.gaps.items():
+        for kind, gaps in self._learned().items():
             known = state.get("gap", kind)
             if known is not None or len(state.table("gap")) < SAGA_STEPS_LEARNED_MAX:
                 state.put("gap", kind, merged(known or {}, gaps))
@@ -314,6 +309,14 @@ class _Batch:
         self.gaps.clear()
         self.logs.clear()
         self.fresh = 0
+
+    def _learned(self) -> dict[str, dict[int, int]]:
+        """A sketch of the gaps after each step: all rows of one instant come to one bucket, which is found once."""
+        found: dict[str, dict[int, int]] = {}
+        for (log, step, gap), count in self.gaps.items():
+            sketch, bucket = found.setdefault(f"{log}\0{step}", {}), bucket_of(gap)
+            sketch[bucket] = sketch.get(bucket, 0) + count
+        return found
 
 
 def _kind(state: KeyedState, type: str) -> int:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -38,6 +39,7 @@ class Sealer:
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
+        self._timers: set[threading.Timer] = set()
 
     def turn(self, path: Path, form: str) -> Path | None:
         """The segment in that form, or None when that failed or was stopped: then nothing has changed."""
@@ -63,9 +65,25 @@ class Sealer:
             return None
         return target
 
+    def later(self, again: Callable[[], object]) -> None:
+        """What failed is tried again after a while: there may be room by then. `again` must not block."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            if not self._stopped.is_set():
+                again()
+
+        timer = threading.Timer(limits.SEALING_RETRY_MS / 1000, due)
+        timer.daemon = True
+        self._timers.add(timer)
+        timer.start()
+
     def stop(self) -> None:
         """Nothing is being sealed soon after this."""
         self._stopped.set()
+        for timer in list(self._timers):
+            timer.cancel()
+            timer.join()
         child = self._child
         if child is not None:
             child.kill()

@@ -162,6 +162,8 @@ def make_ready(folder: Path, number: int) -> Path:
             db.execute("begin")
             db.execute(TABLES)
             db.execute("commit")
+            # Or closing does it, and without room for that the file has no tables, and nobody is told.
+            db.execute("checkpoint")
         put_in_place(temporary, path)
     except (duckdb.Error, OSError) as error:
         raise explained(error, path) from error

@@ -19,18 +19,17 @@ from typing import Any, NamedTuple
 
 import psutil  # type: ignore[import-untyped]
 
-from bus import limits as bus_limits
 from bus.client.operator import Operator, RecordFollower, plane_fleet
 from bus.errors import BusError
 from bus.wire import PROTOCOL_MAX, Topology, Welcome
-from controlplane import limits
+from controlplane import fencing, limits
 from controlplane.answering import Answering
 from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.decisions import StrategyChosen
-from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
+from controlplane.directory import BrokerAddress, Directory, FleetFile, Mark, PlaneFile
 from controlplane.effects import Effects
 from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import (
@@ -43,10 +42,9 @@ from controlplane.facts import (
     PlaneStopped,
     RecorderLag,
 )
-from controlplane.fold import Heart
+from controlplane.founding import as_asked, founded
 from controlplane.joining import Joining
 from controlplane.membership import fresh_id, used_ids
-from controlplane.partitioning import changed_strategy, strategy_of
 from controlplane.plane import FOLLOWED_TYPES
 from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
@@ -73,6 +71,8 @@ class Service:
         self._config = config
         self._directory = directory
         self._stop: asyncio.Future[Stop] = asyncio.get_running_loop().create_future()
+        self._over = ""
+        """Why it went on although it should not have."""
 
     def stop(self, reason: str) -> None:
         """End the fleet, on purpose."""
@@ -88,16 +88,36 @@ class Service:
                 raise
             raise DirectoryLocked(f"{error} To change how many brokers it has: {MORE_OR_FEWER}.") from error
         try:
-            file = self._directory.fleet()
-            restored = await asyncio.to_thread(restore, self._directory)
             try:
-                heart = restored.heart
-                file = _as_asked(self._config, heart, file) if file else _founded(self._config, heart)
-                await self._run(file, restored)
-            finally:
-                await asyncio.to_thread(restored.close)
+                await self._once()
+            except TakeOverNeeded as error:
+                if not self._config.take_over:
+                    raise
+                # A broker that was down told only now which plane it obeys. It lives, and so is asked first.
+                log.warning("once more: %s", error)
+                self._stop = asyncio.get_running_loop().create_future()
+                await self._once()
         finally:
             self._directory.release()
+
+    async def _once(self) -> None:
+        file = self._directory.fleet()
+        restored = await asyncio.to_thread(restore, self._directory)
+        try:
+            self._fenced(fencing.older(self._directory, restored.journal))
+            heart = restored.heart
+            file = as_asked(self._config, heart, file) if file else founded(self._config, heart)
+            await self._run(file, restored)
+        finally:
+            await asyncio.to_thread(restored.close)
+
+    def _fenced(self, error: PlaneError | None) -> None:
+        """What keeps a plane from beginning, unless it was told to take over."""
+        if error is not None and not self._config.take_over:
+            raise error
+        if error is not None:
+            log.warning("taking over, %s: %s", self._config.reason, error)
+            self._over = self._config.reason
 
     async def _run(self, file: FleetFile, restored: Restored) -> None:
         known = plane_of(restored.heart.states["fleet"])
@@ -107,7 +127,8 @@ class Service:
                 "One of them was copied here: move it away."
             )
         async with Operator(fleet=file.fleet) as operator:
-            await Plane(self._config, self._directory, file, restored, operator, self._stop).live()
+            self._fenced(await fencing.elsewhere(self._directory, file, operator))
+            await Plane(self._config, self._directory, file, restored, operator, self._stop, self._over).live()
 
 
 class Plane:
@@ -121,6 +142,7 @@ class Plane:
         restored: Restored,
         operator: Operator,
         stop: "asyncio.Future[Stop]",
+        over: str = "",
     ) -> None:
         self._config = config
         self._directory = directory
@@ -129,6 +151,7 @@ class Plane:
         self._heart = heart
         self._said = restored.said
         self._stop = stop
+        self._over = over
         self._urls: list[str] = []
         self._follower: RecordFollower | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -180,6 +203,7 @@ class Plane:
             self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
             self._start("samples", self._sampling.run())
+            self._start("projections", self._answering.projections.runners.run())
             self._start("recorder", self._record(epoch, name))
             self._start("lag", self._tell_lag())
             self._start("archived", self._tell_archived(epoch, name))
@@ -211,11 +235,11 @@ class Plane:
         if theirs > mine and not self._config.take_over:
             raise TakeOverNeeded(
                 f"the brokers obeyed a plane of epoch {theirs}, and the journal in {self._directory.journal} knows of "
-                f"{mine} only: a part of it is missing, or it is a copy. "
-                "To go on with this one: signalbox up --take-over --reason WHY"
+                f"{mine} only: a part of it is missing, or it is a copy. To go on with this one: {fencing.HOW}"
             )
         if theirs > mine:
             log.warning("taking over from plane epoch %d: %s", theirs, self._config.reason)
+            self._over = self._config.reason
         epoch, name = max(mine, theirs) + 1, str(uuid.uuid4())
         self._supervisor.claim_as(epoch, name)
         self._effects.claim_as(epoch, name)
@@ -229,7 +253,7 @@ class Plane:
     async def _begin(self, url: str, epoch: int, name: str) -> None:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
-        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._heart.lacking))
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, self._heart.lacking))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
         state, here = self._heart.states["fleet"], self._directory.brokers()
         known = brokers_of(state)
@@ -291,8 +315,16 @@ class Plane:
         """What the journal has, for brokers' retention to let go of; again and again, as one that starts knows none."""
         while True:
             await asyncio.sleep(limits.ARCHIVED_MS / 1000)
+            self._mark()
             for controls in self._supervisor.sessions().values():
                 controls.keep(epoch, name, self._turns.journal.offsets)
+
+    def _mark(self) -> None:
+        journal = self._turns.journal
+        try:
+            self._directory.write_mark(Mark(journal.position, journal.step))
+        except PlaneError as error:
+            log.debug("an older mark stays: %s", error)
 
     def _told(self, topology: Topology) -> None:
         """A topology was decided: the fleet's file names its brokers."""
@@ -332,28 +364,6 @@ class Plane:
         await asyncio.to_thread(self._answering.close)
         await asyncio.to_thread(self._turns.close)
         self._watchdog.stop()
-
-
-def _founded(config: Config, heart: Heart) -> FleetFile:
-    """A new fleet; or one whose fleet.json went missing, as its journal has it."""
-    fleet = plane_of(heart.states["fleet"])
-    partitions = len(heart.states["fleet"].table("partition")) or config.partitions
-    if fleet.fleet:
-        file = FleetFile(fleet.fleet, partitions, fleet.slots, "", [])
-        return _as_asked(config, heart, file)
-    rules = config.rules or []
-    return FleetFile(
-        str(uuid.uuid4()), partitions, bus_limits.SLOTS, "", [], strategy_of(config.partitioning, rules), rules
-    )
-
-
-def _as_asked(config: Config, heart: Heart, file: FleetFile) -> FleetFile:
-    """An old fleet with the strategy that is asked for. The journal knows best how it was born, then fleet.json."""
-    fleet = plane_of(heart.states["fleet"])
-    if fleet.fleet == file.fleet:
-        file.strategy, file.rules = fleet.strategy, fleet.rules
-    file.strategy = changed_strategy(config.partitioning, config.rules, file.strategy, file.rules)
-    return file
 
 
 def _note(text: str) -> None:

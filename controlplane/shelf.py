@@ -2,6 +2,9 @@
 
 Each is attached under an alias of its own, which no other file ever gets. Whoever reads takes a `Reading`, which keeps
 the segments that were there when it began until it is closed: what has been replaced meanwhile is let go of then.
+
+To see all segments as one takes a view over each of their tables, and to make one costs as much as a small question. So
+a few connections are kept with their views for the next who read; when the segments become others they are let go of.
 """
 
 import logging
@@ -9,12 +12,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import msgspec
 
-from controlplane import segments
+from controlplane import limits, segments
 from controlplane.errors import CorruptJournal
 from controlplane.segments import Birth
 
@@ -40,11 +43,20 @@ class Segment(msgspec.Struct, frozen=True):
         return "" if segments.form_of(self.path) == segments.PARQUET else "order by rowid"
 
 
+class Line(NamedTuple):
+    """A connection, and the tables of which it has a view across all segments."""
+
+    db: Any
+    across: set[str]
+
+
 class Reading:
     """A connection for reading, one thread's. Close it."""
 
-    def __init__(self, db: Any, given: tuple[Segment, ...], release: Callable[[tuple[Segment, ...]], None]) -> None:
-        self._db = db
+    def __init__(
+        self, line: Line, given: tuple[Segment, ...], release: Callable[[Line, tuple[Segment, ...]], None]
+    ) -> None:
+        self._line = line
         self._release = release
         self.segments = given
 
@@ -55,26 +67,35 @@ class Reading:
 
     def across(self, *tables: str) -> "Reading":
         """From here on these tables are those of all segments together; the newest one's names are those of all."""
-        self._db.execute(f"create or replace temp view names as from {self.segments[-1].alias}.names")
+        db, across = self._line
+        if "names" not in across:
+            db.execute(f"create temp view names as from {self.segments[-1].alias}.names")
+            across.add("names")
         for table in tables:
-            parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
-            self._db.execute(f"create or replace temp view {table} as {parts}")
+            if table not in across:
+                db.execute(f"create temp view {table} as select * from {self.union(table)}")  # noqa: S608
+                across.add(table)
         return self
+
+    def union(self, table: str) -> str:
+        """A table of all segments together, to be named after FROM: a query of its own is sooner there without views,
+        as DuckDB looks at every segment for each view that is made."""
+        parts = " union all ".join(f"select * from {each.alias}.{table}" for each in self.segments)  # noqa: S608
+        return f"({parts}) as {table}"
 
     def execute(self, sql: str, parameters: Any = None) -> Any:
         """As DuckDB's."""
-        return self._db.execute(sql, parameters)
+        return self._line.db.execute(sql, parameters)
 
     def sql(self, sql: str, params: Any = None) -> Any:
         """As DuckDB's."""
-        return self._db.sql(sql, params=params)
+        return self._line.db.sql(sql, params=params)
 
     def close(self) -> None:
         """Let go of the segments; more than once is fine."""
         given, self.segments = self.segments, ()
         if given:
-            self._db.close()
-            self._release(given)
+            self._release(self._line, given)
 
 
 class Shelf:
@@ -86,7 +107,10 @@ class Shelf:
         self.db.execute("pragma disable_checkpoint_on_shutdown")
         self.segments: tuple[Segment, ...] = ()
         self._lock = threading.Lock()
+        self._is_open = True
         self._read: Counter[str] = Counter()
+        self._idle: list[Line] = []
+        """Nobody's; their views are of the segments that are there now."""
         self._leaving: dict[str, Callable[[], None]] = {}
 
     @property
@@ -154,6 +178,7 @@ class Shelf:
         segment = Segment(segments.number_of(path), path, alias, birth)
         with self._lock:
             self.segments = (*self.segments, segment)
+            self._drop_idle()
         return segment
 
     def replace(self, old: Segment, path: Path, alias: str, then: Callable[[], None]) -> None:
@@ -162,6 +187,7 @@ class Shelf:
         with self._lock:
             self.segments = tuple(new if each is old else each for each in self.segments)
             self._leaving[old.alias] = then
+            self._drop_idle()
         self._let_go(old.alias)
 
     # --------------------------------------------------------------------------------------- readers
@@ -171,13 +197,27 @@ class Shelf:
         with self._lock:
             given = self.segments
             self._read.update(each.alias for each in given)
-        return Reading(self.db.cursor(), given, self._release)
+            line = self._idle.pop() if self._idle else None
+        return Reading(line or Line(self.db.cursor(), set()), given, self._release)
 
-    def _release(self, given: tuple[Segment, ...]) -> None:
+    def _release(self, line: Line, given: tuple[Segment, ...]) -> None:
+        is_sound = _is_sound(line)
         with self._lock:
             self._read.subtract(each.alias for each in given)
+            is_current = self._is_open and given is self.segments
+            is_kept = is_sound and is_current and len(self._idle) < limits.READINGS_KEPT_MAX
+            if is_kept:
+                self._idle.append(line)
+        if not is_kept:
+            line.db.close()
         for each in given:
             self._let_go(each.alias)
+
+    def _drop_idle(self) -> None:
+        """The lock is held: nobody takes one of them while the segments become others."""
+        for line in self._idle:
+            line.db.close()
+        self._idle.clear()
 
     def _let_go(self, alias: str) -> None:
         with self._lock:
@@ -193,4 +233,16 @@ class Shelf:
 
     def close(self) -> None:
         """Let go of all files, as they are."""
+        with self._lock:
+            self._is_open = False
+            self._drop_idle()
         self.db.close()
+
+
+def _is_sound(line: Line) -> bool:
+    """Whether the next one can use it; a result that was not taken to its end is closed."""
+    try:
+        line.db.execute("select 1").fetchall()
+    except duckdb.Error:
+        return False
+    return True

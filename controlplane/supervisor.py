@@ -21,7 +21,7 @@ from typing import NamedTuple
 from bus.client.operator import Controls, Operator
 from bus.errors import BusError
 from bus.wire import Seat
-from controlplane import limits, processes
+from controlplane import fencing, limits, processes
 from controlplane.directory import BrokerFile, Directory, alive
 from controlplane.errors import PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import BrokerLost, BrokerStarted, BrokerStopped, Fact
@@ -159,6 +159,9 @@ class Supervisor:
             if ended.done():
                 raise PlaneError(self._epitaph(broker, ended.result()))
             return await self._greet(broker, process, announced.result())
+        except TakeOverNeeded:
+            # It lives on, so that a plane that takes over can ask it which epoch it obeys.
+            raise
         except (BusError, PlaneError, OSError):
             # It is no use to anyone: the next attempt starts another.
             process.signal(signal.SIGTERM)
@@ -186,7 +189,7 @@ class Supervisor:
             if not claimed.accepted:
                 raise TakeOverNeeded(
                     f"broker {broker} obeys another plane, of epoch {claimed.plane_epoch}, and this one has "
-                    f"{self._claim[0]}. If that one is gone for good: signalbox up --take-over --reason WHY"
+                    f"{self._claim[0]}. If that one is gone for good: {fencing.HOW}"
                 )
         except BaseException:
             controls.close()

@@ -108,6 +108,11 @@ class Turns:
                 lambda: all(self.journal.offsets.get(partition, 0) >= high for partition, high in offsets.items())
             )
 
+    async def beyond(self, position: int) -> None:
+        """Wait until the journal holds more than this position."""
+        async with self._committed:
+            await self._committed.wait_for(lambda: self.journal.position > position)
+
     async def run(self) -> None:
         """Turn after turn, until `finish`."""
         while not self._finishing or self._facts:

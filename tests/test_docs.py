@@ -1,9 +1,9 @@
 """Every command and every snippet of the README is run, in order, against one fleet of its own.
 
-A `console` block is a session: lines that begin with `$ ` run in the shell, `make` and `export` in the checkout, the
-rest in a folder of their own. The lines below one are what it prints, and the first of them must come out (`...` stands
-for anything). `make test` is this very run and is left out. A `python` block is a program and must exit 0. The console
-itself gets a terminal and the key `q`.
+A `console` block is a session: lines that begin with `$ ` run in the shell, `make`, `export` and what names an example
+of the tests in the checkout, the rest in a folder of their own. The lines below one are what it prints, the first of
+which must come out (`...` stands for anything). `make test` is this very run and is left out. A `python` block is a
+program and must exit 0. The console itself gets a terminal and the key `q`.
 """
 
 import os
@@ -123,7 +123,7 @@ def test_the_readme_does_what_it_says(place: dict[str, str], tmp_path: Path) -> 
                 continue
             done = subprocess.run(
                 ["bash", "-c", command],
-                cwd=ROOT if command.startswith("make ") else tmp_path,
+                cwd=ROOT if command.startswith("make ") or "tests/examples/" in command else tmp_path,
                 env=place,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

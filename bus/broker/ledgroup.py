@@ -19,7 +19,7 @@ from bus.broker.cutting import Cutter
 from bus.broker.deadletter import TYPE as DEAD_LETTER
 from bus.broker.deadletter import dead_letter, made_by
 from bus.broker.ports import Ground
-from bus.errors import CorruptRecord
+from bus.errors import CorruptRecord, InsufficientReplicas
 from bus.event import Event
 from bus.group import Group
 from bus.groupactive import Active
@@ -102,7 +102,12 @@ class LedGroup:
             self.group.leave(membership.member, now, lost)
 
     def settle(self, membership: Membership, settle: wire.Settle, now: int) -> None:
-        """Take settlements; the answer waits for the record that holds them."""
+        """Take settlements; the answer waits for the record that holds them. Raises InsufficientReplicas."""
+        if len(self._unlogged) + len(self._answers) >= limits.GROUP_SETTLES_WAITING_MAX:
+            raise InsufficientReplicas(
+                f"group {self.group.name} owes {limits.GROUP_SETTLES_WAITING_MAX} answers at partition "
+                f"{self.partition}, until its replicas have what is settled; nothing was settled now, retry later"
+            )
         acks = pairs(settle.acks, limits.SETTLE_ACKS_MAX)
         if self.group.reporting(now) and (settle.items or acks):
             last = [first + length - 1 for first, length in acks[-1:]]

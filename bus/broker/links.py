@@ -125,6 +125,9 @@ class Link:
         elif isinstance(message, wire.Bye):
             log.info("link to %s: it said Bye (%s: %s)", self.broker, message.code, message.reason)
             self._fail(now, at_once=message.code in ("unknown", "gap"))
+        elif isinstance(message, wire.Ping):
+            if self._session is not None:
+                self._write(self._session.send(wire.Pong(message.token), now=now), now)
         else:
             yield message
 

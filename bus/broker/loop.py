@@ -279,12 +279,12 @@ class Broker:
 
     def _sweep(self) -> None:
         """Tell everyone which sessions are over."""
-        while self.peers.ended:
-            session = self.peers.ended.pop()
-            self.reading.on_session_end(session)
-            self.replication.on_session_end(session)
-            self.consumers.on_session_end(session)
-            self.presence.on_session_end(session)
+        while ended := self.peers.take_ended():
+            for session in ended:
+                self.reading.on_session_end(session)
+                self.replication.on_session_end(session)
+                self.consumers.on_session_end(session)
+                self.presence.on_session_end(session)
 
     def _on_lead(self, partition: int) -> None:
         self.applied.lead(self.replication.replicas[partition])
@@ -322,7 +322,7 @@ class Broker:
         control, reading, presence = self.control, self.reading, self.presence
         return {
             wire.Ping: lambda session, ping, _: self._pong(session, ping),
-            wire.Pong: lambda session, pong, _: None,
+            wire.Pong: lambda session, pong, _: self._read(session, pong),
             wire.Fault: lambda session, fault, _: log.debug("%s says: %s", session, fault.message[:200]),
             wire.Publish: self.publishing.on_publish,
             wire.Describe: lambda session, asked, _: self._describe(session, asked),
@@ -349,6 +349,10 @@ class Broker:
 
     def _pong(self, session: Session, ping: wire.Ping) -> None:
         self.peers.send(session, wire.Pong(ping.token))
+
+    def _read(self, session: Session, pong: wire.Pong) -> None:
+        if self.peers.read(session, pong.token):
+            self.reading.on_room(session)
 
     def _describe(self, session: Session, asked: wire.Describe) -> None:
         if len(asked.partitions) > limits.PARTITIONS_MAX:

@@ -1,11 +1,13 @@
 """The ROUTER that every peer talks to: frames in, numbered frames out, and the end of sessions that cannot keep up.
 
 What is said to a peer leaves at the next `flush`, in one frame where it fits. Nothing here ever blocks. A peer that
-does not take what is sent (its queue of `PEER_SEND_FRAMES_MAX` is full), or is not there any more, has its session
-ended; whoever held something for it hears of it through `ended`.
+does not take what is sent (its queue of `PEER_SEND_FRAMES_MAX` is full, or `PEER_SEND_BYTES_MAX` wait in it), or is not
+there any more, has its session ended; whoever held something for it hears of it through `take_ended`. Records for its
+watches wait before that, while it `lags`.
 """
 
 import logging
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import zmq
@@ -15,6 +17,7 @@ from bus.errors import FleetError
 from bus.multipart import receive_parts, send_parts
 from bus.outbox import Outbox
 from bus.session import Greeted, Heard, Refused, Session, Sessions
+from bus.unread import Unread
 
 log = logging.getLogger("bus.broker")
 GONE = "the peer is gone"
@@ -30,6 +33,7 @@ class Peers:
         self.ended: list[Session] = []
         self.now = 0
         self._outboxes: dict[Session, Outbox] = {}
+        self._unread: OrderedDict[bytes, Unread] = OrderedDict()
         self._complained = self._told_of_end = -_COMPLAIN_NS
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -91,6 +95,27 @@ class Peers:
         """Answer a Hello; from here on the session is open."""
         self._say(session, welcome, ())
 
+    def lags(self, session: Session) -> bool:
+        """Whether its peer has so much to read that what can wait is to wait for `read`."""
+        unread = self._unread.get(session.identity)
+        return unread is not None and unread.is_much
+
+    def read(self, session: Session, token: int) -> bool:
+        """A Pong came; whether its peer lagged before and does not any more."""
+        unread = self._unread.get(session.identity)
+        lagged = unread is not None and unread.is_much
+        if unread is not None:
+            unread.heard(token)
+        return lagged and not self.lags(session)
+
+    def take_ended(self) -> list[Session]:
+        """The sessions that ended since the last call."""
+        ended, self.ended = self.ended, []
+        for session in ended:
+            if session.identity not in self.sessions.by_identity and not self.lags(session):
+                self._unread.pop(session.identity, None)
+        return ended
+
     def flush(self) -> None:
         """Let everything that was said leave."""
         outboxes, self._outboxes = self._outboxes, {}
@@ -138,15 +163,29 @@ class Peers:
             self.ended.append(refused.ended)
 
     def _say(self, session: Session, message: wire.Message, blobs: list[bytes] | tuple[bytes, ...]) -> bool:
-        refusal = self._write(session.identity, session.send(message, blobs, self.now))
+        frames = session.send(message, blobs, self.now)
+        refusal = self._write(session.identity, frames) or self._count(session, sum(map(len, frames)))
         if refusal:
             if self.now - self._told_of_end >= _COMPLAIN_NS:  # thousands may come and go in one second
                 self._told_of_end = self.now
                 level = logging.INFO if refusal == GONE else logging.WARNING
                 log.log(level, "session of %s ended: %s", session, refusal)
-            self.sessions.end(session, "closing", refusal)
+            self._write(session.identity, self.sessions.end(session, "closing", refusal))
             self.ended.append(session)
         return not refusal
+
+    def _count(self, session: Session, size: int) -> str:
+        """So much was sent; "" or that it is too much. A peer that went on a lag is remembered: its queue stays."""
+        unread = self._unread.get(session.identity)
+        if unread is None:
+            unread = self._unread[session.identity] = Unread()
+            if len(self._unread) > 2 * limits.SESSIONS_MAX:
+                self._unread.popitem(last=False)
+        if unread.size > limits.PEER_SEND_BYTES_MAX:
+            return f"the peer has {unread.size} bytes to read; {limits.PEER_SEND_BYTES_MAX} may wait for it"
+        if unread.add(size):
+            return self._write(session.identity, session.send(wire.Ping(unread.sent), (), self.now))
+        return ""
 
     def _write(self, identity: bytes, frames: list[bytes]) -> str:
         """Send; "" or why it cannot be."""

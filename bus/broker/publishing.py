@@ -27,6 +27,7 @@ from bus.broker.screening import check_body
 from bus.errors import (
     BusError,
     DuplicateSequence,
+    InsufficientReplicas,
     OutcomeUnknown,
     ProtocolError,
     StorageFull,
@@ -123,6 +124,11 @@ class Publishing:
             raise StorageFull(self._replication.full)
         if not self._replication.replicas[partition].leads:
             raise self._replication.not_leader(partition)
+        if len(self._quorum[partition]) >= limits.AWAITED_SECTIONS_MAX:
+            raise InsufficientReplicas(
+                f"partition {partition} owes {limits.AWAITED_SECTIONS_MAX} answers, until its replicas have what is "
+                "appended; nothing was appended now, retry later"
+            )
         windows = self._applied.windows[partition]
         if len(section.producer) > limits.PRODUCER_BYTES_MAX:
             raise ProtocolError(

@@ -8,13 +8,13 @@ passed. A watch costs something only when there is something for it:
 |---|---|
 | a newcomer, not far behind: what it missed is looked through for all newcomers together | it matches, or is asleep |
 | ready: takes its turn, `TURN_READ_BYTES_MAX` together | it has been sent what is committed: asleep; or has no credit |
-| waiting for credit, or for the partition to be readable | it comes |
+| waiting for credit, for its peer to read what it was sent, or for the partition to be readable | it comes |
 | asleep, at the high watermark | a record comes whose types the trie of its partition leads from to this watch |
 
 So records that a sleeping watch does not match pass by without its being touched: it stands wherever its partition has
-been looked through to (`_Partition.upto`). Its reader hears of that with the next record that matches; or, if it asked
-to (`wire.Watch.passes`), within WATCH_PASSED_MS; or when its turn comes in a slow round, so that its next leader need
-not take it far back: thousands of them may come at once then.
+been looked through to (`WatchedPartition.upto`). Its reader hears of that with the next record that matches; or, if it
+asked to (`wire.Watch.passes`), within WATCH_PASSED_MS; or when its turn comes in a slow round, so that its next leader
+need not take it far back: thousands of them may come at once then.
 """
 
 from collections import OrderedDict, deque
@@ -26,82 +26,17 @@ from bus.broker.access import authorise
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
+from bus.broker.watch import Watch, WatchedPartition
 from bus.errors import CorruptRecord, ProtocolError, UnknownPartition
 from bus.record import EVENTS
 from bus.session import Session
 from bus.store import Entry, Store
-from bus.topic import Filter, check_pattern
-from bus.trie import Trie
+from bus.topic import Filter
 
 OFFSET_MAX = (1 << 63) - 1
 ALL_ROWS = b""
 _PASSED_NS = limits.WATCH_PASSED_MS * 1_000_000
 _ROUND_NS = limits.WATCH_ROUND_MS * 1_000_000
-
-
-class Watch:
-    """One reader at one partition. `index`: the record that holds `offset`, -1 while the partition is not readable.
-
-    `said`: the position last told. While it is `asleep` it stands at its partition's `upto`, if that is further.
-    `comes`: it is a newcomer.
-    """
-
-    __slots__ = (
-        *("asleep", "comes", "credit", "filter", "index", "offset", "partition", "passes", "said", "session"),
-        *("subscription", "time"),
-    )
-
-    def __init__(self, session: Session, asked: wire.Watch) -> None:
-        check_pattern(asked.pattern)
-        self.session = session
-        self.subscription = asked.subscription
-        self.partition = asked.partition
-        self.offset = asked.offset
-        self.time = asked.time
-        self.filter = Filter(asked.pattern, asked.internal)
-        self.passes = asked.passes
-        self.credit = min(max(asked.credit, 0), limits.WATCH_CREDIT_BYTES_MAX)
-        self.index = -1
-        self.said = -1
-        self.asleep = False
-        self.comes = False
-
-
-class _Partition:
-    """The watches of one partition, and how far its committed records were looked through for those asleep.
-
-    `upto` is the next record, `offset` the next event. `passes`: those who want to know. `unplaced`: waiting for it to
-    be readable. `newcomers` are looked after from record `back` on, `coming` after them.
-    """
-
-    def __init__(self) -> None:
-        self.watches: dict[Watch, None] = {}
-        self.trie: Trie[Watch] = Trie()
-        self.passes: dict[Watch, None] = {}
-        self.unplaced: dict[Watch, None] = {}
-        self.newcomers: dict[Watch, None] = {}
-        self.coming: list[Watch] = []
-        self.back = 0
-        self.asleep = 0
-        self.upto = self.offset = 0
-
-    def add(self, watch: Watch) -> None:
-        self.watches[watch] = None
-        self.trie.add(watch.filter.pattern, watch, watch.filter.internal)
-        if watch.passes:
-            self.passes[watch] = None
-
-    def remove(self, watch: Watch) -> None:
-        del self.watches[watch]
-        self.trie.remove(watch.filter.pattern, watch, watch.filter.internal)
-        self.passes.pop(watch, None)
-        self.unplaced.pop(watch, None)
-        self.newcomers.pop(watch, None)
-        self.asleep -= watch.asleep
-
-    def sleep(self, watch: Watch) -> None:
-        watch.asleep = True
-        self.asleep += 1
 
 
 class Reading:
@@ -113,9 +48,10 @@ class Reading:
         self._store = store
         self._figures = figures
         self._watches: dict[Session, dict[int, Watch]] = {}
-        self._at = [_Partition() for _ in replication.replicas]
+        self._at = [WatchedPartition() for _ in replication.replicas]
         self._ready: deque[Watch] = deque()
         self._queued: set[Watch] = set()
+        self._lagging: dict[Session, dict[Watch, None]] = {}
         self._newcomers: dict[int, None] = {}
         self._passing: dict[Watch, None] = {}
         self._passed_at = 0
@@ -181,8 +117,14 @@ class Reading:
             self.on_unwatch(watch.session, watch.subscription)
             self._peers.fault(watch.session, watch.subscription, "NotLeader", why)
 
+    def on_room(self, session: Session) -> None:
+        """Its peer has read what it was sent: its watches go on."""
+        for watch in self._lagging.pop(session, ()):
+            self._queue(watch)
+
     def on_session_end(self, session: Session) -> None:
         """All watches of a session are over."""
+        self._lagging.pop(session, None)
         for watch in self._watches.pop(session, {}).values():
             self._forget(watch)
 
@@ -197,7 +139,9 @@ class Reading:
             self._queued.discard(watch)
             if watch not in self._at[watch.partition].watches:
                 continue
-            if self._replication.leads(watch.partition):
+            if self._peers.lags(watch.session):
+                self._lagging.setdefault(watch.session, {})[watch] = None
+            elif self._replication.leads(watch.partition):
                 room -= self._advance(watch)
             else:
                 self._at[watch.partition].unplaced[watch] = None
@@ -226,6 +170,7 @@ class Reading:
     def _forget(self, watch: Watch) -> None:
         self._at[watch.partition].remove(watch)
         self._passing.pop(watch, None)
+        self._lagging.get(watch.session, {}).pop(watch, None)
         del self._round[watch]
 
     def _queue(self, watch: Watch) -> None:
@@ -233,7 +178,7 @@ class Reading:
             self._queued.add(watch)
             self._ready.append(watch)
 
-    def _look_through(self, partition: int, at: _Partition) -> None:
+    def _look_through(self, partition: int, at: WatchedPartition) -> None:
         """Wake the sleeping watches that the new records have something for."""
         index, high = max(at.upto, self._store.first(partition)), self._replication.replicas[partition].high
         try:
@@ -249,7 +194,7 @@ class Reading:
             if watch.asleep:
                 self._passing[watch] = None
 
-    def _wake(self, at: _Partition, watches: Iterable[Watch], index: int) -> None:
+    def _wake(self, at: WatchedPartition, watches: Iterable[Watch], index: int) -> None:
         for watch in watches:
             if watch.asleep and watch.index <= index:
                 watch.asleep = False
@@ -272,7 +217,7 @@ class Reading:
             if room <= 0:
                 return
 
-    def _look_back_at(self, partition: int, at: _Partition, most: int) -> int:
+    def _look_back_at(self, partition: int, at: WatchedPartition, most: int) -> int:
         first = index = at.back
         upto = min(at.upto, index + most)
         try:
@@ -293,7 +238,7 @@ class Reading:
                 self._come(at, watch, max(watch.index, at.upto))
         return index - first
 
-    def _come(self, at: _Partition, watch: Watch, index: int) -> None:
+    def _come(self, at: WatchedPartition, watch: Watch, index: int) -> None:
         """A newcomer stands at `index`, as if it had read what lies before."""
         watch.comes = False
         del at.newcomers[watch]

@@ -19,12 +19,22 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bus import limits
+from bus.attributes import legible
 from bus.call import check_name, check_trace, is_loopback
 from bus.client.calllink import CallLink
 from bus.client.calltraces import CallTrace, CallTraces
 from bus.client.cluster import Cluster
 from bus.client.presence import Inquiry
-from bus.errors import AgentUnavailable, BusError, Busy, CallTimeout, InvalidCall, NoSuchAgent, ProtocolError
+from bus.errors import (
+    AgentUnavailable,
+    BusError,
+    Busy,
+    CallTimeout,
+    ClientError,
+    InvalidCall,
+    NoSuchAgent,
+    ProtocolError,
+)
 from bus.ids import new_trace
 
 TRACE: ContextVar[tuple[str, str] | None] = ContextVar("signalbox_trace", default=None)
@@ -51,6 +61,7 @@ class Calling:
         self._links: OrderedDict[str, CallLink] = OrderedDict()
         self._refreshes: dict[str, asyncio.Task[None]] = {}
         self._turn = count()
+        self._closed = False
 
     async def call(
         self, target: str, payload: Any, within: float, capability: str, traceparent: str, tracestate: str
@@ -69,14 +80,16 @@ class Calling:
         try:
             return await self._placed(target, capability, packed, began + int(within * 1e9), trace)
         except (BusError, asyncio.CancelledError) as failure:
-            error, why = type(failure).__name__, str(failure)[: limits.CALL_ERROR_CHARS_MAX]
+            error, why = type(failure).__name__, legible(str(failure), limits.CALL_ERROR_CHARS_MAX)
             raise
         finally:
             took = (time.monotonic_ns() - began) // 1_000
             self.traces.add(CallTrace(target, capability, *trace, took, time.time_ns(), error, why))
 
     async def close(self) -> None:
-        """End all sessions with agents, and publish the last traces. Calls in flight raise CallLost."""
+        """End all sessions with agents, and publish the last traces. Calls in flight raise CallLost; new ones raise
+        ClientError, as nobody would close a session that is opened now."""
+        self._closed = True
         for task in self._refreshes.values():
             task.cancel()
         for link in self._links.values():
@@ -148,6 +161,8 @@ class Calling:
 
     def _link(self, url: str) -> CallLink:
         link = self._links.get(url)
+        if self._closed:
+            raise ClientError("this fleet is closed: call inside `async with bus.connect()`")
         if link is None or link.ended:
             if len(self._links) >= limits.CALL_LINKS_MAX:
                 self._let_go()
@@ -200,8 +215,11 @@ class Calling:
         known = self._known.get(target)
         if known is not None:
             self._known[target] = known._replace(looked_up=self._loop.time())
-            for url in known.urls:
-                self._link(url)
+            try:
+                for url in known.urls:
+                    self._link(url)
+            except BusError as error:
+                log.debug("no session beforehand with %s: %s", target, error)
 
 
 def _none_left(target: str, refused: list[BusError]) -> BusError:

@@ -32,7 +32,7 @@ class CallTrace(NamedTuple):
     why: str = ""
 
     def event(self, source: str) -> Event:
-        """The event that tells it."""
+        """The event that tells it. It has no subject: that would be a saga, and one for every agent ever called."""
         data: dict[str, Any] = {"target": self.target, "took_us": self.took_us}
         if self.capability:
             data["capability"] = self.capability
@@ -41,7 +41,6 @@ class CallTrace(NamedTuple):
         return Event(
             type=FAILED if self.error else COMPLETED,
             source=source,
-            subject=self.target,
             time=self.ended,
             data=data,
             traceparent=self.traceparent,

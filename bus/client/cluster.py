@@ -19,6 +19,7 @@ import zmq
 
 from bus import limits, wire
 from bus.client.connection import Connection, Greeting, Lost
+from bus.client.discovery import URL_VARIABLE
 from bus.errors import (
     AccessDenied,
     BrokerUnavailable,
@@ -264,6 +265,11 @@ class Cluster:
         """Wait until the topology is known: dial one address after the other. Raises NoFleet, BrokerUnavailable."""
         deadline = self._loop.time() + within
         urls = self.addresses()
+        if not urls and not self.seats:
+            raise NoFleet(
+                "this fleet has no address, of a broker or of the control plane; start it with `signalbox up`, "
+                f"or name a broker with {URL_VARIABLE}=tcp://HOST:PORT"
+            )
         random.shuffle(urls)
         while not self.seats:
             for url in urls:
@@ -281,8 +287,7 @@ class Cluster:
             )
         whys = [self._dials[url].why for url in urls if url in self._dials and self._dials[url].why]
         return NoFleet(
-            f"no broker answers: {'; '.join(whys) or 'no address is known'}; "
-            "is it running? start it with `signalbox up`"
+            f"no broker answers: {'; '.join(whys) or ', '.join(urls)}; is it running? start it with `signalbox up`"
         )
 
     async def ask(self, connection: Connection, message: wire.Message, number: int) -> Any:

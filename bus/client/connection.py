@@ -12,6 +12,7 @@ that still waits for an answer and then to the owner.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, cast
@@ -24,11 +25,13 @@ from bus.errors import FleetError, ProtocolError
 from bus.multipart import receive_parts, send_parts
 from bus.session import Session, State
 
+log = logging.getLogger("bus.client")
 _ENDINGS = zmq.EVENT_CLOSED | zmq.EVENT_DISCONNECTED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Lost(NamedTuple):
-    """The session is over. `code`: a Bye's code, or refused, disconnected, silent, jammed, closed; `why` for people."""
+    """The session is over. `code`: a Bye's code, or refused, disconnected, silent, jammed, failed, closed; `why` for
+    people."""
 
     code: str
     why: str
@@ -89,18 +92,24 @@ class Connection:
         self._timer = self._loop.call_later(limits.SESSION_PING_MS / 4000, self._beat)
         self._loop.add_reader(self._socket.FD, self._read)
         self._loop.add_reader(self._monitor.FD, self._ended)
-        self._socket.connect(url)
+        try:
+            self._socket.connect(url)
+            self._greet(greeting)
+        except BaseException:
+            self._release()
+            raise
         self._loop.call_soon(self._ended)
-        self._transmit(
-            self.session.hello(
-                role=greeting.role,
-                name=greeting.name,
-                fleet=greeting.fleet,
-                principal=greeting.principal,
-                resumes=greeting.resumes,
-                now=self._born,
-            )
+
+    def _greet(self, said: Greeting) -> None:
+        frames = self.session.hello(
+            role=said.role,
+            name=said.name,
+            fleet=said.fleet,
+            principal=said.principal,
+            resumes=said.resumes,
+            now=self._born,
         )
+        self._transmit(frames)
 
     @property
     def is_open(self) -> bool:
@@ -193,6 +202,10 @@ class Connection:
                     self._dispatch(message, blobs)
         except FleetError as error:
             self._lose(self.session.bye_code or "protocol", f"{self.url} broke the protocol: {error}")
+        except Exception as error:
+            # What came is lost to whom it was for, and so is the edge of what came behind it: begin anew, and say so.
+            log.exception("what %s said could not be taken", self.url)
+            self._lose("failed", f"this client failed over what {self.url} said: {type(error).__name__}: {error}")
 
     def _dispatch(self, message: Any, blobs: list[bytes]) -> None:
         kind = type(message)

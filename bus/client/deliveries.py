@@ -12,6 +12,7 @@ from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from bus import limits, wire
+from bus.attributes import legible
 from bus.batch import Columns
 from bus.errors import BusError, ClientError, OutcomeUnknown, StaleDelivery
 from bus.event import Event
@@ -230,13 +231,18 @@ class Delivery(Delivered):
         """It failed: deliver it again after `delay` seconds. `error` says why, and is kept for its dead letter."""
         if not 0 <= delay <= limits.GROUP_DELAY_MS_MAX / 1000:
             raise ClientError(f"delay={delay}: it is in seconds, 0 to {limits.GROUP_DELAY_MS_MAX // 1000}")
-        return self._settle(wire.Settlement(self.offset, self.attempt, "nack", int(delay * 1000), error))
+        return self._settle("nack", int(delay * 1000), error)
 
     def terminate(self, reason: str = "") -> Settling:
         """It can never succeed: make it a dead letter now, with this reason."""
-        return self._settle(wire.Settlement(self.offset, self.attempt, "terminate", 0, reason))
+        return self._settle("terminate", 0, reason)
 
-    def _settle(self, settlement: wire.Settlement) -> Settling:
+    def _settle(self, verdict: str, delay_ms: int, why: str) -> Settling:
+        if not isinstance(why, str):
+            raise ClientError(f"{verdict}: {why!r} is no text; say why as one, such as str(error)")
+        # What is not UTF-8, as names of files may be, would end the session with all that others settle.
+        text = legible(why, limits.GROUP_ERROR_CHARS_MAX)
+        settlement = wire.Settlement(self.offset, self.attempt, verdict, delay_ms, text)
         return self._arrival.membership.settle(self._arrival, self._place, settlement)
 
     def __repr__(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, overload
 import msgspec
 
 from bus import limits, wire
-from bus.attributes import check_text
+from bus.attributes import check_text, legible
 from bus.client.answering import Answer, Answering, desk
 from bus.client.calling import Calling
 from bus.client.calltraces import CallTraces
@@ -57,7 +57,8 @@ def connect(
 
 
 def _default_name() -> str:
-    return f"{Path(sys.argv[0] or 'python').stem or 'python'}/{os.getpid()}"
+    script = legible(Path(sys.argv[0] or "python").stem or "python", limits.PEER_NAME_CHARS_MAX)
+    return f"{script if script.isprintable() else 'python'}/{os.getpid()}"
 
 
 class Fleet:
@@ -75,6 +76,7 @@ class Fleet:
         fleet: str = "",
     ) -> None:
         self.name = name or _default_name()
+        check_text("name", self.name)
         self._addresses = addresses
         self._deadline = deadline
         self._greeting = Greeting("plane" if claim else "client", self.name[: limits.PEER_NAME_CHARS_MAX], fleet)
@@ -85,6 +87,7 @@ class Fleet:
         self._calling: Calling | None = None
         self._switchboard: Switchboard | None = None
         self._knowledge = Knowledge() if causal else None
+        self._closed = False
 
     async def __aenter__(self) -> "Fleet":
         if self._cluster is not None:
@@ -105,17 +108,22 @@ class Fleet:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._closed = True
         publisher, cluster = self._publisher, self._cluster
         switchboard, self._switchboard = self._switchboard, None
         calling, self._calling = self._calling, None
-        if switchboard is not None:
-            await switchboard.close()
-        if calling is not None:
-            await calling.close()
-        if publisher is not None:
-            publisher.close()
-        if cluster is not None:
-            await cluster.close()
+        try:
+            if switchboard is not None:
+                await switchboard.close()
+        finally:  # also when whoever leaves is cancelled meanwhile
+            try:
+                if calling is not None:
+                    await calling.close()
+            finally:
+                if publisher is not None:
+                    publisher.close()
+                if cluster is not None:
+                    await cluster.close()
 
     @property
     def cluster(self) -> Cluster:
@@ -347,6 +355,7 @@ class Fleet:
         NoSuchAgent, AgentUnavailable, Busy. Begun: CallFailed (the agent raised), CallTimeout, CallLost.
         """
         if self._calling is None:
+            self._check_open()
             traces = CallTraces(self._publishing().publish_many, self.name)
             self._calling = Calling(self.cluster, traces)
         return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
@@ -365,8 +374,14 @@ class Fleet:
 
     def _board(self) -> Switchboard:
         if self._switchboard is None:
+            self._check_open()
             self._switchboard = Switchboard(self.cluster, self.name)
         return self._switchboard
+
+    def _check_open(self) -> None:
+        """Sockets that were made after the others were closed would keep the fleet from ever leaving."""
+        if self._closed:
+            raise ClientError("this fleet is closed: call and answer inside `async with bus.connect()`")
 
 
 def _check_pattern(pattern: str) -> None:

@@ -1,11 +1,12 @@
 """Where an agent is called: a ROUTER on the loopback, on the event loop, and the sessions of its callers.
 
 The counterpart of `connection.py`, with the same traps kept in here: the descriptor is edge-triggered and a send may
-consume its edge; a flood must not starve other tasks. Nothing blocks: a caller that does not take its answers, or is
-gone, has its session ended.
+consume its edge; a flood must not starve other tasks. Nothing blocks: a caller that does not take its answers (as many
+as LINK_FRAMES_QUEUED_MAX wait for it, or PEER_SEND_BYTES_MAX), or is gone, has its session ended.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -16,7 +17,9 @@ from bus import limits, wire
 from bus.errors import FleetError
 from bus.multipart import receive_parts, send_parts
 from bus.session import Greeted, Heard, Refused, Session, Sessions
+from bus.unread import Unread
 
+log = logging.getLogger("bus.client")
 _PING_S = limits.SESSION_PING_MS / 1000
 
 
@@ -38,7 +41,8 @@ class Listener:
         self.malformed = 0
         self.name = name
         self._heard = heard
-        self._ended = ended
+        self._tell_ended = ended
+        self._unread: dict[bytes, Unread] = {}
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._socket = context.socket(zmq.ROUTER)
@@ -59,12 +63,27 @@ class Listener:
         """Say something in a session. False when it is over, before or because of this."""
         if self._socket.closed or not (session.is_open or isinstance(message, wire.Welcome)):
             return False
-        sent = self._write(session.identity, session.send(message, (), time.monotonic_ns()))
+        frames = session.send(message, (), time.monotonic_ns())
+        sent = self._write(session.identity, frames) and self._count(session, sum(map(len, frames)))
         if not sent:
-            self.sessions.end(session, "closing", "it does not take its frames")
+            log.info("session of %s ended: it is gone, or does not take its answers", session)
+            self._write(session.identity, self.sessions.end(session, "closing", "it does not take its answers"))
             self._ended(session)
         self._look()
         return sent
+
+    def _count(self, session: Session, size: int) -> bool:
+        """So much was sent; False when too much waits to be read."""
+        unread = self._unread.setdefault(session.identity, Unread())
+        if unread.size > limits.PEER_SEND_BYTES_MAX:
+            return False
+        if not unread.add(size):
+            return True
+        return self._write(session.identity, session.send(wire.Ping(unread.sent), (), time.monotonic_ns()))
+
+    def _ended(self, session: Session) -> None:
+        self._unread.pop(session.identity, None)
+        self._tell_ended(session)
 
     def close(self) -> None:
         """Say Bye to all and let go of the socket. Idempotent."""
@@ -116,11 +135,13 @@ class Listener:
         if isinstance(arrival, Heard):
             if type(arrival.message) is wire.Ping:
                 self.send(arrival.session, wire.Pong(arrival.message.token))
+            elif type(arrival.message) is wire.Pong:
+                self._unread.setdefault(identity, Unread()).heard(arrival.message.token)
             else:
                 self._heard(arrival.session, arrival.message)
         elif isinstance(arrival, Greeted):
             if arrival.replaced is not None:
-                self._ended(arrival.replaced)
+                self._tell_ended(arrival.replaced)  # its queue is the new one's, too
             fleet = self.sessions.fleet
             self.send(
                 arrival.session, wire.Welcome(fleet, self.name, "", arrival.protocol, [], arrival.session.principal, 0)

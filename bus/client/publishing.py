@@ -19,6 +19,7 @@ from typing import Any, cast
 from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
+from bus.client.frames import Frame, Frames
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
 from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack, surely_fine
@@ -45,7 +46,7 @@ class Publisher:
         self._open: dict[tuple[int, str, float], Shared] = {}
         self._open_events = 0
         self._shared_out = Counter[int]()
-        self._shared_frames = Counter[Connection]()
+        self._frames = Frames[Connection](lambda frame: frame.link.forget(frame.number))
         self._gathering_ends: asyncio.TimerHandle | None = None
         self._held_bytes = 0
         self._room_wanted: list[asyncio.Future[None]] = []
@@ -222,7 +223,7 @@ class Publisher:
     def _gathers(self, link: Connection, shared: Shared, now: float) -> bool:
         """Whether these events wait for more, as their broker is busy with others; then they are looked at again."""
         left = shared.since + limits.PUBLISH_GATHER_MS / 1000 - now
-        if self._shared_frames[link] < limits.PUBLISH_GATHER_FRAMES or left <= 0:
+        if self._frames.busy(link) < limits.PUBLISH_GATHER_FRAMES or left <= 0:
             return False
         if self._gathering_ends is None:
             self._gathering_ends = self._loop.call_later(left, self._gathered)
@@ -299,6 +300,7 @@ class Publisher:
         for partition in list(self._busy):
             if partition in self._lanes:
                 self._tell(self._lanes[partition].expire(now))
+        self._frames.drop_settled()
         self.wake()
 
     def _send(self, link: Connection, acks: str, batches: list[Batch]) -> None:
@@ -318,22 +320,18 @@ class Publisher:
         sections = [
             wire.Section(batch.partition, batch.producer, batch.sequence, batch.count, batch.given) for batch in batches
         ]
-        pending = dict(enumerate(batches))
-        shared = any(type(batch.owner) is Shared for batch in batches)
-        self._shared_frames[link] += shared
+        frame = self._frames.send(number, link, batches, any(type(batch.owner) is Shared for batch in batches))
 
         def answer(message: Any, _blobs: list[bytes]) -> None:
-            self._answered(link, number, pending, len(batches), message)
-            if not pending and shared:
-                self._answered_whole(link)
+            self._answered(frame, message)
 
         if not link.ask(number, wire.Publish(number, acks, sections), [batch.body for batch in batches], answer):
             answer(Lost("closed", "the session is over"), [])
 
     # --------------------------------------------------------------------------------------- answering
 
-    def _answered(self, link: Connection, number: int, pending: dict[int, Batch], count: int, message: Any) -> None:
-        now = time.monotonic_ns()
+    def _answered(self, frame: Frame[Connection], message: Any) -> None:
+        link, pending, now = frame.link, frame.pending, time.monotonic_ns()
         if isinstance(message, Lost):
             for batch in pending.values():
                 self._lanes[batch.partition].lost(batch, link)
@@ -341,7 +339,7 @@ class Publisher:
         elif isinstance(message, wire.Published):
             for place, outcome in message.outcomes.items():
                 sent = pending.get(place)
-                if not 0 <= place < count or (sent is not None and outcome.partition != sent.partition):
+                if not 0 <= place < frame.sections or (sent is not None and outcome.partition != sent.partition):
                     raise ProtocolError(
                         f"an outcome for section {place} of partition {outcome.partition} fits no request"
                     )
@@ -357,13 +355,8 @@ class Publisher:
         else:
             raise ProtocolError(f"{type(message).__name__} answers no Publish")
         if not pending:
-            link.forget(number)
+            self._frames.over(frame)
         self.wake()
-
-    def _answered_whole(self, link: Connection) -> None:
-        self._shared_frames[link] -= 1
-        if not self._shared_frames[link]:
-            del self._shared_frames[link]
 
     def _tell(self, settled: list[tuple[Batch, Result]]) -> None:
         for batch, result in settled:

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from bus import limits, wire
+from bus.attributes import legible
 from bus.call import Answers, check_trace
 from bus.client.answering import CallContext, Desk
 from bus.client.calling import TRACE, packed_payload, unpacked
@@ -168,7 +169,7 @@ class Switchboard:
             reply = wire.Returned(call.request, packed_payload(result))
         except Exception as error:  # whatever it is, it is the caller's to know
             log.warning("%s failed over a call of %s", desk.place, session.name, exc_info=error)
-            text = str(error)[: limits.CALL_ERROR_CHARS_MAX]
+            text = legible(str(error), limits.CALL_ERROR_CHARS_MAX)
             reply = wire.Fault(call.request, "CallFailed", text, type(error).__name__)
         if self._answers.finish(ticket):
             self._listener.send(session, reply)

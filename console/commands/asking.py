@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from console import output
-from console.commands.options import position_or_instant
+from console.commands import options
 from console.failures import BY_REFUSAL, Failure, Unreachable, Usage
 from console.fleetdir import Fleet, question_url, resolve
 from console.link import Link, NoAnswer
@@ -24,7 +24,7 @@ WATCH_S = 1.0
 
 def moment(text: str | None) -> questions.At | None:
     """What `--at` names; None when it is not given. Raises Usage."""
-    return None if text is None else questions.At(*position_or_instant(text, time.time_ns()))
+    return None if text is None else options.moment(text, time.time_ns())
 
 
 def told(

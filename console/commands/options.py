@@ -1,12 +1,14 @@
 """The options that many commands share, and the shapes of times on the command line."""
 
-import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.failures import Usage
+
+if TYPE_CHECKING:
+    from controlplane.questions import At
 
 
 def _format(text: str) -> str:
@@ -33,7 +35,8 @@ Output = Annotated[
 ]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Again each second, until Ctrl-C.")]
 AsOf = Annotated[
-    str | None, typer.Option("--at", metavar="TIME|POSITION", help="As of then: 2026-03-01T12:00:00Z, -5m, or 120431.")
+    str | None,
+    typer.Option("--at", metavar="TIME|POSITION", help="As of then: 14:03, -5m, 2026-03-01T12:00:00Z, or 120431."),
 ]
 Limit = Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="At most so many rows.")]
 Match = Annotated[str, typer.Option("--match", metavar="TEXT", help="Only rows that contain this.")]
@@ -54,36 +57,24 @@ def partition_number(text: str) -> int:
     return int(digits)
 
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_UNITS_NS = {"ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9, "d": 86400 * 10**9}
-
-
 def instant(text: str, now: int) -> int:
-    """Nanoseconds of `now`, a duration back (`-5m`, `-1h30m`) or RFC 3339. Raises Usage."""
-    if text == "now":
-        return now
-    parts = _DURATION.findall(text)
-    if text.startswith("-") and parts and "-" + "".join(number + unit for number, unit in parts) == text:
-        return now - sum(int(float(number) * _UNITS_NS[unit]) for number, unit in parts)
-    import bus
+    """As `moments.instant`. Raises Usage."""
+    from console import moments
 
     try:
-        return bus.parse_time(text)
+        return moments.instant(text, now)
     except ValueError as error:
-        raise Usage(f"{text!r} is no instant: {error}", "Write -5m, -1h30m, now, or 2026-03-01T12:00:00Z.") from None
+        raise Usage(str(error)) from error
 
 
-POSITION_MAX = 2**63 - 1
+def moment(text: str, now: int) -> "At":
+    """As `moments.moment`. Raises Usage."""
+    from console import moments
 
-
-def position_or_instant(text: str, now: int) -> tuple[int | None, int | None]:
-    """A journal position (`120431`, `120,431`, `@120431`), or an instant as `instant` takes it. Raises Usage."""
-    plain = text.replace(",", "").removeprefix("@")
-    if plain.isascii() and plain.isdigit():
-        if len(plain) > len(str(POSITION_MAX)) or int(plain) > POSITION_MAX:
-            raise Usage(f"{text} is beyond every journal", "signalbox status says where this one is.")
-        return int(plain), None
-    return None, max(0, instant(text, now))
+    try:
+        return moments.moment(text, now)
+    except ValueError as error:
+        raise Usage(str(error)) from error
 
 
 def operator() -> str:

@@ -1,4 +1,4 @@
-"""Replay: the journal again, to prove it, to look back, or to ask what would have been."""
+"""Replay: the journal again, to prove it, to look back, or to ask what would have been. `run` stands in `replayrun`."""
 
 import re
 import time
@@ -8,15 +8,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from console.commands.options import DataDir, Output, position_or_instant
+from console.commands import options, replayrun
+from console.commands.options import DataDir, Output
 from console.failures import Failure, Usage
 from console.limits import RULES_FILE_BYTES_MAX
 
 app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Replay: the journal again, to prove it, look back, or ask what if.",
+    help="Replay: the journal again, to prove it, look back, ask what if, or publish what was.",
 )
+
+app.command("run")(replayrun.run)
 
 _DURATION_BACK = re.compile(r"-\d[\w.]*")
 
@@ -49,7 +52,7 @@ class _Moments(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-Moment = Annotated[str, typer.Argument(metavar="TIME|POSITION", help="2026-03-01T12:00:00Z, -5m, or 120431.")]
+Moment = Annotated[str, typer.Argument(metavar="TIME|POSITION", help="14:03, -5m, 2026-03-01T12:00:00Z, or 120431.")]
 Examples = Annotated[int, typer.Option("--limit", "-n", min=0, max=1_000, help="Examples of each kind.")]
 
 
@@ -120,7 +123,8 @@ def _moment(text: str) -> tuple[int | None, int | None]:
     """Position and instant, one of them; neither for no text. Raises Usage."""
     if not text:
         return None, None
-    return position_or_instant(text.removeprefix("now") or text, time.time_ns())
+    at = options.moment(text, time.time_ns())
+    return at.position, at.instant
 
 
 def _settings(changes: list[str], rules: Path | None) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import DataDir, Output
+from console.commands.options import AsOf, DataDir, Output
 from console.failures import Usage
 
 app = typer.Typer(rich_markup_mode=None)
@@ -25,9 +25,14 @@ def sql(
     ] = None,
     data_dir: DataDir = None,
     output: Output = "table",
+    at: AsOf = None,
 ) -> None:
-    """Explore the journal: events, facts, flows, sagas, dead_letters (\\d at the prompt lists their columns)."""
+    """Explore the journal: events, facts, flows, sagas, dead_letters (\\d at the prompt lists their columns).
+
+    With --at it ends there: events and facts up to then, the others as they were. So with --file, too.
+    """
     from console import sqlpage, sqlprompt
+    from console.commands.asking import as_of, moment
     from console.fleetdir import question_url, resolve
     from console.limits import SQL_STDIN_CHARS_MAX
     from console.output import Format
@@ -39,7 +44,8 @@ def sql(
             raise Usage("no query: give one as an argument or on standard input", 'signalbox sql "SELECT ..."')
         if len(query) > SQL_STDIN_CHARS_MAX:
             raise Usage(f"a query has at most {SQL_STDIN_CHARS_MAX:,} characters")
-    line: Line = FileLine(file) if file else FleetLine(question_url(resolve(data_dir)))
+    then = moment(at)
+    line: Line = FileLine(file, then) if file else FleetLine(question_url(resolve(data_dir)), then)
 
     def answer(text: str) -> None:
         waiting = Waiting()
@@ -47,7 +53,7 @@ def sql(
             told, body = line.ask(text, timeout, limit, waiting.say)
         finally:
             waiting.close()
-        sqlpage.show(told, body, Format(output))
+        sqlpage.show(told, body, Format(output), as_of(told, time.time_ns()) if told.past else "")
 
     try:
         if query:
@@ -59,21 +65,27 @@ def sql(
 
 
 class Waiting:
-    """One line on a terminal's stderr that says what a query is doing, once it takes a while."""
+    """What a query is doing, on stderr, once it takes a while: one line on a terminal, now and then one elsewhere."""
 
     FROM_S = 0.5
+    LINE_S = 5.0
 
     def __init__(self) -> None:
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
         self._drawn = False
 
     def say(self, text: str) -> None:
         """What is being done."""
-        seconds = time.monotonic() - self._began
-        if seconds >= self.FROM_S and sys.stderr.isatty():
-            sys.stderr.write(f"\r{text} {seconds:.0f} s (Ctrl-C cancels)\x1b[K")
-            sys.stderr.flush()
+        now = time.monotonic()
+        line = f"{text} {now - self._began:.0f} s"
+        if not sys.stderr.isatty():
+            if now - self._said >= self.LINE_S:
+                self._said = now
+                sys.stderr.write(f"{line}\n")
+        elif now - self._began >= self.FROM_S:
+            sys.stderr.write(f"\r{line} (Ctrl-C cancels)\x1b[K")
             self._drawn = True
+        sys.stderr.flush()
 
     def close(self) -> None:
         """Take the line away."""

@@ -14,15 +14,17 @@ ending are the edge's own; they are refused here.
 | AskTimeline | timebar |
 | AskGroups | listeners |
 | AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
+| AskProjections | projections |
 """
 
 import msgspec
 
-from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, timebar
+from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
 from controlplane.answers.levers import plan_operation
+from controlplane.answers.projections import Running, plan_projection
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
 from controlplane.elections import LED
@@ -39,6 +41,7 @@ from controlplane.questions import (
     AskGroups,
     AskHealth,
     AskPartitions,
+    AskProjections,
     AskSaga,
     AskSagas,
     AskStatus,
@@ -64,15 +67,18 @@ __all__ = [
     "condition",
     "extras_of_then",
     "not_there",
+    "not_there_then",
     "not_yet",
     "past",
     "plan_operation",
+    "plan_projection",
     "plan_redrive",
 ]
 
 
 class Extras(msgspec.Struct):
-    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order.
+    """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order;
+    `projections` for AskProjections, by name.
 
     `refolded`: how far it is with the folds that are folded again, as a position, or what that failed of.
     """
@@ -84,6 +90,7 @@ class Extras(msgspec.Struct):
     started: int = 0
     journal_bytes: int = 0
     steps: list[SagaStep] = []
+    projections: dict[str, Running] = {}
     refolded: int = 0
     refold_failed: str = ""
 
@@ -121,17 +128,19 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return operations.brokers(world, question, now)
     if isinstance(question, AskPartitions):
         return operations.partitions(heart, question, now, _plane(heart, extras))
+    if isinstance(question, AskProjections):
+        return projections.projections(world, question, extras.projections)
     if isinstance(question, Operate) and question.dry_run:
         return plan_operation(world, question, now)[1]
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
 
 
 def rebuilding_why(heart: Heart, extras: Extras) -> str:
-    """`sagas, health are folded again: 3,400 of 10,000 entries`; in the past, or when it failed, that."""
+    """`sagas, health are folded again: 3,400 of 10,000 entries`, or what that failed of."""
     names = ", ".join(heart.rebuilding)
-    verb = "is" if len(heart.rebuilding) == 1 else "are"
     if extras.refold_failed:
         return f"{names} cannot be folded again: {extras.refold_failed}"
+    verb = "is" if len(heart.rebuilding) == 1 else "are"
     if not extras.pid:
         return f"{names} {'was' if verb == 'is' else 'were'} being folded again then"
     return f"{names} {verb} folded again: {extras.refolded:,} of {heart.position:,} entries"
@@ -140,8 +149,13 @@ def rebuilding_why(heart: Heart, extras: Extras) -> str:
 def not_there(heart: Heart, fold: str, extras: Extras) -> Refusal:
     """The refusal of what needs a fold that is folded again."""
     hint = "See plane.log." if extras.refold_failed else "Ask again in a moment; `signalbox status` says how far it is."
-    hint = hint if extras.pid else "Ask as of a moment after that."
     return Refusal("unavailable", f"this needs the fold {fold}, and {rebuilding_why(heart, extras)}", hint)
+
+
+def not_there_then(fold: str) -> Refusal:
+    """The same for a moment of the past: an answer of then is the one that was given then."""
+    what = f"this needs the fold {fold}, which was being folded again then"
+    return Refusal("unavailable", what, "Ask as of a moment before the plane started, or after it had it again.")
 
 
 def addressed(body: Events | EventDetail, heart: Heart, now: int) -> Body:

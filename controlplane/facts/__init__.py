@@ -17,8 +17,10 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
+| operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
 
-The facts about the fleet stand in `fleet` and in `controlplane.decisions`, events in `rows`, intents in `intents`.
+The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about projections in `projections`,
+events in `rows`, intents in `intents`.
 All instants and durations are integer nanoseconds.
 """
 
@@ -50,6 +52,10 @@ from controlplane.facts.intents import PlaceSeat as PlaceSeat
 from controlplane.facts.intents import PublishEvent as PublishEvent
 from controlplane.facts.intents import SpreadTopology as SpreadTopology
 from controlplane.facts.intents import StartBroker as StartBroker
+from controlplane.facts.projections import ProjectionAdded as ProjectionAdded
+from controlplane.facts.projections import ProjectionQuarantined as ProjectionQuarantined
+from controlplane.facts.projections import ProjectionRebuilt as ProjectionRebuilt
+from controlplane.facts.projections import ProjectionRemoved as ProjectionRemoved
 from controlplane.facts.rows import ROW_COLUMNS as ROW_COLUMNS
 from controlplane.facts.rows import Rows as Rows
 from controlplane.journaled import Fact as Fact
@@ -61,6 +67,7 @@ from controlplane.journaled import Intent as Intent
 class PlaneStarted(Fact, frozen=True):
     """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal.
 
+    `over`: what it was told to take over from, and why: entries that this journal does not have are lost to it.
     `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
     """
 
@@ -69,6 +76,7 @@ class PlaneStarted(Fact, frozen=True):
     version: str = ""
     plane_url: str = ""
     gap_ns: int = 0
+    over: str = ""
     rebuilding: list[str] = []
 
 
@@ -195,6 +203,10 @@ AnyFact = (
     | Carried
     | IntentFailed
     | Decision
+    | ProjectionAdded
+    | ProjectionRebuilt
+    | ProjectionRemoved
+    | ProjectionQuarantined
 )
 AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 

@@ -91,13 +91,30 @@ from controlplane.questions.parts import (
     Severity,
     Trend,
 )
+from controlplane.questions.projections import (
+    AskProjection,
+    AskProjections,
+    Project,
+    Projected,
+    ProjectionRow,
+    ProjectionRows,
+    Projections,
+    ProjectionVerb,
+)
 from controlplane.questions.replaying import (
+    REPLAY_RUN,
     AskDiff,
+    AskSlice,
+    AskSlicePage,
     AskWhatIf,
     Diff,
     FactChange,
     Horizon,
     KindChange,
+    Recorded,
+    Slice,
+    Sliced,
+    SlicePage,
     WhatIf,
 )
 from controlplane.questions.sql import (
@@ -114,6 +131,7 @@ from controlplane.questions.timebar import AskTimeline, Incident, Timeline
 
 __all__ = [
     "MAGIC",
+    "REPLAY_RUN",
     "SCHEMA",
     "SQL_SCHEMA",
     "Ask",
@@ -130,8 +148,12 @@ __all__ = [
     "AskGroups",
     "AskHealth",
     "AskPartitions",
+    "AskProjection",
+    "AskProjections",
     "AskSaga",
     "AskSagas",
+    "AskSlice",
+    "AskSlicePage",
     "AskSql",
     "AskStatus",
     "AskTimeline",
@@ -186,7 +208,14 @@ __all__ = [
     "PlanStatus",
     "PlaneStatus",
     "Progress",
+    "Project",
+    "Projected",
+    "ProjectionRow",
+    "ProjectionRows",
+    "ProjectionVerb",
+    "Projections",
     "Question",
+    "Recorded",
     "Redrive",
     "Redriven",
     "Refusal",
@@ -199,6 +228,9 @@ __all__ = [
     "SagaStep",
     "Sagas",
     "Severity",
+    "Slice",
+    "SlicePage",
+    "Sliced",
     "SqlAnswer",
     "SqlCancelled",
     "SqlColumn",
@@ -242,6 +274,8 @@ Question = (
     | AskAt
     | AskDiff
     | AskWhatIf
+    | AskSlice
+    | AskSlicePage
     | AskBrokers
     | AskPartitions
     | AskGroups
@@ -250,6 +284,9 @@ Question = (
     | AskSql
     | CancelSql
     | Down
+    | AskProjections
+    | AskProjection
+    | Project
 )
 Body = (
     Status
@@ -268,6 +305,8 @@ Body = (
     | Past
     | Diff
     | WhatIf
+    | Sliced
+    | SlicePage
     | Brokers
     | Partitions
     | Groups
@@ -275,6 +314,9 @@ Body = (
     | Operated
     | SqlAnswer
     | SqlCancelled
+    | Projections
+    | ProjectionRows
+    | Projected
     | Stopping
     | Progress
     | Refusal

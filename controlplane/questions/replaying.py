@@ -1,4 +1,5 @@
-"""Questions to the journal as a whole: what if the rules had been others, what differs between two moments."""
+"""Questions to the journal as a whole: what if the rules had been others, what differs between two moments, and what a
+replay would publish again."""
 
 import msgspec
 
@@ -114,3 +115,87 @@ class WhatIf(Reply):
     now: Counts
     digest: str
     """Of the state under the other rules."""
+
+
+REPLAY_RUN = "replayrun"
+"""The extension attribute that tells a replayed event from a first one: the name of the run that published it."""
+
+
+class Slice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Recorded events: types by `pattern`, one subject, one saga ("": any), and a stretch of the journal.
+
+    It begins at `position` or `instant` (None: the first entry) and ends at `until_position` or `until_instant` (None:
+    now). Both ends belong to it; instants are compared with `recorded`.
+    """
+
+    pattern: str = ">"
+    subject: str = ""
+    saga: str = ""
+    position: int | None = None
+    instant: int | None = None
+    until_position: int | None = None
+    until_instant: int | None = None
+
+
+class AskSlice(Ask, frozen=True):
+    """How much a replay of this slice would publish, counted exactly. Without an end it waits until all is archived.
+
+    Events whose `expirytime` is not after `expired_at` are left out; None: none is for that.
+    """
+
+    slice: Slice
+    expired_at: int | None = None
+
+
+class Sliced(Reply):
+    """`left_out`: events by why they are never replayed, of `plane`, `lifecycle`, `redriven`, `replayed`, `expired`."""
+
+    events: int
+    left_out: dict[str, int]
+    types: dict[str, int]
+    """Events by type, most first; beyond `SLICE_TYPES_MAX` types the rest is in `other_types`."""
+    other_types: int
+    """Events of types that are not named."""
+    bytes: int
+    """Of payload."""
+    imported: int
+    """Those of the events that carry `importof`."""
+    up_to: int
+    """The position that the slice ends at, whatever comes later."""
+    first: int
+    last: int
+    """Positions of the first and the last event; 0 without any."""
+    appended: tuple[int, int]
+    times: tuple[int, int] | None
+    """Least and greatest; None where no event has a time."""
+    remembered: int
+    """Ids that a partition remembers, so that the same run again appends nothing."""
+
+
+class AskSlicePage(Ask, frozen=True):
+    """The next events of a slice after position `after`, none beyond `up_to`; both as `Sliced` has them."""
+
+    slice: Slice
+    up_to: int
+    after: int = 0
+    expired_at: int | None = None
+    limit: int = 5000
+
+
+class Recorded(msgspec.Struct, array_like=True):
+    """One event as CloudEvents JSON, and where it stands."""
+
+    position: int
+    recorded: int
+    partition: int
+    offset: int
+    appended: int
+    event: str
+
+
+class SlicePage(Reply):
+    """`after` is where the next page goes on; `done`: there is none."""
+
+    rows: list[Recorded]
+    after: int
+    done: bool

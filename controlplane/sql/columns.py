@@ -8,8 +8,13 @@ import msgspec
 import pyarrow as pa
 
 from bus.attributes import Extras
+from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.questions import SQL_SCHEMA
 
+FED_EVENTS = tuple(name for name in EVENT_COLUMNS if name not in ("subject_hash", "saga_hash"))
+FED_ENTRIES = ("position", "recorded", "cause", "kind", "fact")
+FED = {"events": FED_EVENTS, "entries": FED_ENTRIES}
+"""What a worker needs of a segment's tables."""
 TYPES = {table.name: {column.name: column.type for column in table.columns} for table in SQL_SCHEMA}
 """Documented table -> column -> type."""
 _INSTANTS = ("recorded", "appended", "time")

@@ -22,17 +22,13 @@ import pyarrow as pa
 from controlplane import limits, segments
 from controlplane.arrivals import EVENT_COLUMNS
 from controlplane.errors import SqlRefused
-from controlplane.questions import SqlAnswer, SqlColumn
+from controlplane.questions import At, SqlAnswer, SqlColumn
 from controlplane.segments import PARQUET, form_of
-from controlplane.sql.columns import TYPES, as_attributes, as_facts, of_events, selected
+from controlplane.sql.columns import FED_ENTRIES, FED_EVENTS, TYPES, as_attributes, as_facts, of_events, selected
 from controlplane.sql.state import COLUMNS
 from controlplane.sql.statement import ATTRIBUTES, caret, tables_of
 from controlplane.sql.values import plain
 
-FED_EVENTS = tuple(name for name in EVENT_COLUMNS if name not in ("subject_hash", "saga_hash"))
-FED_ENTRIES = ("position", "recorded", "cause", "kind", "fact")
-FED = {"events": FED_EVENTS, "entries": FED_ENTRIES}
-"""What is needed of a segment's tables."""
 _ENTRY_TYPES = ("UBIGINT", "BIGINT", "UBIGINT", "VARCHAR", "VARCHAR")
 _ROWS_HEADER = 0xDD
 """MessagePack's array of up to 2^32 items."""
@@ -45,6 +41,7 @@ class Database:
         self._db = duckdb.connect(":memory:", config=_settings(spill))
         self._sources: list[str] = []
         self._sealed_facts = False
+        self._up_to: int | None = None
         self._turned = 0
         """Rare attributes are in `raw.extras` up to this position."""
         for number, path in enumerate(sealed, 1):
@@ -90,20 +87,26 @@ class Database:
             self._db.execute(f"create table raw.{table} ({columns})")
 
     def _make_views(self) -> None:
-        events = self._united("events", FED_EVENTS)
-        joined = f"({events}) e join raw.names t on t.id = e.type join raw.names s on s.id = e.source"
-        self._view("events", of_events("x.json"), f"{joined} left join raw.extras x on x.blob = e.extras")
-        facts = {name: name for name in TYPES["facts"]} | {"recorded_ns": "recorded"}
-        self._view("facts", selected("facts", facts), "raw.entries")
+        self._make_views_of_journal()
         for table in COLUMNS:
             self._view(table, selected(table, {name: f'"{name}"' for name in COLUMNS[table]}), f"raw.{table}")
 
-    def _view(self, view: str, columns: str, source: str) -> None:
-        self._db.execute(f"create view {view} as select {columns} from {source}")  # noqa: S608
+    def _make_views_of_journal(self) -> None:
+        within = "" if self._up_to is None else f" where position <= {self._up_to}"
+        events = f"select * from ({_united('events', FED_EVENTS, self._sources)}){within}"  # noqa: S608
+        joined = f"({events}) e join raw.names t on t.id = e.type join raw.names s on s.id = e.source"
+        self._view("events", of_events("x.json"), f"{joined} left join raw.extras x on x.blob = e.extras")
+        facts = {name: name for name in TYPES["facts"]} | {"recorded_ns": "recorded"}
+        self._view("facts", selected("facts", facts), f"raw.entries{within}")
 
-    def _united(self, table: str, columns: Sequence[str]) -> str:
-        names = ", ".join(f'"{name}"' for name in columns)
-        return " union all ".join(f"select {names} from {source}.{table}" for source in self._sources)  # noqa: S608
+    def _view(self, view: str, columns: str, source: str) -> None:
+        self._db.execute(f"create or replace view {view} as select {columns} from {source}")  # noqa: S608
+
+    def see(self, up_to: int | None) -> None:
+        """From here on `events` and `facts` end at this position; None: where the journal does."""
+        if up_to != self._up_to:
+            self._up_to = up_to
+            self._make_views_of_journal()
 
     # ------------------------------------------------------------------------------------------ what is fed
 
@@ -117,11 +120,25 @@ class Database:
             known = "select id from raw.names"
             self._db.execute(f"insert into raw.names from {source}.names where id not in ({known})")
 
-    def end(self) -> tuple[int, int]:
-        """Position and instant of the last step in the attached segments."""
-        each = " union all ".join(f"select last, recorded from {source}.steps" for source in self._sources[:-1])  # noqa: S608
-        ((position, recorded),) = self._db.execute(f"select max(last), max(recorded) from ({each})").fetchall()  # noqa: S608
+    def end(self, at: At | None = None) -> tuple[int, int]:
+        """Position and instant of the last step in the attached segments, or of the last one by a moment."""
+        if not self._sources[:-1]:
+            return 0, 0
+        each = _united("steps", ("last", "recorded"), self._sources[:-1])
+        within = "true"
+        if at is not None:
+            within = f"recorded <= {at.instant}" if at.position is None else f"last <= {at.position}"
+        found = f"select max(last), max(recorded) from ({each}) where {within}"  # noqa: S608
+        ((position, recorded),) = self._db.execute(found).fetchall()
         return position or 0, recorded or 0
+
+    def begin(self) -> int:
+        """The position after which the attached segments begin."""
+        if not self._sources[:-1]:
+            return 0
+        each = _united("birth", ("position",), self._sources[:-1])
+        ((position,),) = self._db.execute(f"select min(position) from ({each})").fetchall()  # noqa: S608
+        return position or 0
 
     def feed(self, table: str, stream: bytes) -> None:
         """Rows of `events` or `entries` as an Arrow IPC stream."""
@@ -168,6 +185,10 @@ class Database:
             self._db.register("arriving", rows)
             self._db.execute(f"insert into raw.{table} ({names}) select {names} from arriving")  # noqa: S608
             self._db.unregister("arriving")
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._db.close()
 
     # ------------------------------------------------------------------------------------------ what is asked
 
@@ -229,6 +250,11 @@ class Database:
             with suppress(duckdb.TransactionException):
                 self._db.execute("rollback")
         return error
+
+
+def _united(table: str, columns: Sequence[str], sources: Sequence[str]) -> str:
+    names = ", ".join(f'"{name}"' for name in columns)
+    return " union all ".join(f"select {names} from {source}.{table}" for source in sources)  # noqa: S608
 
 
 def _settings(spill: str) -> dict[str, Any]:

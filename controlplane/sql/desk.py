@@ -1,13 +1,14 @@
 """The plane's side of SQL: one query at a time, fed, watched, and ended with its worker when it must.
 
     checked by the worker ─▶ turn settled: position and what is needed of the folds' state ─▶ in a thread: fed, run
+                             or, as of then: the state of then, if it is needed
 
 Only the thread touches journal and worker; the loop waits, tells how it stands, and kills. What a query costs the
 plane: a cursor's reads of what is new, and the encoding of the state tables that it names.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -16,10 +17,11 @@ from typing import Any, NamedTuple
 from controlplane import limits
 from controlplane.asking import Tell
 from controlplane.errors import SqlRefused, SqlWorkerEnded
-from controlplane.questions import AskSql, Progress, Refusal, SqlAnswer, Told
+from controlplane.fold import Heart
+from controlplane.questions import AskSql, Body, Progress, Refusal, SqlAnswer, Told
 from controlplane.sql import frames
 from controlplane.sql.process import WorkerProcess
-from controlplane.sql.state import NEEDS, packed
+from controlplane.sql.state import NEEDS, packed, refuse_present_only
 from controlplane.sql.tail import tail
 from controlplane.state import Key
 from controlplane.turns import Turns
@@ -37,18 +39,27 @@ class _Query:
         self.doing = "waiting for another query"
 
 
+class Then(NamedTuple):
+    """A moment of the past: the end of a step. `heart` gives the folds' state there, and says how far it is."""
+
+    position: int
+    recorded: int
+    heart: Callable[[Tell], Awaitable[Heart]]
+
+
 class _Now(NamedTuple):
-    """Where the answer holds, and the folds' state there."""
+    """Where the answer holds, the folds' state there, and whether that is in the past."""
 
     position: int
     recorded: int
     state: list[tuple[str, str, list[tuple[Key, Any]]]]
+    past: bool
 
 
 class Desk:
     """Answers AskSql for one plane. `folder`: for the worker's log and spill; `close` ends the worker.
 
-    `go_on` raises when the plane ends: then queries under way are given up.
+    `go_on` raises when nobody waits any more: then a query under way is given up.
     """
 
     def __init__(
@@ -65,8 +76,11 @@ class Desk:
         self._worker: WorkerProcess | None = None
         self._idle: asyncio.TimerHandle | None = None
 
-    async def answer(self, ask: AskSql, tell: Tell) -> Told:
-        """The answer, or a refusal: what is wrong with the query, that it took too long or was cancelled."""
+    async def answer(self, ask: AskSql, tell: Tell, then: Then | None = None) -> Told:
+        """The answer, or a refusal: what is wrong with the query, that it took too long or was cancelled.
+
+        With `then` as of that moment.
+        """
         if len(ask.sql) > limits.SQL_CHARS_MAX:
             why = f"a query has at most {limits.SQL_CHARS_MAX:,} characters, not {len(ask.sql):,}"
             return self._refused(Refusal("usage", why))
@@ -77,7 +91,7 @@ class Desk:
         if token in self._queries:
             return self._refused(Refusal("usage", f"a query named {token} is under way"))
         query = self._queries[token] = _Query()
-        work = asyncio.create_task(self._in_turn(ask, query))
+        work = asyncio.create_task(self._in_turn(ask, query, then))
         try:
             return await self._watched(work, query, ask, tell)
         except SqlRefused as error:
@@ -131,7 +145,7 @@ class Desk:
         finally:
             cancelled.cancel()
 
-    async def _in_turn(self, ask: AskSql, query: _Query) -> Told:
+    async def _in_turn(self, ask: AskSql, query: _Query, then: Then | None) -> Told:
         loop = asyncio.get_running_loop()
         async with self._one:
             if self._idle is not None:
@@ -139,8 +153,7 @@ class Desk:
             query.began = loop.time()
             query.doing = "checking the query"
             tables = await self._shielded(self._check, ask.sql)
-            await self._turns.settled()
-            now = self._now(tables)
+            now = await (self._now(tables) if then is None else self._then(tables, then, query))
             told: Told = await self._shielded(self._run, ask, tables, now, query)
             self._idle = loop.call_later(limits.SQL_IDLE_MS / 1000, self._rest)
             return told
@@ -156,14 +169,20 @@ class Desk:
                 future.exception()  # nobody is left to hear it
             raise
 
-    def _now(self, tables: list[str]) -> _Now:
-        """Copies of references only: the values themselves are never changed."""
+    async def _now(self, tables: list[str]) -> _Now:
+        await self._turns.settled()
         heart = self._turns.heart
-        state = []
-        for table in tables:
-            fold, names = NEEDS.get(table, ("", ()))
-            state += [(fold, name, list(heart.states[fold].items(name))) for name in names]
-        return _Now(self._turns.journal.position, heart.recorded, state)
+        return _Now(self._turns.journal.position, heart.recorded, _needed(tables, heart), past=False)
+
+    async def _then(self, tables: list[str], then: Then, query: _Query) -> _Now:
+        def hear(body: Body) -> None:
+            if isinstance(body, Progress):
+                query.doing = body.text
+
+        refuse_present_only(tables)
+        heart = await then.heart(hear) if any(table in NEEDS for table in tables) else None
+        state = [] if heart is None else _needed(tables, heart)
+        return _Now(then.position, then.recorded, state, past=True)
 
     def _rest(self) -> None:
         if self._worker is not None and not self._queries:
@@ -194,12 +213,13 @@ class Desk:
         query.doing = "reading what is new"
         self._feed(worker, tables, now)
         query.doing = "running the query"
+        up_to = now.position if now.past else None
         rows = min(ask.rows or limits.SQL_ROWS_MAX, limits.SQL_ROWS_MAX)
-        answer = worker.ask(frames.Run(ask.sql, now.recorded, rows, limits.SQL_ANSWER_BYTES_MAX))
+        answer = worker.ask(frames.Run(ask.sql, now.recorded, rows, limits.SQL_ANSWER_BYTES_MAX, up_to))
         if not isinstance(answer, frames.Answered):
             raise SqlWorkerEnded(f"the SQL worker answers {type(answer).__name__} to Run")
         body: SqlAnswer = answer.answer
-        return Told(now.position, now.recorded, body)
+        return Told(now.position, now.recorded, body, past=now.past)
 
     def _feed(self, worker: WorkerProcess, tables: list[str], now: _Now) -> None:
         journal = self._turns.journal
@@ -207,15 +227,24 @@ class Desk:
             if "events" in tables:
                 for feed in tail(db, "events", worker.events, now.position):
                     worker.tell(feed)
-                worker.events = now.position
+                worker.events = max(worker.events, now.position)
                 names = list(journal.names[worker.names :])
                 worker.tell(frames.Names(worker.names, names))
                 worker.names += len(names)
             if "facts" in tables:
                 for feed in tail(db, "entries", worker.entries, now.position):
                     worker.tell(feed)
-                worker.entries = now.position
+                worker.entries = max(worker.entries, now.position)
         for fold, table, items in now.state:
             step = limits.SQL_STATE_ITEMS_MAX
             for start in range(0, max(1, len(items)), step):
                 worker.tell(frames.State(fold, table, start == 0, packed(items[start : start + step])))
+
+
+def _needed(tables: list[str], heart: Heart) -> list[tuple[str, str, list[tuple[Key, Any]]]]:
+    """Copies of references only: the values themselves are never changed."""
+    state = []
+    for table in tables:
+        fold, names = NEEDS.get(table, ("", ()))
+        state += [(fold, name, list(heart.states[fold].items(name))) for name in names]
+    return state

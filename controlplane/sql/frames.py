@@ -3,15 +3,11 @@
 The plane says one thing and waits for the answer to it; `Feed`, `Names` and `State` have none.
 """
 
-from collections.abc import Callable
-
 import msgspec
 
-from controlplane.errors import SqlWorkerEnded
-from controlplane.limits import SQL_FRAME_BYTES_MAX
+from controlplane.framing import framed as framed
+from controlplane.framing import read as read
 from controlplane.questions import SqlAnswer
-
-LENGTH_BYTES = 4
 
 
 class Frame(msgspec.Struct, frozen=True, tag=True):
@@ -54,12 +50,13 @@ class Check(Frame, frozen=True):
 
 
 class Run(Frame, frozen=True):
-    """Run it; `now` is the folds' now. Answers: Answered, Refused."""
+    """Run it; `now` is the folds' now, nothing is there beyond `up_to`. Answers: Answered, Refused."""
 
     sql: str
     now: int
     rows_max: int
     bytes_max: int
+    up_to: int | None = None
 
 
 class Ready(Frame, frozen=True):
@@ -97,27 +94,3 @@ def decode(body: bytes) -> AnyFrame:
     """Raises `msgspec.DecodeError` on anything else."""
     frame: AnyFrame = _decoder.decode(body)
     return frame
-
-
-def framed(body: bytes) -> bytes:
-    """Any bytes with their length before them."""
-    return len(body).to_bytes(LENGTH_BYTES, "big") + body
-
-
-def read(receive: Callable[[int], bytes]) -> bytes:
-    """The next frame's bytes. `receive(n)` gives 1 to n bytes, none at the end; then SqlWorkerEnded is raised."""
-    length = int.from_bytes(_exactly(receive, LENGTH_BYTES), "big")
-    if length > SQL_FRAME_BYTES_MAX:
-        raise SqlWorkerEnded(f"a frame of {length:,} bytes is larger than {SQL_FRAME_BYTES_MAX:,}")
-    return _exactly(receive, length)
-
-
-def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
-    parts: list[bytes] = []
-    while count:
-        part = receive(count)
-        if not part:
-            raise SqlWorkerEnded("the other end is gone")
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)

@@ -12,9 +12,11 @@ import msgspec
 from bus.limits import PARTITIONS_MAX
 from controlplane.answers.inbox import Usual, row_of
 from controlplane.deadletters import Kind, Letter
+from controlplane.errors import SqlRefused
 from controlplane.flows import SECOND, Flow
 from controlplane.limits import FLOW_SECONDS_MAX
 from controlplane.sagas import Saga
+from controlplane.sql.statement import ATTRIBUTES
 from controlplane.state import Key, KeyedState
 
 NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -23,6 +25,8 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "dead_letters": ("deadletters", ("letter", "kind")),
 }
 """A documented table -> the fold, and its tables that are needed for it."""
+AS_OF = frozenset({"events", "facts", ATTRIBUTES, *NEEDS})
+"""What can be had as of a moment of the past."""
 VALUES: dict[tuple[str, str], Any] = {
     ("flows", "flow"): Flow,
     ("flows", "second"): dict[int, int],
@@ -38,6 +42,13 @@ VALUES: dict[tuple[str, str], Any] = {
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoders = {place: msgspec.msgpack.Decoder(list[tuple[Key, kind]]) for place, kind in VALUES.items()}  # type: ignore[valid-type]
+
+
+def refuse_present_only(tables: Iterable[str]) -> None:
+    """Raises SqlRefused for a table that is known as it is now, and not as it was."""
+    for table in tables:
+        if table not in AS_OF:
+            raise SqlRefused(f"{table} is known only as it is now, not as of then: leave out --at, or this table")
 
 
 def packed(items: list[tuple[Key, Any]]) -> bytes:

@@ -19,9 +19,13 @@ FUNCTIONS_REFUSED = frozenset(
     {"current_setting", "getenv", "getvariable", "json_execute_serialized_sql", "query", "query_table", "write_log"}
     | {"nextval", "currval", "set_config", "pg_read_file", "parse_duckdb_log_message", "file_exists"}
     | {"current_database", "current_schemas", "in_search_path", "pg_sleep", "sleep_ms", "read_text", "read_blob"}
+    | {"json_serialize_plan", "pg_get_viewdef", "pg_get_constraintdef", "get_block_size", "format_type", "setval"}
 )
 ATTRIBUTES = "events.attributes"
 """Told among the tables when a query may read this column, which costs the worker something to make."""
+_SEES_IT = {"RECURSIVE_CTE_NODE": "right", "CTE_NODE": "child"}
+"""Nodes that make a CTE, and their part that sees it."""
+_LOWER = {ord(upper): upper.lower() for upper in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
 _NOWHERE = 2**63
 """DuckDB's "no place" is a greater number than this."""
 
@@ -97,16 +101,18 @@ class _Walk:
         if kind == "BASE_TABLE":
             self._base_table(node, ctes)
         elif kind == "TABLE_FUNCTION":
-            name = str((node.get("function") or {}).get("function_name", "")).lower()
+            name = _folded((node.get("function") or {}).get("function_name", ""))
             if name not in TABLE_FUNCTIONS:
                 raise self._refused(f"the table function {name} is not possible here", node)
         elif kind == "SHOW_REF" and not node.get("query") and node.get("table_name") != '"tables"':
             raise self._refused("of SHOW only SHOW TABLES is possible here", node)
 
     def _base_table(self, node: dict[str, Any], ctes: frozenset[str]) -> None:
-        name = str(node.get("table_name", "")).lower()
-        schema = f"{node.get('catalog_name') or ''}.{node.get('schema_name') or ''}".strip(".").lower()
-        if schema not in ("", "main") or (name not in self._tables and name not in ctes):
+        name = _folded(node.get("table_name", ""))
+        schema = _folded(f"{node.get('catalog_name') or ''}.{node.get('schema_name') or ''}".strip("."))
+        # With a schema before it a name is no CTE's.
+        known = {"": self._tables | ctes, "main": self._tables}.get(schema, frozenset())
+        if name not in known:
             said = f"{schema}.{name}" if schema else name
             raise self._refused(f'there is no table "{said}" here; there are: {", ".join(sorted(self._tables))}', node)
         if name in self._tables:
@@ -117,17 +123,28 @@ class _Walk:
 
 
 def _nodes(tree: Any) -> Iterable[tuple[dict[str, Any], frozenset[str]]]:
-    """Every object in the tree, and the names of the CTEs that it can see."""
+    """Every object in the tree, and the names of the CTEs that it can see.
+
+    A CTE sees those before it and not itself, unless it is recursive, and then in its second part only: anywhere else
+    its name means what it means outside, which may be a file.
+    """
     waiting: list[tuple[Any, frozenset[str]]] = [(tree, frozenset())]
     while waiting:
         node, ctes = waiting.pop()
         if isinstance(node, dict):
-            fresh = [each.get("key", "") for each in (node.get("cte_map") or {}).get("map", [])]
-            if node.get("type") in ("RECURSIVE_CTE_NODE", "CTE_NODE"):
-                fresh.append(node.get("cte_name", ""))
-            if fresh:
-                ctes = ctes.union(str(name).lower() for name in fresh)
+            for each in (node.get("cte_map") or {}).get("map", []):
+                waiting.append((each.get("value"), ctes))
+                ctes = ctes | {_folded(each.get("key", ""))}
             yield node, ctes
-            waiting.extend((value, ctes) for value in node.values())
+            sees = _SEES_IT.get(str(node.get("type", "")))
+            with_it = ctes | {_folded(node.get("cte_name", ""))} if sees else ctes
+            waiting.extend(
+                (value, with_it if name == sees else ctes) for name, value in node.items() if name != "cte_map"
+            )
         elif isinstance(node, list):
             waiting.extend((value, ctes) for value in node)
+
+
+def _folded(name: Any) -> str:
+    """A name as DuckDB compares it: only ASCII letters have two cases, so that no other letter stands for one."""
+    return str(name).translate(_LOWER)

@@ -4,7 +4,7 @@ import socket
 from typing import Any
 
 from controlplane import questions
-from controlplane.errors import SqlRefused, SqlWorkerEnded
+from controlplane.errors import SqlRefused, SqlWorkerEnded, WorkerEnded
 from controlplane.sql import frames
 from controlplane.sql.database import Database
 from controlplane.sql.files import Files
@@ -52,6 +52,7 @@ class Worker:
             table = _TABLES[fold]
             database.replace(table, columns_of(table, keyed(fold, tables), run.now))
         self._states.clear()
+        database.see(run.up_to)
         database.prepare(self._tables)
         return frames.Answered(database.run(run.sql, run.rows_max, run.bytes_max))
 
@@ -62,7 +63,7 @@ def serve_plane(line: socket.socket, spill: str) -> None:
     while True:
         try:
             frame = frames.decode(frames.read(line.recv))
-        except SqlWorkerEnded:
+        except WorkerEnded:
             return
         try:
             answer = worker.take(frame)
@@ -73,17 +74,25 @@ def serve_plane(line: socket.socket, spill: str) -> None:
 
 
 def serve_files(line: socket.socket, paths: list[str], spill: str) -> None:
-    """Questions as the question socket takes them, in frames; until the asker goes."""
+    """Questions and answers as on the question socket, each in a frame; until the asker goes.
+
+    After a question comes a frame with its moment, empty for the end of the journal.
+    """
     files: Files | None = None
+
+    def say(told: questions.Told) -> None:
+        line.sendall(frames.framed(questions.encode(told)))
+
     while True:
         try:
             question = questions.decode_question(frames.read(line.recv))
-        except SqlWorkerEnded:
+            moment = frames.read(line.recv)
+        except WorkerEnded:
             return
         try:
             if files is None:
                 files = Files(paths, spill)
-            told = files.answer(question)
+            at = questions.decode_at(moment) if moment else None
+            say(files.answer(question, lambda work: say(questions.Told(0, 0, work)), at))
         except SqlRefused as error:
-            told = questions.Told(0, 0, questions.Refusal("not_found", str(error)))
-        line.sendall(frames.framed(questions.encode(told)))
+            say(questions.Told(0, 0, questions.Refusal("not_found", str(error))))

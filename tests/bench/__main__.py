@@ -21,7 +21,7 @@ def main(wanted: Sequence[str]) -> int:
     known = [
         module.name
         for module in pkgutil.iter_modules(tests.bench.__path__)
-        if not (module.ispkg or module.name.startswith("_"))
+        if not (module.ispkg or module.name.startswith(("_", "test_")))
     ]
     unknown = sorted(set(wanted) - set(known))
     if unknown:

@@ -72,9 +72,16 @@ class Peer:
             left = due - time.monotonic()
             if left <= 0 or not self.socket.poll(int(left * 1000) + 1):
                 raise TimedOut(f"no {kind.__name__} within {wait_s} s; there was {[m for m, _ in self.inbox]}")
-            received = self.session.receive(self.socket.recv_multipart())
-            if received is not None:
-                self.inbox += wire.unbundled(*received)
+            self.take(self.socket.recv_multipart())
+
+    def take(self, parts: list[bytes]) -> None:
+        """A multipart came; a Ping is answered, as every peer does."""
+        received = self.session.receive(parts)
+        for message, blobs in wire.unbundled(*received) if received is not None else ():
+            if isinstance(message, wire.Ping):
+                self.say(wire.Pong(message.token))
+            else:
+                self.inbox.append((message, blobs))
 
     def ask(self, message: wire.Message, kind: type[Kind], wait_s: float = WAIT_S) -> Kind:
         """Send a request and wait for its answer; a Fault is an AssertionError."""

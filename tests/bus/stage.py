@@ -43,9 +43,7 @@ class Stage:
         for _ in range(100):
             self.broker.turn()
             while peer.socket.poll(2):
-                received = peer.session.receive(peer.socket.recv_multipart())
-                if received is not None:
-                    peer.inbox += wire.unbundled(received.message, received.blobs)
+                peer.take(peer.socket.recv_multipart())
             for at, (message, blobs) in enumerate(peer.inbox):
                 if isinstance(message, kind):
                     del peer.inbox[at]

@@ -3,7 +3,7 @@
 import pytest
 
 from bus import limits
-from bus.errors import ProtocolError
+from bus.errors import InsufficientReplicas, ProtocolError
 from bus.record import GROUP
 from bus.wire import Settle, Settled, Settlement
 from tests.bus.groundtwin import Stage, event, said, session
@@ -85,3 +85,18 @@ def test_acks_do_not_gather_where_the_next_event_waits_for_them() -> None:
         ack(stage, peer, offset)
         stage.turn(commit=False)
     assert groups_logged(stage) == before + 2
+
+
+def test_settlements_that_wait_for_a_commit_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GROUP_SETTLES_WAITING_MAX", 2)
+    stage, peer = started(event(), event(), event())
+    stage.ground.refuse = True
+    for offset in (0, 1):
+        ack(stage, peer, offset)
+        stage.turn()
+    with pytest.raises(InsufficientReplicas, match="owes 2 answers at partition 0"):
+        ack(stage, peer, 2)
+    stage.ground.refuse = False
+    assert len(said(stage.turn(1), Settled)) == 2
+    ack(stage, peer, 2)
+    assert len(said(stage.turn(), Settled)) == 1

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,19 @@ ENDED_S = 30.0
 
 
 class LiveFleet:
-    """A plane and its brokers. `start` may follow a kill."""
+    """A plane and its brokers. `start` may follow a kill. `odd`: what `oddplane` is told, for a plane of that kind."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, odd: Sequence[str] = ()) -> None:
         self.directory = Directory(folder)
+        self.odd = list(odd)
         self._options = options
         self.plane: subprocess.Popen[bytes] | None = None
         self._said = ""
 
     def start(self) -> None:
         """Start a plane; it ends with this process, however that ends."""
-        command = [sys.executable, "-m", "controlplane", "--data-dir", str(self.directory.root), "--while-stdin"]
+        module = ["tests.chaos.oddplane", *self.odd, "--"] if self.odd else ["controlplane"]
+        command = [sys.executable, "-m", *module, "--data-dir", str(self.directory.root), "--while-stdin"]
         self.plane = subprocess.Popen(
             [*command, *self._options], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
@@ -151,9 +153,9 @@ class LiveFleet:
 
 
 @contextmanager
-def live_fleet(folder: Path, *options: str) -> Iterator[LiveFleet]:
+def live_fleet(folder: Path, *options: str, odd: Sequence[str] = ()) -> Iterator[LiveFleet]:
     """A fleet that was started and is gone afterwards."""
-    fleet = LiveFleet(folder, *options)
+    fleet = LiveFleet(folder, *options, odd=odd)
     try:
         fleet.start()
         yield fleet

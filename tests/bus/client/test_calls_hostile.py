@@ -11,14 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bus
-from bus import wire
+from bus import limits, wire
 from bus.client.answering import desk
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.switchboard import Switchboard
 from bus.session import Session
 from tests.bus.client.callstage import impostor
-from tests.bus.rig import Peer, rig
+from tests.bus.rig import Peer, rig, until
 from tests.bus.test_broker_hostile import BLOBS, GARBAGE, NONSENSE
 
 QUIET = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -126,6 +126,31 @@ def test_unreadable_payloads_traces_and_repeated_requests_are_dropped_and_counte
 
 
 # ---------------------------------------------------------------------------------------------- the other end
+
+
+def test_answers_that_nobody_reads_end_the_session_and_cost_others_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PEER_SEND_BYTES_MAX", 50_000)
+    monkeypatch.setattr(limits, "PEER_PING_BYTES", 10_000)
+    large = msgspec.msgpack.encode(b"x" * 5_000)
+
+    def drive(board: Switchboard) -> None:
+        deaf, other = welcomed(board), welcomed(board)
+        sessions = board._listener.sessions
+
+        def ended() -> bool:
+            if len(sessions) > 1:
+                deaf.say(wire.Call(deaf.number(), "agent/a", "", 5_000, large))
+            assert isinstance(called(other, large), wire.Returned)
+            return len(sessions) == 1
+
+        until(ended)
+        parts = []
+        while deaf.socket.poll(200):
+            parts.append(deaf.socket.recv_multipart())
+        assert 50_000 < sum(map(len, (part for some in parts for part in some))) < 70_000
+        assert any(isinstance(wire.decode(some)[0].message, wire.Bye) for some in parts)
+
+    on_a_switchboard(drive)
 
 
 @pytest.fixture(scope="module")

@@ -41,7 +41,7 @@ async def test_each_call_leaves_one_event_of_its_trace(url: str) -> None:
         with pytest.raises(bus.CallFailed):
             await fleet.call("agent/outer", 0)
     async with bus.connect(url) as fleet:
-        told = {(one.subject, one.type): one async for one in fleet.read("agent.call.>")}
+        told = {(one.data["target"], one.type): one async for one in fleet.read("agent.call.>")}
     assert set(told) == {
         ("agent/outer", "agent.call.completed"),
         ("agent/inner", "agent.call.completed"),
@@ -52,6 +52,7 @@ async def test_each_call_leaves_one_event_of_its_trace(url: str) -> None:
     assert told["agent/inner", "agent.call.completed"].traceparent == TRACE
     failed = told["agent/outer", "agent.call.failed"]
     assert failed.traceparent not in (None, TRACE)
+    assert {one.subject for one in told.values()} == {None}, "a call is no saga of the agent that is called"
     assert isinstance(failed.data, dict) and failed.data["error"] == "CallFailed"
     assert "ZeroDivisionError" in failed.data["why"] and failed.data["took_us"] > 0
 
@@ -129,3 +130,71 @@ async def test_leaving_leaves_nothing_behind(url: str) -> None:
         await once()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert open_files() <= before
+
+
+async def test_a_fleet_is_left_although_calls_are_made_meanwhile(url: str) -> None:
+    async def echo(payload: Any, context: bus.CallContext) -> Any:
+        return payload
+
+    async def keep_calling(fleet: bus.Fleet, called: asyncio.Event) -> None:
+        while True:
+            try:
+                await fleet.call("agent/echo", 1)
+                called.set()
+            except bus.ClientError as error:
+                assert "is closed" in str(error)
+                return
+            except bus.FleetError:
+                await asyncio.sleep(0)
+
+    async with bus.connect(url) as other, other.answers("agent/echo", echo):
+        async with asyncio.timeout(20):
+            async with bus.connect(url) as fleet:
+                called = asyncio.Event()
+                task = asyncio.create_task(keep_calling(fleet, called))
+                await called.wait()
+            await task
+        with pytest.raises(bus.ClientError, match="is closed"):
+            await fleet.call("agent/echo", 1)
+        async with bus.connect(url) as fleet:
+            assert await fleet.call("agent/echo", 1) == 1
+            calling = fleet._calling
+            assert calling is not None
+            await calling.close()
+            with pytest.raises(bus.ClientError, match="is closed"):  # as one that was placed meanwhile
+                await calling.call("agent/echo", 1, 5, "", "", "")
+        with pytest.raises(bus.ClientError, match="is closed"):
+            async with fleet.answers("agent/late", echo):
+                pass
+
+
+async def test_leaving_that_is_cancelled_closes_everything_all_the_same(url: str) -> None:
+    working, told, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def stubborn(payload: Any, context: bus.CallContext) -> None:
+        working.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            told.set()
+            await may_end.wait()
+
+    async def leave(other: bus.Fleet) -> None:
+        async with bus.connect(url) as fleet:
+            left.append(fleet)
+            await fleet.answers("agent/stubborn", stubborn).__aenter__()
+            calls.append(asyncio.create_task(other.call("agent/stubborn")))
+            await working.wait()
+
+    left: list[bus.Fleet] = []
+    calls: list[asyncio.Task[Any]] = []
+    async with asyncio.timeout(20), bus.connect(url) as other:
+        leaving = asyncio.create_task(leave(other))
+        await told.wait()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        may_end.set()
+        assert left[0].cluster.closed
+        (lost,) = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(lost, bus.CallLost)

@@ -56,6 +56,20 @@ async def test_a_fleet_that_is_down(tmp_path: Path) -> None:
                 pass
 
 
+async def test_a_fleet_without_any_address_is_refused_at_once(tmp_path: Path) -> None:
+    write(tmp_path, [])
+    with pytest.raises(bus.NoFleet, match=r"has no address.*signalbox up.*SIGNALBOX_URL"):
+        async with bus.connect(data_dir=tmp_path, deadline=2):
+            pass
+
+
+async def test_an_address_that_cannot_be_dialled_leaves_nothing_that_keeps_the_client() -> None:
+    async with asyncio.timeout(10):
+        with pytest.raises(bus.NoFleet, match="cannot be dialled"):
+            async with bus.connect("tcp://*:5", deadline=0.1):
+                pass
+
+
 async def test_one_of_many_addresses_is_enough() -> None:
     with FakeFleet() as fake, socket.socket() as held:
         held.bind(("127.0.0.1", 0))

@@ -133,6 +133,22 @@ async def test_more_calls_than_gather_do_not_wait_for_an_answer(
             task.cancel()
 
 
+async def test_a_broker_is_not_busy_with_calls_that_have_expired(
+    fake: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PUBLISH_GATHER_MS", 60_000)
+    monkeypatch.setattr(limits, "PUBLISH_GATHER_FRAMES", 1)
+    monkeypatch.setattr(limits, "SESSION_SILENT_MS_MAX", 3_600_000)
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(event(0, "one"))
+        fake.faults.append(("mute", ""))
+        with pytest.raises(bus.OutcomeUnknown):
+            await fleet.publish(event(1, "one"), deadline=0.1)
+        more = asyncio.create_task(fleet.publish(event(2, "one")))
+        await asyncio.to_thread(until, lambda: len(stored(fake)) == 3)
+        more.cancel()
+
+
 async def test_large_events_are_cut_into_batches_that_fit(fake: FakeFleet) -> None:
     data = b"x" * 300_000
     async with bus.connect(fake.urls) as fleet:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 import bus
-from bus import limits
+from bus import limits, wire
+from bus.client.connection import Lost
 from bus.client.following import RecordFollower, behind, reached
 from tests.bus.client.fakebroker import FakeFleet
 
@@ -239,3 +240,27 @@ async def test_reading_ends_when_the_fleet_closes(fake: FakeFleet) -> None:
         await fleet.describe()
     with pytest.raises(bus.ClientError, match="closed"):
         await following
+
+
+async def test_a_reader_that_fails_over_what_came_costs_others_of_its_session_no_more_than_a_new_one(
+    fake: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[object] = []
+
+    def fail(message: object, _blobs: list[bytes]) -> None:
+        told.append(message)
+        if not isinstance(message, Lost):
+            raise KeyError("a reader's own fault")
+
+    async with bus.connect(fake.urls) as fleet:
+        await fleet.publish(event(1))
+        link = fleet.cluster.leader(0)
+        assert link is not None
+        number = next(fleet.cluster.numbers)
+        link.ask(number, wire.Describe(number, [0]), (), fail)
+        async with asyncio.timeout(limits.SESSION_SILENT_MS_MAX / 3000):
+            while link.lost is None:
+                await fleet.cluster.change(asyncio.get_running_loop().time() + 1)
+            assert len(await read(fleet)) == 1
+    assert link.lost.code == "failed" and "KeyError" in link.lost.why and "a reader's own fault" in caplog.text
+    assert isinstance(told[-1], Lost)

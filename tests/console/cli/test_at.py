@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.commands.asking import as_of
-from console.commands.options import position_or_instant
-from console.failures import Usage
-from controlplane.questions import AskExport, At, Exported, Question, Refusal, Told
+from controlplane.questions import AskDiff, AskExport, At, Exported, Question, Refusal, Told
 from tests.console import frozen
 from tests.console.cli.conftest import story_teller
 from tests.console.cli.responder import Answer, Responder, plane_file
@@ -102,22 +100,11 @@ def test_nobody_watches_the_past(cli, then: tuple[Path, Responder], words: list[
 
 def test_what_is_no_moment_is_wrong_usage(cli, then: tuple[Path, Responder]) -> None:
     folder, plane = then
-    for text in ("", "soon", "-5", "12:00", "99999999999999999999999", str(2**63), "+5m"):
+    for text in ("", "soon", "-5", "25:00", "99999999999999999999999", str(2**63), "+5m", "1960-01-01T00:00:00Z"):
         result = cli("status", "--at", text, "--data-dir", folder)
         assert result.code == 2, text
     assert plane.asked == []
     assert cli("health", "check", "--at", "soon", "--data-dir", folder).code == 3
-
-
-def test_moments() -> None:
-    assert position_or_instant("0", 5) == (0, None)
-    assert position_or_instant(str(2**63 - 1), 5) == (2**63 - 1, None)
-    assert position_or_instant("@12,000", 5) == (12_000, None)
-    assert position_or_instant("now", 5) == (None, 5)
-    assert position_or_instant("-1h30m", 5_400 * SECOND) == (None, 0)
-    assert position_or_instant("1960-01-01T00:00:00Z", 5) == (None, 0)
-    with pytest.raises(Usage):
-        position_or_instant("٣", 5)
 
 
 def test_a_refused_moment_ends_the_command(cli, fleet_of: Callable[..., Path]) -> None:
@@ -136,3 +123,40 @@ def test_an_export_asks_each_page_as_of_then(cli, tmp_path: Path, responder: Cal
     result = cli("event", "export", "--at", "9", "--data-dir", tmp_path)
     assert result.out == '{"id":"e"}\n' * 2
     assert plane.moments == [At(position=9), At(position=9)]
+
+
+def test_a_clock_time_is_the_last_one_that_was(cli, then: tuple[Path, Responder]) -> None:
+    folder, plane = then
+    day = 86_400 * SECOND
+    cli("status", "--at", "00:00", "--data-dir", folder)
+    cli("replay", "diff", "0:00", "-5m", "--data-dir", folder)
+    midnight = At(instant=time.time_ns() // day * day)
+    assert plane.moments[0] == midnight
+    assert isinstance(plane.asked[1], AskDiff) and plane.asked[1].instant_a == midnight.instant
+
+
+@pytest.mark.parametrize("words", [*READING, ["event", "export"], ["sql", "select 1"]], ids=" ".join)
+def test_what_is_no_moment_is_said_with_what_one_is_like(cli, then: tuple[Path, Responder], words: list[str]) -> None:
+    folder, plane = then
+    for text, said in (
+        ("soon", "write now, 14:03, -5m, 2026-03-01T12:00:00Z or a position"),
+        ("2026-02-30T12:00:00Z", "2026-03-01T12:00:00Z or a position"),
+        ("2200-01-01T00:00:00Z", "has not been yet: it is "),
+        ("1960-01-01T00:00:00Z", "before every journal"),
+        ("9" * 30, "beyond every journal"),
+    ):
+        result = cli(*words, "--at", text, "--data-dir", folder)
+        assert result.code == (3 if words[1:] == ["check"] else 2), text
+        assert said in result.err and text in result.err and not result.out
+    assert plane.asked == []
+
+
+@pytest.mark.parametrize("words", [*READING, ["event", "export"], ["sql", "select 1"]], ids=" ".join)
+def test_what_the_plane_refuses_of_a_moment_ends_every_verb(
+    cli, fleet_of: Callable[..., Path], words: list[str]
+) -> None:
+    said = "position 9 does not exist yet: the journal ends at 7"
+    folder = fleet_of(lambda question: Told(7, 8, Refusal("not_found", said, "Name 7, one before it, or a time.")))
+    result = cli(*words, "--at", "9", "--data-dir", folder)
+    assert result.code == (3 if words[1:] == ["check"] else 4)
+    assert said in result.err and "Name 7" in result.err and not result.out

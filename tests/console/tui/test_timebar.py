@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.canvas import Canvas
-from console.moments import moment
+from console.moments import instant, moment
 from console.pictures import timebar
 from console.pictures.frame import Scene, footer, header
 from console.pictures.timebar import X0, bars_of, column_of, instant_of
@@ -146,6 +146,11 @@ def test_levers_are_gone_from_the_footer_of_the_past() -> None:
         ("2025-11-22T03:00:00Z", At(instant=at("03:00:00"))),
         ("1,204,331", At(position=1_204_331)),
         ("@42", At(position=42)),
+        (str(2**63 - 1), At(position=2**63 - 1)),
+        ("now", At(instant=NOW)),
+        ("now-5m", At(instant=NOW - 300 * S)),
+        ("03:12:44", At(instant=NOW)),
+        ("03:12:45", At(instant=NOW + S - 24 * 3600 * S)),
     ],
 )
 def test_a_moment_is_typed_in_many_ways(typed: str, then: At) -> None:
@@ -153,11 +158,32 @@ def test_a_moment_is_typed_in_many_ways(typed: str, then: At) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["25:00", "12:60", "yesterday", "-", "2030-01-01T00:00:00Z", "9" * 24, "-9999999d", "２"]
+    ("typed", "why"),
+    [
+        ("25:00", "25:00 is no clock time: the last one is 23:59:59"),
+        ("12:60", "12:60 is no clock time"),
+        ("yesterday", "'yesterday' is no moment: write now, 14:03, -5m, 2026-03-01T12:00:00Z or a position"),
+        ("", "'' is no moment"),
+        ("-5", "'-5' is no moment"),
+        ("２", "'２' is no moment"),
+        ("2025-13-01T00:00:00Z", "is no moment (there is no month 13)"),
+        ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z has not been yet: it is Nov 22 03:12:44 UTC"),
+        ("9" * 24, f"{'9' * 24} is beyond every journal"),
+        (str(2**63), "is beyond every journal"),
+        ("-999999d", "-999999d was before 1970"),
+        ("1969-12-31T23:59:59Z", "1969-12-31T23:59:59Z was before 1970"),
+    ],
 )
-def test_what_is_no_moment_says_so(typed: str) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
+def test_what_is_no_moment_says_why(typed: str, why: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(why)):
         moment(typed, NOW)
+
+
+def test_an_instant_may_be_to_come_and_is_no_position() -> None:
+    assert instant("2030-01-01T00:00:00Z", NOW) > NOW
+    assert instant("3:10", NOW) == at("03:10:00")
+    with pytest.raises(ValueError, match=r"'42' is no moment: write now, 14:03, -5m or 2026-03-01T12:00:00Z"):
+        instant("42", NOW)
 
 
 @given(st.text(max_size=30))

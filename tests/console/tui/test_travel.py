@@ -100,8 +100,8 @@ async def test_keys_step_by_steps_bars_and_flags() -> None:
     [
         ("-9h", "nothing is known before"),
         ("@2,000,000", "the journal ends at position 1,204,331"),
-        ("soon", "an instant is 14:03"),
-        ("2030-01-01T00:00:00Z", "that has not been yet"),
+        ("soon", "is no moment: write now, 14:03, -5m,"),
+        ("2030-01-01T00:00:00Z", "has not been yet: it is Nov 22"),
     ],
 )
 async def test_an_instant_that_is_refused_says_so_and_one_stays_where_one_is(typed: str, said: str) -> None:

@@ -36,7 +36,8 @@ class Lived(Story):
         self.journal = Journal(folder, FOLLOWS)
         clock = Clock(0, lambda: self.now, lambda: self.now)
         self.turns = Turns(self.heart, self.journal, clock, FOLLOWS, lambda intents: None)
-        self.answering = Answering(self.turns, cast(Any, None), cast(Any, None), "", lambda reason: None)
+        data_dir = str(folder / "plane")
+        self.answering = Answering(self.turns, cast(Any, None), cast(Any, None), data_dir, lambda reason: None)
         # It is past its start; nothing here asks the fleet itself.
         self.answering.look_through(cast(Any, object()))
 
@@ -71,6 +72,7 @@ class Lived(Story):
         return await self.answering.answer(question, self.said.append, at)
 
     def close(self) -> None:
+        self.answering.close()
         self.turns.close()
         self.journal.close()
 

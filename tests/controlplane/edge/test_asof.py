@@ -22,6 +22,8 @@ from controlplane.questions import (
     AskPartitions,
     AskSaga,
     AskSagas,
+    AskSlice,
+    AskSlicePage,
     AskSql,
     AskStatus,
     AskVerify,
@@ -42,6 +44,8 @@ from controlplane.questions import (
     Refusal,
     Saga,
     Sagas,
+    Slice,
+    SqlAnswer,
     Status,
     Told,
 )
@@ -77,6 +81,15 @@ STANDING: list[Question] = [
     AskPartitions(),
     AskPartitions(3),
 ]
+SQL = (
+    "select * from events order by position",
+    "select count(*), max(position), count(attributes) from events where data is not null",
+    "select * from facts order by position",
+    "select * from flows order by source, type",
+    "select * from sagas order by saga",
+    "select * from dead_letters order by id",
+    "select state, count(*) from sagas join events using (saga) group by state order by state",
+)
 
 
 @pytest.fixture
@@ -101,6 +114,63 @@ async def test_the_past_answers_as_it_did_when_it_was_the_present(lived: Lived) 
             assert again.past and not told.past
             assert plain(again) == plain(told), question
             assert plain(await lived.ask(question, At(instant=recorded))) == plain(told)
+
+
+async def rows(lived: Lived, sql: str, at: At | None = None) -> tuple[int, list[list[object]]]:
+    told = await lived.ask(AskSql(sql), at)
+    assert isinstance(told.body, SqlAnswer), told.body
+    assert told.past == (at is not None)
+    return told.position, told.body.values()
+
+
+async def test_sql_of_the_past_answers_as_it_did_when_it_was_the_present(
+    lived: Lived, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SEGMENT_ROWS_MAX", 300)
+    lived.begin()
+    then: list[tuple[int, int, list[tuple[int, list[list[object]]]]]] = []
+    for turn, position in enumerate(lived.live(demo_log(), size=40)):
+        if turn % 5 == 2:
+            then.append((position, lived.heart.recorded, [await rows(lived, sql) for sql in SQL]))
+    lived.journal.settle()
+    assert len(lived.journal.sealed[0]) >= 2 and len(then) >= 4
+    for position, recorded, answers in [*then[::-1], *then[::2]]:
+        for sql, answer in zip(SQL, answers, strict=True):
+            assert answer[0] == position and answer[1]
+            assert await rows(lived, sql, At(position=position)) == answer, sql
+            assert await rows(lived, sql, At(instant=recorded)) == answer
+    # The present is not bounded by where the past was looked at.
+    assert (await rows(lived, "select max(position) from facts"))[0] == lived.journal.position
+    everything = await rows(lived, "select count(*) from events")
+    assert everything[1] == [[lived.journal.events]]
+    for sql in SQL:
+        assert (await rows(lived, sql, At(position=0)))[0] == 0
+    assert (
+        await rows(
+            lived,
+            "select (select count(*) from events) + (select count(*) from facts) + "
+            "(select count(*) from sagas) + (select count(*) from flows)",
+            At(position=0),
+        )
+    ) == (0, [[0]])
+
+
+async def test_sql_folds_the_past_only_for_tables_of_state(lived: Lived) -> None:
+    lived.begin()
+    position = list(lived.live(demo_log()[:300]))[3]
+    await rows(lived, "select count(*) from events join facts using (position)", At(position=position))
+    assert lived.answering._as_of._pasts.kept == []
+    await rows(lived, "select count(*) from sagas", At(position=position))
+    assert position in lived.answering._as_of._pasts.kept
+
+
+async def test_sql_of_what_is_yet_to_come_is_refused(lived: Lived) -> None:
+    lived.begin()
+    told = await lived.ask(AskSql("select 1"), At(position=lived.journal.position + 1))
+    assert isinstance(told.body, Refusal) and told.body.code == "not_found"
+    assert f"the journal ends at {lived.journal.position:,}" in told.body.message
+    wrong = await lived.ask(AskSql("select nothing from events"), At(position=1))
+    assert isinstance(wrong.body, Refusal) and "nothing" in wrong.body.message
 
 
 async def test_an_answer_changes_from_one_moment_to_the_next(lived: Lived) -> None:
@@ -169,7 +239,8 @@ async def test_levers_do_not_reach_into_the_past(lived: Lived) -> None:
         AskAt(position=1),
         AskDiff(position_a=1, position_b=1),
         AskWhatIf({"sagas.stuck_after": "60s"}),
-        AskSql("select 1"),
+        AskSlice(Slice()),
+        AskSlicePage(Slice(), 1),
         CancelSql("token"),
     ):
         told = await lived.ask(lever, At(position=1))

@@ -60,6 +60,24 @@ journal.close()
 """
 
 
+CRAMPED = """
+import resource, signal, sys
+from pathlib import Path
+from controlplane import segments
+from controlplane.errors import DiskFull
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    segments.make_ready(Path(sys.argv[1]), 1)
+except DiskFull as error:
+    print(error)
+else:
+    with segments.duckdb.connect(":memory:") as db:
+        segments.attach(db, segments.path_of(Path(sys.argv[1]), 1), "ready", read_only=True)
+        print("ready", len(db.execute("select * from duckdb_tables() where database_name = 'ready'").fetchall()))
+"""
+
+
 def whole(journal: Journal) -> int:
     """Checks that steps, positions, events and offsets fit together without a gap; the number of steps."""
     position, offsets, steps, events = 0, {}, 0, 0
@@ -102,6 +120,16 @@ def test_a_full_disk_stops_the_journal_and_room_lets_it_go_on(tmp_path: Path) ->
     ended = subprocess.run([sys.executable, "-c", FILLER, str(tmp_path)], capture_output=True, text=True, timeout=60)
     assert ended.returncode == 0, ended.stderr
     assert "no room for the journal" in ended.stdout
+
+
+@pytest.mark.parametrize("bytes_max", [0, 4_096, 20_000, 100_000, 10_000_000])
+def test_a_segment_is_made_ready_whole_or_not_at_all(tmp_path: Path, bytes_max: int) -> None:
+    """With room for its write-ahead log and none for its tables, DuckDB leaves a file without any, and says nothing."""
+    command = [sys.executable, "-c", CRAMPED, str(tmp_path), str(bytes_max)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.startswith("no room for the journal") or ended.stdout == "ready 7\n"
+    assert (ended.stdout == "ready 7\n") == (bytes_max == 10_000_000)
 
 
 def test_segments_are_named_and_ordered(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ async def test_the_past_is_answered_as_it_was_answered_then(
     await plane.rebuilt()
     assert isinstance((await plane.ask(AskSagas(), before)).body, SagaRows)
     refused = (await plane.ask(AskSagas(), At(position=meanwhile))).body
-    assert isinstance(refused, Refusal) and "were being folded again then" in refused.message
+    assert isinstance(refused, Refusal) and "sagas, which was being folded again then" in refused.message
     digest = next(step.digest for step in plane.journal.replay() if step.last == meanwhile)
     past = (await plane.ask(AskAt(position=meanwhile))).body
     assert isinstance(past, Past) and past.digest == digest.hex() and past.counts.sagas_open is None

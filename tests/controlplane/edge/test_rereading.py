@@ -23,6 +23,7 @@ from controlplane.pasts import Pasts
 from controlplane.plane import FOLLOWED_TYPES, folds, versions
 from controlplane.questions import (
     AskDiff,
+    AskVerify,
     AskWhatIf,
     Diff,
     Progress,
@@ -152,7 +153,7 @@ async def test_a_plane_that_ends_gives_it_up(plane: Plane) -> None:
     with pytest.raises(Interrupted):
         await plane.rereading.diff(AskDiff(position_a=1, position_b=9), lambda _body: None)
     with pytest.raises(Interrupted):
-        await plane.rereading.verify(lambda _body: None)
+        await plane.rereading.verify(AskVerify(), lambda _body: None)
     assert plane.read == 3, "at the first step"
 
 
@@ -187,10 +188,10 @@ async def test_diff_of_two_moments(plane: Plane) -> None:
 
 
 async def test_verify_says_where(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
-    good = through_bytes(await plane.rereading.verify(lambda _body: None))
+    good = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(good, Verified) and good.same and good.where is None
     monkeypatch.setattr("controlplane.sagas.SAGA_REVIEW_MS", 1)
-    bad = through_bytes(await plane.rereading.verify(lambda _body: None))
+    bad = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(bad, Verified) and not bad.same and bad.where is not None
     assert bad.where.what == "state"
     assert (bad.where.fold, bad.where.table, bad.where.key, bad.where.field) == ("sagas", "saga", "saga-1", "due")
@@ -200,7 +201,7 @@ async def test_verify_says_where(plane: Plane, monkeypatch: pytest.MonkeyPatch) 
     assert bad.divergence == bad.where.text
     monkeypatch.undo()
     monkeypatch.setattr("controlplane.sagas.SagaStuck", lambda *fields: facts.SagaStuck(*fields[:2], 9, *fields[3:]))
-    said = through_bytes(await plane.rereading.verify(lambda _body: None))
+    said = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(said, Verified) and said.where is not None
     assert (said.where.what, said.where.fold, said.where.kind) == ("fact", "sagas", "SagaStuck")
     assert (said.where.field, said.where.was, said.where.now) == ("steps", "1", "9")
@@ -211,7 +212,7 @@ async def test_a_fact_that_was_tampered_with_is_named(plane: Plane) -> None:
     position, body = db.execute("select position, fact from entries where kind = 'SagaStuck' order by 1").fetchone()
     forged = facts.encode_fact(msgspec.structs.replace(facts.decode_fact(body), severity="bad"))
     db.execute(f"update {db.segments[-1].alias}.entries set fact = ? where position = ?", [forged, position])  # noqa: S608
-    found = through_bytes(await plane.rereading.verify(lambda _body: None))
+    found = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(found, Verified) and not found.same and found.where is not None
     where = found.where
     assert (where.position, where.what, where.fold, where.kind, where.field) == (
@@ -225,7 +226,7 @@ async def test_an_event_that_was_tampered_with_is_found_where_it_was_taken_in(pl
     db = plane.turns.journal.cursor()
     ((position,),) = db.execute("select position from events where id = 'e-2'").fetchall()
     db.execute(f"update {db.segments[-1].alias}.events set subject = 'saga-9' where position = ?", [position])  # noqa: S608
-    found = through_bytes(await plane.rereading.verify(lambda _body: None))
+    found = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(found, Verified) and found.where is not None
     assert found.where.what == "state" and found.where.position <= position
     assert (found.where.fold, found.where.table) == ("sagas", "saga")

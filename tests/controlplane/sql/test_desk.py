@@ -96,6 +96,25 @@ async def test_a_query_has_its_time_and_no_more(office: Office) -> None:
     assert await office.rows("select 2") == [[2]]
 
 
+BOMBS = {
+    "a text that doubles": "with recursive r(s) as (select 'x' union all select s || s from r) select count(s) from r",
+    "rows without end": "with recursive r(n) as (select 1 union all select n + 1 from r) select count(*) from r",
+    "a list of all": "select list(range) from range(1000000000000)",
+    "one huge value": "select repeat('x', 700000000)",
+    "a wide number": "select format('{:>2000000000}', 'x')",
+    "no end of brackets": "select " + "(" * 20_000 + "1" + ")" * 20_000,
+    "no end of unions": "select 1" + " union all select 1" * 3_400,
+    "json without a bottom": "select (repeat('[', 5000000) || repeat(']', 5000000))::json->>'$[0]'",
+}
+
+
+async def test_what_would_eat_time_or_memory_ends_in_a_refusal(office: Office) -> None:
+    for name, sql in BOMBS.items():
+        refusal = await office.ask(sql, timeout_ms=1_000)
+        assert isinstance(refusal, Refusal), name
+    assert await office.rows("select count(*) from events") == [[13]]
+
+
 async def test_a_worker_killed_under_a_query_is_a_clean_error(office: Office) -> None:
     runaway = asyncio.create_task(office.ask(RUNAWAY))
     await until_running(office)

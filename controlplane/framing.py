@@ -1,0 +1,32 @@
+"""Bytes with their length before them, as the plane and its worker processes send them to each other. Pure."""
+
+from collections.abc import Callable
+
+from controlplane.errors import WorkerEnded
+from controlplane.limits import WORKER_FRAME_BYTES_MAX
+
+LENGTH_BYTES = 4
+
+
+def framed(body: bytes) -> bytes:
+    """Any bytes with their length before them."""
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def read(receive: Callable[[int], bytes]) -> bytes:
+    """The next frame's bytes. `receive(n)` gives 1 to n bytes, none at the end; then WorkerEnded is raised."""
+    length = int.from_bytes(_exactly(receive, LENGTH_BYTES), "big")
+    if length > WORKER_FRAME_BYTES_MAX:
+        raise WorkerEnded(f"a frame of {length:,} bytes is larger than {WORKER_FRAME_BYTES_MAX:,}")
+    return _exactly(receive, length)
+
+
+def _exactly(receive: Callable[[int], bytes], count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = receive(count)
+        if not part:
+            raise WorkerEnded("the other end is gone")
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
