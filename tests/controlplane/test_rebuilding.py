@@ -114,15 +114,21 @@ def test_it_comes_in_where_the_journal_stands_and_nowhere_else() -> None:
 
 
 class Alarm(Fold):
-    """Wakes up ten seconds after the first tick, and says so by a tick; breaks at the first one that is `odd`."""
+    """Wakes up ten seconds after the first tick, and says so; answers its own version; may break at a later tick."""
 
     name = "alarm"
     version = 2
-    follows = (Tick,)
+    follows = (Tick, FoldVersions)
     timed = ("at",)
     breaks = False
 
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        fact = entry.fact
+        return [FoldVersions({"heard": 1})] if isinstance(fact, FoldVersions) and "alarm" in fact.versions else []
+
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        if not isinstance(entry.fact, Tick):
+            return
         if self.breaks and entry.recorded > NOW + SECOND:
             raise ValueError("odd")
         if state.get("at", "at") is None:
