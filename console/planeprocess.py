@@ -156,13 +156,13 @@ class PlaneProcess:
 
 
 def is_ready(status: Status) -> bool:
-    """Whether it runs, every broker of its own is up, every partition led, and its health known."""
+    """Whether it runs, every broker of its own is up, every partition led, and its health known, or folded again."""
     return (
         status.controlplane.state == "running"
         and bool(status.brokers)
         and all(broker.joined or broker.state in ("up", "slow", "full") for broker in status.brokers)
         and all(partition.leader for partition in status.partitions)
-        and status.counts.score is not None
+        and (status.counts.score is not None or bool(status.controlplane.rebuilding))
     )
 
 

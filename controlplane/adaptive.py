@@ -91,6 +91,7 @@ class Adaptive(Fold):
     follows = (
         Tick, StrategyChosen, AdaptivePaused, AdaptiveResumed, RebalanceEnded, RebalanceForgone, RebalanceStopped,
     )  # fmt: skip
+    reads = ("fleet", "flows")
     tables = MappingProxyType({"watch": Watch, "paused": Paused})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

@@ -14,11 +14,22 @@ from typing import Any, TypeVar
 from bus.client.fleet import Fleet
 from bus.errors import BusError, InvalidPattern
 from controlplane import limits
-from controlplane.answers import Extras, addressed, answer, condition, past, plan_operation, plan_redrive
+from controlplane.answers import (
+    Extras,
+    addressed,
+    answer,
+    condition,
+    not_there,
+    not_there_then,
+    past,
+    plan_operation,
+    plan_redrive,
+)
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell, go_on
 from controlplane.asof import AsOf
+from controlplane.errors import FoldRebuilding
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
@@ -142,8 +153,8 @@ class Answering:
 
     def present(self, body: Body) -> Told:
         """A body with the position that it holds at."""
-        journal = self._turns.journal
-        return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body)
+        journal, rebuilding = self._turns.journal, bool(self._turns.heart.rebuilding)
+        return Told(journal.position, max(journal.recorded, self._turns.clock.now()), body, rebuilding)
 
     async def answer(self, question: Question, tell: Tell, at: At | None = None) -> Told:
         """The answer to one question, as it was `at` a moment when one is given; a refusal is one too."""
@@ -156,6 +167,11 @@ class Answering:
             return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
+        except FoldRebuilding as error:
+            then = at is not None
+            return self.present(
+                not_there_then(error.fold) if then else not_there(self._turns.heart, error.fold, self._now())
+            )
 
     async def _events(self, ask: AskEvents, tell: Tell) -> Body:
         now = self._turns.clock.now()
@@ -171,8 +187,15 @@ class Answering:
         heart = self._turns.heart
         return addressed(body, heart, heart.recorded)
 
+    def _now(self) -> Extras:
+        """What only this plane knows, as of now."""
+        refold = self._turns.refold
+        if refold is not None:
+            self._extras.refolded, self._extras.refold_failed = refold.progress[0], refold.why
+        return self._extras
+
     async def _state(self, question: Question, tell: Tell) -> Told:
-        extras = self._extras
+        extras = self._now()
         if isinstance(question, AskSaga):
             now = self._turns.clock.now()
             steps = await asyncio.to_thread(self._archive.saga_steps, question.saga, question.limit, now)
@@ -186,7 +209,7 @@ class Answering:
         body = answer(question, heart, heart.recorded, extras)
         if self._turns.full or self._turns.stuck:
             self._complain(body)
-        return Told(heart.position, heart.recorded, body)
+        return Told(heart.position, heart.recorded, body, bool(heart.rebuilding))
 
     def _complain(self, body: Body) -> None:
         """No fold can say that the journal does not go on: that would have to be journaled."""

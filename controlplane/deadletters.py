@@ -4,9 +4,10 @@ A dead letter is an event `signalbox.deadletter` with the original inside. Lette
 and what killed them, see `causes`) are one kind, named `g-01`, `g-02` … in order of first appearance.
 
     waiting ──RedriveDecided──▶ redriving (an intent publishes it) ──its event is recorded: Carried──▶ redriven
+       ╰──────────── no broker takes it: IntentFailed ────────────╯
 
-Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised. What
-was decided and never carried is published again when a plane starts (by the edge, from the journal).
+Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised (see
+`outbox`).
 
 | table | key | value |
 |---|---|---|
@@ -22,7 +23,7 @@ from types import MappingProxyType
 import msgspec
 
 from controlplane.causes import what_killed
-from controlplane.facts import Carried, Fact, Intent, PublishEvent, RedriveDecided, Rows
+from controlplane.facts import Carried, Fact, Intent, IntentFailed, PublishEvent, RedriveDecided, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
     DEAD_ATTEMPTS_MAX,
@@ -48,7 +49,10 @@ class Attempt(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Letter(msgspec.Struct, frozen=True, array_like=True):
-    """One dead letter. `partition`, `offset`: where the original stands; `event`: its CloudEvents JSON."""
+    """One dead letter. `partition`, `offset`: where the original stands; `event`: its CloudEvents JSON.
+
+    `refused`: why it could not be published again the last time.
+    """
 
     id: str
     kind: str
@@ -63,6 +67,7 @@ class Letter(msgspec.Struct, frozen=True, array_like=True):
     attempts: list[Attempt]
     event: str
     intent: str = ""
+    refused: str = ""
 
 
 class Kind(msgspec.Struct, frozen=True, array_like=True):
@@ -87,8 +92,8 @@ class DeadLetters(Fold):
     """The fold. See the module."""
 
     name = "deadletters"
-    version = 2
-    follows = (Rows, RedriveDecided, Carried)
+    version = 3
+    follows = (Rows, RedriveDecided, Carried, IntentFailed)
     tables = MappingProxyType({"letter": Letter, "kind": Kind, "carry": str, "count": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -107,21 +112,15 @@ class DeadLetters(Fold):
                     index += 1
         elif isinstance(fact, Carried):
             _carried(state, f"{fact.cause}:{fact.index}")
+        elif isinstance(fact, IntentFailed):
+            _refused(state, f"{fact.cause}:{fact.index}", fact.why)
 
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
-        """Publish what was decided; recognise what was published."""
+        """Publish what was decided."""
         fact = entry.fact
         if isinstance(fact, RedriveDecided):
             return _publish(state, [f"{entry.position}:{index}" for index in range(len(fact.targets))])
-        if isinstance(fact, Rows) and True in fact.redriven and state.table("carry"):
-            return _recognise(state, fact)
         return ()
-
-
-def order_of(intent: str) -> tuple[int, int]:
-    """Intents in the order in which they were decided."""
-    cause, _, index = intent.partition(":")
-    return int(cause), int(index)
 
 
 def kinds_of(state: KeyedState) -> list[Kind]:
@@ -224,6 +223,21 @@ def _carried(state: KeyedState, intent: str) -> None:
         state.put("letter", letter.id, msgspec.structs.replace(letter, state=REDRIVEN))
 
 
+def _refused(state: KeyedState, intent: str, why: str) -> None:
+    letter: Letter | None = state.get("letter", state.get("carry", intent, ""))
+    state.delete("carry", intent)
+    if letter is not None:
+        again = msgspec.structs.replace(letter, state=WAITING, intent="", refused=why[:DEAD_ERROR_CHARS_MAX])
+        state.put("letter", letter.id, again)
+        _wait_more(state, letter)
+
+
+def _wait_more(state: KeyedState, letter: Letter) -> None:
+    kind: Kind = state.get("kind", letter.kind)
+    state.put("kind", letter.kind, msgspec.structs.replace(kind, waiting=kind.waiting + 1))
+    _count(state, "waiting", 1)
+
+
 def _forget(state: KeyedState) -> None:
     letters = sorted((letter for _, letter in state.items("letter")), key=lambda x: (x.state != REDRIVEN, x.position))
     for letter in letters[: max(1, len(letters) // 16)]:
@@ -257,10 +271,3 @@ def redriven_event(letter: Letter, intent: str) -> bytes:
     event["id"] = msgspec.Raw(msgspec.json.encode(intent))
     event["redriveto"] = msgspec.Raw(msgspec.json.encode(letter.group))
     return msgspec.json.encode(event)
-
-
-def _recognise(state: KeyedState, rows: Rows) -> Iterator[Fact]:
-    for row, again in enumerate(rows.redriven):
-        if again and state.get("carry", rows.ids[row]) is not None:
-            cause, index = order_of(rows.ids[row])
-            yield Carried(cause, index, rows.partition, rows.first_offset + row)

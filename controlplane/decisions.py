@@ -167,6 +167,7 @@ class HaltBroker(Intent, frozen=True):
     id: str
     pid: int
     reason: str
+    plane_epoch: int = 0
 
 
 class ReleaseBroker(Intent, frozen=True):
@@ -174,6 +175,7 @@ class ReleaseBroker(Intent, frozen=True):
 
     id: str
     reason: str
+    plane_epoch: int = 0
 
 
 Decision = (

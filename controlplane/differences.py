@@ -3,7 +3,8 @@
 Folds whose digests are equal are passed over, so that comparing two near moments costs what differs, not what there is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
@@ -38,7 +39,13 @@ def differing(was: World, now: World) -> Iterator[tuple[str, str, list[Key]]]:
             continue
         for table in sorted(dict.fromkeys((*before.names(), *after.names()))):
             old, new = before.table(table), after.table(table)
-            keys = [key for key, value in new.items() if (at := old.get(key, ABSENT)) is not value and at != value]
+            # By their hashes, which is what the digest is of: 1, 1.0 and True are equal, and are not the same.
+            hashes = before.hash_of, after.hash_of
+            keys = [
+                key
+                for key, value in new.items()
+                if old.get(key, ABSENT) is not value and hashes[0](table, key) != hashes[1](table, key)
+            ]
             keys += [key for key in old if key not in new]
             if keys:
                 yield fold, table, keys
@@ -70,9 +77,55 @@ def field_changes(was: Any, now: Any) -> Iterator[tuple[str, str, str]]:
     else:
         pairs = [("", was, now)]
     for name, old, new in pairs:
-        # Of another kind and equal (1 and True) is another value: their bytes differ.
-        if old != new or type(old) is not type(new):
+        if _differ(old, new):
             yield name, text_of(old), text_of(new)
+
+
+def deepest(was: Any, now: Any) -> tuple[str, Any, Any] | None:
+    """Where two values part first, as deep as it can be said: `answers[2].store`, and what stands there in each.
+
+    None: their bytes are the same. Maps that differ in nothing but their order come last.
+    """
+    for differ in (_differ, _differ_in_order):
+        if differ(was, now):
+            path = ""
+            while (found := next((part for part in _inside(was, now) if differ(*part[1:])), None)) is not None:
+                step, was, now = found
+                path += step
+            return path.removeprefix("."), was, now
+    return None
+
+
+def _inside(was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    if type(was) is not type(now):
+        return
+    if isinstance(was, msgspec.Struct):
+        for name in was.__struct_fields__:
+            yield f".{name}", getattr(was, name), getattr(now, name)
+    elif isinstance(was, Mapping):
+        for key in sorted(dict.fromkeys((*was, *now)), key=_order):
+            yield f".{key}", was.get(key, ABSENT), now.get(key, ABSENT)
+    elif isinstance(was, list | tuple):
+        for place, (old, new) in enumerate(zip_longest(was, now, fillvalue=ABSENT)):
+            yield f"[{place}]", old, new
+
+
+_canonical = msgspec.msgpack.Encoder(order="deterministic").encode
+_as_it_is = msgspec.msgpack.Encoder().encode
+
+
+def _differ(was: Any, now: Any, encode: Callable[[Any], bytes] = _canonical) -> bool:
+    """Whether their bytes differ: of another kind and equal (1 and True) is another value."""
+    if was is ABSENT or now is ABSENT or type(was) is not type(now):
+        return was is not now
+    try:
+        return was is not now and encode(was) != encode(now)
+    except (TypeError, ValueError):
+        return bool(was != now)
+
+
+def _differ_in_order(was: Any, now: Any) -> bool:
+    return _differ(was, now, _as_it_is)
 
 
 def text_of(value: Any) -> str:

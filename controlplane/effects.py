@@ -3,15 +3,17 @@
 | intent | what is done | answer |
 |---|---|---|
 | StartBroker | `Supervisor.ensure` | BrokerStarted, BrokerLost |
-| ReleaseBroker | `Supervisor.release`: the plane's own is ended, another let go of | none |
+| ReleaseBroker | `Supervisor.release`: the plane's own is ended, another let go of | none: it is no member any more |
 | HaltBroker | that very process is told to end | BrokerLost |
-| OfferEpoch | each broker is offered the epoch | OfferAnswered; silence is none |
-| PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | none |
-| SpreadTopology | the newest one is sent to all | none |
-| PublishEvent | published as the plane, again until it is acked | its echo through the recorder |
+| OfferEpoch | each broker is offered the epoch | OfferAnswered, IntentFailed |
+| PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | IntentFailed; a |
+| | | seat that was taken shows in the broker's samples |
+| SpreadTopology | the newest one is sent to all | none: whoever missed it hears it in its next greeting |
+| PublishEvent | published as the plane, again until it is acked | its echo (Carried), IntentFailed |
 
-An intent is carried out at least once. All but PublishEvent name the plane's epoch they were decided in, and receivers
-refuse older ones; a plane that starts decides them anew. Publishing is what `outstanding` brings back after a restart.
+An intent is carried out at least once. All but PublishEvent name the plane epoch that they were decided in, which goes
+with them: brokers refuse any but the greatest they know, and what is carried out here is refused here. A plane that
+starts decides them anew. Publishing is what `outbox` brings back after a restart.
 """
 
 import asyncio
@@ -25,10 +27,10 @@ from bus.event import from_json
 from bus.wire import Seat, Topology
 from controlplane import limits
 from controlplane.facts import (
-    Carried,
     Fact,
     HaltBroker,
     Intent,
+    IntentFailed,
     OfferAnswered,
     OfferEpoch,
     PlaceSeat,
@@ -36,18 +38,13 @@ from controlplane.facts import (
     ReleaseBroker,
     SpreadTopology,
     StartBroker,
+    kind_of,
 )
 from controlplane.supervisor import Supervisor
 
 log = logging.getLogger("signalbox.effects")
 
 Said = tuple[int, int, Intent]
-
-
-def outstanding(said: Sequence[Said], carried: Iterable[Fact]) -> list[Said]:
-    """The publishing intents of a journal that no Carried answers: what is to be carried again."""
-    answered = {(fact.cause, fact.index) for fact in carried if isinstance(fact, Carried)}
-    return [each for each in said if isinstance(each[2], PublishEvent) and each[:2] not in answered]
 
 
 class Effects:
@@ -63,6 +60,8 @@ class Effects:
         self._told = told
         self._tasks: set[asyncio.Task[None]] = set()
         self._seats: dict[int, Seat] = {}
+        self._failed: dict[tuple[str, str, int], tuple[int, str]] = {}
+        """The newest failure of a kind, by broker and partition: epoch and why. It is told once."""
         self._publishing = asyncio.Semaphore(limits.PUBLISHING_AT_ONCE_MAX)
         self._fleet: asyncio.Future[Fleet] = asyncio.get_running_loop().create_future()
         self.first_topology: asyncio.Future[Topology] = asyncio.get_running_loop().create_future()
@@ -81,25 +80,42 @@ class Effects:
         spread: SpreadTopology | None = None
         released: list[ReleaseBroker] = []
         for cause, index, intent in said:
-            if isinstance(intent, StartBroker):
+            if self._is_void(intent):
+                log.warning("intent %d:%d is of another plane epoch and is not carried out: %s", cause, index, intent)
+            elif isinstance(intent, StartBroker):
                 self._supervisor.ensure(intent.id, intent.url)
             elif isinstance(intent, ReleaseBroker):
                 released.append(intent)
             elif isinstance(intent, HaltBroker):
                 self._supervisor.halt(intent.id, intent.pid, intent.reason)
             elif isinstance(intent, OfferEpoch):
-                self._begin(self._offer(intent, broker) for broker in intent.brokers)
+                self._begin(self._offer(cause, index, intent, broker) for broker in intent.brokers)
             elif isinstance(intent, PlaceSeat):
                 self._seats[intent.seat.partition] = intent.seat
-                self._begin(self._place(intent.seat, broker) for broker in intent.brokers)
+                self._begin(self._place(cause, index, intent, broker) for broker in intent.brokers)
             elif isinstance(intent, SpreadTopology):
                 spread = intent
             elif isinstance(intent, PublishEvent):
                 self._begin([self._publish(cause, index, intent)])
         if spread is not None:
-            self._spread(spread.topology)
+            self._spread(spread)
         # Only now: the topology that a former member is not in is the last thing that it hears.
         self._begin(self._supervisor.release(one.id, one.reason) for one in released)
+
+    def _is_void(self, intent: Intent) -> bool:
+        """What this plane carries out itself it refuses as a broker would: one that another plane decided on."""
+        if not isinstance(intent, StartBroker | HaltBroker | ReleaseBroker):
+            return False
+        return intent.plane_epoch not in (0, self._claim[0])
+
+    def _fail(self, cause: int, index: int, intent: OfferEpoch | PlaceSeat, broker: str, why: str) -> None:
+        """Journal that a broker refused, or did not answer; the same again and again is told once."""
+        about = intent.seat if isinstance(intent, PlaceSeat) else intent
+        kind, failure = kind_of(intent), (about.epoch, why)
+        log.warning("%s failed at broker %s, partition %d, epoch %d: %s", kind, broker, about.partition, *failure)
+        if self._failed.get((kind, broker, about.partition)) != failure:
+            self._failed[kind, broker, about.partition] = failure
+            self._report(IntentFailed(cause, index, kind, broker, why, about.partition))
 
     def _begin(self, works: Iterable[Coroutine[Any, Any, None]]) -> None:
         for work in works:
@@ -107,20 +123,15 @@ class Effects:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _offer(self, intent: OfferEpoch, broker: str) -> None:
+    async def _offer(self, cause: int, index: int, intent: OfferEpoch, broker: str) -> None:
         controls = self._supervisor.controls(broker)
         if controls is None:
+            self._fail(cause, index, intent, broker, "there is no session with it")
             return
         try:
-            answer = await controls.offer(*self._claim, intent.partition, intent.epoch)
+            answer = await controls.offer(intent.plane_epoch, self._claim[1], intent.partition, intent.epoch)
         except BusError as error:
-            log.warning(
-                "broker %s gave no answer to epoch %d of partition %d: %s",
-                broker,
-                intent.epoch,
-                intent.partition,
-                error,
-            )
+            self._fail(cause, index, intent, broker, str(error))
             return
         self._report(
             OfferAnswered(
@@ -136,32 +147,32 @@ class Effects:
             )
         )
 
-    async def _place(self, seat: Seat, broker: str) -> None:
-        wait_ms = limits.EFFECT_RETRY_MS_MIN
+    async def _place(self, cause: int, index: int, intent: PlaceSeat, broker: str) -> None:
+        seat, wait_ms = intent.seat, limits.EFFECT_RETRY_MS_MIN
         while self._seats.get(seat.partition) is seat:
             controls = self._supervisor.controls(broker)
             if controls is None:
                 # When it comes back the fold places it again.
                 return
             try:
-                placed = await controls.place(*self._claim, seat)
+                placed = await controls.place(intent.plane_epoch, self._claim[1], seat)
             except BusError as error:
-                log.warning("broker %s did not take its seat of partition %d: %s", broker, seat.partition, error)
+                self._fail(cause, index, intent, broker, str(error))
                 wait_ms = await _rest(wait_ms)
                 continue
             if not placed.accepted:
-                log.warning("broker %s refused its seat of partition %d: %s", broker, seat.partition, placed.why)
+                self._fail(cause, index, intent, broker, placed.why)
             return
 
-    def _spread(self, topology: Topology) -> None:
-        self.topology = topology
+    def _spread(self, intent: SpreadTopology) -> None:
+        topology = self.topology = intent.topology
         self._told(topology)
         if not self.first_topology.done():
             self.first_topology.set_result(topology)
         if self._fleet.done():
             self._fleet.result().learn(topology)
         for controls in self._supervisor.sessions().values():
-            controls.spread(*self._claim, topology)
+            controls.spread(intent.plane_epoch, self._claim[1], topology)
 
     async def _publish(self, cause: int, index: int, intent: PublishEvent) -> None:
         fleet = await self._fleet
@@ -173,6 +184,7 @@ class Effects:
                 return
             except ClientError as error:
                 log.error("intent %d:%d cannot be published: %s", cause, index, error)
+                self._report(IntentFailed(cause, index, kind_of(intent), "", str(error)))
                 return
             except BusError as error:
                 log.warning("intent %d:%d is published again: %s", cause, index, error)

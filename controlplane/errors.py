@@ -93,9 +93,15 @@ class BadSetting(PlaneError):
 class FactUnreadable(PlaneError):
     """A journaled fact of an unknown kind: start the Signalbox that wrote it, or a newer one."""
 
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(f"journaled fact {kind!r} cannot be read: {why}; start the newer Signalbox that wrote it")
+    def __init__(self, kind: str, why: str, position: int = 0) -> None:
+        """`position` 0: nobody knows where it stands."""
+        where = f" at position {position:,}" if position else ""
+        super().__init__(
+            f"journaled fact {kind!r}{where} cannot be read: {why}; start the newer Signalbox that wrote it"
+        )
         self.kind = kind
+        self.why = why
+        self.position = position
 
 
 class StepMismatch(PlaneError):
@@ -105,3 +111,11 @@ class StepMismatch(PlaneError):
         super().__init__(f"a step begins at position {found}, but {expected} is next: part of the journal is missing")
         self.expected = expected
         self.found = found
+
+
+class FoldRebuilding(PlaneError):
+    """A fold that an answer needs is folded again and not there yet."""
+
+    def __init__(self, fold: str) -> None:
+        super().__init__(f"the fold {fold} is folded again, and not there yet")
+        self.fold = fold

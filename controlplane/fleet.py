@@ -66,7 +66,8 @@ class Fleet(Fold):
     """The fold. See the module."""
 
     name = "fleet"
-    version = 4
+    version = 5
+    vital = True
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSilent,
         BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
@@ -99,15 +100,15 @@ class Fleet(Fold):
 
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """What is to be done about it: starts, offers, elections, seats, the topology."""
-        fact = entry.fact
+        fact, epoch = entry.fact, plane_of(state).epoch
         if isinstance(fact, PlaneStarted | FleetFounded):
-            there = brokers_of(state).values() if plane_of(state).epoch else ()
-            return [StartBroker(broker.id, 0, broker.dial) for broker in there]
+            there = brokers_of(state).values() if epoch else ()
+            return [StartBroker(broker.id, 0, broker.dial, epoch) for broker in there]
         if isinstance(fact, BrokerAdded):
-            return [StartBroker(fact.id, 0, fact.url)]
+            return [StartBroker(fact.id, 0, fact.url, epoch)]
         if isinstance(fact, BrokerRemoved):
-            gone = ReleaseBroker(fact.id, f"it was removed{f': {fact.reason}' if fact.reason else ''}")
-            told = SpreadTopology(topology_of(state, entry.position), plane_of(state).epoch)
+            gone = ReleaseBroker(fact.id, f"it was removed{f': {fact.reason}' if fact.reason else ''}", epoch)
+            told = SpreadTopology(topology_of(state, entry.position), epoch)
             return [] if state.get("broker", fact.id) else [told, gone]
         if isinstance(fact, BrokerSampled):
             return list(leadership.on_sample(state, entry, fact))
@@ -139,7 +140,7 @@ class Fleet(Fold):
         if value.state == lives.DOWN:
             begun = lives.begin(value, value.id, entry.recorded, entry.position)
             state.put(table, key, msgspec.structs.replace(begun, restarts=begun.restarts + 1))
-            return [StartBroker(value.id, value.attempt, value.dial)]
+            return [StartBroker(value.id, value.attempt, value.dial, plane_of(state).epoch)]
         if value.state == lives.UP:
             return [BrokerSilent(value.id, entry.recorded - max(value.sampled, value.since))]
         if isinstance(entry.fact, BrokerStarted) and entry.fact.id == value.id:

@@ -14,80 +14,45 @@ entry that says the plane itself stood still (`PAUSES`) is evolved first.
 A fold that raises, or leaves a value that has no canonical form, is quarantined: the step is undone and run again
 without it, with `FoldQuarantined` as its first derived fact. It stands still until a plane with another version of it
 starts.
+
+A plane whose folds have changed starts without them (`PlaneStarted.rebuilding`) and folds the journal again beside its
+turns; `FoldsRebuilt` says where they are there again. In between such a fold says nothing, its timers wait, and it is
+in no digest. A heart that has its past evolves it all the same, out of sight (`hidden`); the live one has none of it
+until it takes it over (`adopt`). So both have the same state at `FoldsRebuilt`, and at every step the same digest.
 """
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
+from controlplane.deadlines import Deadlines, Due
+from controlplane.entry import Entry, Loaded, States, Step, World
 from controlplane.errors import StepMismatch
-from controlplane.facts import Fact, FoldQuarantined, Intent, PlaneResumed, PlaneStarted, Rows
-from controlplane.limits import CASCADE_FACTS_MAX, QUARANTINE_ERROR_CHARS_MAX, TIMERS_FIRED_MAX
+from controlplane.facts import Fact, FoldQuarantined, FoldsRebuilt, Intent, PlaneResumed, PlaneStarted, Rows
+from controlplane.limits import CASCADE_FACTS_MAX, QUARANTINE_ERROR_CHARS_MAX
 from controlplane.state import ABSENT, Hashes, Key, KeyedState, combined
 
-__all__ = ["Entry", "Fold", "Heart", "KeyedState", "Step", "World"]
+__all__ = ["Entry", "Fold", "Heart", "KeyedState", "Loaded", "Step", "World"]
 
 PAUSES = (PlaneStarted, PlaneResumed)
-World = Mapping[str, KeyedState]
-"""The states of all folds by name, for those that read others; to be read only."""
-Due = tuple[int, str, str, Key]
-"""Deadline, fold, table, key."""
 Sealed = tuple[KeyedState, Hashes, list[Due]]
 """A state that a step has changed, with its new hashes and deadlines."""
-
-
-class Entry(msgspec.Struct, frozen=True):
-    """A place in the journal. `recorded` is the folds' now; `cause` is None for an input.
-
-    Rows take as many positions as they have events, from `position` on.
-    """
-
-    position: int
-    recorded: int
-    cause: int | None
-    fact: Fact | Rows
-
-
-class Step(msgspec.Struct):
-    """One input and what followed. Positions `first` <= p <= `last`; `intents` are (position, index, intent).
-
-    `digest` is of all folds' states after it.
-    """
-
-    number: int
-    first: int
-    last: int
-    recorded: int
-    input: Fact | Rows
-    derived: list[Entry]
-    intents: list[tuple[int, int, Intent]]
-    digest: bytes
-
-
-class Loaded(NamedTuple):
-    """A whole state from elsewhere: `tables` are fold -> table -> key -> value, `step` is the last one's number."""
-
-    position: int
-    step: int
-    recorded: int
-    quarantined: Sequence[FoldQuarantined]
-    tables: Mapping[str, Mapping[str, Mapping[Key, Any]]]
 
 
 class Fold:
     """What every fold is. Pure: its state is the `KeyedState` it is handed, and nothing else.
 
-    `follows` are the facts it wants. `timed` are its tables whose values have deadlines. `tables` says what the values
-    of each table are, which is how a snapshot is read. A fold whose meaning changes gets another `version`.
+    `follows` are the facts it wants, `reads` the other folds whose states it looks into: it is given no others. `timed`
+    are its tables whose values have deadlines. `tables` says what the values of each table are, which is how a snapshot
+    is read. A fold whose meaning changes gets another `version`. Without a `vital` one the plane cannot act: it waits.
     """
 
     name: str = ""
     version: int = 1
+    vital: bool = False
     follows: tuple[type, ...] = ()
+    reads: tuple[str, ...] = ()
     timed: tuple[str, ...] = ()
     tables: Mapping[str, Any] = MappingProxyType({})
 
@@ -101,6 +66,9 @@ class Fold:
     def due(self, table: str, value: Any) -> int:
         """The deadline in a value of a timed table; 0 for none."""
         return 0
+
+    def intended(self, state: KeyedState, cause: int, index: int, intent: Intent) -> None:
+        """What this step wants done, when it is over: an intent of a kind that it `follows`."""
 
     def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """A deadline is over at `entry`, which is not evolved yet. Must move or clear the deadline by a put."""
@@ -127,24 +95,27 @@ class Heart:
 
     def __init__(self, folds: Sequence[Fold]) -> None:
         self.folds = {fold.name: fold for fold in folds}
-        self.states = {fold.name: KeyedState(fold.name) for fold in folds}
+        self.states = States((fold.name, KeyedState(fold.name)) for fold in folds)
+        self.hidden: dict[str, KeyedState] = {}
+        """Of folds that the journal says are folded again: evolved, and seen and counted nowhere."""
         self.position = 0
         self.recorded = 0
         self.steps = 0
         self.quarantined: dict[str, FoldQuarantined] = {}
         self.reasons: list[str] = []
         """The fold that said each derived fact of the newest step; for telling, not part of the state."""
+        self.wanting: list[str] = []
+        """The same of its intents."""
         self.scratch: dict[str, Any] = {}
         """Where answers keep what they worked out of the state; nobody else reads it."""
-        self._following: dict[type, list[Fold]] = {}
-        self._deadlines: list[Due] = []
-        self._due: dict[tuple[str, str, Key], int] = {}
+        self._deadlines = Deadlines(self.quarantined, self.hidden)
+        self._arrange()
 
     def step(self, given: Fact | Rows, recorded: int) -> Step:
         """Take an input live. The step is in the states when this returns; its intents are not carried out."""
         recorded = max(recorded, self.recorded)
-        fired = self._take_due(recorded)
-        broken: list[FoldQuarantined] = []
+        broken = self._come_and_go(given)
+        fired = self._deadlines.take(recorded)
         while True:
             try:
                 step = self._attempt(given, recorded, fired, broken)
@@ -160,7 +131,8 @@ class Heart:
         """Take a journaled step as it was; raises `StepMismatch` if it is not the next one."""
         if step.first != self.position + 1:
             raise StepMismatch(self.position + 1, step.first)
-        fired = self._take_due(step.recorded)
+        self._come_and_go(step.input)
+        fired = self._deadlines.take(step.recorded)
         broken = [e.fact for e in step.derived if isinstance(e.fact, FoldQuarantined) and self._is_present(e.fact)]
         self.quarantined |= {fact.fold: fact for fact in broken}
         entry = Entry(step.first, step.recorded, None, step.input)
@@ -169,6 +141,7 @@ class Heart:
                 self._open(entry, fired)
                 for derived in step.derived:
                     self._evolve(derived)
+                self._intended(step.intents)
                 sealed = self._sealed()
             except FoldRaised as raised:
                 self._undo(raised.fact, broken)
@@ -177,39 +150,105 @@ class Heart:
             return
 
     def load(self, state: "Loaded") -> None:
-        """Take over the state of another heart of the same folds; this one must be new. Timers follow from it."""
+        """Take over the state of another heart of these folds; this one must be new. Timers follow from it."""
+        for name in [name for name in self.states if name not in state.tables]:
+            del self.states[name]
+        self._arrange()
         for name, tables in state.tables.items():
             for table, rows in tables.items():
                 for key, value in rows.items():
                     self.states[name].put(table, key, value)
-        self.quarantined = {fact.fold: fact for fact in state.quarantined}
+        self.quarantined.update((fact.fold, fact) for fact in state.quarantined)
         self._commit(state.position, state.recorded, [], self._sealed())
         self.steps = state.step
 
+    @property
+    def rebuilding(self) -> list[str]:
+        """The folds that are not there, in order."""
+        return [name for name in self.folds if name not in self.states]
+
+    @property
+    def lacking(self) -> list[str]:
+        """The folds that it can get from another heart only."""
+        return [name for name in self.folds if name not in self._all]
+
+    def adopt(self, other: "Heart") -> list[str]:
+        """Take over what this heart lacks from one at the same position, which is then of no use; the folds' names.
+
+        They are seen from the next step on, which must be the `FoldsRebuilt` that names them.
+        """
+        if (other.position, other.steps) != (self.position, self.steps):
+            raise StepMismatch(self.position + 1, other.position + 1)
+        names = self.lacking
+        for name in names:
+            state = other.hidden[name] if name in other.hidden else other.states[name]
+            self.hidden[name] = state
+            fold = self.folds[name]
+            places = ((table, key, value) for table in fold.timed for key, value in state.items(table))
+            self._deadlines.schedule(
+                (due, name, table, key) for table, key, value in places if (due := fold.due(table, value))
+            )
+        self.quarantined.update((name, fact) for name, fact in other.quarantined.items() if name in names)
+        self._arrange()
+        return names
+
     def follow_changes(self) -> None:
         """From here on it is remembered which places change, for snapshots (`KeyedState.changes`)."""
-        for state in self.states.values():
+        for state in self._all.values():
             state.follow_changes()
 
     def copy(self) -> "Heart":
         """A heart of its own with the same state, between steps: what one takes in, the other does not."""
         twin = Heart(list(self.folds.values()))
-        twin.states = {name: state.copy() for name, state in self.states.items()}
+        twin.states = States((name, state.copy()) for name, state in self.states.items())
+        twin.hidden.update((name, state.copy()) for name, state in self.hidden.items())
         twin.position, twin.recorded, twin.steps = self.position, self.recorded, self.steps
-        twin.quarantined = dict(self.quarantined)
-        twin._deadlines = list(self._deadlines)
-        twin._due = dict(self._due)
+        twin.quarantined.update(self.quarantined)
+        twin._deadlines = self._deadlines.copy(twin.quarantined, twin.hidden)
+        twin._arrange()
         return twin
 
     def digest(self) -> bytes:
-        """Of all states, 16 bytes; equal states have equal digests."""
+        """Of all states that are there, 16 bytes; equal states have equal digests."""
         return combined(self.states)
+
+    def digest_of(self, fold: str) -> int:
+        """Of one fold's state, seen or hidden; 0 where it is lacking."""
+        return self._all[fold].digest if fold in self._all else 0
 
     def next_deadline(self) -> int | None:
         """When the next timer is due, or None. A `Tick` then makes it fire."""
-        while self._deadlines and not self._is_live(self._deadlines[0]):
-            heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
+        return self._deadlines.next()
+
+    # ----------------------------------------------------------------------------------------- who is there
+
+    def _come_and_go(self, given: Fact | Rows) -> list[FoldQuarantined]:
+        """Folds begin to be folded again, or are there again; why those of the latter stand still that do."""
+        if isinstance(given, PlaneStarted):
+            gone = [name for name in self.folds if name in given.rebuilding]
+            back = [name for name in self.hidden if name not in gone]
+        elif isinstance(given, FoldsRebuilt):
+            gone, back = [], [name for name in self.hidden if name in given.folds]
+        else:
+            return []
+        for name in back:
+            self.states[name] = self.hidden.pop(name)
+        for name in gone:
+            if name in self.states:
+                self.hidden[name] = self.states.pop(name)
+        self._deadlines.bring_back()
+        self._arrange()
+        return [self.quarantined[name] for name in back if name in self.quarantined]
+
+    def _arrange(self) -> None:
+        """Each fold that is there, or hidden, gets its own state and those that it reads."""
+        there = self.hidden | self.states
+        self._all = {name: there[name] for name in self.folds if name in there}
+        self._worlds = {
+            name: {read: self._all[read] for read in (name, *self.folds[name].reads) if read in self._all}
+            for name in self._all
+        }
+        self._following: dict[type, list[Fold]] = {}
 
     # ----------------------------------------------------------------------------------------- one attempt
 
@@ -220,7 +259,7 @@ class Heart:
         derived: list[Entry] = []
         intents: list[tuple[int, int, Intent]] = []
         told: dict[int, int] = {}
-        self.reasons = []
+        self.reasons, self.wanting = [], []
         waiting: deque[tuple[str, int, Fact | Intent]] = deque(("heart", first, fact) for fact in broken)
         by_timers = self._open(entry, fired)
         waiting.extend(self._react(entry))
@@ -231,6 +270,7 @@ class Heart:
                 index = told.get(cause, 0)
                 told[cause] = index + 1
                 intents.append((cause, index, said))
+                self.wanting.append(fold)
                 continue
             if len(derived) >= CASCADE_FACTS_MAX:
                 raise FoldRaised(self.folds[fold], f"its facts have no end: over {CASCADE_FACTS_MAX} in one step")
@@ -240,6 +280,7 @@ class Heart:
             self.reasons.append(fold)
             self._evolve(follower)
             waiting.extendleft(reversed(self._react(follower)))
+        self._intended(intents)
         return Step(self.steps + 1, first, last, recorded, given, derived, intents, b"")
 
     def _open(self, entry: Entry, fired: list[Due]) -> list[tuple[str, int, Fact | Intent]]:
@@ -249,11 +290,11 @@ class Heart:
         said: list[tuple[str, int, Fact | Intent]] = []
         for due, name, table, key in fired:
             fold = self.folds[name]
-            value = self.states[name].get(table, key, ABSENT)
+            value = self._all[name].get(table, key, ABSENT)
             if name in self.quarantined or value is ABSENT or fold.due(table, value) != due:
                 continue
             try:
-                for each in fold.fire(self.states[name], table, key, entry, self.states):
+                for each in fold.fire(self._all[name], table, key, entry, self._worlds[name]):
                     said.append((name, entry.position, each))
             except Exception as error:
                 raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
@@ -265,40 +306,51 @@ class Heart:
         for fold in self._followers(type(entry.fact)):
             if fold.name not in self.quarantined:
                 try:
-                    fold.evolve(self.states[fold.name], entry, self.states)
+                    fold.evolve(self._all[fold.name], entry, self._worlds[fold.name])
                 except Exception as error:
                     raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
 
     def _react(self, entry: Entry) -> list[tuple[str, int, Fact | Intent]]:
         said: list[tuple[str, int, Fact | Intent]] = []
         for fold in self._followers(type(entry.fact)):
-            if fold.name not in self.quarantined:
+            name = fold.name
+            if name not in self.quarantined and name in self.states:
                 try:
-                    said += [
-                        (fold.name, entry.position, x) for x in fold.react(self.states[fold.name], entry, self.states)
-                    ]
+                    said += [(name, entry.position, x) for x in fold.react(self._all[name], entry, self._worlds[name])]
                 except Exception as error:
                     raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
         return said
 
+    def _intended(self, intents: Sequence[tuple[int, int, Intent]]) -> None:
+        """What the step wants done, to the folds that follow intents."""
+        for cause, index, intent in intents:
+            for fold in self._followers(type(intent)):
+                if fold.name not in self.quarantined:
+                    try:
+                        fold.intended(self._all[fold.name], cause, index, intent)
+                    except Exception as error:
+                        raise FoldRaised(fold, f"{type(error).__name__}: {error}") from error
+
     def _followers(self, kind: type) -> list[Fold]:
         found = self._following.get(kind)
         if found is None:
-            found = self._following[kind] = [fold for fold in self.folds.values() if kind in fold.follows]
+            found = self._following[kind] = [self.folds[name] for name in self._all if kind in self.folds[name].follows]
         return found
 
     # ----------------------------------------------------------------------------------------- around it
 
     def _undo(self, fact: FoldQuarantined, broken: list[FoldQuarantined]) -> None:
-        for state in self.states.values():
+        for state in self._all.values():
             state.undo()
         self.quarantined[fact.fold] = fact
-        broken.append(fact)
+        if fact.fold in self.states:
+            # Of one that is hidden it is said when it is there.
+            broken.append(fact)
 
     def _sealed(self) -> list[Sealed]:
         """What the step makes of each state. What has no canonical form, or no deadline, is its fold's fault."""
         sealed: list[Sealed] = []
-        for name, state in self.states.items():
+        for name, state in self._all.items():
             fold = self.folds[name]
             try:
                 sealed.append((state, state.hashes(), self._dues(fold, state) if fold.timed else []))
@@ -308,11 +360,9 @@ class Heart:
 
     def _commit(self, last: int, recorded: int, fired: list[Due], sealed: list[Sealed]) -> None:
         for state, hashes, dues in sealed:
-            self._schedule(dues)
+            self._deadlines.schedule(dues)
             state.settle(hashes)
-        for due in fired:
-            if self._is_live(due):
-                heappush(self._deadlines, due)
+        self._deadlines.settle(fired)
         self.position = last
         self.recorded = recorded
         self.steps += 1
@@ -324,29 +374,19 @@ class Heart:
             if table in fold.timed:
                 value = state.get(table, key, ABSENT)
                 due = 0 if value is ABSENT else fold.due(table, value)
-                if due != self._due.get((fold.name, table, key), 0):
+                if due != self._deadlines.of(fold.name, table, key):
                     dues.append((due, fold.name, table, key))
         return dues
-
-    def _schedule(self, dues: list[Due]) -> None:
-        for due in dues:
-            if due[0]:
-                self._due[due[1:]] = due[0]
-                heappush(self._deadlines, due)
-            else:
-                del self._due[due[1:]]
-
-    def _take_due(self, recorded: int) -> list[Due]:
-        fired: list[Due] = []
-        while self._deadlines and self._deadlines[0][0] <= recorded and len(fired) < TIMERS_FIRED_MAX:
-            due = heappop(self._deadlines)
-            if self._is_live(due) and (not fired or fired[-1] != due):
-                fired.append(due)
-        return fired
-
-    def _is_live(self, due: Due) -> bool:
-        return due[1] not in self.quarantined and self._due.get(due[1:]) == due[0]
 
     def _is_present(self, fact: FoldQuarantined) -> bool:
         fold = self.folds.get(fact.fold)
         return fold is not None and fold.version == fact.version
+
+
+def changed(folds: Sequence[Fold], versions: Mapping[str, int]) -> list[str]:
+    """The folds whose state is another one than these versions made: they changed, or they read one that did."""
+    found: list[str] = []
+    for fold in folds:
+        if versions.get(fold.name) != fold.version or any(read in found for read in fold.reads):
+            found.append(fold.name)
+    return found

@@ -64,6 +64,7 @@ class Health(Fold):
     name = "health"
     version = 3
     follows = (Tick, FoldQuarantined, FoldVersions)
+    reads = ("fleet", "groups", "sagas", "deadletters", "ledger", "adaptive")
     tables = MappingProxyType({"since": int, "quarantined": list[Any]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

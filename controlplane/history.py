@@ -40,6 +40,7 @@ class History(Fold):
     name = "history"
     version = 2
     follows = (Rows, BrokerSampled, Tick)
+    reads = ("fleet", "groups", "sagas", "deadletters", "ledger", "adaptive", "health")
     tables = MappingProxyType({"slot": Slot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

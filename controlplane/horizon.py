@@ -9,7 +9,7 @@ recorded reply to something that would not have been asked for is named beside i
 |---|---|
 | OfferEpoch | OfferAnswered of that partition and epoch |
 | StartBroker, HaltBroker | BrokerStarted, BrokerLost of that broker |
-| PublishEvent | the event with its id, in a batch |
+| PublishEvent | the event with its id, in a batch; IntentFailed |
 """
 
 from collections import Counter
@@ -23,6 +23,7 @@ from controlplane.facts import (
     Fact,
     HaltBroker,
     Intent,
+    IntentFailed,
     OfferAnswered,
     OfferEpoch,
     PublishEvent,
@@ -109,6 +110,8 @@ def answers(given: Fact | Rows) -> list[Asked]:
         return [("StartBroker", given.id)]
     if isinstance(given, BrokerLost):
         return [("HaltBroker", given.id), ("StartBroker", given.id)]
+    if isinstance(given, IntentFailed) and not given.by:
+        return [("PublishEvent", f"{given.cause}:{given.index}")]
     if isinstance(given, Rows) and True in given.redriven:
         return [("PublishEvent", id) for id, again in zip(given.ids, given.redriven, strict=True) if again]
     return []

@@ -27,7 +27,7 @@ import pyarrow as pa
 from controlplane import limits, sealing, segments, stored
 from controlplane.arrivals import Follows
 from controlplane.errors import CorruptJournal, PlaneError
-from controlplane.facts import Fact, Intent, decode_fact, decode_intent
+from controlplane.facts import Intent, decode_intent
 from controlplane.fold import Step
 from controlplane.segments import Birth
 from controlplane.shelf import Reading, Segment, Shelf
@@ -325,15 +325,15 @@ class Journal:
                 return segment.birth.position, segment.birth.recorded
         return 0, 0
 
-    def published(self) -> tuple[list[tuple[int, int, Intent]], list[Fact]]:
-        """Every PublishEvent that was intended, in order, as (cause, index, intent); and every Carried."""
-        with closing(self._shelf.reading().across("intents", "entries")) as db:
-            said = db.execute(
-                "select cause, index, intent from intents where kind = 'PublishEvent' order by cause, index"
-            ).fetchall()
-            carried = db.execute("select fact from entries where kind = 'Carried'").fetchall()
-        wanted = [(cause, index, decode_intent(intent)) for cause, index, intent in said]
-        return wanted, [decode_fact(fact) for (fact,) in carried]
+    def intended(self, causes: Sequence[int]) -> list[tuple[int, int, Intent]]:
+        """The PublishEvents, as (cause, index, intent), that entries at these positions, in order, led to."""
+        if not causes:
+            return []
+        sql = "from intents where kind = 'PublishEvent' and cause between ? and ? and list_contains(?, cause)"
+        sql = f"select cause, index, intent {sql} order by cause, index"
+        with closing(self._shelf.reading().across("intents")) as db:
+            said = db.execute(sql, [causes[0], causes[-1], causes]).fetchall()
+        return [(cause, index, decode_intent(intent)) for cause, index, intent in said]
 
     # ------------------------------------------------------------------------------------------- the rest
 

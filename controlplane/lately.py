@@ -41,6 +41,8 @@ from controlplane.facts import (
     Fact,
     FleetFounded,
     FoldQuarantined,
+    FoldsRebuilt,
+    IntentFailed,
     LeaderElected,
     PartitionWaits,
     PlaneResumed,
@@ -74,11 +76,11 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 3
+    version = 4
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
-        LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped, RedriveDecided, RestartScheduled,
-        SagaStuck, SettingSet, *get_args(Decision),
+        FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
+        RedriveDecided, RestartScheduled, SagaStuck, SettingSet, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -180,9 +182,21 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{_by(fact.by)}", ""
     if isinstance(fact, FoldQuarantined):
         return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
+    if isinstance(fact, FoldsRebuilt):
+        return "ok", "rebuilt", f"folded again: {', '.join(fact.folds)}", ""
+    if isinstance(fact, IntentFailed):
+        return _tell_failed(fact)
     if isinstance(fact, SettingSet):
         return "ok", f"setting {fact.name}", f"{fact.name} set to {fact.value}", ""
     return "ok", "", "", ""
+
+
+def _tell_failed(fact: IntentFailed) -> tuple[str, str, str, str]:
+    if not fact.by:
+        return "bad", "unpublished", f"an event cannot be published: {fact.why}", "{} events cannot be published"
+    where = "" if fact.partition is None else f" of p{fact.partition:02d}"
+    what = {"PlaceSeat": "its seat", "OfferEpoch": "an epoch"}.get(fact.kind, fact.kind)
+    return "warn", f"failed {fact.kind} {fact.by}", f"{fact.by} did not take {what}{where}: {fact.why}", ""
 
 
 def lines_of(state: KeyedState, limit: int) -> list[Line]:

@@ -319,6 +319,10 @@ SNAPSHOTS_KEPT_MAX = 512
 """Snapshots that are kept; beyond it every second chain of the older half goes: the past gets coarser with age."""
 REFOLD_TOLD_MS = 2_000
 """How often the log says how far a plane that starts has read its journal."""
+REFOLD_FIRST_ENTRIES_MAX = 200_000
+"""Entries that a plane whose folds have changed folds again before it begins; with more it begins without them."""
+REFOLD_NEAR_ENTRIES_MAX = 2_000
+"""Entries of which a turn waits until they are folded again, for what was missing to come in."""
 SEGMENT_READY_PERCENT = 75
 """How full a segment is when the next one is made ready, so that going over to it costs nothing."""
 SEALING_MEMORY_MB = 384

@@ -11,6 +11,7 @@ from controlplane.health import Health
 from controlplane.history import History
 from controlplane.lately import Lately
 from controlplane.ledger import Ledger
+from controlplane.outbox import Outbox
 from controlplane.projections import Projections
 from controlplane.registry import Registry
 from controlplane.sagas import Sagas
@@ -23,6 +24,7 @@ def folds() -> list[Fold]:
     """Fresh folds, in order."""
     return [
         Fleet(),
+        Outbox(),
         Flows(),
         Groups(),
         Sagas(),

@@ -46,6 +46,7 @@ class Projections(Fold):
     """The fold. See the module."""
 
     name = "projections"
+    vital = True
     follows = (ProjectionAdded, ProjectionRebuilt, ProjectionRemoved, ProjectionQuarantined)
     tables = MappingProxyType({"projection": Registered})
 

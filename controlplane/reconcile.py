@@ -117,13 +117,13 @@ def _restart(state: KeyedState, restart: Restart, now: int) -> Iterator[Fact | I
         if waits:
             yield RestartEnded(restart.brokers[: restart.done], f"{broker.id} is not back: it is {broker.state}")
         elif broker.state == UP and _again(now - restart.since):
-            yield HaltBroker(broker.id, restart.pid, "restart")
+            yield HaltBroker(broker.id, restart.pid, "restart", plane_of(state).epoch)
     else:
         short = held_up_by(state, broker.id)
         led = [p.partition for p in partitions_of(state) if p.leader == broker.id]
         if broker.state == UP and not short and not led:
             yield RestartStepped(broker.id, broker.pid)
-            yield HaltBroker(broker.id, broker.pid, "restart")
+            yield HaltBroker(broker.id, broker.pid, "restart", plane_of(state).epoch)
         elif waits:
             why = f"{_names(short)} would lose the quorum" if short else f"it leads {_names(led)}"
             why = why if broker.state == UP else f"it is {broker.state}"

@@ -66,9 +66,14 @@ class Rereading:
             done = entries
             self._go_on()
 
-        work = asyncio.to_thread(
-            timeline.verify, journal.replay(total), folds(), count, lambda: self._steps(journal.replay(total))
-        )
+        def witnesses(position: int) -> Iterator[Heart]:
+            snapshot = self._turns.later(position)
+            if snapshot is not None:
+                yield snapshot
+            yield asyncio.run_coroutine_threadsafe(self._present(), loop).result()
+
+        again = lambda: self._steps(journal.replay())  # noqa: E731
+        work = asyncio.to_thread(timeline.verify, journal.replay(total), folds(), count, again, witnesses)
         verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
         return Verified(
             same=verdict.same,
@@ -125,6 +130,11 @@ class Rereading:
         answered: Body = body
         return answered
 
+    async def _present(self) -> Heart:
+        """A copy of the live heart: the state that the plane has, whatever the journal gives."""
+        await self._turns.settled()
+        return self._turns.heart.copy()
+
     def _steps(self, steps: Iterator[Step]) -> Iterator[Step]:
         for step in steps:
             self._go_on()
@@ -132,7 +142,10 @@ class Rereading:
 
 
 def _diff(first: Heart, second: Heart, limit: int) -> Diff:
-    tables, changes = compare(first.states, second.states, limit)
+    # What was being folded again at one of the two moments has no state to be compared there.
+    both = [name for name in first.states if name in second.states]
+    was, now = ({name: heart.states[name] for name in both} for heart in (first, second))
+    tables, changes = compare(was, now, limit)
     return Diff(
         position_a=first.position,
         recorded_a=first.recorded,

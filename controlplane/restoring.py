@@ -1,7 +1,9 @@
 """A journal back in the heart: the newest usable snapshot, and what the journal has after it.
 
-Without a usable one, as in a plane whose folds have other versions, the whole journal is folded again before the plane
-begins; the log says how far it is, and snapshots are taken on the way.
+In a plane whose folds have other versions than the snapshots much has to be folded again. Then it begins with the
+newest snapshot of which what it cannot act without is unchanged (`Fold.vital`), and the rest is folded again beside its
+turns (`refolding`). Where there is no such snapshot the whole journal is folded again before the plane begins; the log
+says how far it is, and snapshots are taken on the way.
 """
 
 import logging
@@ -11,25 +13,32 @@ from typing import NamedTuple
 from controlplane import limits
 from controlplane.arrivals import Follows
 from controlplane.directory import Directory
-from controlplane.effects import Said, outstanding
+from controlplane.facts import Intent
 from controlplane.fold import Heart
 from controlplane.journal import Journal
+from controlplane.outbox import due_of
 from controlplane.plane import FOLLOWED_TYPES, folds
+from controlplane.refolding import Refold, catch_up
 from controlplane.snapshots import Snapshots
 
 log = logging.getLogger("signalbox.plane")
+Said = tuple[int, int, Intent]
+"""An intent with its cause and index."""
 
 
 class Restored(NamedTuple):
-    """What a plane goes on with. `said`: intents to be carried again."""
+    """What a plane goes on with. `said`: intents to be carried again; `refold`: on its way to what `heart` lacks."""
 
     heart: Heart
     journal: Journal
     snapshots: Snapshots
     said: list[Said]
+    refold: Refold | None = None
 
     def close(self) -> None:
         """Let go of all files."""
+        if self.refold is not None:
+            self.refold.close()
         self.snapshots.close()
         self.journal.close()
 
@@ -39,28 +48,43 @@ def restore(directory: Directory) -> Restored:
     journal = Journal(directory.journal, Follows(FOLLOWED_TYPES))
     snapshots = Snapshots(directory.journal / "snapshots", folds, journal.journaled)
     try:
-        heart = snapshots.newest()
-        _catch_up(heart, journal, snapshots)
-        said = outstanding(*journal.published())
+        whole = snapshots.newest()
+        partial = _partial(whole, journal, snapshots)
+        heart = whole if partial is None else partial
+        _read_on(heart, journal, snapshots if partial is None else None)
+        said = outstanding(heart, journal)
     except BaseException:
         snapshots.close()
         journal.close()
         raise
+    if partial is not None:
+        log.info("%s changed: folded again beside the plane, from position %d on",
+                 ", ".join(heart.lacking), whole.position)  # fmt: skip
+        return Restored(heart, journal, snapshots, said, Refold(whole, journal, snapshots))
+    snapshots.forget_others()
     if journal.step and heart.digest() != journal.digest:
         log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
     return Restored(heart, journal, snapshots, said)
 
 
-def _catch_up(heart: Heart, journal: Journal, snapshots: Snapshots) -> None:
-    begun = told = monotonic()
-    behind, since = journal.position - heart.position, heart.position
-    for step in journal.replay(after=heart.steps):
-        heart.replay(step)
-        if snapshots.is_due(heart):
-            snapshots.take(heart, step.digest)
-        if monotonic() - told > limits.REFOLD_TOLD_MS / 1000:
-            told = monotonic()
-            log.info("reading the journal again: %d of %d entries", heart.position - since, behind)
+def outstanding(heart: Heart, journal: Journal) -> list[Said]:
+    """The publishing intents that nothing answers: what is to be carried again, in order."""
+    outbox = heart.states["outbox"]
+    return [each for each in journal.intended(due_of(outbox)) if f"{each[0]}:{each[1]}" in outbox.table("due")]
+
+
+def _partial(whole: Heart, journal: Journal, snapshots: Snapshots) -> Heart | None:
+    """A heart that lacks some folds, where the whole one is far behind and there is one; else None."""
+    if journal.position - whole.position <= limits.REFOLD_FIRST_ENTRIES_MAX:
+        return None
+    found = snapshots.partial()
+    return found if found is not None and found.position > whole.position else None
+
+
+def _read_on(heart: Heart, journal: Journal, snapshots: Snapshots | None) -> None:
+    begun, since = monotonic(), heart.position
+    for _ in catch_up(heart, journal, snapshots):
+        pass
     took = monotonic() - begun
     log.info("the state is that of position %d: a snapshot at %d, and what followed in %.1f s",
              heart.position, since, took)  # fmt: skip

@@ -163,7 +163,9 @@ class Plane:
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
         self._effects = Effects(self._supervisor, self._report, self._told)
         follows = Follows(FOLLOWED_TYPES)
-        self._turns = Turns(heart, journal, self._clock, follows, self._effects.carry, restored.snapshots)
+        self._turns = Turns(
+            heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
+        )
         self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
         self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
@@ -251,7 +253,7 @@ class Plane:
     async def _begin(self, url: str, epoch: int, name: str) -> None:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
-        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over))
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, self._heart.lacking))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
         state, here = self._heart.states["fleet"], self._directory.brokers()
         known = brokers_of(state)
@@ -272,6 +274,8 @@ class Plane:
         if wants < local or (here and not known and wants != local):
             _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
+        if self._turns.refold is not None:
+            self._turns.refold.start()
         self._effects.carry(self._said)
         for broker in here if known else []:
             if broker not in known:

@@ -10,8 +10,10 @@ by a thread of its own. The first is whole; the next hold the keys that changed 
 `SNAPSHOT_CHAIN_MAX` of them or they are together larger than the whole one, so that a chain is read within twice the
 time of a whole one.
 
-One that is damaged, or of other versions of the folds, or of another journal (its step has another digest there), is
-passed over and said; then an older one is taken, and more of the journal is read again.
+One that is damaged, or of another journal (its step has another digest there), is passed over and said; then an older
+one is taken, and more of the journal is read again. Those of other versions of the folds stay until all is folded
+again: of such a one `partial` makes a heart that lacks the folds that have changed, for a plane to begin with. One
+chain is of one set of versions, whatever stands between its links.
 """
 
 import contextlib
@@ -27,7 +29,7 @@ import msgspec
 
 from controlplane import limits, statefile
 from controlplane.errors import SnapshotUnusable
-from controlplane.fold import Fold, Heart
+from controlplane.fold import Fold, Heart, changed
 from controlplane.state import Key
 from controlplane.statefile import Header
 
@@ -76,11 +78,41 @@ class Snapshots:
         """A heart as it was at the newest usable snapshot, a new one if there is none; the next is built on it."""
         heart = self._latest(self._known)
         self._last = next((one for one in self._known if heart.steps and one.header.step == heart.steps), None)
-        for later in [one for one in self._known if one.header.step > heart.steps]:
+        for later in [one for one in self._own if one.header.step > heart.steps]:
             # Of an unusable one nothing can be made later either, and after it the journal may go on another way.
             self._forget(later)
         self.follow(heart)
         return heart
+
+    def partial(self) -> Heart | None:
+        """A heart at the newest usable snapshot of other versions; it lacks the folds that have changed since.
+
+        None: there is no such snapshot that has all that a plane cannot act without.
+        """
+        vital = [fold.name for fold in self._folds() if fold.vital]
+        for one in reversed(self._known):
+            gone = changed(self._folds(), one.header.versions)
+            if one.header.versions == self._versions or any(name in gone for name in vital):
+                continue
+            heart = self._restored(one)
+            if heart is not None:
+                return heart
+        return None
+
+    def go_over(self, heart: Heart) -> None:
+        """All is folded again, and this is the heart that has it all; the next one is whole."""
+        self._last = None
+        self.follow(heart)
+        self.forget_others()
+
+    def forget_others(self) -> None:
+        """All is folded again: what other versions left is not needed any more."""
+        for one in [one for one in self._known if one.header.versions != self._versions]:
+            self._forget(one)
+
+    @property
+    def _own(self) -> list[Snapshot]:
+        return [one for one in self._known if one.header.versions == self._versions]
 
     def follow(self, heart: Heart) -> None:
         """This is the heart that snapshots are taken of from now on."""
@@ -100,21 +132,30 @@ class Snapshots:
         ]
         return self._latest(fits)
 
+    def after(self, position: int) -> Heart | None:
+        """A heart of the caller's own at the first usable snapshot that is not before `position`, if there is one."""
+        later = (one for one in self._own if one.header.position >= position)
+        return next((heart for one in later if (heart := self._restored(one)) is not None), None)
+
     def _latest(self, known: Sequence[Snapshot]) -> Heart:
-        for one in reversed(known):
-            if one.header.versions != self._versions:
-                continue
-            try:
-                if self._journaled(one.header.step) != (one.header.position, one.header.journaled):
-                    raise SnapshotUnusable("it is of another journal")
-                return statefile.restored(self._folds(), (_read(each.path) for each in self._chain(one)))
-            except (SnapshotUnusable, OSError) as error:
-                _pass_over(one.path, error)
-        return Heart(self._folds())
+        own = (one for one in reversed(known) if one.header.versions == self._versions)
+        found = (heart for one in own if (heart := self._restored(one)) is not None)
+        return next(found, None) or Heart(self._folds())
+
+    def _restored(self, one: Snapshot) -> Heart | None:
+        try:
+            if self._journaled(one.header.step) != (one.header.position, one.header.journaled):
+                raise SnapshotUnusable("it is of another journal")
+            files = (_read(each.path) for each in self._chain(one))
+            return statefile.restored(self._folds(), files, one.header.versions)
+        except (SnapshotUnusable, OSError) as error:
+            _pass_over(one.path, error)
+            return None
 
     def _chain(self, last: Snapshot) -> list[Snapshot]:
         """The whole one that `last` is built on, and what is between."""
-        before = [one for one in self._known if one.header.step <= last.header.step]
+        alike = (one for one in self._known if one.header.versions == last.header.versions)
+        before = [one for one in alike if one.header.step <= last.header.step]
         chain = before[-(last.header.depth + 1) :]
         if chain[0].header.depth:
             raise SnapshotUnusable("what it was built on is missing")
@@ -123,7 +164,9 @@ class Snapshots:
     # -------------------------------------------------------------------------------------------- in
 
     def is_due(self, heart: Heart) -> bool:
-        """Whether enough has happened since the last one, and that one is written."""
+        """Whether enough has happened since the last one, that one is written, and the heart is whole."""
+        if heart.rebuilding:
+            return False
         position, step = self._taken
         enough = (
             heart.position - position >= limits.SNAPSHOT_ENTRIES_MAX or heart.steps - step >= limits.SNAPSHOT_STEPS_MAX
@@ -165,7 +208,8 @@ class Snapshots:
                 temporary.unlink()
             return
         self._last = Snapshot(path, header)
-        self._known = (*(one for one in self._known if one.path != path), self._last)
+        known = (*(one for one in self._known if one.path != path), self._last)
+        self._known = tuple(sorted(known, key=lambda one: one.header.step))
         if header.depth:
             self._since_bytes += size
         else:
@@ -173,9 +217,9 @@ class Snapshots:
         self._thin_out()
 
     def _thin_out(self) -> None:
-        if len(self._known) <= limits.SNAPSHOTS_KEPT_MAX:
+        known = self._own
+        if len(known) <= limits.SNAPSHOTS_KEPT_MAX:
             return
-        known = self._known
         wholes = [n for n, one in enumerate(known) if not one.header.depth]
         edges = wholes[: len(wholes) // 2 + 1]
         for start, stop in list(pairwise(edges))[1::2]:

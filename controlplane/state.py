@@ -142,6 +142,10 @@ class KeyedState:
         twin._hashes = dict(self._hashes)
         return twin
 
+    def hash_of(self, table: str, key: Key) -> int:
+        """What a place adds to the digest, between steps; 0 where nothing is."""
+        return self._hashes.get((table, key), 0)
+
     def __len__(self) -> int:
         """How many places have a value, between steps."""
         return len(self._hashes)

@@ -18,7 +18,7 @@ import msgspec
 
 from controlplane.errors import FactUnreadable, SnapshotUnusable
 from controlplane.facts import FoldQuarantined, decode_fact, encode_fact
-from controlplane.fold import Fold, FoldRaised, Heart, Loaded
+from controlplane.fold import Fold, FoldRaised, Heart, Loaded, changed
 from controlplane.limits import SNAPSHOT_BLOCK_KEYS
 from controlplane.state import ABSENT, Key
 
@@ -122,13 +122,21 @@ def checksum(data: bytes) -> bytes:
     return told
 
 
-def restored(folds: Sequence[Fold], chain: Iterable[bytes]) -> Heart:
-    """A new heart with the state that a chain of files holds, the whole one first. Raises SnapshotUnusable."""
-    tables: Tables = {fold.name: {} for fold in folds}
+def restored(folds: Sequence[Fold], chain: Iterable[bytes], versions: Mapping[str, int] | None = None) -> Heart:
+    """A new heart with the state that a chain of files holds, the whole one first. Raises SnapshotUnusable.
+
+    The files must be of these `versions` of the folds, by default the present ones; where they are others, the folds
+    that have `changed` are passed over, and the heart lacks them.
+    """
+    present = {fold.name: fold.version for fold in folds}
+    versions = present if versions is None else versions
+    gone = changed(folds, versions)
+    tables: Tables = {fold.name: {} for fold in folds if fold.name not in gone}
     decoders = {
         (fold.name, table): msgspec.msgpack.Decoder(list.__class_getitem__(kind))
         for fold in folds
         for table, kind in fold.tables.items()
+        if fold.name in tables
     }
     header: Header | None = None
     base = b""
@@ -138,18 +146,20 @@ def restored(folds: Sequence[Fold], chain: Iterable[bytes]) -> Heart:
         if header.depth != depth or header.base != base:
             raise SnapshotUnusable("it was built on another snapshot than the one that is there")
         for block in _blocks(data):
-            _take(tables, decoders, block)
+            if versions == present or block.fold in tables:
+                _take(tables, decoders, block)
         base = told
     heart = Heart(folds)
     if header is None:
         return heart
-    if header.versions != {fold.name: fold.version for fold in folds}:
+    if header.versions != versions:
         raise SnapshotUnusable("it is of other versions of the folds")
+    still = [fact for fact in _quarantined(header) if fact.fold in tables]
     try:
-        heart.load(Loaded(header.position, header.step, header.recorded, _quarantined(header), tables))
+        heart.load(Loaded(header.position, header.step, header.recorded, still, tables))
     except FoldRaised as error:
         raise SnapshotUnusable(f"it holds what no fold can take: {error}") from error
-    if heart.digest() != header.digest:
+    if versions == present and heart.digest() != header.digest:
         raise SnapshotUnusable("it does not give the state that it was made of")
     return heart
 

@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 import pyarrow as pa
 
 from bus.event import to_json
 from controlplane import limits
 from controlplane.arrivals import ROWS, SAGA, STORED, Arrival, Follows, of_archive, rows_of_archive
+from controlplane.errors import FactUnreadable
 from controlplane.facts import Fact, Intent, Rows, decode_fact, decode_intent, encode_fact, encode_intent, kind_of
 from controlplane.fold import Entry, Step
 from controlplane.shelf import Segment
@@ -96,7 +98,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
         f"select position, cause, fact from {alias}.entries where position {within} order by position"  # noqa: S608
     ).fetchall()
     wanted: list[tuple[int, int, Intent]] = [
-        (cause, index, decode_intent(body))
+        (cause, index, _intent(body, cause))
         for cause, index, body in db.execute(
             f"select cause, index, intent from {alias}.intents where cause {within} {segment.as_inserted}"  # noqa: S608
         ).fetchall()
@@ -108,7 +110,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
     for number, start, end, recorded, partition, count, digest in heads:
         given: Fact | Rows
         if partition is None:
-            given = decode_fact(facts[fact][2])
+            given = _fact(facts[fact][2], facts[fact][0])
             fact += 1
         else:
             part = {name: column[row : row + count] for name, column in events.items()}
@@ -118,13 +120,27 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
         derived = []
         while fact < len(facts) and facts[fact][0] <= end:
             position, cause, body = facts[fact]
-            derived.append(Entry(position, recorded, cause, decode_fact(body)))
+            derived.append(Entry(position, recorded, cause, _fact(body, position)))
             fact += 1
         intents_before = intent
         while intent < len(wanted) and wanted[intent][0] <= end:
             intent += 1
         steps.append(Step(number, start, end, recorded, given, derived, wanted[intents_before:intent], digest))
     return steps
+
+
+def _fact(body: bytes, position: int) -> Fact:
+    try:
+        return decode_fact(body)
+    except FactUnreadable as error:
+        raise FactUnreadable(error.kind, error.why, position) from error
+
+
+def _intent(body: bytes, cause: int) -> Intent:
+    try:
+        return decode_intent(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise FactUnreadable("an intent", str(error), cause) from error
 
 
 def _followed(

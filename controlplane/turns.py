@@ -21,10 +21,11 @@ from controlplane import limits
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
 from controlplane.errors import DiskFull
-from controlplane.facts import Fact, Intent, PlaneResumed, Tick
+from controlplane.facts import Fact, FoldsRebuilt, Intent, PlaneResumed, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
 from controlplane.recorder import Recorder
+from controlplane.refolding import Refold
 from controlplane.snapshots import Snapshots
 
 log = logging.getLogger("signalbox.plane")
@@ -45,10 +46,13 @@ class Turns:
         follows: Follows,
         carry: Carry,
         snapshots: Snapshots | None = None,
+        refold: Refold | None = None,
     ) -> None:
+        """`refold`: on its way to what the heart lacks."""
         self.heart = heart
         self.journal = journal
         self.snapshots = snapshots
+        self.refold = refold
         self.clock = clock
         self.recorder = Recorder(journal.offsets, self._call)
         self.full = ""
@@ -88,6 +92,10 @@ class Turns:
         if self.snapshots is None:
             return Heart(list(self.heart.folds.values()))
         return self.snapshots.nearest(position)
+
+    def later(self, position: int) -> Heart | None:
+        """The caller's own heart, at the first snapshot that is not before `position`, if any. Any thread may ask."""
+        return self.snapshots.after(position) if self.snapshots is not None else None
 
     async def settled(self) -> None:
         """Wait until the heart's state is what the journal holds."""
@@ -155,6 +163,8 @@ class Turns:
 
     async def turn(self) -> None:
         """Take what is there, or let time pass; commit it; have its effects carried out."""
+        if self.refold is not None and self.refold.near.is_set():
+            await self._take_over(self.refold)
         now = self.clock.now()
         self._notice_gap(now)
         kept: list[Kept] = []
@@ -189,6 +199,20 @@ class Turns:
         intents = [intent for each in kept for intent in each.step.intents]
         if intents:
             self._carry(intents)
+
+    async def _take_over(self, refold: Refold) -> None:
+        """What the heart lacks is nearly folded again: the rest while the heart stands, and then it has it all."""
+        self._doing = "it waits for the last of what is folded again"
+        whole = await asyncio.get_running_loop().run_in_executor(self._thread, refold.finish, self.heart)
+        if whole is None:
+            refold.near.clear()
+            return
+        self.refold = None
+        names = self.heart.adopt(whole)
+        if self.snapshots is not None:
+            self.snapshots.go_over(self.heart)
+        log.info("%s: folded again", ", ".join(names))
+        self._facts.appendleft((FoldsRebuilt(names), None))
 
     def _notice_gap(self, now: int) -> None:
         """A second at most lies between two turns, unless the plane or its machine stood still."""

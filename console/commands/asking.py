@@ -80,7 +80,8 @@ def body_of(answer: questions.Told, kind: type[Body]) -> Body:
 
 def stamp(answer: questions.Told) -> dict[str, int]:
     """Where an answer holds, as JSON has it."""
-    return {"position": answer.position, "recorded": answer.recorded}
+    place = {"position": answer.position, "recorded": answer.recorded}
+    return place | ({"rebuilding": True} if answer.rebuilding else {})
 
 
 def finished(page: Page, answer: questions.Told) -> Page:

@@ -49,7 +49,7 @@ def status_page(body: q.Status, told: q.Told) -> Page:
             + (f", pid {plane.pid}" if plane.pid else "")
             + f", at {count(plane.position)}"
             + (f", {count(plane.behind)} behind" if plane.behind else "")
-            + (f"\n■ {plane.why}" if plane.why else "")
+            + (f"\n{'▲' if plane.rebuilding else '■'} {plane.why}" if plane.why else "")
             + f"\n{counts_line(counts)}\n"
             + "\n"
         ),

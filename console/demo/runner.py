@@ -137,6 +137,6 @@ def _settled(link: Link, dead: int) -> Any:
     deadline = time.monotonic() + SETTLE_S
     while True:
         now = status(link)
-        if (now.counts.dead_letters >= dead and now.controlplane.behind == 0) or time.monotonic() > deadline:
+        if ((now.counts.dead_letters or 0) >= dead and now.controlplane.behind == 0) or time.monotonic() > deadline:
             return now
         time.sleep(LOOK_S)

@@ -96,8 +96,8 @@ def _badge(board: Board | None, name: str) -> tuple[str, str]:
     if board is None:
         return "", "warn"
     counts = board.status.counts
-    number = {"Sagas": counts.sagas_stuck, "Dead": counts.dead_letters}.get(name, 0)
-    bad = name == "Sagas" and counts.sagas_stuck_bad > 0
+    number = {"Sagas": counts.sagas_stuck, "Dead": counts.dead_letters}.get(name) or 0
+    bad = name == "Sagas" and bool(counts.sagas_stuck_bad)
     shown = str(number) if number < 10_000 else f"{number // 1000}k"
     return (f"{'■' if bad else '▲'}{shown}" if number else ""), "bad" if bad else "warn"
 

@@ -37,7 +37,9 @@ class BoardScreen(Box):
         """The body, from the newest answer."""
         board = self.shell.model.board
         if board is None:
-            return _waiting(self.shell.scene().why, width, height)
+            refused = self.shell.model.refusal("board")
+            why = f"{refused.message}. {refused.hint}" if refused is not None else self.shell.scene().why
+            return _waiting(why, width, height)
         return board_picture.picture(board, self.shell.model.now, BoardView(self.target, self.trains), width, height)
 
     def refreshed(self) -> None:

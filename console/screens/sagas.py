@@ -61,7 +61,7 @@ class SagasScreen(TableScreen):
         if sagas is not None:
             n = sagas.counts
             if n.sagas_stuck:
-                late = n.sagas_stuck - n.sagas_stuck_bad
+                late = n.sagas_stuck - (n.sagas_stuck_bad or 0)
                 left += [("  ", ""), (f" ■ {n.sagas_stuck_bad}" if n.sagas_stuck_bad else "", "bad")]
                 left += [(f" ▲ {late}" if late else "", "warn"), (" stuck of", "mut")]
             left.append((f"   {n.sagas_open:,} open" if not n.sagas_stuck else f" {n.sagas_open:,} open", "mut"))

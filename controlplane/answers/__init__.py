@@ -28,7 +28,7 @@ from controlplane.answers.projections import Running
 from controlplane.answers.rates import Rates
 from controlplane.answers.words import age
 from controlplane.elections import LED
-from controlplane.fold import Heart
+from controlplane.fold import Heart, KeyedState, World
 from controlplane.health import penalties
 from controlplane.limits import CLOCK_SKEW_MS_MAX
 from controlplane.questions import (
@@ -66,6 +66,8 @@ __all__ = [
     "answer",
     "condition",
     "extras_of_then",
+    "not_there",
+    "not_there_then",
     "not_yet",
     "past",
     "plan_operation",
@@ -75,7 +77,10 @@ __all__ = [
 
 class Extras(msgspec.Struct):
     """What only the edge knows. `steps` are wanted for AskSaga: the saga's events out of the archive, journal order;
-    `projections` for AskProjections, by name."""
+    `projections` for AskProjections, by name.
+
+    `refolded`: how far it is with the folds that are folded again, as a position, or what that failed of.
+    """
 
     pid: int = 0
     state: str = "running"
@@ -85,14 +90,19 @@ class Extras(msgspec.Struct):
     journal_bytes: int = 0
     steps: list[SagaStep] = []
     projections: dict[str, Running] = {}
+    refolded: int = 0
+    refold_failed: str = ""
 
 
 def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
-    """The answer as of the heart's position; `now` in ns is what ages are counted from, usually `heart.recorded`."""
+    """The answer as of the heart's position; `now` in ns is what ages are counted from, usually `heart.recorded`.
+
+    Raises FoldRebuilding where it needs a fold that is folded again; only AskStatus leaves out what is not known.
+    """
     world = heart.states
     if isinstance(question, AskStatus):
-        listening = Listening(world["groups"], now)
-        return fleet.status(heart, now, _plane(heart, extras), Rates(world["flows"], now), listening)
+        rates, listening = Rates(_known(world, "flows"), now), Listening(_known(world, "groups"), now)
+        return fleet.status(heart, now, _plane(heart, extras), rates, listening)
     if isinstance(question, AskBoard):
         return board.board(heart, question, now, _plane(heart, extras))
     if isinstance(question, AskFlows):
@@ -124,9 +134,32 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")
 
 
+def rebuilding_why(heart: Heart, extras: Extras) -> str:
+    """`sagas, health are folded again: 3,400 of 10,000 entries`, or what that failed of."""
+    names = ", ".join(heart.rebuilding)
+    if extras.refold_failed:
+        return f"{names} cannot be folded again: {extras.refold_failed}"
+    verb = "is" if len(heart.rebuilding) == 1 else "are"
+    if not extras.pid:
+        return f"{names} {'was' if verb == 'is' else 'were'} being folded again then"
+    return f"{names} {verb} folded again: {extras.refolded:,} of {heart.position:,} entries"
+
+
+def not_there(heart: Heart, fold: str, extras: Extras) -> Refusal:
+    """The refusal of what needs a fold that is folded again."""
+    hint = "See plane.log." if extras.refold_failed else "Ask again in a moment; `signalbox status` says how far it is."
+    return Refusal("unavailable", f"this needs the fold {fold}, and {rebuilding_why(heart, extras)}", hint)
+
+
+def not_there_then(fold: str) -> Refusal:
+    """The same for a moment of the past: an answer of then is the one that was given then."""
+    what = f"this needs the fold {fold}, which was being folded again then"
+    return Refusal("unavailable", what, "Ask as of a moment before the plane started, or after it had it again.")
+
+
 def addressed(body: Events | EventDetail, heart: Heart, now: int) -> Body:
     """Events of the archive, with the groups that listen to them at `now`: the archive itself does not know them."""
-    listening = Listening(heart.states["groups"], now)
+    listening = Listening(_known(heart.states, "groups"), now)
     for row in body.rows if isinstance(body, Events) else [body.row]:
         row.to = ", ".join(lag.group for lag in listening.to(row.type))
     return body
@@ -150,9 +183,10 @@ def extras_of_then(heart: Heart) -> Extras:
 def past(heart: Heart) -> Past:
     """The state of a heart that was evolved to a moment."""
     now, world = heart.recorded, heart.states
-    brokers = fleet.brokers(world, now, Rates(world["flows"], now))
+    brokers = fleet.brokers(world, now, Rates(_known(world, "flows"), now))
     counted = fleet.counts(heart, now)
-    return Past(heart.position, now, heart.digest().hex(), counted, brokers, penalties(world, now))
+    needs = penalties(world, now) if "health" in world else []
+    return Past(heart.position, now, heart.digest().hex(), counted, brokers, needs)
 
 
 def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
@@ -168,6 +202,10 @@ def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
     return None
 
 
+def _known(world: World, fold: str) -> KeyedState:
+    return world[fold] if fold in world else KeyedState(fold)
+
+
 def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
     plane = plane_of(heart.states["fleet"])
     return PlaneStatus(
@@ -180,4 +218,7 @@ def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
         data_dir=extras.data_dir,
         started=extras.started or plane.started,
         journal_bytes=extras.journal_bytes,
+        rebuilding=heart.rebuilding,
+        refolded=extras.refolded,
+        why=rebuilding_why(heart, extras) if heart.rebuilding else "",
     )

@@ -6,6 +6,7 @@ from controlplane.answers.lag import Listening
 from controlplane.answers.rates import Rates
 from controlplane.answers.timebar import bars
 from controlplane.answers.words import ms
+from controlplane.errors import FoldRebuilding
 from controlplane.fold import Heart, World
 from controlplane.groups import SLOT_NS
 from controlplane.health import penalties, score_of, state_of
@@ -37,8 +38,10 @@ _BAD_AGE_NS, _WARN_AGE_NS = 120_000_000_000, 10_000_000_000
 
 
 def board(heart: Heart, question: AskBoard, now: int, plane: PlaneStatus) -> Board:
-    """The Board as of now."""
+    """The Board as of now; it needs all folds."""
     world = heart.states
+    for fold in heart.rebuilding:
+        raise FoldRebuilding(fold)
     rates, listening = Rates(world["flows"], now), Listening(world["groups"], now)
     told = fleet.status(heart, now, plane, rates, listening)
     recent = [run[0] for run in history.slots(world["history"], now, SAMPLES)]

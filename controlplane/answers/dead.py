@@ -116,6 +116,8 @@ def _why(kind: Kind, letters: list[Letter], now: int) -> list[Link]:
         sources = sorted({_source(letter) for letter in letters[:100]})
         if len(sources) > 1 and len(letters) > 1:
             links.append(Link(f"not one source: {len(sources)} of them", 1, ruled_out=True))
+        if newest.refused:
+            links.append(Link(f"it could not be published again: {newest.refused}", 1))
     links.append(Link(f"the first died {age(now - kind.first)} ago", 1, kind.first))
     return links
 

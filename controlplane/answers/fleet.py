@@ -29,45 +29,61 @@ _SECOND = 1_000_000_000
 
 
 def status(heart: Heart, now: int, plane: PlaneStatus, rates: Rates, listening: Listening) -> Status:
-    """The fleet in one answer. `plane` comes from the edge, but for `behind`, which is known here."""
+    """The fleet in one answer. `plane` comes from the edge, but for `behind`, which is known here.
+
+    It is answered while folds are folded again, too: what is made of them is left out.
+    """
     world = heart.states
-    plane.behind = ledger.behind(world["ledger"])
+    plane.behind = ledger.behind(world["ledger"]) if "ledger" in world else None
     return Status(
         controlplane=plane,
         brokers=[_explained(world["fleet"], one) for one in brokers(world, now, rates)],
         partitions=[_partition(world, p, now, rates, listening) for p in partitions_of(world["fleet"])],
         counts=counts(heart, now),
-        partitioning=partitioning(world, now),
+        partitioning=partitioning(world, now) if "adaptive" in world else None,
     )
 
 
 def counts(heart: Heart, now: int) -> Counts:
-    """What every header needs."""
+    """What every header needs; None for what is folded again."""
     world = heart.states
-    score = score_of(world, penalties(world, now))
-    sagas = world["sagas"]
-    imported = stuck_imported(heart)
-    imported_bad = sum(one.severity == "bad" for one in imported)
-    warn, bad = sagas.get("count", "warn", 0), sagas.get("count", "bad", 0)
-    there = brokers_of(world["fleet"]).values()
-    fresh = now - NEW_DEATH_MS * MS
+    score = score_of(world, penalties(world, now)) if "health" in world else None
+    here = brokers_of(world["fleet"]).values()
     return Counts(
         score=score,
         health=state_of(score),
-        events=world["ledger"].get("count", "events", 0),
-        internal=world["ledger"].get("count", "internal", 0),
-        flows=len(world["flows"].table("flow")),
-        sagas_open=sagas.get("count", saga_fold.OPEN, 0),
-        sagas_stuck=warn + bad + len(imported),
-        sagas_stuck_bad=bad + imported_bad,
-        sagas_finished=sagas.get("count", saga_fold.FINISHED, 0),
-        sagas_failed=sagas.get("count", saga_fold.FAILED, 0),
-        dead_letters=world["deadletters"].get("count", "waiting", 0),
-        dead_letters_new=sum(letter.died >= fresh for _, letter in world["deadletters"].items("letter")),
-        agents=registry.present(world["registry"]),
-        brokers_up=sum(broker.state == UP for broker in there),
-        brokers=len(there),
+        events=_counted(world, "ledger", "events"),
+        internal=_counted(world, "ledger", "internal"),
+        flows=len(world["flows"].table("flow")) if "flows" in world else None,
+        **_sagas(heart),
+        dead_letters=_counted(world, "deadletters", "waiting"),
+        dead_letters_new=_new_letters(world["deadletters"], now) if "deadletters" in world else None,
+        agents=registry.present(world["registry"]) if "registry" in world else None,
+        brokers_up=sum(broker.state == UP for broker in here),
+        brokers=len(here),
     )
+
+
+def _counted(world: World, fold: str, name: str) -> int | None:
+    return int(world[fold].get("count", name, 0)) if fold in world else None
+
+
+def _new_letters(state: KeyedState, now: int) -> int:
+    return sum(letter.died >= now - NEW_DEATH_MS * MS for _, letter in state.items("letter"))
+
+
+def _sagas(heart: Heart) -> dict[str, int | None]:
+    if "sagas" not in heart.states:
+        return dict.fromkeys(("sagas_open", "sagas_stuck", "sagas_stuck_bad", "sagas_finished", "sagas_failed"))
+    sagas, imported = heart.states["sagas"], stuck_imported(heart)
+    warn, bad = sagas.get("count", "warn", 0), sagas.get("count", "bad", 0)
+    return {
+        "sagas_open": sagas.get("count", saga_fold.OPEN, 0),
+        "sagas_stuck": warn + bad + len(imported),
+        "sagas_stuck_bad": bad + sum(one.severity == "bad" for one in imported),
+        "sagas_finished": sagas.get("count", saga_fold.FINISHED, 0),
+        "sagas_failed": sagas.get("count", saga_fold.FAILED, 0),
+    }
 
 
 def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
@@ -150,7 +166,8 @@ def _partition(world: World, p: Partition, now: int, rates: Rates, listening: Li
     state = world["fleet"]
     led = replica_of(state, p.partition, p.leader) if p.phase == LED else None
     severity, why, mend = _standing(world, p, now)
-    archived = world["ledger"].get("partition", p.partition)
+    archived = world["ledger"].get("partition", p.partition) if "ledger" in world else None
+    known = "flows" in world
     flows = rates.partition_flows.get(p.partition, {})
     busiest = max(flows, key=lambda flow: (flows[flow], -flow), default=None)
     late = [at for lag in listening.groups.values() for at in lag.places if at.partition == p.partition]
@@ -165,7 +182,7 @@ def _partition(world: World, p: Partition, now: int, rates: Rates, listening: Li
         archived=archived.next_offset if archived else 0,
         rate=rates.partition_count(p.partition) / RATE_SECONDS,
         refused_rate=led.sample.refused * _SECOND / max(led.span_ns, 1) if led else 0.0,
-        recent=rates.partition_recent.get(p.partition, [0] * TENTHS),
+        recent=rates.partition_recent.get(p.partition, [0] * TENTHS) if known else [],
         busiest=_flow_name(world, busiest),
         busiest_share=flows[busiest] / sum(flows.values()) if busiest is not None else 0.0,
         slowest_group=slowest.group if slowest else "",

@@ -10,8 +10,10 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 
 | who journals it | facts |
 |---|---|
-| service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, SettingSet, RedriveDecided, RecorderLag |
-| supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled, OfferAnswered |
+| service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
+| | RecorderLag |
+| effects | OfferAnswered, IntentFailed |
+| supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators, and the fleet that obeys | see `decisions` |
@@ -66,6 +68,7 @@ class PlaneStarted(Fact, frozen=True):
     """A plane took over under `(epoch, uuid)`. `gap_ns`: since the journal's last entry, 0 for a new journal.
 
     `over`: why it was told to take over although brokers, `journal.mark` or a living twin knew more than this journal.
+    `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
     """
 
     epoch: int
@@ -74,6 +77,7 @@ class PlaneStarted(Fact, frozen=True):
     plane_url: str = ""
     gap_ns: int = 0
     over: str = ""
+    rebuilding: list[str] = []
 
 
 class PlaneResumed(Fact, frozen=True):
@@ -104,6 +108,12 @@ class FoldQuarantined(Fact, frozen=True):
     fold: str
     version: int
     error: str
+
+
+class FoldsRebuilt(Fact, frozen=True):
+    """Folds that were folded again are there, as the journal up to here makes them."""
+
+    folds: list[str]
 
 
 class SettingSet(Fact, frozen=True):
@@ -151,6 +161,20 @@ class Carried(Fact, frozen=True):
     offset: int
 
 
+class IntentFailed(Fact, frozen=True):
+    """Intent `cause:index` was refused, or not answered, by a broker; `by` "": by the whole bus, for good.
+
+    `kind` is the intent's; `partition` what it was about.
+    """
+
+    cause: int
+    index: int
+    kind: str
+    by: str
+    why: str
+    partition: int | None = None
+
+
 AnyFact = (
     PlaneStarted
     | PlaneResumed
@@ -158,6 +182,7 @@ AnyFact = (
     | Tick
     | FoldVersions
     | FoldQuarantined
+    | FoldsRebuilt
     | SettingSet
     | RecorderLag
     | FleetFounded
@@ -176,6 +201,7 @@ AnyFact = (
     | SagaStuck
     | RedriveDecided
     | Carried
+    | IntentFailed
     | Decision
     | ProjectionAdded
     | ProjectionRebuilt

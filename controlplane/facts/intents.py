@@ -1,6 +1,7 @@
 """What may be wanted done, beside what `decisions` wants: carried out once the step that says so is committed.
 
-At least once, keyed `position:index`; part of the union in `facts`.
+At least once, keyed `position:index`; part of the union in `facts`. All but PublishEvent name the plane epoch that
+they were decided in: who carries them out refuses another one. (0: decided before they named it.)
 """
 
 from bus.wire import Seat, Topology
@@ -16,10 +17,11 @@ class StartBroker(Intent, frozen=True):
     id: str
     attempt: int
     url: str = ""
+    plane_epoch: int = 0
 
 
 class OfferEpoch(Intent, frozen=True):
-    """Offer an epoch to brokers. Answers: OfferAnswered, one a broker; silence is no answer."""
+    """Offer an epoch to brokers. Answers, one a broker: OfferAnswered, or IntentFailed."""
 
     partition: int
     epoch: int
@@ -28,7 +30,7 @@ class OfferEpoch(Intent, frozen=True):
 
 
 class PlaceSeat(Intent, frozen=True):
-    """Send the decided seat to these brokers; a broker that holds a newer epoch ignores it."""
+    """Send the decided seat to these brokers. One that refuses it: IntentFailed; else its samples tell of it."""
 
     seat: Seat
     brokers: list[str]
@@ -43,7 +45,10 @@ class SpreadTopology(Intent, frozen=True):
 
 
 class PublishEvent(Intent, frozen=True):
-    """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`."""
+    """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`.
+
+    Answers: its echo in a batch, which is Carried; or IntentFailed, when no broker will ever take it.
+    """
 
     id: str
     event: bytes

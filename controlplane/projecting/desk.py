@@ -182,7 +182,7 @@ class ProjectionDesk:
     def _position_of(self, offsets: dict[int, int]) -> int:
         """The last of the events at these offsets, which are all archived."""
         found = [0]
-        with closing(self._turns.journal.cursor(views=False)) as db:
+        with closing(self._turns.journal.reading()) as db:
             for partition, offset in offsets.items():
                 fitting = [each for each in db.segments if each.birth.floors.get(partition, 0) <= offset]
                 segment = fitting[-1] if fitting else db.segments[0]

@@ -111,7 +111,7 @@ class Runner:
         where = condition(self.registered.pattern, self._journal.names)
         if where == "false":
             return b"", up_to
-        with closing(self._journal.cursor(views=False)) as db:
+        with closing(self._journal.reading()) as db:
             ends = [after.birth.position for after in db.segments[1:]] + [up_to]
             for segment, end in zip(db.segments, ends, strict=True):
                 for rows, reached in pieces(db, "events", self.position, min(end, up_to), where, f"{segment.alias}."):

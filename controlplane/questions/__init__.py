@@ -343,6 +343,7 @@ class At(msgspec.Struct, frozen=True, omit_defaults=True):
 class Told(msgspec.Struct):
     """An answer and where it holds. `recorded` is the plane's clock there: the *now* that ages are counted from.
 
+    `rebuilding`: folds have changed and are folded again now; what is made of them is refused, or left out of a Status.
     `past`: it was asked as of a moment of the past, and holds there.
     """
 

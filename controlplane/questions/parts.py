@@ -11,7 +11,11 @@ Trend = Literal["growing", "steady", "draining"]
 
 
 class PlaneStatus(msgspec.Struct):
-    """The control plane itself. `state`: starting, electing, running, stopping; full while the journal has no room."""
+    """The control plane itself. `state`: starting, electing, running, stopping; full while the journal has no room.
+
+    `rebuilding`: folds that have changed and are folded again; what is made of them is not known meanwhile (None, or 0
+    and empty). `refolded`: how many of the journal's entries are folded again.
+    """
 
     pid: int
     state: str
@@ -22,10 +26,12 @@ class PlaneStatus(msgspec.Struct):
     data_dir: str
     started: int
     journal_bytes: int = 0
-    behind: int = 0
-    """Events that brokers hold and the journal does not yet."""
+    behind: int | None = 0
+    """Events that brokers hold and the journal does not yet; None while that is not known."""
     why: str = ""
     """What is wrong with it; empty when it is well."""
+    rebuilding: list[str] = []
+    refolded: int = 0
 
 
 class BrokerStatus(msgspec.Struct):
@@ -265,23 +271,23 @@ class Bar(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """What every screen's header and the demo's summary need."""
+    """What every screen's header and the demo's summary need. None: not known while its fold is folded again."""
 
     score: int | None
     health: HealthState
-    events: int
+    events: int | None
     """Archived events that agents published: lifecycle, dead letters, redriven and `signalbox.>` ones left out."""
-    internal: int
-    flows: int
-    sagas_open: int
-    sagas_stuck: int
-    sagas_stuck_bad: int
-    sagas_finished: int
-    sagas_failed: int
-    dead_letters: int
+    internal: int | None
+    flows: int | None
+    sagas_open: int | None
+    sagas_stuck: int | None
+    sagas_stuck_bad: int | None
+    sagas_finished: int | None
+    sagas_failed: int | None
+    dead_letters: int | None
     """Waiting ones."""
-    dead_letters_new: int
-    agents: int
+    dead_letters_new: int | None
+    agents: int | None
     brokers_up: int
     brokers: int
 

@@ -77,6 +77,7 @@ class Reads(Fold):
 
     name = "reads"
     follows = (Tick, FoldQuarantined)
+    reads = ("raises",)
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         state.put("seen", entry.position, world["raises"].get("count", "ticks", 0))

@@ -15,15 +15,18 @@ from controlplane.questions import (
     AskExport,
     AskSagas,
     AskVerify,
+    Counts,
     Exported,
     Health,
     Need,
     Past,
+    PlaneStatus,
     Progress,
     Question,
     Redrive,
     Redriven,
     Refusal,
+    Status,
     Told,
     Verified,
 )
@@ -322,3 +325,20 @@ def test_version_and_help(cli) -> None:
     assert cli("--version").out.startswith("signalbox ")
     assert cli("--help").code == 0
     assert cli("event", "import", "--help").code == 0
+
+
+def test_what_is_folded_again_is_said_and_is_no_number(cli, fleet_of) -> None:
+    plane = PlaneStatus(7, "running", 1_000, 2, "u", "", "", 1, behind=None, why="sagas is folded again: 300 of 1,000",
+                        rebuilding=["sagas"], refolded=300)  # fmt: skip
+    unknown = dict.fromkeys(("sagas_open", "sagas_stuck", "sagas_stuck_bad", "sagas_finished", "sagas_failed"))
+    counts = Counts(None, "UNKNOWN", 5, 0, 2, **unknown, dead_letters=1, dead_letters_new=0, agents=3, brokers_up=0,
+                    brokers=0)  # fmt: skip
+    status = Status(plane, [], [], counts)
+    folder = fleet_of(lambda _question: Told(7, 1_700_000_000_000_000_000, status, rebuilding=True))
+    table = cli("status", "--data-dir", folder)
+    assert table.code == 0
+    assert "▲ sagas is folded again: 300 of 1,000" in table.out
+    assert "sagas – open, – stuck" in table.out
+    shown = json.loads(cli("status", "-o", "json", "--data-dir", folder).out)
+    assert shown["rebuilding"] is True and shown["controlplane"]["rebuilding"] == ["sagas"]
+    assert shown["counts"]["sagas_open"] is None and shown["counts"]["events"] == 5

@@ -193,7 +193,11 @@ async def test_verify_says_where(plane: Plane, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("controlplane.sagas.SAGA_REVIEW_MS", 1)
     bad = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(bad, Verified) and not bad.same and bad.where is not None
-    assert bad.where.what == "state" and "sagas saga 'saga-1'" in bad.where.touched
+    assert bad.where.what == "state"
+    assert (bad.where.fold, bad.where.table, bad.where.key, bad.where.field) == ("sagas", "saga", "saga-1", "due")
+    assert int(bad.where.was) - int(bad.where.now) == 31 * SECOND - 1_000_000, (
+        "as the live plane has it, and as it is now"
+    )
     assert bad.divergence == bad.where.text
     monkeypatch.undo()
     monkeypatch.setattr("controlplane.sagas.SagaStuck", lambda *fields: facts.SagaStuck(*fields[:2], 9, *fields[3:]))
@@ -225,4 +229,5 @@ async def test_an_event_that_was_tampered_with_is_found_where_it_was_taken_in(pl
     found = through_bytes(await plane.rereading.verify(AskVerify(), lambda _body: None))
     assert isinstance(found, Verified) and found.where is not None
     assert found.where.what == "state" and found.where.position <= position
-    assert "sagas saga 'saga-9'" in found.where.touched
+    assert (found.where.fold, found.where.table) == ("sagas", "saga")
+    assert found.where.key in ("saga-2", "saga-9")

@@ -12,14 +12,11 @@ from hypothesis import strategies as st
 from bus import batch
 from controlplane import limits
 from controlplane.clock import Clock
-from controlplane.effects import outstanding
 from controlplane.errors import DiskFull
 from controlplane.facts import (
     BrokerLost,
-    Carried,
     Intent,
     PlaneResumed,
-    PublishEvent,
     Rows,
     SettingSet,
     StartBroker,
@@ -165,8 +162,3 @@ def test_the_clock_never_goes_back_nor_stands_still(moves: list[tuple[int, int]]
         assert now >= last + passed or now >= wall
         assert now >= last
         last = now
-
-
-def test_what_was_never_carried_is_outstanding() -> None:
-    said: list[tuple[int, int, Intent]] = [(1, n, PublishEvent(f"1:{n}", b"{}")) for n in range(3)]
-    assert outstanding([*said, (1, 3, StartBroker("b1", 0))], [Carried(1, 1, 0, 7), Tick()]) == [said[0], said[2]]
