@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -88,9 +89,15 @@ async def test_sql_says_of_when_it_is(asked: Asked) -> None:
     assert (record["position"], record["recorded"]) == (middle, recorded)
     now = json.loads((await asked.run("sql", query, "-o", "json")).stdout)
     assert now["position"] == end and now["rows"][0]["n"] > record["rows"][0]["n"] > 0
-    copied = ("sql", query, "--at", str(middle), "--file", str(asked.folder / "copy"), "-o", "json")
-    missing = await asked.run(*copied)
+    missing = await asked.run("sql", query, "--at", str(middle), "--file", str(asked.folder / "nowhere"))
     assert missing.returncode == 4 and b"there is no journal" in missing.stderr
+    shutil.copytree(asked.folder / "journal", asked.folder / "copy")
+    for text in (query, "select saga, state, steps from sagas order by saga"):
+        live = json.loads((await asked.run("sql", text, "--at", str(middle), "-o", "json")).stdout)
+        copied = await asked.run("sql", text, "--at", str(middle), "--file", str(asked.folder / "copy"), "-o", "json")
+        assert copied.returncode == 0, copied.stderr
+        again = json.loads(copied.stdout)
+        assert again["rows"] == live["rows"] and (again["position"], again["recorded"]) == (middle, recorded)
 
 
 async def test_every_reading_verb_answers_at_the_beginning_and_refuses_what_is_not_yet(asked: Asked) -> None:
