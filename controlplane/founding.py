@@ -7,13 +7,13 @@ from controlplane.config import Config
 from controlplane.directory import FleetFile
 from controlplane.fold import Heart
 from controlplane.partitioning import changed_strategy, strategy_of
-from controlplane.roster import plane_of
+from controlplane.roster import partitions_of, plane_of
 
 
 def founded(config: Config, heart: Heart) -> FleetFile:
     """A new fleet; or one whose fleet.json went missing, as its journal has it."""
     fleet = plane_of(heart.states["fleet"])
-    partitions = len(heart.states["fleet"].table("partition")) or config.partitions
+    partitions = len(partitions_of(heart.states["fleet"])) or config.partitions
     if fleet.fleet:
         file = FleetFile(fleet.fleet, partitions, fleet.slots, "", [])
         return as_asked(config, heart, file)

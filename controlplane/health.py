@@ -144,6 +144,20 @@ def _all(world: World, now: int) -> Iterator[Need]:
     if behind > RECORDER_BEHIND_EVENTS:
         why = "the recorder takes less than publishers send"
         yield Need("warn", f"journal {behind:,} behind", why, 0, "status", 3, "recorder")
+    yield from _copy(world["ledger"])
+
+
+def _copy(state: KeyedState) -> Iterator[Need]:
+    stands, since = state.get("copy", "stands", ["", 0])
+    if stands:
+        yield Need("warn", "the journal's copy stands still", stands, since, "status", 2, "copy")
+    beyond = state.get("copy", "beyond")
+    if beyond is not None:
+        position, last, at = beyond
+        why = (
+            f"positions {position + 1:,} to {last:,} are in its copy alone: a backup was put back, or a file cut short"
+        )
+        yield Need("bad", f"the journal lost {last - position:,} positions", why, at, "doctor", 5, "beyond")
 
 
 def _partitions(state: KeyedState, now: int) -> Iterator[Need]:

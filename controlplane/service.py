@@ -28,6 +28,7 @@ from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
+from controlplane.copying import Copying
 from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, Mark, PlaneFile
 from controlplane.effects import Effects
@@ -35,6 +36,7 @@ from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, Wro
 from controlplane.facts import (
     BrokerAdded,
     BrokerStarted,
+    CopyFounded,
     Fact,
     FleetFounded,
     FoldVersions,
@@ -160,16 +162,18 @@ class Plane:
         self._supervisor = Supervisor(
             directory, operator, file.fleet, file.partitions, self._report, self._fail, config.broker_options
         )
-        self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
+        self._sampling = Sampling(self._supervisor, self._report, self._clock.now, file.partitions)
         self._effects = Effects(self._supervisor, self._report, self._told)
         follows = Follows(FOLLOWED_TYPES)
         self._turns = Turns(
             heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
         )
+        self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)
         self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
         self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
+        self._answering.copying = self._copying
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
@@ -205,6 +209,7 @@ class Plane:
             self._start("samples", self._sampling.run())
             self._start("projections", self._answering.projections.runners.run())
             self._start("recorder", self._record(epoch, name))
+            self._start("copy", self._copying.run())
             self._start("lag", self._tell_lag())
             self._start("archived", self._tell_archived(epoch, name))
             stop = await self._stop
@@ -265,6 +270,9 @@ class Plane:
             )
         elif self._file.strategy != plane_of(state).strategy:
             self._report(StrategyChosen(self._file.strategy))
+        if not state.table("reserved"):
+            # A fleet that was founded without the journal's copy gets it now.
+            self._report(CopyFounded(self._file.partitions))
         local = sum(not broker.joined for broker in known.values()) if known else len(here)
         wants = self._config.brokers or local
         taken = used_ids(state, here)

@@ -1,0 +1,106 @@
+"""The journal's copy in a real fleet: kept whole whatever kills the plane, and nobody else's to read or to write."""
+
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+import bus
+from bus.client.operator import Operator
+from bus.errors import UnknownPartition
+from bus.event import Event
+from controlplane.arrivals import Follows
+from controlplane.brokerlogs import BrokerLogs
+from controlplane.copied import CopiedStep
+from controlplane.directory import Directory
+from controlplane.journal import Journal
+from controlplane.plane import FOLLOWED_TYPES
+from controlplane.questions import AskStatus, Status
+from controlplane.stored import copied_steps
+from tests.chaos.live import LiveFleet, live_fleet, numbered, until
+
+PARTITIONS = 3
+
+
+def copy_in(directory: Directory) -> list[CopiedStep]:
+    """All steps that the copy has, as often and in the order in which they were appended."""
+    fleet = directory.fleet()
+    assert fleet is not None
+    with BrokerLogs(directory, fleet.fleet, fleet.partitions) as logs:
+        return [step for chunk in logs.chunks() for step in chunk.steps]
+
+
+def journaled(directory: Directory) -> list[CopiedStep]:
+    journal = Journal(directory.journal, Follows(FOLLOWED_TYPES), read_only=True)
+    found: list[CopiedStep] = []
+    with closing(journal), closing(journal.reading()) as db:
+        while some := copied_steps(db, db.holding(len(found) + 1), len(found)):
+            found += some
+    return found
+
+
+async def publish(urls: list[str], count: int, first: int = 0) -> None:
+    async with bus.connect(urls) as fleet:
+        await fleet.publish_many(numbered(count, first))
+
+
+def urls_of(fleet: LiveFleet) -> list[str]:
+    return [fleet.broker(broker).url for broker in fleet.directory.brokers()]
+
+
+async def caught_up(fleet: LiveFleet, position: int = 0) -> Status:
+    """Wait until the copy has everything up to a position, or what was journaled by now."""
+    upto = position or (await fleet.ready()).controlplane.position
+
+    def is_copied() -> Status | None:
+        status = fleet.status()
+        return status if status is not None and status.controlplane.copied >= upto else None
+
+    found = await until("the copy follows", lambda: asyncio.to_thread(is_copied))
+    assert isinstance(found, Status)
+    return found
+
+
+@pytest.mark.asyncio
+async def test_the_copy_has_each_step_once_whenever_the_plane_is_killed(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, "--partitions", str(PARTITIONS)) as fleet:
+        for life in range(4):
+            await fleet.ready()
+            await publish(urls_of(fleet), 300, 300 * life)
+            # Killed while it publishes: some chunk is under way, acked or not.
+            seen = fleet.status()
+            assert seen is not None
+            await caught_up(fleet, seen.controlplane.copied + 1)
+            fleet.kill_plane()
+            fleet.start()
+        await caught_up(fleet)
+        assert fleet.end() == 0
+    copy, journal = copy_in(fleet.directory), journaled(fleet.directory)
+    assert [step.number for step in copy] == list(range(1, len(copy) + 1))
+    assert copy == journal[: len(copy)]
+    # What came after the last chunk is the brokers' end and the plane's.
+    assert len(journal) - len(copy) < 60
+
+
+@pytest.mark.asyncio
+async def test_nobody_but_the_plane_reads_or_writes_the_copy(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, "--partitions", str(PARTITIONS)) as fleet:
+        await caught_up(fleet)
+        urls = urls_of(fleet)
+        async with bus.connect(urls) as client:
+            described = await client.describe()
+            assert sorted(described) == list(range(PARTITIONS))
+            assert [one async for one in client.read("signalbox.journal.>", start="earliest")] == []
+        async with Operator("stranger") as operator:
+            for url in urls:
+                session = await operator.open(url)
+                with pytest.raises(UnknownPartition, match=f"this fleet has {PARTITIONS}"):
+                    await session.append(PARTITIONS, b"", 0, [Event(type="a.b", source="agent/x", id="1", data=1)])
+                with pytest.raises(UnknownPartition, match=f"this fleet has {PARTITIONS}"):
+                    await session.read(PARTITIONS, 0, 1)
+                with pytest.raises(bus.FleetError, match="does not lead"):
+                    await session.extent(PARTITIONS)
+        status = fleet.ask(AskStatus())
+        assert isinstance(status, Status)
+        assert [each.partition for each in status.partitions] == list(range(PARTITIONS))
