@@ -106,20 +106,21 @@ class BrokerLogs:
             ]
         return self._logs[partition]
 
-    def chunks(self) -> Iterator[Chunk]:
-        """The journal's copy, in order; a record that is damaged everywhere is passed over and said."""
-        for header, body in self._records(self.copy):
+    def chunks(self, start: int = 0) -> Iterator[tuple[int, Chunk]]:
+        """The journal's copy from an offset on, in order, each with its own; one that is damaged everywhere is passed
+        over and said."""
+        for header, body in self._records(self.copy, start):
             try:
                 chunk = copied.chunk_of(header, body)
             except CopyUnreadable as error:
                 log.warning("offset %d: %s", header.base_offset, error)
                 continue
             if chunk is not None:
-                yield chunk
+                yield header.base_offset, chunk
 
-    def _records(self, partition: int) -> Iterator[tuple[Header, bytes]]:
+    def _records(self, partition: int, start: int) -> Iterator[tuple[Header, bytes]]:
         logs = self.logs(partition)
-        at = min((each.first for each in logs), default=0)
+        at = max(start, min((each.first for each in logs), default=0))
         end = max((each.end for each in logs), default=0)
         while at < end:
             found = self._record(partition, at)

@@ -154,9 +154,7 @@ def _copy(state: KeyedState) -> Iterator[Need]:
     beyond = state.get("copy", "beyond")
     if beyond is not None:
         position, last, at = beyond
-        why = (
-            f"positions {position + 1:,} to {last:,} are in its copy alone: a backup was put back, or a file cut short"
-        )
+        why = f"{position + 1:,} to {last:,} are in its copy alone: a backup was put back, or a file cut short"
         yield Need("bad", f"the journal lost {last - position:,} positions", why, at, "doctor", 5, "beyond")
 
 

@@ -28,7 +28,7 @@ def copy_in(directory: Directory) -> list[CopiedStep]:
     fleet = directory.fleet()
     assert fleet is not None
     with BrokerLogs(directory, fleet.fleet, fleet.partitions) as logs:
-        return [step for chunk in logs.chunks() for step in chunk.steps]
+        return [step for _, chunk in logs.chunks() for step in chunk.steps]
 
 
 def journaled(directory: Directory) -> list[CopiedStep]:
