@@ -21,6 +21,8 @@ from controlplane.errors import CopyUnreadable
 from controlplane.limits import COPY_CHUNK_BYTES_MAX, COPY_PIECE_BYTES, COPY_RAW_BYTES_MAX
 
 TYPE = "signalbox.journal.steps"
+MISSING = "signalbox.journal.missing"
+"""What stands in a journal that was made again for an event that nobody had any more."""
 SOURCE = "signalbox/plane"
 FORMAT = 1
 

@@ -72,7 +72,7 @@ class Journal:
         gaps = segments.missing(paths)
         if gaps:
             names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
-            raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went, or from a backup.")
+            raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went. {segments.MEND}")
         newest = self._newest(paths)
         if not self._read_only:
             # Only now: the newest one is this process's, and nobody else's.
@@ -148,7 +148,7 @@ class Journal:
         if (step, position) != (after.step, after.position):
             raise CorruptJournal(
                 f"{elder.path} ends at position {position or 0}, and the next one goes on after {after.position}: "
-                "a part of it is missing. Put it back from a backup."
+                f"a part of it is missing. {segments.MEND}"
             )
 
     # ------------------------------------------------------------------------------------------- in

@@ -355,6 +355,8 @@ COPY_RETRY_MS = 1_000
 """Before a chunk is sent again that the fleet did not take."""
 COPY_STANDS_MS = 30_000
 """A copy that has stood still for longer is a finding."""
+MISSING_NAMED_MAX = 100
+"""Stretches of missing events that a fact names; all of them are in the report of the rebuilding."""
 SEGMENTS_UNSEALED_MAX = 4
 """Elders that wait to be sealed; with more the newest segment goes on beyond `SEGMENT_ROWS_MAX`."""
 PROJECTIONS_MAX = 16

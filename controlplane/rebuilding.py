@@ -88,8 +88,7 @@ class Rebuilding:
 
     def _all(self) -> Iterator[Rebuilt]:
         there = {segments.number_of(path): soundness.look(self._shelf, path) for path in segments.listed(self._folder)}
-        if there and there[max(there)].is_empty:
-            del there[max(there)]
+        empty = there.pop(max(there)) if there and there[max(there)].is_empty else None
         birth = _beginning(there[min(there)]) if there else _BEGINNING
         for number in range(min(there), max(there) + 1) if there else ():
             looked = there.get(number) or Looked(number, Path(), unsound={"": "the file is missing"})
@@ -109,7 +108,8 @@ class Rebuilding:
             yield one
         while self._copy.last > birth.step:
             self._check_shared(birth)
-            lost = Looked(birth.segment, Path(), unsound={"": "the journal ended before its copy does"})
+            path = empty.path if empty is not None and empty.number == birth.segment else Path()
+            lost = Looked(birth.segment, path, unsound={"": "the journal ended before its copy does"})
             one, birth = self._make(lost, birth, None, there)
             yield one
         self.end = birth

@@ -16,10 +16,9 @@ import pyarrow as pa
 from bus.attributes import ABSENT
 from controlplane import limits, segments, stored
 from controlplane.arrivals import Arrival
-from controlplane.copied import CopiedStep
+from controlplane.copied import MISSING, CopiedStep
 from controlplane.segments import Birth
 
-MISSING = "signalbox.journal.missing"
 SOURCE = "signalbox/journal"
 Events = Callable[[int, int, int], Iterable[Arrival | range]]
 """Gives the events of (partition, first offset, count), in order; a range of offsets where nobody has them."""

@@ -45,6 +45,7 @@ create or replace table {alias}.birth as
 create table {alias}.floors (partition USMALLINT, next UBIGINT);
 """
 """What a segment of format 1 lacks; it was the only one of its journal."""
+MEND = "See what can be made again, of its copy in the brokers: signalbox doctor --rebuild-journal --dry-run"
 _NEVER = "1TB"
 _NAME = re.compile(r"(\d{6})\.(duckdb|sealed\.duckdb|parquet)")
 OPEN, SEALED, PARQUET = "duckdb", "sealed.duckdb", "parquet"
@@ -212,4 +213,4 @@ def explained(error: Exception, path: Path) -> PlaneError:
         sign in text for sign in ("No space left", "File too large", "Could not write", "Disk quota", "out of disk")
     ):
         return DiskFull(f"no room for the journal {path}: {text}. Free some space; it goes on by itself.")
-    return CorruptJournal(f"the journal {path} fails: {text}. Keep a copy of it before doing anything else.")
+    return CorruptJournal(f"the journal {path} fails: {text}. {MEND}")

@@ -48,6 +48,7 @@ from controlplane.founding import as_asked, founded
 from controlplane.joining import Joining
 from controlplane.membership import fresh_id, used_ids
 from controlplane.plane import FOLLOWED_TYPES
+from controlplane.rebuild import forget, rebuilt_facts
 from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
@@ -273,6 +274,9 @@ class Plane:
         if not state.table("reserved"):
             # A fleet that was founded without the journal's copy gets it now.
             self._report(CopyFounded(self._file.partitions))
+        again = rebuilt_facts(self._directory.journal)
+        for fact in again:
+            self._report(fact)
         local = sum(not broker.joined for broker in known.values()) if known else len(here)
         wants = self._config.brokers or local
         taken = used_ids(state, here)
@@ -282,6 +286,8 @@ class Plane:
         if wants < local or (here and not known and wants != local):
             _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
+        if again:
+            forget(self._directory.journal)
         if self._turns.refold is not None:
             self._turns.refold.start()
         self._effects.carry(self._said)

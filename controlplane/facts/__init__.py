@@ -11,7 +11,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | who journals it | facts |
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
-| | RecorderLag, CopyFounded, CopyStands, CopyBeyond |
+| | RecorderLag, CopyFounded, CopyStands, CopyBeyond, JournalRebuilt |
 | effects | OfferAnswered, IntentFailed |
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
@@ -139,6 +139,24 @@ class CopyStands(Fact, frozen=True):
     why: str
 
 
+class JournalRebuilt(Fact, frozen=True):
+    """A damaged segment was made again while the fleet was down: positions `first` to `last`.
+
+    `events_missing` of them are placeholders, at `missing`: (partition, first offset, count, position), not all where
+    there are many. `lost`: what had not been replicated, in words. The old file is at `aside`, in the journal's folder.
+    """
+
+    segment: int
+    first: int
+    last: int
+    events_missing: int = 0
+    missing: list[tuple[int, int, int, int]] = []
+    lost: list[str] = []
+    aside: str = ""
+    by: str = ""
+    reason: str = ""
+
+
 class CopyBeyond(Fact, frozen=True):
     """The copy had positions after `position`, up to `last`, that this journal has not: they were lost from it."""
 
@@ -202,6 +220,7 @@ AnyFact = (
     | RecorderLag
     | CopyStands
     | CopyBeyond
+    | JournalRebuilt
     | FleetFounded
     | CopyFounded
     | BrokerStarted
