@@ -69,7 +69,7 @@ class Journal:
 
     def _open(self) -> None:
         paths = segments.listed(self._folder)
-        gaps = segments.missing(paths)
+        gaps = [] if self._read_only else segments.missing(paths, segments.oldest(self._folder))
         if gaps:
             names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
             raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went. {segments.MEND}")
@@ -79,7 +79,10 @@ class Journal:
             sealing.clear(self._folder)
         elders = [(path, self._attach(path, read_only=True)) for path in paths[:-1]]
         for path, alias in [*elders, newest]:
-            self._shelf.add(path, alias)
+            try:
+                self._shelf.add(path, alias)
+            except duckdb.Error as error:
+                raise segments.explained(error, path) from error
         self._recall()
         for elder, after in pairwise(self._shelf.segments):
             self._check_end(elder, after.birth)

@@ -29,7 +29,8 @@ NOTE = "rebuilt.json"
 class Report(msgspec.Struct):
     """What was found and made again. `sound`: segments that hold together; the journal ends at `position` afterwards.
 
-    `lost`: what it had beside that, as far as anything tells; `open_end`: whether there may have been more. `unreadable`: brokers whose stores are damaged.
+    `lost`: what it had beside that, as far as anything tells; `open_end`: whether there may have been more.
+    `unreadable`: brokers whose stores are damaged.
     """
 
     data_dir: str
@@ -61,7 +62,10 @@ def look(directory: Directory) -> Look:
     try:
         paths = segments.listed(directory.journal)
         found = {path.name: soundness.look(shelf, path).why for path in paths}
-        lacks = {segments.path_of(directory.journal, n).name: "the file is missing" for n in segments.missing(paths)}
+        lacks = {
+            segments.path_of(directory.journal, n).name: "the file is missing"
+            for n in segments.missing(paths, segments.oldest(directory.journal))
+        }
         return Look(
             [name for name, why in found.items() if not why], {n: why for n, why in found.items() if why} | lacks
         )

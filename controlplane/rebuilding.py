@@ -15,16 +15,17 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import duckdb
 import msgspec
 
 from controlplane import limits, segments, soundness, stored
 from controlplane.brokerlogs import BrokerLogs
-from controlplane.copied import CopiedStep
+from controlplane.copied import MISSING, CopiedStep
 from controlplane.copyindex import CopyIndex
 from controlplane.errors import NotRebuilt
-from controlplane.remaking import Missing, Remade, Remaking
+from controlplane.remaking import SOURCE, Missing, Remade, Remaking
 from controlplane.segments import Birth
-from controlplane.shelf import Segment, Shelf
+from controlplane.shelf import Segment, Shelf, alias_of
 from controlplane.soundness import Looked
 
 log = logging.getLogger("signalbox.rebuild")
@@ -69,6 +70,9 @@ class Rebuilding:
         """Where the journal ends afterwards."""
         self.copied = self._copy.last
         """The last step that the copy has."""
+        self._names: list[str] = []
+        self._named = 0
+        self._marked = False
 
     def run(self, dry_run: bool) -> list[Rebuilt]:
         """What was made again, oldest first. Raises NotRebuilt when something cannot be; then nothing was changed."""
@@ -77,6 +81,8 @@ class Rebuilding:
         try:
             done = list(self._all())
             if not dry_run:
+                if self._marked and self._named == self.end.segment - 1:
+                    self._name_placeholders()
                 for one in done:
                     self._put_in_place(one)
             return done
@@ -89,8 +95,10 @@ class Rebuilding:
     def _all(self) -> Iterator[Rebuilt]:
         there = {segments.number_of(path): soundness.look(self._shelf, path) for path in segments.listed(self._folder)}
         empty = there.pop(max(there)) if there and there[max(there)].is_empty else None
-        birth = _beginning(there[min(there)]) if there else _BEGINNING
-        for number in range(min(there), max(there) + 1) if there else ():
+        self._know_names(there)
+        oldest = segments.oldest(self._folder)
+        birth = _beginning(there.get(oldest), oldest)
+        for number in range(oldest, max(there) + 1) if there else ():
             looked = there.get(number) or Looked(number, Path(), unsound={"": "the file is missing"})
             if looked.is_sound and looked.birth != birth:
                 looked.unsound["birth"] = f"it does not go on after step {birth.step}, where the one before it ends"
@@ -127,12 +135,14 @@ class Rebuilding:
 
     def _make(self, looked: Looked, birth: Birth, upto: int | None, there: dict[int, Looked]) -> tuple[Rebuilt, Birth]:
         """A new file of the steps after `birth`, up to step `upto` or as far as they are there."""
-        names, has_all = self._names(there, birth.segment)
+        names, has_all = self._names_for(there, birth.segment)
         tables = set(looked.unsound) if looked.alias and looked.birth == birth and looked.end else {"steps"}
         own = not tables & {"steps", "entries", "intents"}
         own_events = own and has_all and "events" not in tables
         source = self._own(looked, birth) if own else self._copy.steps(birth.step, upto)
-        remaking = Remaking(self._path(birth.segment), birth, names, None if own_events else self._logs.arrivals)
+        remaking = Remaking(
+            self._path(birth.segment), birth, names, len(self._names), None if own_events else self._logs.arrivals
+        )
         try:
             remaking.put(source, None if upto is not None or own else limits.SEGMENT_ROWS_MAX)
             made = remaking.made
@@ -148,6 +158,7 @@ class Rebuilding:
                     rows = self._shelf.db.sql(f"select * from {looked.alias}.events where {within}")  # noqa: S608
                     remaking.insert("events", rows.to_arrow_table())
             remaking.finish()
+            self._marked = self._marked or remaking.marked
         finally:
             remaking.close()
         return _told(looked, birth, made, own), made.end
@@ -161,15 +172,40 @@ class Rebuilding:
             yield from some
             after = some[-1].number
 
-    def _names(self, there: dict[int, Looked], number: int) -> tuple[list[str], bool]:
-        """Names that segment `number` may use: its own, a later one's or an earlier one's; whether that is all."""
+    def _know_names(self, there: dict[int, Looked]) -> None:
+        """The newest segment that has its names has those of all before it."""
         sound = [n for n, looked in there.items() if looked.alias and "names" not in looked.unsound]
-        later, earlier = [n for n in sound if n >= number], [n for n in sound if n < number]
-        if not sound:
-            return [], False
-        alias = there[min(later) if later else max(earlier)].alias
-        rows = self._shelf.db.execute(f"select name from {alias}.names order by id").fetchall()  # noqa: S608
-        return [name for (name,) in rows], bool(later)
+        if sound:
+            self._named = max(sound)
+            self._names = self._names_in(there[self._named])
+
+    def _names_in(self, looked: Looked) -> list[str]:
+        rows = self._shelf.db.execute(f"select name from {looked.alias}.names order by id").fetchall()  # noqa: S608
+        return [name for (name,) in rows]
+
+    def _names_for(self, there: dict[int, Looked], number: int) -> tuple[list[str], bool]:
+        """Names that segment `number` may use; whether it can need no others.
+
+        The names of placeholders come after all others, so that they mean the same in each segment.
+        """
+        if number > self._named:
+            return [*self._names, *((MISSING, SOURCE) if self._marked else ())], False
+        own = there.get(number)
+        if own is not None and own.alias and "names" not in own.unsound:
+            return self._names_in(own), True
+        return list(self._names), True
+
+    def _name_placeholders(self) -> None:
+        """The newest segment stays as it is, and is asked for all names: it learns those of placeholders."""
+        path = next(path for path in segments.listed(self._folder) if segments.number_of(path) == self._named)
+        if segments.form_of(path) != segments.OPEN:
+            raise NotRebuilt(
+                f"{path} is the newest segment and is sealed: start the fleet once, end it, and try again."
+            )
+        self._shelf.db.execute(f"detach {alias_of(path)}")
+        with duckdb.connect(str(path), config=segments.settings(limits.SEALING_MEMORY_MB)) as db:
+            news = [(len(self._names), MISSING), (len(self._names) + 1, SOURCE)]
+            db.executemany("insert into names values (?, ?)", news)
 
     def _why_not(self, looked: Looked, due: int, upto: int | None) -> str:
         what = looked.path.name or f"segment {looked.number}"
@@ -203,15 +239,16 @@ class Rebuilding:
         return str(target.relative_to(self._folder))
 
 
-def _beginning(first: Looked) -> Birth:
+def _beginning(first: Looked | None, number: int) -> Birth:
     """Where the oldest segment begins. Raises NotRebuilt where nothing says so."""
-    if first.birth is not None:
-        return first.birth
-    if first.number == 1:
+    if number == 1:
         return _BEGINNING
+    if first is not None and first.birth is not None:
+        return first.birth
+    why = "is missing" if first is None else f"cannot be read ({first.why})"
     raise NotRebuilt(
-        f"{first.path.name} is the oldest segment, it cannot be read ({first.why}), and nothing else says where it "
-        "begins. Nothing was changed: put it back from a backup, or move it away if what it holds can be done without."
+        f"segment {number} is the oldest that retention left, it {why}, and nothing else says where it begins. "
+        "Nothing was changed: put it back from a backup."
     )
 
 

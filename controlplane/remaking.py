@@ -42,14 +42,18 @@ class Remade(msgspec.Struct):
 
 
 class Remaking:
-    """Fills one new file; `names` are those known so far, and grow. `rows`: of `events` and `entries`, so far."""
+    """Fills one new file. `rows`: of `events` and `entries`, so far; `marked`: whether placeholders are among them."""
 
-    def __init__(self, path: Path, birth: Birth, names: list[str], events: Events | None) -> None:
-        """`events` None: they are put in by `put_events`."""
+    def __init__(self, path: Path, birth: Birth, names: list[str], marks: int, events: Events | None) -> None:
+        """`names` are those known so far. `marks`: the ids of the two names of placeholders begin there; they are not
+        among the names, or stand there in it. `events` None: they are put in as they are.
+        """
         self._db: Any = duckdb.connect(str(path), config=segments.settings(limits.SEALING_MEMORY_MB))
         self._birth = birth
         self._names = names
         self._ids = {name: number for number, name in enumerate(names)}
+        self._marks = {MISSING: marks, SOURCE: marks + 1}
+        self.marked = False
         self._events = events
         self._db.execute(segments.TABLES)
         self.rows = 0
@@ -83,13 +87,12 @@ class Remaking:
     def _put_events(self, step: CopiedStep, partition: int, first: int, count: int) -> None:
         position = step.first
         for piece in self._events(partition, first, count) if self._events is not None else ():
-            arrival = piece
+            name: Callable[[str], int] = self._name
             if isinstance(piece, range):
                 self.made.missing.append(Missing(partition, piece.start, len(piece), position))
-                arrival = placeholders(partition, piece, step.recorded)
-            if isinstance(arrival, Arrival):
-                self.insert("events", arrival.table(position, step.recorded, self._name))
-                position += len(arrival)
+                piece, name, self.marked = placeholders(partition, piece, step.recorded), self._marks.__getitem__, True
+            self.insert("events", piece.table(position, step.recorded, name))
+            position += len(piece)
 
     def _name(self, text: str) -> int:
         number = self._ids.get(text)
@@ -107,7 +110,10 @@ class Remaking:
     def finish(self) -> Remade:
         """Its birth, its floors and all names; durable and closed."""
         birth = self._birth
-        self.insert("names", stored.names_table(list(enumerate(self._names))))
+        names = dict(enumerate(self._names))
+        if self.marked:
+            names |= {number: name for name, number in self._marks.items()}
+        self.insert("names", stored.names_table(list(names.items())))
         self._db.execute("insert into birth values (?, ?, ?, ?, ?, ?, ?)", [segments.FORMAT, *birth[:6]])
         for partition, offset in birth.floors.items():
             self._db.execute("insert into floors values (?, ?)", [partition, offset])

@@ -15,7 +15,7 @@ import msgspec
 from controlplane import segments
 from controlplane.errors import CorruptJournal
 from controlplane.segments import Birth
-from controlplane.shelf import Shelf
+from controlplane.shelf import Shelf, alias_of
 
 CHECKS = "checks.json"
 """In a segment's folder of Parquet: file -> checksum."""
@@ -69,16 +69,14 @@ def write_checks(folder: Path) -> None:
 def look(shelf: Shelf, path: Path) -> Looked:
     """One segment, read whole. Nothing is changed."""
     looked = Looked(segments.number_of(path), path)
-    if segments.form_of(path) == segments.PARQUET:
-        looked.unsound = _unsound_files(path)
     try:
-        alias = shelf.attach(path, read_only=True)
+        alias = _attach(shelf, path, looked.unsound)
     except duckdb.Error as error:
         looked.unsound = dict.fromkeys(segments.ALL_TABLES, _said(error))
         return looked
     looked.alias = alias
     try:
-        looked.is_empty = not shelf.born(alias)
+        looked.is_empty = segments.form_of(path) == segments.OPEN and not shelf.born(alias)
     except duckdb.Error as error:
         looked.unsound["birth"] = _said(error)
     if looked.is_empty:
@@ -93,6 +91,20 @@ def look(shelf: Shelf, path: Path) -> Looked:
             looked.unsound["birth"] = _said(error)
     _add_up(shelf.db, looked)
     return looked
+
+
+def _attach(shelf: Shelf, path: Path, unsound: dict[str, str]) -> str:
+    if segments.form_of(path) != segments.PARQUET:
+        return shelf.attach(path, read_only=True)
+    unsound |= _unsound_files(path)
+    alias = alias_of(path)
+    shelf.db.execute(f"create schema {alias}")
+    for table in segments.ALL_TABLES:
+        try:
+            segments.attach_table(shelf.db, path, alias, table)
+        except duckdb.Error as error:
+            unsound.setdefault(table, _said(error))
+    return alias
 
 
 def _unsound_files(folder: Path) -> dict[str, str]:
