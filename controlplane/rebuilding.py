@@ -71,6 +71,7 @@ class Rebuilding:
         self.copied = self._copy.last
         """The last step that the copy has."""
         self._names: list[str] = []
+        self._further: list[str] = []
         self._named = 0
         self._marked = False
 
@@ -140,9 +141,9 @@ class Rebuilding:
         own = not tables & {"steps", "entries", "intents"}
         own_events = own and has_all and "events" not in tables
         source = self._own(looked, birth) if own else self._copy.steps(birth.step, upto)
-        remaking = Remaking(
-            self._path(birth.segment), birth, names, len(self._names), None if own_events else self._logs.arrivals
-        )
+        marks = len(self._names) if birth.segment <= self._named else None
+        events = None if own_events else self._logs.arrivals
+        remaking = Remaking(self._path(birth.segment), birth, names, marks, events)
         try:
             remaking.put(source, None if upto is not None or own else limits.SEGMENT_ROWS_MAX)
             made = remaking.made
@@ -159,6 +160,8 @@ class Rebuilding:
                     remaking.insert("events", rows.to_arrow_table())
             remaking.finish()
             self._marked = self._marked or remaking.marked
+            if marks is None:
+                self._further = names
         finally:
             remaking.close()
         return _told(looked, birth, made, own), made.end
@@ -189,7 +192,8 @@ class Rebuilding:
         The names of placeholders come after all others, so that they mean the same in each segment.
         """
         if number > self._named:
-            return [*self._names, *((MISSING, SOURCE) if self._marked else ())], False
+            marks = [MISSING, SOURCE] if self._marked else []
+            return list(self._further or [*self._names, *marks]), False
         own = there.get(number)
         if own is not None and own.alias and "names" not in own.unsound:
             return self._names_in(own), True

@@ -44,15 +44,16 @@ class Remade(msgspec.Struct):
 class Remaking:
     """Fills one new file. `rows`: of `events` and `entries`, so far; `marked`: whether placeholders are among them."""
 
-    def __init__(self, path: Path, birth: Birth, names: list[str], marks: int, events: Events | None) -> None:
-        """`names` are those known so far. `marks`: the ids of the two names of placeholders begin there; they are not
-        among the names, or stand there in it. `events` None: they are put in as they are.
+    def __init__(self, path: Path, birth: Birth, names: list[str], marks: int | None, events: Events | None) -> None:
+        """`names` are those known so far, and grow. `marks`: where the ids of the two names of placeholders begin, in a
+        segment that later ones have more names than; None: they are names like others. `events` None: they are put in
+        as they are.
         """
         self._db: Any = duckdb.connect(str(path), config=segments.settings(limits.SEALING_MEMORY_MB))
         self._birth = birth
         self._names = names
         self._ids = {name: number for number, name in enumerate(names)}
-        self._marks = {MISSING: marks, SOURCE: marks + 1}
+        self._marks = {} if marks is None else {MISSING: marks, SOURCE: marks + 1}
         self.marked = False
         self._events = events
         self._db.execute(segments.TABLES)
@@ -90,7 +91,8 @@ class Remaking:
             name: Callable[[str], int] = self._name
             if isinstance(piece, range):
                 self.made.missing.append(Missing(partition, piece.start, len(piece), position))
-                piece, name, self.marked = placeholders(partition, piece, step.recorded), self._marks.__getitem__, True
+                piece, self.marked = placeholders(partition, piece, step.recorded), bool(self._marks)
+                name = self._marks.__getitem__ if self._marks else self._name
             self.insert("events", piece.table(position, step.recorded, name))
             position += len(piece)
 

@@ -10,13 +10,19 @@ import bus
 from bus.client.operator import Operator
 from bus.errors import UnknownPartition
 from bus.event import Event
+from bus.limits import RESERVED_PARTITIONS
+from bus.store import open_store
+from controlplane import segments
 from controlplane.arrivals import Follows
 from controlplane.brokerlogs import BrokerLogs
 from controlplane.copied import CopiedStep
 from controlplane.directory import Directory
+from controlplane.errors import BrokersRun
+from controlplane.facts import JournalRebuilt
 from controlplane.journal import Journal
 from controlplane.plane import FOLLOWED_TYPES
-from controlplane.questions import AskStatus, Status
+from controlplane.questions import AskStatus, AskVerify, Status, Verified
+from controlplane.rebuild import rebuild, rebuilt_facts
 from controlplane.stored import copied_steps
 from tests.chaos.live import LiveFleet, live_fleet, numbered, until
 
@@ -104,3 +110,82 @@ async def test_nobody_but_the_plane_reads_or_writes_the_copy(tmp_path: Path) -> 
         status = fleet.ask(AskStatus())
         assert isinstance(status, Status)
         assert [each.partition for each in status.partitions] == list(range(PARTITIONS))
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x55
+    path.write_bytes(data)
+
+
+@pytest.mark.asyncio
+async def test_a_damaged_journal_is_said_made_again_and_verified(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, "--partitions", str(PARTITIONS)) as fleet:
+        await fleet.ready()
+        await publish(urls_of(fleet), 500)
+        await caught_up(fleet)
+        fleet.kill_plane()
+        with pytest.raises(BrokersRun, match=r"b1 \(pid \d+\)"):
+            rebuild(fleet.directory, dry_run=True)
+        for broker in fleet.directory.brokers():
+            fleet.kill_broker(broker)
+        await until("nobody lives", lambda: not fleet.live())
+        alike = journaled(fleet.directory)
+        flip(segments.wal_of(segments.path_of(fleet.directory.journal, 1)))
+        fleet.start()
+        assert fleet.plane is not None and fleet.plane.wait(30) == 1
+        assert "doctor --rebuild-journal --dry-run" in fleet.said()
+        planned = rebuild(fleet.directory, dry_run=True)
+        done = rebuild(fleet.directory, dry_run=False, by="ops", reason="bit rot")
+        assert [one.segment for one in planned.rebuilt] == [one.segment for one in done.rebuilt] == [1]
+        assert not done.rebuilt[0].missing and done.open_end
+        again = journaled(fleet.directory)
+        assert len(again) > 20 and again == alike[: len(again)]
+        fleet.start()
+        await fleet.ready()
+        verified = fleet.ask(AskVerify(), timeout=60.0)
+        assert isinstance(verified, Verified) and verified.same, verified
+        assert len([one for one in fleet.exported() if one["type"] == "load.step"]) == 500
+        await caught_up(fleet)
+        assert fleet.end() == 0
+        # It is journaled, once, and the copy went on after it.
+        with closing(Journal(fleet.directory.journal, Follows(FOLLOWED_TYPES), read_only=True)) as journal:
+            facts = [step.input for step in journal.replay() if isinstance(step.input, JournalRebuilt)]
+        assert [(one.segment, one.by, one.reason) for one in facts] == [(1, "ops", "bit rot")]
+        assert rebuilt_facts(fleet.directory.journal) == []
+        assert [step.number for step in copy_in(fleet.directory)][-1] > len(again)
+
+
+def trim(directory: Directory, partition: int, below: int) -> int:
+    """Have all brokers, which are ended, let go of events below an offset; where the first one stands then."""
+    first = 0
+    for broker in directory.brokers():
+        store = open_store(directory.broker(broker) / "store.lmdb", PARTITIONS + RESERVED_PARTITIONS)
+        store.trim(partition, store.index_of(partition, below))
+        store.commit()
+        first = store.first_offset(partition)
+        store.close()
+    return first
+
+
+@pytest.mark.asyncio
+async def test_events_that_retention_took_from_the_brokers_are_named(tmp_path: Path) -> None:
+    with live_fleet(tmp_path, "--partitions", str(PARTITIONS)) as fleet:
+        await fleet.ready()
+        for part in range(8):
+            await publish(urls_of(fleet), 150, 150 * part)
+        await caught_up(fleet)
+        assert fleet.end() == 0
+        reach = trim(fleet.directory, 1, 200)
+        segments.remove(segments.path_of(fleet.directory.journal, 1))
+        report = rebuild(fleet.directory, dry_run=False)
+        missing = [each for one in report.rebuilt for each in one.missing]
+        assert {each.partition for each in missing} == {1} and missing[0].first == 0
+        assert sum(each.count for each in missing) == reach > 100
+        fleet.start()
+        await fleet.ready()
+        exported = fleet.exported()
+        assert sum(one["type"] == "load.step" for one in exported) == 1_200 - reach
+        verified = fleet.ask(AskVerify(), timeout=60.0)
+        assert isinstance(verified, Verified) and not verified.same
+        assert "events are missing from p01, offset 0 on" in verified.divergence

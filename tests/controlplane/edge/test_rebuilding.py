@@ -177,6 +177,16 @@ def test_events_that_nobody_has_keep_their_positions_and_are_named(whole: Whole,
         ).fetchall()
     assert [row[1:] for row in rows] == [(5, begun + n) for n in range(12)]
     assert Missing(5, begun, 9, rows[0][0]) == one.missing[0]
+    # So it is where nothing is left, and where the newest one goes with it.
+    for number, victims in enumerate((FORMS, FORMS[1:])):
+        folder = whole.damaged(
+            tmp_path / f"{number}", lambda folder, gone=victims: [remove(folder / it) for it in gone]
+        )
+        rebuilt(folder, logs)
+        steps, others = read(folder)
+        gone = [at for at, line in enumerate(others) if line != whole.lines[at]]
+        assert all(MISSING.encode() in others[at] for at in gone)
+        assert len(gone) == (begun + 12 if victims == FORMS else 12)
     # The steps stand as they were.
     assert [step[:5] for step in steps] == [step[:5] for step in whole.steps]
 
