@@ -23,6 +23,8 @@ from controlplane.directory import Directory, alive
 from controlplane.errors import BrokersRun, CopyUnreadable
 
 log = logging.getLogger("signalbox.rebuild")
+_NEVER = 1 << 63
+"""Beyond every offset."""
 
 
 class Log(NamedTuple):
@@ -125,7 +127,7 @@ class BrokerLogs:
         while at < end:
             found = self._record(partition, at)
             if found is None:
-                at = min([each.first for each in logs if each.first > at], default=at + 1)
+                at = self._after(partition, at)
                 continue
             yield found
             at = found[0].base_offset + found[0].count
@@ -137,7 +139,7 @@ class BrokerLogs:
         while at < end:
             found = self._record(partition, at)
             if found is None:
-                at += 1
+                at = min(end, self._after(partition, at))
                 continue
             if missing < at:
                 yield range(missing, at)
@@ -146,6 +148,13 @@ class BrokerLogs:
             at = missing = arrival.next_offset
         if missing < end:
             yield range(missing, end)
+
+    def _after(self, partition: int, offset: int) -> int:
+        """The next offset that some log may have."""
+        logs = self.logs(partition)
+        if any(each.first <= offset < each.end for each in logs):
+            return offset + 1
+        return min((each.first for each in logs if each.first > offset), default=max(offset + 1, _NEVER))
 
     def _record(self, partition: int, offset: int) -> tuple[Header, bytes] | None:
         """The record that holds the event at this offset, from the first log that can give it."""

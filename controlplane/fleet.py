@@ -305,7 +305,7 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
             state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position, fact.prefer))
             if fact.prefer:
                 operations.tried(state, entry, fact)
-            else:
+            elif p.partition not in state.table("reserved"):
                 operations.troubled(state, entry)
     elif isinstance(fact, OfferAnswered):
         broker: Broker | None = state.get("broker", fact.broker)

@@ -353,6 +353,8 @@ COPY_PACE = 3
 """While it is far behind, the copy rests this many times as long as it worked."""
 COPY_RETRY_MS = 1_000
 """Before a chunk is sent again that the fleet did not take."""
+BEYOND_TOLD_MS = 24 * 3_600_000
+"""How long it is a finding that the journal's copy had more than the journal."""
 COPY_STANDS_MS = 30_000
 """A copy that has stood still for longer is a finding."""
 MISSING_NAMED_MAX = 100
