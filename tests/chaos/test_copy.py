@@ -1,6 +1,7 @@
 """The journal's copy in a real fleet: kept whole whatever kills the plane, and nobody else's to read or to write."""
 
 import asyncio
+import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from bus.errors import UnknownPartition
 from bus.event import Event
 from bus.limits import RESERVED_PARTITIONS
 from bus.store import open_store
-from controlplane import segments
+from controlplane import copied, segments
 from controlplane.arrivals import Follows
 from controlplane.brokerlogs import BrokerLogs
 from controlplane.copied import CopiedStep
@@ -21,7 +22,7 @@ from controlplane.errors import BrokersRun
 from controlplane.facts import JournalRebuilt
 from controlplane.journal import Journal
 from controlplane.plane import FOLLOWED_TYPES
-from controlplane.questions import AskStatus, AskVerify, Status, Verified
+from controlplane.questions import AskHealth, AskStatus, AskVerify, Health, Status, Verified
 from controlplane.rebuild import rebuild, rebuilt_facts
 from controlplane.stored import copied_steps
 from tests.chaos.live import LiveFleet, live_fleet, numbered, until
@@ -189,3 +190,38 @@ async def test_events_that_retention_took_from_the_brokers_are_named(tmp_path: P
         verified = fleet.ask(AskVerify(), timeout=60.0)
         assert isinstance(verified, Verified) and not verified.same
         assert "events are missing from p01, offset 0 on" in verified.divergence
+
+
+@pytest.mark.asyncio
+async def test_a_plane_with_an_older_journal_says_what_is_lost_and_the_copy_goes_on_with_that_one(
+    tmp_path: Path,
+) -> None:
+    with live_fleet(tmp_path / "fleet", "--partitions", str(PARTITIONS)) as fleet:
+        await caught_up(fleet)
+        fleet.kill_plane()
+        shutil.copytree(fleet.directory.journal, tmp_path / "backup")
+        fleet.start()
+        await fleet.ready()
+        await publish(urls_of(fleet), 100)
+        await caught_up(fleet)
+        fleet.kill_plane()
+        shutil.rmtree(fleet.directory.journal)
+        shutil.copytree(tmp_path / "backup", fleet.directory.journal)
+        fleet.start()
+        assert fleet.plane is not None and fleet.plane.wait(30) == 1
+        assert "--take-over" in fleet.said()
+        fleet.options += ("--take-over", "--reason", "an old backup")
+        fleet.start()
+        await caught_up(fleet)
+        health = fleet.ask(AskHealth())
+        assert isinstance(health, Health)
+        assert [need.key for need in health.penalties if need.key in ("beyond", "copy")] == ["beyond"]
+        assert fleet.end() == 0
+    fleet_file = fleet.directory.fleet()
+    assert fleet_file is not None
+    with BrokerLogs(fleet.directory, fleet_file.fleet, fleet_file.partitions) as logs:
+        chunks = [chunk for _, chunk in logs.chunks()]
+    assert sum(bool(chunk.anew) for chunk in chunks) == 1
+    laid_out, journal = copied.laid_out(chunks), journaled(fleet.directory)
+    assert laid_out == journal[: len(laid_out)] and len(journal) - len(laid_out) < 60
+    assert rebuild(fleet.directory, dry_run=True).rebuilt == []
