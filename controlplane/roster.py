@@ -101,6 +101,11 @@ def every_partition_of(state: KeyedState) -> list[Partition]:
     return [table[number] for number in sorted(table)]
 
 
+def name_of(state: KeyedState, partition: int) -> str:
+    """What a partition is called: p07, or what it is for."""
+    return "the journal's copy" if partition in state.table("reserved") else f"p{partition:02d}"
+
+
 def copy_of(state: KeyedState) -> Partition | None:
     """The partition that the journal's copy is kept in; None before it was founded."""
     found: Partition | None = next((state.get("partition", number) for number in state.table("reserved")), None)
