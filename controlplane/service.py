@@ -274,8 +274,7 @@ class Plane:
         if not state.table("reserved"):
             # A fleet that was founded without the journal's copy gets it now.
             self._report(CopyFounded(self._file.partitions))
-        again = rebuilt_facts(self._directory.journal)
-        for fact in again:
+        for fact in (again := rebuilt_facts(self._directory.journal)):
             self._report(fact)
         local = sum(not broker.joined for broker in known.values()) if known else len(here)
         wants = self._config.brokers or local
