@@ -14,7 +14,7 @@ import msgspec
 from bus.errors import BusError
 from controlplane import limits, segments, soundness, statefile
 from controlplane.brokerlogs import BrokerLogs
-from controlplane.directory import Directory
+from controlplane.directory import Directory, Mark
 from controlplane.errors import NotRebuilt, PlaneError, SnapshotUnusable
 from controlplane.facts import Fact, JournalRebuilt
 from controlplane.rebuilding import Rebuilding, Rebuilt
@@ -137,6 +137,8 @@ def rebuild(directory: Directory, dry_run: bool, by: str = "", reason: str = "")
                 note = directory.journal / NOTE
                 note.write_bytes(msgspec.json.encode(report))
                 segments.sync(note)
+                # What is lost beyond that is said, and no reason to stand still.
+                directory.write_mark(Mark(end.position, end.step))
             return report
     finally:
         directory.release()
@@ -144,7 +146,8 @@ def rebuild(directory: Directory, dry_run: bool, by: str = "", reason: str = "")
 
 def _lost(directory: Directory, position: int, rebuilt: list[Rebuilt]) -> list[str]:
     found = []
-    known = _snapshotted(directory.journal / "snapshots")
+    mark = directory.mark()
+    known = max(_snapshotted(directory.journal / "snapshots"), mark.position if mark is not None else 0)
     if known > position:
         found.append(f"positions {position + 1} to {known}, and what came after: they had not been replicated")
     for one in rebuilt:
