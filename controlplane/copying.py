@@ -74,7 +74,8 @@ class Copying:
     # ------------------------------------------------------------------------------------------ where it ends
 
     def _leader(self) -> tuple[Controls, int]:
-        p = copy_of(self._states["fleet"])
+        fleet = self._states.get("fleet")
+        p = copy_of(fleet) if fleet is not None else None
         controls = self._controls(p.leader) if p is not None and p.phase == LED else None
         if p is None or controls is None:
             raise BrokerUnavailable("nobody leads the reserved partition that it is kept in")
@@ -170,5 +171,6 @@ class Copying:
 
     @property
     def _is_told(self) -> bool:
-        """Whether the fold has it that the copy stands still."""
-        return bool(self._states["ledger"].get("copy", "stands", [""])[0])
+        """Whether the fold has it that the copy stands still; while that fold is being rebuilt nobody knows."""
+        ledger = self._states.get("ledger")
+        return ledger is not None and bool(ledger.get("copy", "stands", [""])[0])

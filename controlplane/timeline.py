@@ -148,8 +148,6 @@ def stretches(steps: Iterable[Step], versions: dict[str, int]) -> Iterator[tuple
     yield from ((each, is_present) for each in held)
 
 
-
-
 def _missing(step: Step) -> Divergence | None:
     """Events that nobody had any more when their segment was made again: what they did to the state cannot be told."""
     count = step.input.types.count(MISSING) if isinstance(step.input, Rows) else 0
