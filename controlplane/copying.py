@@ -69,7 +69,7 @@ class Copying:
                 await self._follow()
             except (BusError, CopyUnreadable) as error:
                 self._stand_still(str(error))
-                await asyncio.sleep(limits.COPY_RETRY_MS / 1000)
+                await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
 
     # ------------------------------------------------------------------------------------------ where it ends
 
@@ -146,7 +146,7 @@ class Copying:
                 raise
             except BusError as error:
                 self._stand_still(str(error))
-                await asyncio.sleep(limits.COPY_RETRY_MS / 1000)
+                await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
                 continue
             self._sequence += 1
             offset: int = outcome.base_offset

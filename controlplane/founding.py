@@ -30,3 +30,9 @@ def as_asked(config: Config, heart: Heart, file: FleetFile) -> FleetFile:
         file.strategy, file.rules = fleet.strategy, fleet.rules
     file.strategy = changed_strategy(config.partitioning, config.rules, file.strategy, file.rules)
     return file
+
+
+def port_of(url: str) -> int:
+    """The port of a URL; 0 where it has none."""
+    port = url.rpartition(":")[2]
+    return int(port) if port.isdigit() else 0

@@ -92,7 +92,7 @@ def rebuilt_facts(journal: Path) -> list[Fact]:
                 first=one.first,
                 last=one.last,
                 events_missing=sum(each.count for each in one.missing),
-                missing=missing[: limits.MISSING_NAMED_MAX],
+                missing=missing[: limits.EXAMPLES_MAX],
                 lost=report.lost if one is report.rebuilt[-1] else [],
                 aside=one.aside,
                 by=report.by,

@@ -44,7 +44,7 @@ from controlplane.facts import (
     PlaneStopped,
     RecorderLag,
 )
-from controlplane.founding import as_asked, founded
+from controlplane.founding import as_asked, founded, port_of
 from controlplane.joining import Joining
 from controlplane.membership import fresh_id, used_ids
 from controlplane.plane import FOLLOWED_TYPES
@@ -198,7 +198,7 @@ class Plane:
     async def live(self) -> None:
         """From the claim to the end."""
         socket = QuestionSocket(
-            self._answering.answer, self._answering.present, self._config.port, _port_of(self._file.plane_url)
+            self._answering.answer, self._answering.present, self._config.port, port_of(self._file.plane_url)
         )
         socket.welcome = self._welcome
         try:
@@ -385,11 +385,6 @@ def _note(text: str) -> None:
     if not sys.stderr.isatty():  # on a terminal the log is shown already
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def _port_of(url: str) -> int:
-    port = url.rpartition(":")[2]
-    return int(port) if port.isdigit() else 0
 
 
 def _version() -> str:

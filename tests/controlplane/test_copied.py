@@ -11,7 +11,7 @@ from bus.record import EPOCH_START, EVENTS, Header
 from controlplane import copied
 from controlplane.copied import Chunk, CopiedStep
 from controlplane.errors import CopyUnreadable
-from controlplane.limits import COPY_CHUNK_BYTES_MAX, COPY_PIECE_BYTES
+from controlplane.limits import COPY_CHUNK_BYTES_MAX
 
 NUMBERS = st.integers(0, 2**62)
 ENTRIES = st.lists(st.tuples(NUMBERS, NUMBERS | st.none(), st.text(max_size=20), st.binary(max_size=200)), max_size=5)
@@ -74,7 +74,7 @@ def test_steps_that_do_not_follow_on_one_another_are_refused() -> None:
 
 
 def test_a_chunk_larger_than_an_event_is_cut_and_joined_again() -> None:
-    entry = (7, None, "Tick", os.urandom(3 * COPY_PIECE_BYTES))
+    entry = (7, None, "Tick", os.urandom(3 * copied.PIECE_BYTES))
     step = CopiedStep(1, 7, 7, 0, None, None, None, b"d", [entry])
     header, body = record_of(copied.encode([step]))
     assert header.count == 4
