@@ -11,7 +11,7 @@ import sys
 
 import psutil  # type: ignore[import-untyped]
 
-from bus import descriptors
+from bus import descriptors, limits
 from bus.broker.home import Home
 from bus.broker.loop import Broker
 from bus.config import BrokerConfig, parse
@@ -24,7 +24,8 @@ log = logging.getLogger("bus.broker")
 def serve(config: BrokerConfig, home: Home) -> None:
     """Run a broker in its locked folder until it is told to end."""
     started = float(psutil.Process().create_time())
-    store = open_store(config.directory / "store.lmdb", config.partitions, config.store_bytes_max)
+    held = config.partitions + limits.RESERVED_PARTITIONS
+    store = open_store(config.directory / "store.lmdb", held, config.store_bytes_max)
     broker = Broker(config, store, started=int(started * 1e9))
     listens = broker.listen([config.port] if config.port else [home.former_port(), 0])
     url = config.advertise or listens

@@ -15,6 +15,8 @@ FRAME_PARTS_MAX = 256
 PARTITIONS_MAX = 4096
 SLOTS = 4096
 """Slots a key falls into; fixed at a fleet's birth."""
+RESERVED_PARTITIONS = 1
+"""Partitions behind the public ones that are the plane's own: the copy of its journal."""
 PARTITIONS_DEFAULT = 12
 """Partitions of a new fleet."""
 REPLICATION_FACTOR_MAX = 3
@@ -341,6 +343,12 @@ BEGIN_BYTES_MAX = 12 * 1024 * 1024
 """Producer windows, groups and given ids, sent instead of trimmed records; stays under FRAME_BYTES_MAX."""
 RETENTION_LOOK_RECORDS_MAX = 16_384
 """Records of a partition that one look of retention finds to be too many; the rest goes after the next look."""
+COPY_BYTES_MAX = 1024 * 1024 * 1024
+"""The copy of the journal on one broker; its oldest records go first."""
+COPY_STORE_DIVISOR = 16
+"""The part of a broker's store that the copy may take at most."""
+COPY_SECONDS_MAX = 90 * 24 * 3600
+"""Older records of the copy go."""
 WAL_BYTES_MAX = 16 * 1024 * 1024
 """Each of the two files of a store's write-ahead log; a turn that does not fit goes to the tree at once."""
 WAL_BYTES_MIN = 64 * 1024

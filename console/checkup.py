@@ -35,6 +35,7 @@ def examine(fleet: Fleet) -> list[Finding]:
         _plane,
         _brokers,
         _answers,
+        _journal,
     ]
     found = []
     for check in checks:
@@ -171,3 +172,30 @@ def _answers(fleet: Fleet) -> Finding:
     if unled:
         return _finding("answers", "warn", f"{well}; {unled} partitions have no leader", "signalbox status")
     return _finding("answers", "ok", well)
+
+
+def _journal(fleet: Fleet) -> Finding:
+    """A running plane tells of its journal and the copy; of one at rest every segment is read whole."""
+    if fleet.url or plane_of(fleet) is not None:
+        return _live_journal(fleet)
+    if not any((fleet.data_dir / "journal").glob("[0-9]*")):
+        return _finding("journal", "unknown", "none here", "signalbox up")
+    from console.commands.rebuilding import ask
+
+    looked = ask(fleet.data_dir, "--look")
+    if looked["unsound"]:
+        said = "; ".join(f"{name}: {why}" for name, why in looked["unsound"].items())
+        return _finding("journal", "bad", said, "signalbox doctor --rebuild-journal --dry-run")
+    return _finding("journal", "ok", f"{len(looked['sound'])} segments hold together")
+
+
+def _live_journal(fleet: Fleet) -> Finding:
+    from console.commands.asking import ask
+    from controlplane.questions import AskStatus, Status
+
+    status, _ = ask(Fleet(fleet.data_dir, fleet.url), AskStatus(), Status)
+    plane = status.controlplane
+    said = f"{plane.journal_bytes / 1e6:.1f} MB, positions {plane.journal_from + 1:,} to {plane.position:,}"
+    if plane.copy_why:
+        return _finding("journal", "warn", f"{said}; its copy stands still: {plane.copy_why}", "signalbox status")
+    return _finding("journal", "ok", f"{said}; its copy has those up to {plane.copied:,}")

@@ -52,3 +52,5 @@ REFUSED_SAID_MAX = 20
 """Events that a replay could not publish which are named on stderr; all are counted."""
 VIEW_FILE_BYTES_MAX = 65_536
 """A file with the SELECT of a projection."""
+MISSING_SHOWN_MAX = 20
+"""Stretches of missing events that a table of a rebuilt journal names; JSON names all."""

@@ -29,6 +29,7 @@ from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
 from controlplane.asking import Tell, go_on
 from controlplane.asof import AsOf
+from controlplane.copying import Copying
 from controlplane.errors import FoldRebuilding
 from controlplane.health import state_of
 from controlplane.joining import Joining
@@ -112,6 +113,7 @@ class Answering:
         )
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
+        self.copying: Copying | None = None
         self._beside: dict[type[Question], Answer] = {
             AskEvents: self._events,
             AskEvent: self._event,
@@ -204,12 +206,18 @@ class Answering:
             extras.projections = await self.projections.runners.standing()
         await self._turns.settled()
         extras.state = self._condition()
-        extras.journal_bytes = self._turns.journal.size_bytes
+        self._look_at_journal(extras)
         heart = self._turns.heart
         body = answer(question, heart, heart.recorded, extras)
         if self._turns.full or self._turns.stuck:
             self._complain(body)
         return Told(heart.position, heart.recorded, body, bool(heart.rebuilding))
+
+    def _look_at_journal(self, extras: Extras) -> None:
+        journal, copying = self._turns.journal, self.copying
+        extras.journal_bytes, extras.journal_from = journal.size_bytes, journal.reach.position
+        if copying is not None:
+            extras.copied, extras.copy_behind, extras.copy_why = copying.position, copying.behind, copying.why
 
     def _complain(self, body: Body) -> None:
         """No fold can say that the journal does not go on: that would have to be journaled."""

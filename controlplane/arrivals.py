@@ -116,6 +116,12 @@ class Arrival(msgspec.Struct, gc=False):
         lists = {name: getattr(self, name)[cut:] for name in _LISTS}
         return Arrival(partition=self.partition, first_offset=offset, **lists)
 
+    def between(self, first: int, end: int) -> "Arrival":
+        """The events with offsets from `first` on and below `end`."""
+        rows = slice(max(0, first - self.first_offset), end - self.first_offset)
+        lists = {name: getattr(self, name)[rows] for name in _LISTS}
+        return Arrival(partition=self.partition, first_offset=max(first, self.first_offset), **lists)
+
     def event(self, row: int) -> Event:
         """One row as the event that was published."""
         return make(

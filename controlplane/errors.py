@@ -10,6 +10,9 @@ PlaneError
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
+├── BrokersRun           a journal cannot be rebuilt while its brokers run
+├── NotRebuilt           a segment that cannot be rebuilt from what is there
+├── CopyUnreadable       a piece of the journal's copy that is damaged, or of another version
 ├── SnapshotUnusable     a snapshot that is damaged, or of other folds; the journal is read further back instead
 ├── RecordsMissing       a partition's log begins after the offset that the journal needs next
 ├── BadSetting           a setting of the folds that there is not, or that takes another value
@@ -60,6 +63,21 @@ class PartitioningFixed(PlaneError):
 
 class CorruptJournal(PlaneError):
     """A journal that opens but does not hold together."""
+
+
+class BrokersRun(PlaneError):
+    """Local brokers still run, and what is to be read is theirs."""
+
+
+class NotRebuilt(PlaneError):
+    """Neither the segment itself nor the copy has the steps that are needed."""
+
+
+class CopyUnreadable(PlaneError):
+    """A record of the reserved partition that does not hold steps of a journal."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"a record of the journal's copy cannot be read: {why}")
 
 
 class SnapshotUnusable(PlaneError):

@@ -31,7 +31,8 @@ def older(directory: Directory, journal: Journal) -> TakeOverNeeded | None:
         return None
     return TakeOverNeeded(
         f"the journal in {directory.journal} ends at position {journal.position:,}, and had come to "
-        f"{mark.position:,}: an older copy was put in its place, or its end is missing. Put the newer one back. To go "
+        f"{mark.position:,}: an older copy was put in its place, or its end is missing. Put the newer one back, or "
+        "see what its copy in the brokers has of that end: signalbox doctor --rebuild-journal --dry-run. To go "
         f"on with this one: {HOW}. Then positions after {journal.position:,} are given out anew: events that the "
         "brokers still have are archived again, and what else was journaled there is lost, such as decisions"
     )

@@ -36,6 +36,7 @@ from controlplane.facts import (
     BrokerSilent,
     BrokerStarted,
     BrokerStopped,
+    CopyFounded,
     Fact,
     FleetFounded,
     Intent,
@@ -54,7 +55,16 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import BROKER_START_MS_MAX
-from controlplane.roster import Figures, Plane, Replica, brokers_of, partitions_of, plane_of, topology_of
+from controlplane.roster import (
+    Figures,
+    Plane,
+    Replica,
+    brokers_of,
+    every_partition_of,
+    plane_of,
+    sorted_ids,
+    topology_of,
+)
 from controlplane.state import Key
 
 DECISIONS = get_args(Decision)
@@ -71,11 +81,12 @@ class Fleet(Fold):
     follows = (
         PlaneStarted, PlaneResumed, PlaneStopped, FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSilent,
         BrokerHeard, BrokerSampled, RestartScheduled, LeadershipProposed, OfferAnswered, OfferClosed,
-        LeaderElected, PartitionWaits, Tick, *DECISIONS,
+        LeaderElected, PartitionWaits, Tick, CopyFounded, *DECISIONS,
     )  # fmt: skip
     timed = ("broker", "partition")
     tables = MappingProxyType(
         {"plane": Plane, "broker": Broker, "partition": Partition, "figures": Figures, "replica": Replica}
+        | {"reserved": str}
         | membership.TABLES
         | operations.TABLES
     )
@@ -91,6 +102,8 @@ class Fleet(Fold):
             _sampled(state, entry, fact)
         elif isinstance(fact, DECISIONS):
             _decided(state, entry, fact)
+        elif isinstance(fact, CopyFounded):
+            _copied(state, entry, fact)
         elif isinstance(fact, PlaneStarted | PlaneResumed | PlaneStopped | FleetFounded):
             _plane(state, entry, fact)
         elif isinstance(fact, LeadershipProposed | OfferAnswered | OfferClosed | LeaderElected | PartitionWaits):
@@ -173,7 +186,7 @@ def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
         state.put("plane", "plane", changed)
         for broker in brokers_of(state).values():
             state.put("broker", broker.id, lives.begin(broker, broker.id, now, entry.position))
-        for p in partitions_of(state):
+        for p in every_partition_of(state):
             # Offers of an older plane are void: they are made anew. Leaders that live on go on.
             fresh = msgspec.structs.replace(p, led_before=False)
             if p.phase != LED:
@@ -196,6 +209,16 @@ def _plane(state: KeyedState, entry: Entry, fact: Fact) -> None:
             state.put("partition", number, elections.found(number, fact.brokers, replication, now))
 
 
+def _copied(state: KeyedState, entry: Entry, fact: CopyFounded) -> None:
+    members = [id for id in sorted_ids(state) if id not in state.table("leaving")]
+    if fact.partition in state.table("partition") or not members:
+        return
+    replication = min(REPLICATION_FACTOR_MAX, len(members))
+    state.put("reserved", fact.partition, "journal")
+    found = elections.found(fact.partition, members, replication, entry.recorded)
+    state.put("partition", fact.partition, found)
+
+
 def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
     broker: Broker | None = state.get("broker", fact.id)
     now, position = entry.recorded, entry.position
@@ -213,7 +236,7 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
         goes_on = fact.adopted and (not known.joined or fact.pid == known.pid)
         state.put("broker", fact.id, lives.started(known, now, position, fact.pid, fact.store, fact.url))
         _believe_seats(state, entry, fact, known, goes_on)
-        for p in partitions_of(state):
+        for p in every_partition_of(state):
             if p.phase == WAITING and p.patient and fact.id in p.replicas:
                 state.put("partition", p.partition, elections.patience(p, now))
         return
@@ -250,7 +273,7 @@ def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted, known: 
         # A process that has just started leads nothing, and its figures begin anew.
         _unseat(state, entry, fact.id, f"{fact.id} started anew")
         state.delete("figures", fact.id)
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         state.delete("replica", f"{p.partition}/{fact.id}")
     for seat in fact.seats:
         p = state.get("partition", seat.partition)
@@ -263,7 +286,7 @@ def _believe_seats(state: KeyedState, entry: Entry, fact: BrokerStarted, known: 
 
 def _unseat(state: KeyedState, entry: Entry, broker: str, why: str) -> None:
     """A broker is not what it was: it leads nothing, and what it answered is void."""
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         if any(answer.broker == broker for answer in p.answers):
             state.put("partition", p.partition, elections.unsaid(p, broker))
         if p.leader == broker:
@@ -282,7 +305,7 @@ def _leadership(state: KeyedState, entry: Entry, fact: Any) -> None:
             state.put("partition", p.partition, elections.proposed(p, fact.epoch, asked, now, position, fact.prefer))
             if fact.prefer:
                 operations.tried(state, entry, fact)
-            else:
+            elif p.partition not in state.table("reserved"):
                 operations.troubled(state, entry)
     elif isinstance(fact, OfferAnswered):
         broker: Broker | None = state.get("broker", fact.broker)

@@ -12,6 +12,7 @@
 | a broker lags: replicas on it are not in sync | warn | 4 each |
 | a group's oldest waiting event is older than 10 s; than 2 min | warn; bad | 5; 10 each |
 | a group lost events to retention in the last ten minutes | bad | 10 each |
+| the journal's copy stands still; in the last day it had positions that the journal lost | warn; bad | 2; 5 |
 | retention is about to take events that a group has not read | warn | 5 each |
 | live sagas are stuck; some past 3 x | warn; bad | 4; 8 |
 | the journal is far behind the brokers | warn | 3 |
@@ -45,6 +46,7 @@ from controlplane.limits import (
     ADAPTIVE_TOLD_MS_MIN,
     BEHIND_BAD_MS,
     BEHIND_WARN_MS,
+    BEYOND_TOLD_MS,
     BROKER_START_MS_MAX,
     FSYNC_SLOW_MS,
     NEW_DEATH_MS,
@@ -144,6 +146,17 @@ def _all(world: World, now: int) -> Iterator[Need]:
     if behind > RECORDER_BEHIND_EVENTS:
         why = "the recorder takes less than publishers send"
         yield Need("warn", f"journal {behind:,} behind", why, 0, "status", 3, "recorder")
+    yield from _copy(world["ledger"], now)
+
+
+def _copy(state: KeyedState, now: int) -> Iterator[Need]:
+    stands, since = state.get("copy", "stands", ["", 0])
+    if stands:
+        yield Need("warn", "the journal's copy stands still", stands, since, "status", 2, "copy")
+    position, last, at = state.get("copy", "beyond", (0, 0, 0))
+    if at and now - at <= BEYOND_TOLD_MS * MS:
+        why = f"{position + 1:,} to {last:,} are in its copy alone: a backup was put back, or a file cut short"
+        yield Need("bad", f"the journal lost {last - position:,} positions", why, at, "doctor", 5, "beyond")
 
 
 def _partitions(state: KeyedState, now: int) -> Iterator[Need]:

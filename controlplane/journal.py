@@ -29,6 +29,7 @@ from controlplane.arrivals import Follows
 from controlplane.errors import CorruptJournal, PlaneError
 from controlplane.facts import Intent, decode_intent
 from controlplane.fold import Step
+from controlplane.forms import Forms
 from controlplane.segments import Birth
 from controlplane.shelf import Reading, Segment, Shelf
 from controlplane.stored import Kept as Kept
@@ -59,8 +60,7 @@ class Journal:
         self._shelf = Shelf()
         self._ready: Future[tuple[Path, str]] | None = None
         self._preparing = ThreadPoolExecutor(1, "segments")
-        self._sealing = ThreadPoolExecutor(1, "sealing")
-        self._sealer = sealing.Sealer()
+        self._forms = Forms(self._shelf, lambda path: self._attach(path, read_only=True))
         try:
             self._open()
         except BaseException:
@@ -69,17 +69,20 @@ class Journal:
 
     def _open(self) -> None:
         paths = segments.listed(self._folder)
-        gaps = segments.missing(paths)
+        gaps = [] if self._read_only else segments.missing(paths, segments.oldest(self._folder))
         if gaps:
             names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
-            raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went, or from a backup.")
+            raise CorruptJournal(f"{self._folder} lacks {names}: put it back from where it went. {segments.MEND}")
         newest = self._newest(paths)
         if not self._read_only:
             # Only now: the newest one is this process's, and nobody else's.
             sealing.clear(self._folder)
         elders = [(path, self._attach(path, read_only=True)) for path in paths[:-1]]
         for path, alias in [*elders, newest]:
-            self._shelf.add(path, alias)
+            try:
+                self._shelf.add(path, alias)
+            except duckdb.Error as error:
+                raise segments.explained(error, path) from error
         self._recall()
         for elder, after in pairwise(self._shelf.segments):
             self._check_end(elder, after.birth)
@@ -148,7 +151,7 @@ class Journal:
         if (step, position) != (after.step, after.position):
             raise CorruptJournal(
                 f"{elder.path} ends at position {position or 0}, and the next one goes on after {after.position}: "
-                "a part of it is missing. Put it back from a backup."
+                f"a part of it is missing. {segments.MEND}"
             )
 
     # ------------------------------------------------------------------------------------------- in
@@ -246,35 +249,8 @@ class Journal:
         self._have_sealed(elder)
 
     def _have_sealed(self, elder: Segment) -> None:
-        if not (elder.is_sealed or self._read_only):
-            self._sealing.submit(self._turn, elder.number, segments.OPEN, segments.SEALED)
-        sealed = [each for each in self._shelf.segments if segments.form_of(each.path) == segments.SEALED]
-        for old in [] if self._read_only else sealed[: -limits.SEGMENTS_SEALED_MAX]:
-            self._sealing.submit(self._turn, old.number, segments.SEALED, segments.PARQUET)
-
-    def _turn(self, number: int, before: str, form: str) -> None:
-        """Have a segment turned into another form, and read that one from then on."""
-        old = next((each for each in self._shelf.segments if each.number == number), None)
-        if old is None or segments.form_of(old.path) != before:
-            return
-        try:
-            target = self._sealer.turn(old.path, form)
-            if target is None:
-                self._sealer.later(lambda: self._sealing.submit(self._turn, number, before, form))
-                return
-            alias = self._attach(target, read_only=True)
-            counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]
-            if counts[0] != counts[1]:
-                log.error("%s does not hold what it was made of and is not used: %s", target, counts)
-                segments.remove(target)
-                return
-            self._shelf.replace(old, target, alias, lambda: segments.remove(old.path))
-        except (duckdb.Error, OSError, PlaneError) as error:
-            log.warning("%s stays as it is: %s", old.path, error)
-
-    def _count(self, alias: str, table: str) -> int:
-        with self._shelf.db.cursor() as db:
-            return int(db.execute(f"select count(*) from {alias}.{table}").fetchall()[0][0])  # noqa: S608
+        if not self._read_only:
+            self._forms.have_sealed(elder)
 
     # ------------------------------------------------------------------------------------------- out
 
@@ -345,6 +321,11 @@ class Journal:
         """The same, to read the tables of each segment by its alias."""
         return self._shelf.reading()
 
+    @property
+    def reach(self) -> Birth:
+        """Where the oldest segment begins: what was before is not in this journal any more."""
+        return self._shelf.segments[0].birth
+
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
         return self._names[number]
@@ -375,8 +356,8 @@ class Journal:
 
     def settle(self) -> None:
         """Wait until the next segment is ready, if one is being made, and all elders are sealed."""
-        for thread in (self._preparing, self._sealing):
-            thread.submit(lambda: None).result()
+        self._preparing.submit(lambda: None).result()
+        self._forms.settle()
 
     def close(self) -> None:
         """Fold the write-ahead log in and let go of all files; without room for that the log stays as it is."""
@@ -389,9 +370,8 @@ class Journal:
         self._let_go()
 
     def _let_go(self) -> None:
-        self._sealer.stop()
+        self._forms.close()
         self._preparing.shutdown()
-        self._sealing.shutdown()
         self._shelf.close()
 
     def _all(self, sql: str) -> list[tuple[Any, ...]]:

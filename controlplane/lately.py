@@ -4,7 +4,7 @@
 |---|---|---|
 | line | number | Line |
 | kind | kind | number of its newest line |
-| next | "line" | the next number |
+| next | "line", "reserved" | the next number; the partition of the journal's copy, which is no news |
 """
 
 from types import MappingProxyType
@@ -38,11 +38,15 @@ from controlplane.facts import (
     BrokerSilent,
     BrokerStarted,
     BrokerStopped,
+    CopyBeyond,
+    CopyFounded,
+    CopyStands,
     Fact,
     FleetFounded,
     FoldQuarantined,
     FoldsRebuilt,
     IntentFailed,
+    JournalRebuilt,
     LeaderElected,
     PartitionWaits,
     PlaneResumed,
@@ -80,7 +84,8 @@ class Lately(Fold):
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
-        RedriveDecided, RestartScheduled, SagaStuck, SettingSet, *get_args(Decision),
+        RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
+        JournalRebuilt, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -93,6 +98,10 @@ class Lately(Fold):
                 # A line's position is its newest event's, so that it does not show how events came in batches.
                 newest = Entry(entry.position + dead[-1], entry.recorded, None, fact)
                 _tell(state, newest, "warn", "dead", "1 dead letter", "{} dead letters", len(dead))
+            return
+        if isinstance(fact, CopyFounded):
+            state.put("next", "reserved", fact.partition)
+        if isinstance(fact, LeaderElected | PartitionWaits) and fact.partition == state.get("next", "reserved", -1):
             return
         severity, kind, text, many = tell(fact)
         if text:
@@ -188,6 +197,19 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return _tell_failed(fact)
     if isinstance(fact, SettingSet):
         return "ok", f"setting {fact.name}", f"{fact.name} set to {fact.value}", ""
+    return _tell_journal(fact)
+
+
+def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
+    if isinstance(fact, CopyStands):
+        stands = f"the journal's copy stands still: {fact.why}" if fact.why else "the journal's copy follows again"
+        return "warn" if fact.why else "ok", "copy", stands, ""
+    if isinstance(fact, CopyBeyond):
+        return "bad", "copy", f"the journal lost positions {fact.position + 1} to {fact.last}: its copy has them", ""
+    if isinstance(fact, JournalRebuilt):
+        text = f"positions {fact.first} to {fact.last} were made again from the copy{_by(fact.by)}"
+        text += f", {fact.events_missing} events are missing" if fact.events_missing else ""
+        return "bad" if fact.events_missing or fact.lost else "ok", f"rebuilt {fact.segment}", text, ""
     return "ok", "", "", ""
 
 

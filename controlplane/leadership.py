@@ -33,7 +33,7 @@ from controlplane.facts import (
 from controlplane.fold import Entry
 from controlplane.limits import SEAT_SETTLE_MS
 from controlplane.operations import avoided, moves_of
-from controlplane.roster import Replica, brokers_of, is_up, partitions_of, plane_of, replica_of, topology_of
+from controlplane.roster import Replica, brokers_of, every_partition_of, is_up, plane_of, replica_of, topology_of
 from controlplane.state import KeyedState
 
 
@@ -48,7 +48,7 @@ def on_sample(state: KeyedState, entry: Entry, fact: BrokerSampled) -> Iterator[
         yield BrokerHeard(id)
     if broker.state != lives.UP:
         return
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         if p.phase != LED or id not in p.members:
             continue
         own = replica_of(state, p.partition, id)
@@ -94,10 +94,10 @@ def on_broker(state: KeyedState, entry: Entry, fact: Any) -> Iterator[Fact | Int
         yield RestartScheduled(broker.id, at, broker.attempt, fact.why)
     if isinstance(fact, BrokerStarted | BrokerHeard) and broker.state == lives.UP:
         held = {seat.partition: seat for seat in fact.seats} if isinstance(fact, BrokerStarted) else {}
-        for p in partitions_of(state):
+        for p in every_partition_of(state):
             if p.phase == LED and broker.id in p.members and held.get(p.partition) != p.seat:
                 yield PlaceSeat(p.seat, [broker.id], plane.epoch)
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         yield from _decide(state, p, eager=isinstance(fact, BrokerStarted | BrokerHeard))
     yield SpreadTopology(topology_of(state, entry.position), plane.epoch)
 

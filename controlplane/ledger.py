@@ -11,14 +11,16 @@ flight is what members hold; what is read and with nobody, after a failover or a
 | count | events internal bytes | archived: by agents, by the fleet itself, payload of both |
 | trimmed | group | Trimmed |
 | lag | "lag" | (events, age of the oldest) as the recorder said |
+| copy | "partition", "stands", "beyond" | where the journal's copy is kept; CopyStands, CopyBeyond |
 """
 
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
 from bus.event import is_internal
-from controlplane.facts import BrokerSampled, RecorderLag, Rows
+from controlplane.facts import BrokerSampled, CopyBeyond, CopyFounded, CopyStands, RecorderLag, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import GROUPS_MAX
 
@@ -43,8 +45,10 @@ class Ledger(Fold):
 
     name = "ledger"
     version = 2
-    follows = (Rows, BrokerSampled, RecorderLag)
-    tables = MappingProxyType({"partition": Archive, "high": int, "count": int, "trimmed": Trimmed, "lag": list[int]})
+    follows = (Rows, BrokerSampled, RecorderLag, CopyFounded, CopyStands, CopyBeyond)
+    tables = MappingProxyType(
+        {"partition": Archive, "high": int, "count": int, "trimmed": Trimmed, "lag": list[int], "copy": list[Any]}
+    )
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Rows must follow on one another; samples say how much there is."""
@@ -52,14 +56,25 @@ class Ledger(Fold):
         if isinstance(fact, Rows):
             _archived(state, fact)
         elif isinstance(fact, BrokerSampled):
+            reserved = state.get("copy", "partition", [-1])[0]
             for sample in fact.sampled.replicas:
-                if sample.leads and sample.high_offset > state.get("high", sample.partition, 0):
+                if (
+                    sample.partition != reserved
+                    and sample.leads
+                    and sample.high_offset > state.get("high", sample.partition, 0)
+                ):
                     state.put("high", sample.partition, sample.high_offset)
             for group in fact.sampled.groups:
                 if group.trimmed:
                     _trimmed(state, group.group, group.trimmed, entry.recorded)
         elif isinstance(fact, RecorderLag):
             state.put("lag", "lag", [fact.events, fact.oldest_ns])
+        elif isinstance(fact, CopyFounded):
+            state.put("copy", "partition", [fact.partition])
+        elif isinstance(fact, CopyStands):
+            state.put("copy", "stands", [fact.why, entry.recorded])
+        elif isinstance(fact, CopyBeyond):
+            state.put("copy", "beyond", [fact.position, fact.last, entry.recorded])
 
 
 def _archived(state: KeyedState, rows: Rows) -> None:

@@ -337,6 +337,22 @@ REPLAY_SEALED_STEPS_MAX = 20_000
 """Steps fetched at once from a sealed segment."""
 SEGMENTS_SEALED_MAX = 64
 """Sealed segments that stay DuckDB's; older ones become Parquet, which takes less room and is slower to look into."""
+COPY_MS = 2_000
+"""How long steps gather before they go to the journal's copy."""
+COPY_STEPS_MAX = 2_000
+"""Steps in one chunk of the copy."""
+COPY_CHUNK_BYTES_MAX = 3 * 1024 * 1024
+"""Facts and intents in one chunk; it stays under the bus's BATCH_BYTES_MAX."""
+COPY_RAW_BYTES_MAX = 256 * 1024 * 1024
+"""What a chunk may come to when it is unpacked; a larger one is damaged."""
+COPY_LOOK_BACK_EVENTS = 64
+"""Events of the copy that are read at once to find where it ends."""
+COPY_PACE = 3
+"""While it is far behind, the copy rests this many times as long as it worked."""
+BEYOND_TOLD_MS = 24 * 3_600_000
+"""How long it is a finding that the journal's copy had more than the journal."""
+COPY_STANDS_MS = 30_000
+"""A copy that has stood still for longer is a finding."""
 SEGMENTS_UNSEALED_MAX = 4
 """Elders that wait to be sealed; with more the newest segment goes on beyond `SEGMENT_ROWS_MAX`."""
 PROJECTIONS_MAX = 16

@@ -15,7 +15,7 @@ from controlplane import brokers as lives
 from controlplane.brokers import Broker
 from controlplane.decisions import BrokerAdded, BrokerRemoved, RemovalDecided
 from controlplane.fold import Entry
-from controlplane.roster import brokers_of, partitions_of
+from controlplane.roster import brokers_of, every_partition_of
 from controlplane.state import KeyedState
 
 
@@ -55,7 +55,7 @@ def removed_of(state: KeyedState, id: str) -> Removed | None:
 
 def held_by(state: KeyedState, id: str) -> list[int]:
     """The partitions of which a broker has a replica, or is to get one, or is asked about one."""
-    return [p.partition for p in partitions_of(state) if id in p.members or id in p.asked]
+    return [p.partition for p in every_partition_of(state) if id in p.members or id in p.asked]
 
 
 def twin_of(state: KeyedState, id: str, store: str) -> str:
@@ -94,7 +94,7 @@ def removed(state: KeyedState, entry: Entry, fact: BrokerRemoved) -> None:
     state.put("removed", fact.id, gone)
     for table in ("broker", "figures", "drained", "leaving"):
         state.delete(table, fact.id)
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         state.delete("replica", f"{p.partition}/{fact.id}")
 
 

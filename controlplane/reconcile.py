@@ -40,7 +40,7 @@ from controlplane.operations import (
     plan_of,
     restart_of,
 )
-from controlplane.roster import in_sync, partitions_of, plane_of
+from controlplane.roster import every_partition_of, in_sync, partitions_of, plane_of
 from controlplane.state import KeyedState
 
 
@@ -95,7 +95,7 @@ def _given_away(state: KeyedState, now: int) -> Iterator[LeadershipProposed]:
 
 def _given_up(state: KeyedState, now: int) -> Iterator[LeadershipProposed]:
     """Learners that no plan wants any more, well or not; but not at the cost of the quorum."""
-    for p in partitions_of(state):
+    for p in every_partition_of(state):
         unwanted = p.phase == LED and p.learners and not elections.is_wanted(p, moves_of(state))
         if unwanted and in_sync(state, p) >= p.write_quorum and _rested(state, p, now):
             yield _propose(p, p.replicas, p.leader, f"{', '.join(p.learners)} is no longer to get a replica")
@@ -156,7 +156,7 @@ def _planned(state: KeyedState, plan: Plan, now: int) -> Iterator[Fact]:
                 return
         elif fresh:
             # One newcomer at a time: the plan waits until it is in, however long it learns.
-            if not any(one.learners for one in partitions_of(state)):
+            if not any(one.learners for one in every_partition_of(state)):
                 yield _propose(p, move.replicas, p.leader, f"{fresh[0]} gets a replica: it learns first")
             return
         else:

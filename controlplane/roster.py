@@ -6,6 +6,7 @@
 | broker | id | brokers.Broker |
 | partition | number | elections.Partition |
 | figures | broker | Figures, from its newest sample |
+| reserved | number | what the partition is for: "journal", its copy |
 | replica | partition/broker | Replica, from that broker's newest sample |
 | drained, tried, pace, plan, restart | | see `operations` |
 """
@@ -89,9 +90,26 @@ def sorted_ids(state: KeyedState) -> list[str]:
 
 
 def partitions_of(state: KeyedState) -> list[Partition]:
-    """All partitions by number."""
+    """All partitions that hold events, by number."""
+    reserved = state.table("reserved")
+    return [p for p in every_partition_of(state) if p.partition not in reserved]
+
+
+def every_partition_of(state: KeyedState) -> list[Partition]:
+    """The same, and the plane's own behind them: all that are led."""
     table: Any = state.table("partition")
     return [table[number] for number in sorted(table)]
+
+
+def name_of(state: KeyedState, partition: int) -> str:
+    """What a partition is called: p07, or what it is for."""
+    return "the journal's copy" if partition in state.table("reserved") else f"p{partition:02d}"
+
+
+def copy_of(state: KeyedState) -> Partition | None:
+    """The partition that the journal's copy is kept in; None before it was founded."""
+    found: Partition | None = next((state.get("partition", number) for number in state.table("reserved")), None)
+    return found
 
 
 def brokers_of(state: KeyedState) -> dict[str, Broker]:

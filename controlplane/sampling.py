@@ -34,7 +34,9 @@ _IDLE_NS = limits.SAMPLE_IDLE_MS * 1_000_000
 class Thinned:
     """What was last reported of one broker."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserved: int = -1) -> None:
+        """`reserved`: the partition of the journal's copy, which always grows; that alone is no news."""
+        self._reserved = reserved
         self._replicas: dict[int, ReplicaSample] = {}
         self._groups: dict[tuple[str, int], GroupSample] = {}
         self._reported: int | None = None
@@ -44,7 +46,9 @@ class Thinned:
     def thin(self, sampled: Sampled, now: int, skewed: bool = False) -> Sampled | None:
         """The part worth a fact, or None. `now` in ns, of any clock that never goes back; `skewed`: its own is off."""
         replicas = [
-            each for each in sampled.replicas if each.refused or _replica(each) != self._replicas.get(each.partition)
+            each
+            for each in sampled.replicas
+            if each.refused or self._replica(each) != self._replicas.get(each.partition)
         ]
         groups = [
             each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
@@ -55,10 +59,26 @@ class Thinned:
         if not happened and self._reported is not None and now - self._reported < _IDLE_NS:
             return None
         self._reported = now
-        self._replicas |= {each.partition: _replica(each) for each in replicas}
+        self._replicas |= {each.partition: self._replica(each) for each in replicas}
         told = [self._told(each) for each in groups]
         self._groups |= {(each.group, each.partition): each for each in groups}
         return msgspec.structs.replace(sampled, replicas=replicas, groups=told)
+
+    def _replica(self, sample: ReplicaSample) -> ReplicaSample:
+        """As it is compared: a follower's lag counts as in sync or not."""
+        lags = {broker: int(lag > _LAG_NS) for broker, lag in sample.follower_lag_ns.items()}
+        compared = msgspec.structs.replace(sample, follower_lag_ns=lags)
+        if sample.partition != self._reserved:
+            return compared
+        return msgspec.structs.replace(
+            compared,
+            end=0,
+            high=0,
+            end_offset=0,
+            high_offset=0,
+            follower_end=dict.fromkeys(sample.follower_end, 0),
+            bytes=0,
+        )
 
     def _told(self, sample: GroupSample) -> GroupSample:
         """A group's sample without its settings where they were reported already: they hardly ever change."""
@@ -68,12 +88,6 @@ class Thinned:
         return msgspec.structs.replace(sample, settings=None)
 
 
-def _replica(sample: ReplicaSample) -> ReplicaSample:
-    """As it is compared: a follower's lag counts as in sync or not."""
-    lags = {broker: int(lag > _LAG_NS) for broker, lag in sample.follower_lag_ns.items()}
-    return msgspec.structs.replace(sample, follower_lag_ns=lags)
-
-
 def _is_busy(sample: GroupSample) -> bool:
     return bool(sample.delivered or sample.acked or sample.failed or sample.dead or sample.latency or sample.trimmed)
 
@@ -81,8 +95,11 @@ def _is_busy(sample: GroupSample) -> bool:
 class Sampling:
     """Asks every broker with a session, again and again, until cancelled."""
 
-    def __init__(self, supervisor: Supervisor, report: Callable[[Fact], None], now: Callable[[], int]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, report: Callable[[Fact], None], now: Callable[[], int], reserved: int = -1
+    ) -> None:
         self._supervisor = supervisor
+        self._reserved = reserved
         self._report = report
         self._now = now
         self._of: dict[Controls, Thinned] = {}
@@ -103,7 +120,7 @@ class Sampling:
                 sessions = self._supervisor.sessions().values()
                 is_round = loop.time() >= due
                 asked = [controls for controls in sessions if is_round or controls not in self._of]
-                self._of = {controls: self._of.get(controls, Thinned()) for controls in sessions}
+                self._of = {controls: self._of.get(controls, Thinned(self._reserved)) for controls in sessions}
                 self._begin(asked)
                 if is_round:
                     due = loop.time() + limits.SAMPLE_MS / 1000

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import duckdb
 
-from controlplane import limits, segments
+from controlplane import limits, segments, soundness
 
 log = logging.getLogger("signalbox.sealing")
 
@@ -133,6 +133,7 @@ def write_parquet(path: Path, target: Path, work: Path) -> None:
             file = made / f"{table}.parquet"
             db.execute(f"copy sealed.{table} to {segments.quoted(file)} ({_PARQUET})")
             segments.sync(file)
+    soundness.write_checks(made)
     segments.put_in_place(made, target)
 
 

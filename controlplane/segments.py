@@ -10,6 +10,7 @@ there the sealed one counts. The name differs so that what was left of the old w
 Behind the newest `SEGMENTS_SEALED_MAX` sealed ones they are Parquet, a folder with a file for each table.
 """
 
+import json
 import os
 import re
 import shutil
@@ -45,6 +46,9 @@ create or replace table {alias}.birth as
 create table {alias}.floors (partition USMALLINT, next UBIGINT);
 """
 """What a segment of format 1 lacks; it was the only one of its journal."""
+MEND = "See what can be made again, of its copy in the brokers: signalbox doctor --rebuild-journal --dry-run"
+REACH = "reach.json"
+"""In a journal's folder: the oldest segment that retention left."""
 _NEVER = "1TB"
 _NAME = re.compile(r"(\d{6})\.(duckdb|sealed\.duckdb|parquet)")
 OPEN, SEALED, PARQUET = "duckdb", "sealed.duckdb", "parquet"
@@ -100,8 +104,13 @@ def attach(db: Any, path: Path, alias: str, read_only: bool) -> None:
         return
     db.execute(f"create schema {alias}")
     for table in ALL_TABLES:
-        file = quoted(path / f"{table}.parquet")
-        db.execute(f"create view {alias}.{table} as select * from read_parquet({file})")  # noqa: S608
+        attach_table(db, path, alias, table)
+
+
+def attach_table(db: Any, path: Path, alias: str, table: str) -> None:
+    """One table of a Parquet segment, in the schema `alias`. Raises duckdb.Error."""
+    file = quoted(path / f"{table}.parquet")
+    db.execute(f"create view {alias}.{table} as select * from read_parquet({file})")  # noqa: S608
 
 
 def newest(folder: Path) -> Path:
@@ -110,10 +119,27 @@ def newest(folder: Path) -> Path:
     return found[-1] if found else path_of(folder, 1)
 
 
-def missing(paths: Sequence[Path]) -> list[int]:
-    """Numbers that are not there between the first and the last."""
+def missing(paths: Sequence[Path], oldest: int = 1) -> list[int]:
+    """Numbers that are not there between `oldest` and the last."""
     numbers = {number_of(path) for path in paths}
-    return [n for n in range(min(numbers, default=0), max(numbers, default=0)) if n not in numbers]
+    return [n for n in range(oldest, max(numbers, default=0)) if n not in numbers]
+
+
+def oldest(folder: Path) -> int:
+    """The number of the oldest segment that retention left; 1 where it took none. Raises CorruptJournal."""
+    try:
+        return int(json.loads((folder / REACH).read_bytes())["segment"])
+    except FileNotFoundError:
+        return 1
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorruptJournal(f"{folder / REACH}, which says where the journal begins: {error}. {MEND}") from error
+
+
+def write_oldest(folder: Path, number: int) -> None:
+    """From here on no segment below this number is missed."""
+    fresh = folder / f"{REACH}.new"
+    fresh.write_text(json.dumps({"segment": number}), encoding="utf-8")
+    put_in_place(fresh, folder / REACH)
 
 
 def wal_of(path: Path) -> Path:
@@ -212,4 +238,4 @@ def explained(error: Exception, path: Path) -> PlaneError:
         sign in text for sign in ("No space left", "File too large", "Could not write", "Disk quota", "out of disk")
     ):
         return DiskFull(f"no room for the journal {path}: {text}. Free some space; it goes on by itself.")
-    return CorruptJournal(f"the journal {path} fails: {text}. Keep a copy of it before doing anything else.")
+    return CorruptJournal(f"the journal {path} fails: {text}. {MEND}")

@@ -28,6 +28,7 @@ from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
+from controlplane.copying import Copying
 from controlplane.decisions import StrategyChosen
 from controlplane.directory import BrokerAddress, Directory, FleetFile, Mark, PlaneFile
 from controlplane.effects import Effects
@@ -35,6 +36,7 @@ from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, Wro
 from controlplane.facts import (
     BrokerAdded,
     BrokerStarted,
+    CopyFounded,
     Fact,
     FleetFounded,
     FoldVersions,
@@ -42,10 +44,11 @@ from controlplane.facts import (
     PlaneStopped,
     RecorderLag,
 )
-from controlplane.founding import as_asked, founded
+from controlplane.founding import as_asked, founded, port_of
 from controlplane.joining import Joining
 from controlplane.membership import fresh_id, used_ids
 from controlplane.plane import FOLLOWED_TYPES
+from controlplane.rebuild import forget, rebuilt_facts
 from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
@@ -160,16 +163,18 @@ class Plane:
         self._supervisor = Supervisor(
             directory, operator, file.fleet, file.partitions, self._report, self._fail, config.broker_options
         )
-        self._sampling = Sampling(self._supervisor, self._report, self._clock.now)
+        self._sampling = Sampling(self._supervisor, self._report, self._clock.now, file.partitions)
         self._effects = Effects(self._supervisor, self._report, self._told)
         follows = Follows(FOLLOWED_TYPES)
         self._turns = Turns(
             heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
         )
+        self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)
         self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
         self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
+        self._answering.copying = self._copying
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
@@ -193,7 +198,7 @@ class Plane:
     async def live(self) -> None:
         """From the claim to the end."""
         socket = QuestionSocket(
-            self._answering.answer, self._answering.present, self._config.port, _port_of(self._file.plane_url)
+            self._answering.answer, self._answering.present, self._config.port, port_of(self._file.plane_url)
         )
         socket.welcome = self._welcome
         try:
@@ -205,6 +210,7 @@ class Plane:
             self._start("samples", self._sampling.run())
             self._start("projections", self._answering.projections.runners.run())
             self._start("recorder", self._record(epoch, name))
+            self._start("copy", self._copying.run())
             self._start("lag", self._tell_lag())
             self._start("archived", self._tell_archived(epoch, name))
             stop = await self._stop
@@ -265,6 +271,11 @@ class Plane:
             )
         elif self._file.strategy != plane_of(state).strategy:
             self._report(StrategyChosen(self._file.strategy))
+        if not state.table("reserved"):
+            # A fleet that was founded without the journal's copy gets it now.
+            self._report(CopyFounded(self._file.partitions))
+        for fact in (again := rebuilt_facts(self._directory.journal)):
+            self._report(fact)
         local = sum(not broker.joined for broker in known.values()) if known else len(here)
         wants = self._config.brokers or local
         taken = used_ids(state, here)
@@ -274,6 +285,8 @@ class Plane:
         if wants < local or (here and not known and wants != local):
             _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
+        if again:
+            forget(self._directory.journal)
         if self._turns.refold is not None:
             self._turns.refold.start()
         self._effects.carry(self._said)
@@ -372,11 +385,6 @@ def _note(text: str) -> None:
     if not sys.stderr.isatty():  # on a terminal the log is shown already
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def _port_of(url: str) -> int:
-    port = url.rpartition(":")[2]
-    return int(port) if port.isdigit() else 0
 
 
 def _version() -> str:

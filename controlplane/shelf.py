@@ -24,6 +24,11 @@ from controlplane.segments import Birth
 log = logging.getLogger("signalbox.journal")
 
 
+def alias_of(path: Path) -> str:
+    """Under which a file is open; no other ever gets it."""
+    return f"{segments.form_of(path).replace('.', '_')}_{segments.number_of(path)}"
+
+
 class Segment(msgspec.Struct, frozen=True):
     """One that is attached. `birth`: where it begins."""
 
@@ -114,7 +119,7 @@ class Shelf:
 
     def attach(self, path: Path, read_only: bool) -> str:
         """The alias under which a file is open from here on. Any thread may."""
-        alias = f"{segments.form_of(path).replace('.', '_')}_{segments.number_of(path)}"
+        alias = alias_of(path)
         with self.db.cursor() as db:
             segments.attach(db, path, alias, read_only)
         return alias

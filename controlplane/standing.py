@@ -35,7 +35,7 @@ def standings_of(state: KeyedState, loads: Mapping[int, int], at_home: bool = Fa
 
 def localities_of(state: KeyedState) -> dict[int, str]:
     """Where partitions should be led, as the fleet's rules have it; where two rules differ, nowhere in particular."""
-    plane, count = plane_of(state), len(state.table("partition"))
+    plane, count = plane_of(state), len(partitions_of(state))
     wanted: dict[int, str] = {}
     for rule in plane.rules if count else []:
         for partition in partitions_of_rule(rule, count, plane.slots) if rule.locality else []:

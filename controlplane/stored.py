@@ -20,6 +20,7 @@ import pyarrow as pa
 from bus.event import to_json
 from controlplane import limits
 from controlplane.arrivals import ROWS, SAGA, STORED, Arrival, Follows, of_archive, rows_of_archive
+from controlplane.copied import CopiedStep
 from controlplane.errors import FactUnreadable
 from controlplane.facts import Fact, Intent, Rows, decode_fact, decode_intent, encode_fact, encode_intent, kind_of
 from controlplane.fold import Entry, Step
@@ -159,6 +160,53 @@ def _followed(
     arrival = of_archive(found, names)
     places = [at for at, number in enumerate(types) if number in wanted]
     return {at: to_json(arrival.event(row)) for row, at in enumerate(places)}
+
+
+def copied_steps(db: Any, segment: Segment, after: int) -> list[CopiedStep]:
+    """The next steps of a segment with number > `after`, as bytes; as many as one chunk of the copy takes."""
+    alias = segment.alias
+    rows = db.execute(
+        f"select number, first, last, recorded, partition, first_offset, events, digest from {alias}.steps "  # noqa: S608
+        f"where number > ? order by number limit {limits.COPY_STEPS_MAX}",
+        [after],
+    ).fetchall()
+    if not rows:
+        return []
+    within = f"between {rows[0][1]} and {rows[-1][2]}"
+    entries = db.execute(
+        f"select position, cause, kind, fact from {alias}.entries where position {within} order by position"  # noqa: S608
+    ).fetchall()
+    intents = db.execute(
+        f"select cause, index, kind, intent from {alias}.intents where cause {within} {segment.as_inserted}"  # noqa: S608
+    ).fetchall()
+    steps: list[CopiedStep] = []
+    fact = intent = size = 0
+    for row in rows:
+        facts_before, intents_before = fact, intent
+        while fact < len(entries) and entries[fact][0] <= row[2]:
+            size += len(entries[fact][3])
+            fact += 1
+        while intent < len(intents) and intents[intent][0] <= row[2]:
+            size += len(intents[intent][3])
+            intent += 1
+        if steps and size > limits.COPY_CHUNK_BYTES_MAX // 2:
+            break
+        number, first, last, recorded, partition, offset, events, digest = row
+        given = entries[facts_before:fact], intents[intents_before:intent]
+        steps.append(CopiedStep(number, first, last, recorded, partition, offset, events, digest, *given))
+    return steps
+
+
+def rows_of_copied(steps: Sequence[CopiedStep]) -> dict[str, "pa.Table"]:
+    """Rows of `steps`, `entries` and `intents` again."""
+    heads = [(s.number, s.first, s.last, s.recorded, s.partition, s.first_offset, s.events, s.digest) for s in steps]
+    entries = [(at, s.recorded, cause, kind, fact) for s in steps for at, cause, kind, fact in s.entries]
+    intents = [intent for s in steps for intent in s.intents]
+    return {
+        "steps": _table(_STEPS, heads),
+        "entries": _table(_ENTRIES, entries),
+        "intents": _table(_INTENTS, intents),
+    }
 
 
 def fetch(db: Any, sql: str, parameters: dict[str, Any] | None = None) -> dict[str, list[Any]]:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import msgspec
 
 from controlplane import divergence
+from controlplane.copied import MISSING
 from controlplane.divergence import Saying, Witnesses
 from controlplane.errors import FactUnreadable
 from controlplane.facts import FoldVersions, PlaneStarted, Rows
@@ -98,6 +99,8 @@ class _Verifying:
         size = step.last - step.first + 1
         if step.first != self.heart.position + 1:
             self.verdict.where = divergence.gap(step.first, self.heart.position + 1)
+        elif (found := _missing(step)) is not None:
+            self.verdict.where = found
         elif is_present:
             self.verdict.where = self._difference(step)
         else:
@@ -143,3 +146,15 @@ def stretches(steps: Iterable[Step], versions: dict[str, int]) -> Iterator[tuple
             yield from ((each, is_present) for each in [*held, step])
             held = []
     yield from ((each, is_present) for each in held)
+
+
+def _missing(step: Step) -> Divergence | None:
+    """Events that nobody had any more when their segment was made again: what they did to the state cannot be told."""
+    count = step.input.types.count(MISSING) if isinstance(step.input, Rows) else 0
+    if not count or not isinstance(step.input, Rows):
+        return None
+    row = step.input.types.index(MISSING)
+    where = f"p{step.input.partition:02d}, offset {step.input.first_offset + row}"
+    text = f"{count} events are missing from {where} on: retention had taken them when this segment was made again; "
+    text = f"position {step.first + row:,}: {text}what lies before is the same, what follows cannot be compared"
+    return Divergence(step.first + row, "events", text)

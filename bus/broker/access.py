@@ -1,6 +1,6 @@
 """Who may publish, subscribe and operate. Without keys the loopback may do everything but what is the plane's own."""
 
-from bus.errors import AccessDenied
+from bus.errors import AccessDenied, UnknownPartition
 from bus.event import is_reserved
 
 PLANE = "plane"
@@ -28,3 +28,8 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
         )
     elif verb not in VERBS:
         raise AccessDenied(f"{verb!r} is no verb of access")
+
+
+def unknown(partition: int, partitions: int) -> UnknownPartition:
+    """The error for a partition that does not exist, as far as whoever named it may know."""
+    return UnknownPartition(f"partition {partition} does not exist; this fleet has {partitions}")

@@ -55,7 +55,7 @@ class Delivering:
         self._ground = ground
         self._clock = 0
         self._cutter = Cutter()
-        self._companions = [Companion() for _ in range(ground.partitions)]
+        self._companions = [Companion() for _ in range(ground.partitions + limits.RESERVED_PARTITIONS)]
         self._led: dict[int, LedPartition] = {}
         self._sessions: dict[Session, dict[int, Membership]] = {}
         self._deadlines: list[tuple[int, int, LedGroup]] = []

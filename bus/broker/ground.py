@@ -18,12 +18,12 @@ class BrokerGround:
 
     def __init__(self, peers: Peers, replication: Replication, store: Store, figures: Figures) -> None:
         self.broker = replication.broker
-        self.partitions = len(replication.replicas)
+        self.partitions = replication.public
         self._peers = peers
         self._replication = replication
         self._store = store
         self._figures = figures
-        self.soon = [0] * self.partitions
+        self.soon = [0] * len(replication.replicas)
 
     def leads(self, partition: int) -> bool:
         """See `Ground`."""

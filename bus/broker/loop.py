@@ -25,6 +25,7 @@ import msgspec
 import zmq
 
 from bus import limits, wire
+from bus.broker.access import PLANE, unknown
 from bus.broker.applied import Applied
 from bus.broker.control import Control
 from bus.broker.delivering import Delivering
@@ -39,7 +40,7 @@ from bus.broker.reading import Reading
 from bus.broker.replication import Replication
 from bus.broker.retention import Retention
 from bus.config import BrokerConfig
-from bus.errors import AccessDenied, BusError, ProtocolError, StorageFull, UnknownPartition, code_of
+from bus.errors import AccessDenied, BusError, ProtocolError, StorageFull, code_of
 from bus.session import Greeted, Heard, Session
 from bus.store import Store
 
@@ -59,11 +60,12 @@ class Broker:
         self.links = Links(self._context, config.id, config.fleet, store.id)
         self.figures = Figures()
         self.replication = Replication(
-            config.id, config.partitions, store, self.peers, self.links, self._on_lead, self._on_lost
-        )
+            config.id, store.partitions, store, self.peers, self.links, self._on_lead, self._on_lost,
+            store.partitions - config.partitions,
+        )  # fmt: skip
         ground = BrokerGround(self.peers, self.replication, store, self.figures)
         self.consumers: Consumers = Delivering(ground)
-        self.applied = self.replication.applied = Applied(store, config.partitions, self.consumers)
+        self.applied = self.replication.applied = Applied(store, store.partitions, self.consumers)
         self.retention = Retention(config, store, self.replication, self.applied)
         ground.soon = self.retention.soon
         self.publishing = Publishing(self.peers, self.replication, self.applied, self.figures)
@@ -357,7 +359,9 @@ class Broker:
     def _describe(self, session: Session, asked: wire.Describe) -> None:
         if len(asked.partitions) > limits.PARTITIONS_MAX:
             raise ProtocolError(f"a Describe of {len(asked.partitions)} partitions; {limits.PARTITIONS_MAX} are legal")
-        self.peers.send(session, wire.Described(asked.request, self.reading.extents(asked.partitions)))
+        self.peers.send(
+            session, wire.Described(asked.request, self.reading.extents(asked.partitions, session.principal))
+        )
 
     def _credit(self, session: Session, credit: wire.Credit) -> None:
         if self.consumers.knows(session, credit.subscription):
@@ -387,8 +391,8 @@ class Broker:
     def _from_leader(self, session: Session, partition: int) -> None:
         if not session.principal.startswith("broker/"):
             raise AccessDenied("only brokers replicate")
-        if not 0 <= partition < self.config.partitions:
-            raise UnknownPartition(f"partition {partition} does not exist; this fleet has {self.config.partitions}")
+        if not self.replication.knows(partition, PLANE):
+            raise unknown(partition, self.config.partitions)
 
 
 def _request_of(message: Any) -> int:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bus import limits, wire
+from bus.broker.access import unknown
 from bus.broker.applied import Applied, original_of
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
@@ -31,7 +32,6 @@ from bus.errors import (
     OutcomeUnknown,
     ProtocolError,
     StorageFull,
-    UnknownPartition,
     code_of,
 )
 from bus.given import Fresh
@@ -118,8 +118,8 @@ class Publishing:
         self, session: Session, publish: wire.Publish, number: int, section: wire.Section, body: bytes
     ) -> None:
         partition = section.partition
-        if not 0 <= partition < len(self._quorum):
-            raise UnknownPartition(f"partition {partition} does not exist; this fleet has {len(self._quorum)}")
+        if not self._replication.knows(partition, session.principal):
+            raise unknown(partition, self._replication.public)
         if self._replication.full:
             raise StorageFull(self._replication.full)
         if not self._replication.replicas[partition].leads:
@@ -163,7 +163,8 @@ class Publishing:
             given=fresh.given,
             repeats=fresh.repeats,
         )
-        self._figures.events_in += fresh.count
+        if section.partition < self._replication.public:
+            self._figures.events_in += fresh.count
         self._applied.given[section.partition].append(index, header)
         return original_of(index, header)
 

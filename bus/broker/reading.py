@@ -22,12 +22,12 @@ from collections.abc import Iterable
 
 from bus import limits, wire
 from bus.batch import bitmap, body_of, type_view, types_of
-from bus.broker.access import authorise
+from bus.broker.access import authorise, unknown
 from bus.broker.figures import Figures
 from bus.broker.peers import Peers
 from bus.broker.replication import Replication
 from bus.broker.watch import Watch, WatchedPartition
-from bus.errors import CorruptRecord, ProtocolError, UnknownPartition
+from bus.errors import CorruptRecord, ProtocolError
 from bus.record import EVENTS
 from bus.session import Session
 from bus.store import Entry, Store
@@ -69,8 +69,8 @@ class Reading:
 
     def on_watch(self, session: Session, asked: wire.Watch) -> None:
         """Begin, or begin again under the same subscription. Raises what is wrong with the request."""
-        if not 0 <= asked.partition < len(self._at):
-            raise UnknownPartition(f"partition {asked.partition} does not exist; this fleet has {len(self._at)}")
+        if not self._replication.knows(asked.partition, session.principal):
+            raise unknown(asked.partition, self._replication.public)
         if not 0 <= asked.offset <= OFFSET_MAX or not 0 <= asked.time <= OFFSET_MAX:
             raise ProtocolError(f"offset {asked.offset} or time {asked.time} is out of range")
         authorise(session.principal, "subscribe", asked.pattern)
@@ -152,10 +152,11 @@ class Reading:
                 self._tell(watch, 1)
         self._go_round(now)
 
-    def extents(self, partitions: list[int]) -> list[wire.Extent]:
-        """The extents of the partitions asked for that are led here; of all that are, when none is named."""
-        wanted = partitions or range(len(self._at))
-        return [self._extent(partition) for partition in wanted if self._replication.leads(partition)]
+    def extents(self, partitions: list[int], principal: str = "") -> list[wire.Extent]:
+        """The extents of the partitions asked for that are led here and known to `principal`; [] asks for all."""
+        at = self._replication
+        wanted = partitions or range(at.public)
+        return [self._extent(number) for number in wanted if at.knows(number, principal) and at.leads(number)]
 
     def _extent(self, partition: int) -> wire.Extent:
         store = self._store

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bus import limits, outputs, wire
+from bus.broker.access import PLANE
 from bus.broker.applied import Applied
 from bus.broker.kept import ReplicaNote, keep_replica, restored
 from bus.broker.links import Links
@@ -35,6 +36,7 @@ class Replication:
 
     `on_lead(partition)` is called when an epoch start is staged here, `on_lost(partition, why)` as soon as a leadership
     ends. `applied` is set before the first turn. `full` is "" or says why nothing can be kept at the moment.
+    The first `public` hold events, the others are the plane's own.
     """
 
     applied: Applied
@@ -48,8 +50,10 @@ class Replication:
         links: Links,
         on_lead: Callable[[int], None],
         on_lost: Callable[[int, str], None],
+        reserved: int = 0,
     ) -> None:
         self.broker = broker
+        self.public = partitions - reserved
         self.full = ""
         self.now = 0
         self._store = store
@@ -69,6 +73,10 @@ class Replication:
         self.replicas = [self._restored(partition) for partition in range(partitions)]
 
     # ------------------------------------------------------------------------------------------ appending
+
+    def knows(self, partition: int, principal: str) -> bool:
+        """Whether that partition exists; those that are the plane's own exist for the plane alone."""
+        return 0 <= partition < (len(self.replicas) if principal == PLANE else self.public)
 
     def leads(self, partition: int) -> bool:
         """Whether this broker leads the partition and its epoch start is committed."""

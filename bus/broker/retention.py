@@ -3,7 +3,8 @@
 Each replica trims its own log, whole records from the front, a bounded slice a turn, in the turn's transaction. Never
 what is not committed, nor what the plane has not archived (`Keep`; before the first one nothing goes), nor what is not
 yet in the written-down folds: a restart reads on from there. Groups are not waited for: they count what they had not
-read. A follower that lacks trimmed records begins anew at the leader's first one (`wire.Begin`).
+read. The copy of the journal, which is the plane's own, has bounds of its own and waits for no archive. A
+follower that lacks trimmed records begins anew at the leader's first one (`wire.Begin`).
 """
 
 import time
@@ -24,8 +25,12 @@ class Retention:
 
     def __init__(self, config: BrokerConfig, store: Store, replication: Replication, applied: Applied) -> None:
         self.soon = [0] * len(replication.replicas)
-        self._age_ns = config.retention_seconds * 1_000 * _MS
-        self._bytes = config.retention_bytes
+        public, reserved = replication.public, len(replication.replicas) - replication.public
+        self._public = public
+        self._ages = [config.retention_seconds * 1_000 * _MS] * public
+        self._ages += [limits.COPY_SECONDS_MAX * 1_000 * _MS] * reserved
+        copy = min(limits.COPY_BYTES_MAX, config.store_bytes_max // limits.COPY_STORE_DIVISOR)
+        self._sizes = [config.retention_bytes] * public + [copy] * reserved
         self._store = store
         self._replication = replication
         self._applied = applied
@@ -46,7 +51,7 @@ class Retention:
 
     def pump(self, now: int) -> None:
         """Once a turn, before its commit: stage the next slice. `now` is the loop's clock."""
-        if not self._age_ns and not self._bytes:
+        if not any(self._ages) and not any(self._sizes):
             return
         if self._looked is None or now - self._looked >= limits.RETENTION_LOOK_MS * _MS:
             self._looked = now
@@ -68,7 +73,8 @@ class Retention:
         """Find what is to go, and what goes next. `wall`: ns since 1970."""
         for partition in range(len(self.soon)):
             first, end = self._store.first(partition), self._store.mark(partition).end
-            if partition in self._due or first == end:
+            bounded = self._ages[partition] or self._sizes[partition]
+            if not bounded or partition in self._due or first == end:
                 continue
             reach, about = self._reach(partition, first, end, wall)
             self.soon[partition] = self._offset(partition, about)
@@ -78,20 +84,20 @@ class Retention:
 
     def _reach(self, partition: int, first: int, end: int, wall: int) -> tuple[int, int]:
         """Records below the one are too old or too many; those below the other will be before long."""
-        store = self._store
+        store, age_ns, most = self._store, self._ages[partition], self._sizes[partition]
         reach = about = first
-        if self._age_ns:
-            since = wall - self._age_ns
-            young = since + self._age_ns // _ABOUT
+        if age_ns:
+            since = wall - age_ns
+            young = since + age_ns // _ABOUT
             if store.header(partition, first).appended < young:
                 reach = store.index_since(partition, since)
                 about = store.index_since(partition, young)
-        if self._bytes:
+        if most:
             size = store.size(partition)
-            excess = size - self._bytes
+            excess = size - most
             if excess > 0:
                 reach = max(reach, self._without(partition, first, min(end, first + _LOOK), excess))
-            nearly = size - (self._bytes - self._bytes // _ABOUT)
+            nearly = size - (most - most // _ABOUT)
             if nearly > 0:
                 about = max(about, first + (end - first) * nearly // size)
         return reach, max(reach, about)
@@ -108,7 +114,8 @@ class Retention:
 
     def _may_go(self, partition: int, reach: int) -> int:
         """The records below it are committed and archived, and not needed for a restart."""
-        archived = self._archived.get(partition, 0)
+        is_public = partition < self._public
+        archived = self._archived.get(partition, 0) if is_public else self._store.mark(partition).end_offset
         if archived <= self._store.first_offset(partition):
             return 0
         committed = self._replication.replicas[partition].high

@@ -6,20 +6,23 @@ BrokerUnavailable.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
 
-from bus import wire
+from bus import limits, wire
+from bus.batch import encode
 from bus.client.cluster import fault_error
 from bus.client.connection import Connection, Greeting, Lost
 from bus.client.fleet import Fleet
 from bus.client.following import Record, RecordFollower, behind, reached
-from bus.errors import BrokerUnavailable, ProtocolError
+from bus.errors import BrokerUnavailable, BusError, NotLeader, ProtocolError
+from bus.event import Event
 from bus.ids import new_session
+from bus.record import unseal
 
 __all__ = ["Controls", "Lost", "Operator", "Record", "RecordFollower", "behind", "plane_fleet", "reached"]
 
@@ -99,6 +102,56 @@ class Controls:
         number = next(self._numbers)
         return await self._ask(number, wire.Sample(number), wire.Sampled, within)
 
+    async def append(
+        self, partition: int, producer: bytes, sequence: int, events: Sequence[Event], within: float = CONTROL_SECONDS
+    ) -> wire.Outcome:
+        """Append one batch to any partition led there, the plane's own too, and wait for its quorum.
+
+        Sent again with the same producer and sequence it is appended once. Raises what the broker refused.
+        """
+        number, body = next(self._numbers), encode(events)
+        publish = wire.Publish(number, "quorum", [wire.Section(partition, producer, sequence, len(events))])
+        answer = await self._ask(number, publish, wire.Published, within, [body])
+        outcome = answer.outcomes.get(0)
+        if outcome is None:
+            raise ProtocolError(f"{self.url} answered a Publish of one section with {sorted(answer.outcomes)}")
+        if outcome.code:
+            raise fault_error(wire.Fault(number, outcome.code, outcome.message))
+        return outcome
+
+    async def extent(self, partition: int, within: float = CONTROL_SECONDS) -> wire.Extent:
+        """What can be read of a partition led there. Raises NotLeader when it does not lead, or not yet."""
+        number = next(self._numbers)
+        described = await self._ask(number, wire.Describe(number, [partition]), wire.Described, within)
+        for extent in described.extents:
+            if extent.partition == partition:
+                return extent
+        raise NotLeader(f"{self.url} does not lead partition {partition}, or not yet")
+
+    async def read(self, partition: int, offset: int, upto: int, within: float = CONTROL_SECONDS) -> list[Record]:
+        """The records that hold events from `offset` on and below `upto`, whole ones. Raises what was refused."""
+        number = next(self._numbers)
+        arrived: asyncio.Queue[Any] = asyncio.Queue()
+        watch = wire.Watch(number, partition, offset, 0, ">", True, limits.WATCH_CREDIT_BYTES_MAX)
+        if offset >= upto:
+            return []
+        self._connection.ask(number, watch, (), lambda answer, blobs: arrived.put_nowait((answer, blobs)))
+        records: list[Record] = []
+        try:
+            async with asyncio.timeout(within):
+                while True:
+                    answer, blobs = await arrived.get()
+                    if not isinstance(answer, wire.Records):
+                        raise _refused(self.url, answer)
+                    records += [unseal(blob) for blob in blobs]
+                    if answer.next_offset >= upto:
+                        return records
+        except TimeoutError:
+            raise BrokerUnavailable(f"{self.url} sent nothing of partition {partition} in {within:g} s") from None
+        finally:
+            self._connection.forget(number)
+            self._connection.send(wire.Unwatch(number))
+
     def spread(self, plane_epoch: int, uuid: str, topology: wire.Topology) -> bool:
         """Have it pass a topology on to its sessions; False if the session is over."""
         return self._connection.send(wire.Spread(plane_epoch, uuid, topology))
@@ -116,14 +169,16 @@ class Controls:
         self._connection.close()
         self._over(Lost("closed", "closed here"))
 
-    async def _ask(self, number: int, message: wire.Message, kind: type[Answer], within: float) -> Answer:
+    async def _ask(
+        self, number: int, message: wire.Message, kind: type[Answer], within: float, blobs: Sequence[bytes] = ()
+    ) -> Answer:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def answered(answer: Any, _blobs: list[bytes]) -> None:
             if not future.done():
                 future.set_result(answer)
 
-        if not self._connection.ask(number, message, (), answered):
+        if not self._connection.ask(number, message, list(blobs), answered):
             raise BrokerUnavailable(f"{self.url}: {self._connection.lost.why if self._connection.lost else 'jammed'}")
         try:
             async with asyncio.timeout(within):
@@ -132,12 +187,8 @@ class Controls:
             raise BrokerUnavailable(f"{self.url} did not answer {type(message).__name__} in {within:g} s") from None
         finally:
             self._connection.forget(number)
-        if isinstance(answer, Lost):
-            raise BrokerUnavailable(answer.why)
-        if isinstance(answer, wire.Fault):
-            raise fault_error(answer)
         if not isinstance(answer, kind):
-            raise ProtocolError(f"{self.url} answered {type(message).__name__} with {type(answer).__name__}")
+            raise _refused(self.url, answer)
         return answer
 
     # ----------------------------------------------------------------------------- what the session tells
@@ -172,6 +223,14 @@ class Controls:
         for future in (self._welcomed, self.closed):
             if not future.done():
                 future.set_result(lost)
+
+
+def _refused(url: str, answer: Any) -> BusError:
+    if isinstance(answer, Lost):
+        return BrokerUnavailable(answer.why)
+    if isinstance(answer, wire.Fault):
+        return fault_error(answer)
+    return ProtocolError(f"{url} answered with {type(answer).__name__}, which was not asked for")
 
 
 class Operator:

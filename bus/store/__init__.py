@@ -99,6 +99,11 @@ class Store:
         self._logs = [self._durable(partition) for partition in range(partitions)]
 
     @property
+    def partitions(self) -> int:
+        """How many logs it holds."""
+        return len(self._logs)
+
+    @property
     def dirty(self) -> bool:
         """Whether something waits for a commit: records, a cut, or a value that was not lazy."""
         return self._urgent

@@ -40,7 +40,9 @@ def verify(data_dir: DataDir = None, output: Output = "table") -> None:
 
     body = show(data_dir, output, AskVerify(), Verified, page, timeout=LONG_ANSWER_S, label="verify")
     if not body.same:
-        raise Failure(f"the journal differs: {body.divergence}", "Keep the data directory; this is a bug.")
+        missing = body.where is not None and body.where.what == "events"
+        hint = "See `signalbox doctor`." if missing else "Keep the data directory; this is a bug."
+        raise Failure(f"the journal differs: {body.divergence}", hint)
 
 
 class _Moments(TyperCommand):

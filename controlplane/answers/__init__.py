@@ -88,6 +88,10 @@ class Extras(msgspec.Struct):
     data_dir: str = ""
     started: int = 0
     journal_bytes: int = 0
+    journal_from: int = 0
+    copied: int = 0
+    copy_behind: int = 0
+    copy_why: str = ""
     steps: list[SagaStep] = []
     projections: dict[str, Running] = {}
     refolded: int = 0
@@ -218,6 +222,10 @@ def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
         data_dir=extras.data_dir,
         started=extras.started or plane.started,
         journal_bytes=extras.journal_bytes,
+        journal_from=extras.journal_from,
+        copied=extras.copied,
+        copy_behind=extras.copy_behind,
+        copy_why=extras.copy_why,
         rebuilding=heart.rebuilding,
         refolded=extras.refolded,
         why=rebuilding_why(heart, extras) if heart.rebuilding else "",

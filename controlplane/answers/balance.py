@@ -6,14 +6,14 @@ from controlplane.decisions import AdaptivePaused, AdaptiveResumed
 from controlplane.fold import World
 from controlplane.operations import plan_of
 from controlplane.questions import Operate, Operated, Partitioning, Refusal, RuleRow
-from controlplane.roster import plane_of
+from controlplane.roster import partitions_of, plane_of
 
 
 def partitioning(world: World, now: int) -> Partitioning:
     """The strategy, its rules, the newest look at the load, and what holds it back."""
     fleet = world["fleet"]
     plane, watch = plane_of(fleet), adaptive.watch_of(world["adaptive"])
-    count = len(fleet.table("partition"))
+    count = len(partitions_of(fleet))
     rules = [
         RuleRow(rule.prefix, rule.group, rule.width, rule.locality, partitions_of_rule(rule, count, plane.slots))
         for rule in (plane.rules if count else [])

@@ -237,8 +237,9 @@ def names(partitions: list[int]) -> str:
 
 def _partition(state: KeyedState, name: str) -> Partition | None:
     digits = name.removeprefix("p")
-    found: Partition | None = state.get("partition", int(digits)) if digits.isascii() and digits.isdigit() else None
-    return found
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    return next((p for p in partitions_of(state) if p.partition == int(digits)), None)
 
 
 def _lead(p: Partition, heir: str) -> Move:

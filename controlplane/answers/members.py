@@ -18,7 +18,7 @@ from controlplane.limits import LOST_NAMED_MAX
 from controlplane.membership import fresh_id, held_by, leaving_of, twin_of, used_ids
 from controlplane.operations import ailment, held_up_by
 from controlplane.questions import Move, Operate, Operated, Refusal
-from controlplane.roster import brokers_of, partitions_of, plane_of
+from controlplane.roster import brokers_of, every_partition_of, name_of, partitions_of, plane_of
 
 _ID = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")
 
@@ -113,7 +113,7 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
     end = (
         f"{id} at {known[id].dial} lives on, no member" if known[id].joined else f"{id} is ended, and its folder stays"
     )
-    held = [p for p in partitions_of(state) if id in p.replicas]
+    held = [p for p in every_partition_of(state) if id in p.replicas]
     under_way = removal_under_way(state, besides=id)
     if held and under_way is not None:
         return None, under_way
@@ -129,8 +129,9 @@ def plan_remove(world: World, ask: Operate, now: int) -> tuple[Fact | None, Oper
         message = f"{id} holds {many(len(held), 'replica')}, and no other broker that is up has room for all of them"
         return None, Refusal("failed", message, "signalbox broker add first: the replication factor would be lost")
     shown = [_shown(state, move) for move in moves]
-    lines = [f"p{move.partition:02d} on {', '.join(move.target)}" for move in shown]
-    lines += [f"p{p.partition:02d} gets no replica on {id}" for p in partitions_of(state) if id in p.learners]
+    lines = [f"{name_of(state, move.partition)} on {', '.join(move.target)}" for move in shown]
+    learns = [name_of(state, p.partition) for p in every_partition_of(state) if id in p.learners]
+    lines += [f"{name} gets no replica on {id}" for name in learns]
     notes = [f"{id} is drained, its replicas move one after the other, then it is removed: {end}"]
     why = ailment(state)
     notes += [f"waits until all is well: {why}"] if why and known[id].state == UP else []
@@ -151,7 +152,7 @@ def removal_under_way(state: KeyedState, besides: str = "") -> Refusal | None:
 
 def _moves(state: KeyedState, held: list[Partition], id: str, there: list[str]) -> list[PlannedMove] | None:
     """Each replica to the broker with the fewest that has none of that partition; None where there is no such one."""
-    count = {one: sum(one in p.replicas for p in partitions_of(state)) for one in there if one != id}
+    count = {one: sum(one in p.replicas for p in every_partition_of(state)) for one in there if one != id}
     moves = []
     for p in held:
         free = [one for one in count if one not in p.replicas]

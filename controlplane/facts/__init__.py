@@ -11,7 +11,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | who journals it | facts |
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
-| | RecorderLag |
+| | RecorderLag, CopyFounded, CopyStands, CopyBeyond, JournalRebuilt |
 | effects | OfferAnswered, IntentFailed |
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
@@ -40,6 +40,7 @@ from controlplane.facts.fleet import BrokerSampled as BrokerSampled
 from controlplane.facts.fleet import BrokerSilent as BrokerSilent
 from controlplane.facts.fleet import BrokerStarted as BrokerStarted
 from controlplane.facts.fleet import BrokerStopped as BrokerStopped
+from controlplane.facts.fleet import CopyFounded as CopyFounded
 from controlplane.facts.fleet import FleetFounded as FleetFounded
 from controlplane.facts.fleet import LeaderElected as LeaderElected
 from controlplane.facts.fleet import LeadershipProposed as LeadershipProposed
@@ -131,6 +132,38 @@ class RecorderLag(Fact, frozen=True):
     oldest_ns: int
 
 
+class CopyStands(Fact, frozen=True):
+    """How the journal's copy fares: `why` it stands still at `position`, or "" when it follows again."""
+
+    position: int
+    why: str
+
+
+class JournalRebuilt(Fact, frozen=True):
+    """A damaged segment was made again while the fleet was down: positions `first` to `last`.
+
+    `events_missing` of them are placeholders, at `missing`: (partition, first offset, count, position), not all where
+    there are many. `lost`: what had not been replicated, in words. The old file is at `aside`, in the journal's folder.
+    """
+
+    segment: int
+    first: int
+    last: int
+    events_missing: int = 0
+    missing: list[tuple[int, int, int, int]] = []
+    lost: list[str] = []
+    aside: str = ""
+    by: str = ""
+    reason: str = ""
+
+
+class CopyBeyond(Fact, frozen=True):
+    """The copy had positions after `position`, up to `last`, that this journal has not: they were lost from it."""
+
+    position: int
+    last: int
+
+
 # ------------------------------------------------------------------------------------------------- what agents do
 
 
@@ -185,7 +218,11 @@ AnyFact = (
     | FoldsRebuilt
     | SettingSet
     | RecorderLag
+    | CopyStands
+    | CopyBeyond
+    | JournalRebuilt
     | FleetFounded
+    | CopyFounded
     | BrokerStarted
     | BrokerLost
     | BrokerStopped

@@ -16,6 +16,12 @@ class FleetFounded(Fact, frozen=True):
     rules: list[Rule] = []
 
 
+class CopyFounded(Fact, frozen=True):
+    """From here on the journal's copy is kept in `partition`, behind those that hold events. Once in a fleet's life."""
+
+    partition: int
+
+
 class BrokerStarted(Fact, frozen=True):
     """A broker answers. `adopted`: it was running before this plane; `seats` is what it says of itself (`Claimed`)."""
 

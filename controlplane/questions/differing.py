@@ -38,7 +38,7 @@ class Divergence(msgspec.Struct):
 
     position: int
     what: str
-    """fact, intent, state or step."""
+    """fact, intent, state or step; events: some are missing, so that nothing after them can be compared."""
     text: str
     fold: str = ""
     kind: str = ""

@@ -32,6 +32,14 @@ class PlaneStatus(msgspec.Struct):
     """What is wrong with it; empty when it is well."""
     rebuilding: list[str] = []
     refolded: int = 0
+    journal_from: int = 0
+    """Positions up to here are not in the journal any more: retention let go of them."""
+    copied: int = 0
+    """The journal's copy, in the brokers' reserved partition, has everything up to this position."""
+    copy_behind: int = 0
+    """Steps that the journal has and its copy has not yet."""
+    copy_why: str = ""
+    """Why the copy stands still; empty while it follows."""
 
 
 class BrokerStatus(msgspec.Struct):

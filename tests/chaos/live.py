@@ -28,7 +28,7 @@ class LiveFleet:
     def __init__(self, folder: Path, *options: str, odd: Sequence[str] = ()) -> None:
         self.directory = Directory(folder)
         self.odd = list(odd)
-        self._options = options
+        self.options = options
         self.plane: subprocess.Popen[bytes] | None = None
         self._said = ""
 
@@ -37,7 +37,7 @@ class LiveFleet:
         module = ["tests.chaos.oddplane", *self.odd, "--"] if self.odd else ["controlplane"]
         command = [sys.executable, "-m", *module, "--data-dir", str(self.directory.root), "--while-stdin"]
         self.plane = subprocess.Popen(
-            [*command, *self._options], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+            [*command, *self.options], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
         )
 
     def kill_plane(self) -> None:

@@ -24,7 +24,7 @@ from tests.controlplane.logs import SECOND
 from tests.controlplane.made import Story
 
 FOLLOWS = Follows(FOLLOWED_TYPES)
-PRESENT_ONLY = ("pid", "url", "data_dir", "started", "journal_bytes")
+PRESENT_ONLY = ("pid", "url", "data_dir", "started", "journal_bytes", "journal_from")
 """Of the plane itself: the past does not know them, or not from the same place."""
 
 
