@@ -78,7 +78,11 @@ def parse(arguments: list[str]) -> Config:
 
 def log_to(path: Path) -> None:
     """Log to the plane's file, and to stderr as well where a person may be looking."""
-    outputs: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=limits.LOG_BYTES_MAX, backupCount=1)]
+    # What is told of others, their errors too, may hold text that UTF-8 cannot carry.
+    file = RotatingFileHandler(
+        path, maxBytes=limits.LOG_BYTES_MAX, backupCount=1, encoding="utf-8", errors="backslashreplace"
+    )
+    outputs: list[logging.Handler] = [file]
     if sys.stderr.isatty():
         outputs.append(logging.StreamHandler())
     # Where the disk is full a line cannot be logged either; that is no reason for a traceback.

@@ -1,5 +1,7 @@
 """Flags of the whole suite: `--long` for the full form of long proofs, `--rewrite` to record transcripts anew."""
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import settings
 
@@ -24,6 +26,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test of text that UTF-8 cannot carry has logged would end the run when it fails: workers send reports."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture(scope="session")
