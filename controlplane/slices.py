@@ -92,20 +92,25 @@ class Slices:
             while not rows and after < up_to:
                 self._go_on()
                 bound = min(up_to, after + reach)
-                positions, rows = self._rows(db, ask, self._within(ask.slice, after, bound), limit)
-                after = positions[-1] if len(positions) == limit else bound
+                after, rows = self._rows(db, ask, self._within(ask.slice, after, bound), limit, bound)
                 reach *= 4
-        taken = fitting([len(row.event) for row in rows])
+        taken = fitting([len(row.event.encode()) for row in rows])
         if taken < len(rows):
             after = rows[taken - 1].position
         return SlicePage(rows[:taken], after, after >= up_to)
 
-    def _rows(self, db: Any, ask: AskSlicePage, where: Where, limit: int) -> tuple[list[int], list[Recorded]]:
-        """Positions of what matches, and the events that are replayed."""
+    def _rows(self, db: Any, ask: AskSlicePage, where: Where, limit: int, bound: int) -> tuple[int, list[Recorded]]:
+        """Up to which position it was looked, `bound` at most, and the events that are replayed."""
+        # Sizes first: the payloads of a page that one answer cannot hold may be more than the plane can.
         tail = f"{where} order by position limit {limit}"
+        found = fetch(db, f"select position, size from events where {tail}", where.parameters)  # noqa: S608
+        count = len(found["position"])
+        if not count:
+            return bound, []
+        taken = fitting(found["size"])
+        reached = found["position"][taken - 1]
+        tail = f"{where} and position <= {reached} order by position"
         columns = fetch(db, f"select position, recorded, {WHOLE} from events where {tail}", where.parameters)  # noqa: S608
-        if not columns["position"]:
-            return [], []
         positions, recorded = columns["position"], columns["recorded"]
         partitions, offsets = columns["partition"], columns["offset"]
         arrival = of_archive(columns, self._journal.names)
@@ -121,7 +126,7 @@ class Slices:
             for row, position in enumerate(positions)
             if not left_out(arrival.types[row], arrival.sources[row], arrival.extras[row] or NO_EXTRAS, ask.expired_at)
         ]
-        return positions, rows
+        return (bound if taken == count < limit else reached), rows
 
     def _within(self, slice: Slice, after: int, up_to: int) -> Where:
         """Positions after < p <= up_to of the slice. Raises InvalidPattern."""

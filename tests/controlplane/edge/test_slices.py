@@ -15,6 +15,7 @@ from bus.event import Event, to_json
 from bus.topic import matches
 from controlplane import limits
 from controlplane.archive import Archive
+from controlplane.arrivals import of_archive
 from controlplane.journal import Journal
 from controlplane.questions import AskSlice, AskSlicePage, Recorded, Slice
 from controlplane.slices import Slices, left_out
@@ -166,4 +167,21 @@ def test_a_page_holds_no_more_than_an_answer_may(tmp_path: Path, monkeypatch) ->
     assert len(asked.page(AskSlicePage(Slice(), journal.position)).rows) < 9
     rows = list(pages(asked, AskSlicePage(Slice(), journal.position)))
     assert [row.position for row in rows] == [position for position, *_ in everything]
+    journal.close()
+
+
+def test_no_more_payloads_are_read_than_a_page_may_hold(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("controlplane.limits.EXPORT_PAGE_BYTES_MAX", 250)
+    read: list[int] = []
+
+    def counted(columns: dict[str, list[Any]], names: list[str]) -> Any:
+        read.append(len(columns["position"]))
+        return of_archive(columns, names)
+
+    monkeypatch.setattr("controlplane.slices.of_archive", counted)
+    events = [Event(id=f"{n}", type="t", source="s", data="é" * 100) for n in range(9)]
+    journal, asked, everything = archived(str(tmp_path), [events])
+    rows = list(pages(asked, AskSlicePage(Slice(), journal.position)))
+    assert [row.position for row in rows] == [position for position, *_ in everything]
+    assert read == [1] * 9
     journal.close()
