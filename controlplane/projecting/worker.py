@@ -36,7 +36,8 @@ class Worker:
         self._names: list[str] = []
         self._position = self._recorded = 0
         self._up_to = 0
-        self._left: Iterator[Happened] = iter(())
+        self._left: Iterator[Happened | None] = iter(())
+        """None: it was looked further, and there was nothing."""
 
     def take(self, frame: frames.AnyFrame) -> frames.AnyFrame:
         """The answer to a frame. Raises ProjectionRefused."""
@@ -67,7 +68,7 @@ class Worker:
         self._pattern = frame.pattern or self._projection.pattern
         return frames.Opened(loaded.file, loaded.sha256, self._pattern)
 
-    def _sealed(self, paths: list[str]) -> Iterator[Happened]:
+    def _sealed(self, paths: list[str]) -> Iterator[Happened | None]:
         """What the segments have beyond the present position, each opened read-only and let go of."""
         for path in paths:
             with duckdb.connect(":memory:", config=segments.settings(limits.PROJECTION_DUCKDB_MB)) as db:
@@ -83,17 +84,20 @@ class Worker:
                         yield from happenings(rows, names)
                     self._place.at(NOWHERE)
                     self._position = reached
+                    if not rows:
+                        yield None
 
     def _go(self) -> frames.AnyFrame:
         until = monotonic() + limits.PROJECTION_SLICE_MS / 1000
         evolve, state, place = self._projection.evolve, self._state, self._place
         for event in self._left:
-            place.at(event.position)
-            try:
-                evolve(state, event)
-            except (Exception, SystemExit) as error:
-                return frames.Failed(event.position, f"{event.id} ({event.type})", code.said(error))
-            self._position, self._recorded = event.position, event.recorded
+            if event is not None:
+                place.at(event.position)
+                try:
+                    evolve(state, event)
+                except (Exception, SystemExit) as error:
+                    return frames.Failed(event.position, f"{event.id} ({event.type})", code.said(error))
+                self._position, self._recorded = event.position, event.recorded
             if monotonic() >= until:
                 place.at(NOWHERE)
                 return self._reached(more=True)

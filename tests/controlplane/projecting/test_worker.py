@@ -150,6 +150,20 @@ def test_it_is_done_in_slices_and_may_be_asked_between(tmp_path: Path, monkeypat
     assert held(worker)[0] == {"key": None, "events": 5, "total": 10, "last": 5}
 
 
+def test_a_search_that_finds_nothing_is_done_in_slices_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a worker that looks through a long journal for a rare type is taken for one that hangs."""
+    monkeypatch.setattr(limits, "PROJECTION_SLICE_MS", 0)
+    monkeypatch.setattr(limits, "SQL_FEED_ROWS_MAX", 1)
+    (tmp_path / "journal").mkdir()
+    journal = Journal(tmp_path / "journal", FOLLOWS)
+    _fill(journal, [(0, ["order.created"] * 6, 0)], ">")
+    journal.close()
+    worker = opened(tmp_path, SUMS, "Sums", "nothing.at.all")
+    sealed = frames.Sealed([str(tmp_path / "journal" / "000001.duckdb")], 6)
+    assert worker.take(sealed) == frames.Reached(1, 0, 0, True)
+    assert work(worker, frames.Go()) == (frames.Reached(6, 0, 0, False), 3)
+
+
 def test_a_segment_that_is_gone_is_said(tmp_path: Path) -> None:
     worker = opened(tmp_path, SUMS, "Sums")
     answer = worker.take(frames.Sealed([str(tmp_path / "000007.sealed.duckdb")], 5))
