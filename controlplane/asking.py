@@ -11,6 +11,7 @@ it.
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 from collections.abc import Awaitable, Callable
@@ -186,9 +187,11 @@ class QuestionSocket:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self) -> None:
-        """Let answers under way go out."""
-        while self._tasks:
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Let answers under way go out. What waits for a turn that will not come is given up after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limits.FINISH_MS_MAX / 1000):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     def close(self) -> None:
         for task in self._tasks:

@@ -128,7 +128,7 @@ SAMPLE_IDLE_MS = 4_000
 RECORDER_RETRY_MS = 500
 """After the recorder failed it follows again from where it stands."""
 FINISH_MS_MAX = 10_000
-"""How long the last turn of a plane may take when it ends."""
+"""How long the last turn of a plane may take when it ends, and the last answers after it."""
 SLOT_MS = 15_000
 """The step of what is kept of the past for pictures: vitals, score, volume."""
 HISTORY_SLOTS_MAX = 1_440

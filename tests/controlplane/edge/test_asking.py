@@ -91,6 +91,22 @@ async def test_progress_comes_before_the_answer_and_others_need_not_wait() -> No
         assert await reply(console) == (b"1", ANSWERED)
 
 
+async def test_the_end_waits_for_answers_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    desk = Desk()
+    async with asked(desk) as (socket, console):
+        await console.send_multipart([MAGIC, b"1", encode(AskHealth())])
+        assert await reply(console) == (b"1", Progress(1, 2, "under way"))
+        draining = asyncio.create_task(socket.drain())
+        desk.let.set()
+        await draining
+        assert await reply(console) == (b"1", ANSWERED)
+        desk.let.clear()
+        await console.send_multipart([MAGIC, b"2", encode(AskHealth())])
+        assert await reply(console) == (b"2", Progress(1, 2, "under way"))
+        monkeypatch.setattr(limits, "FINISH_MS_MAX", 50)
+        await socket.drain()
+
+
 async def test_too_many_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "QUESTIONS_AT_ONCE_MAX", 2)
     desk = Desk()
