@@ -69,17 +69,17 @@ class Sealer:
         """What failed is tried again after a while: there may be room by then. `again` must not block."""
 
         def due() -> None:
-            self._timers.discard(timer)
             if not self._stopped.is_set():
                 again()
+            self._timers.discard(timer)
 
         timer = threading.Timer(limits.SEALING_RETRY_MS / 1000, due)
         timer.daemon = True
-        self._timers.add(timer)
         timer.start()
+        self._timers.add(timer)
 
     def stop(self) -> None:
-        """Nothing is being sealed soon after this."""
+        """Nothing is being sealed soon after this, and nothing tried again."""
         self._stopped.set()
         for timer in list(self._timers):
             timer.cancel()

@@ -233,6 +233,23 @@ def test_what_could_not_be_sealed_is_tried_again(tmp_path: Path, monkeypatch: py
     journal.close()
 
 
+def test_whoever_stops_sealing_waits_for_what_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it is handed to a thread that is not there any more."""
+    monkeypatch.setattr(limits, "SEALING_RETRY_MS", 1)
+    begun, stopped, early = threading.Event(), threading.Event(), list[bool]()
+    sealer = sealing.Sealer()
+
+    def again() -> None:
+        begun.set()
+        early.append(stopped.wait(0.3))
+
+    sealer.later(again)
+    assert begun.wait(60)
+    sealer.stop()
+    stopped.set()
+    assert early == [False]
+
+
 def test_sealing_ends_with_whoever_started_it(tmp_path: Path) -> None:
     journal = Journal(tmp_path, FOLLOWS)
     fill(journal, 1, settle=False)
