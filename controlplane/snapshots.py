@@ -20,7 +20,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -234,9 +234,9 @@ class Snapshots:
             log.warning("%s stays, though nobody needs it: %s", one.path, error)
 
     def settle(self) -> None:
-        """Wait until what is being written is there."""
+        """Wait until what is being written is there, or has failed."""
         if self._writing is not None:
-            self._writing.result()
+            wait((self._writing,))
 
     def close(self) -> None:
         """Nothing is being written any more when this returns."""

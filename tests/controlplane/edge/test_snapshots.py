@@ -193,6 +193,19 @@ def test_one_that_cannot_be_written_is_said_and_the_next_is_whole(
     again.close()
 
 
+def test_one_that_has_no_form_is_no_end_of_the_plane(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    again = Lived(tmp_path / "data")
+    monkeypatch.setattr("controlplane.statefile.encode", lambda *_: (_ for _ in ()).throw(TypeError("of no form")))
+    for _ in range(2):
+        again.turn()
+        again.snapshots.take(again.heart, again.journal.digest)
+        again.snapshots.settle()
+    assert "of no form" in caplog.text
+    again.close()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_a_kill_at_any_instant_leaves_usable_ones(tmp_path: Path, seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
