@@ -20,6 +20,9 @@ from typing import Any, NamedTuple
 import bus
 from controlplane.questions import REPLAY_RUN, Recorded
 
+_LAST = (1 << 63) - 1
+"""The last instant that an event can name, ns; what is to live for ever may expire about then."""
+
 
 class Restamp(NamedTuple):
     """Times that were `first` become `anchor`, and `speed` times as far from it as from each other. Nanoseconds."""
@@ -52,7 +55,7 @@ class Stamp(NamedTuple):
             time = min(now, self.restamp(event.time))
             changes["time"] = time
             if event.expirytime is not None:
-                changes["expirytime"] = event.expirytime - event.time + time
+                changes["expirytime"] = min(_LAST, event.expirytime - event.time + time)
         if not self.prefix:
             return event.replace(**changes)
         changes["type"] = self.prefix + event.type

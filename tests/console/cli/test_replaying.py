@@ -104,6 +104,13 @@ def test_times_are_kept_as_they_were_written_or_made_new_with_their_expiry() -> 
     assert early.time == 1001 * SECOND, "never later than it is published"
 
 
+def test_what_never_expires_does_not_expire_later_than_that() -> None:
+    event = bus.Event(type="t", id="a", source="s", time=NOW - SECOND, expirytime=2**63 - 1)
+    moved = Stamp("r1", restamp=Restamp(NOW - SECOND, NOW, 1.0))(event, AT, NOW)
+    validate(moved)
+    assert bus.from_json(bus.to_json(moved)).expirytime == 2**63 - 1
+
+
 # ------------------------------------------------------------------------------------------------ the order
 
 
