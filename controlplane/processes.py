@@ -102,10 +102,10 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def last_words(folder: Path) -> str:
-    """The last line of a broker's log: what it said before it ended."""
+def last_words(path: Path) -> str:
+    """The last line of a process's log: what it said before it ended; "" where there is none."""
     try:
-        with (folder / "broker.log").open("rb") as log:
+        with path.open("rb") as log:
             log.seek(0, os.SEEK_END)
             log.seek(max(0, log.tell() - limits.LAST_WORDS_BYTES_MAX))
             lines = log.read().decode(errors="replace").split("\n")

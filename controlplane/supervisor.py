@@ -234,7 +234,7 @@ class Supervisor:
 
     def _epitaph(self, broker: str, how: str) -> str:
         """How it ended, and its last words unless it had no time for any."""
-        said = processes.last_words(self._directory.broker(broker)) if how.startswith("exited") else ""
+        said = processes.last_words(self._directory.broker(broker) / "broker.log") if how.startswith("exited") else ""
         return f"{how}; its log ends with: {said}" if said else how
 
     def halt(self, broker: str, pid: int, reason: str) -> None:

@@ -4,14 +4,13 @@ Plane and worker share a socket pair. To end it the socket is shut down, which f
 at once, however long the killed process takes to be gone.
 """
 
-import os
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
-from controlplane import limits
 from controlplane.errors import WorkerEnded
+from controlplane.processes import last_words
 
 
 class WorkerLine:
@@ -73,17 +72,5 @@ class WorkerLine:
         except subprocess.TimeoutExpired:
             return self.ended(f"{self.called} does not answer")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        said = _last_line(self._log)
+        said = last_words(self._log)
         return self.ended(f"{self.called} ended ({how}){': ' + said if said else ''}")
-
-
-def _last_line(path: Path) -> str:
-    try:
-        with path.open("rb") as log:
-            log.seek(0, os.SEEK_END)
-            log.seek(max(0, log.tell() - limits.LAST_WORDS_BYTES_MAX))
-            lines = log.read().decode(errors="replace").split("\n")
-    except OSError:
-        return ""
-    said = [line.strip() for line in lines if line.strip()]
-    return said[-1] if said else ""

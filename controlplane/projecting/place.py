@@ -5,6 +5,7 @@ reads it when the worker is gone, however that came about.
 """
 
 import mmap
+import sys
 from pathlib import Path
 
 BYTES = 8
@@ -32,6 +33,4 @@ def cleared(path: Path) -> None:
 
 def seen(path: Path) -> int:
     """What the worker wrote last."""
-    import sys
-
     return int.from_bytes(path.read_bytes()[:BYTES], sys.byteorder)
