@@ -16,6 +16,8 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 
+import duckdb
+
 from bus.client.operator import Controls
 from bus.errors import BrokerUnavailable, BusError, DuplicateSequence, OutOfSequence, UnknownProducer
 from controlplane import copied, limits
@@ -61,7 +63,7 @@ class Copying:
         return max(0, int(self._journal.step) - self.step)
 
     async def run(self) -> None:
-        """Begin, and begin again whenever the fleet does not let it go on."""
+        """Begin, and begin again whenever fleet or journal do not let it go on; the plane does without it meanwhile."""
         self._since = asyncio.get_running_loop().time()
         while True:
             try:
@@ -69,7 +71,10 @@ class Copying:
                 await self._follow()
             except (BusError, CopyUnreadable) as error:
                 self._stand_still(str(error))
-                await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
+            except duckdb.Error as error:
+                why = " ".join(str(error).split())
+                self._stand_still(f"the journal cannot be read after position {self.position}: {why}; signalbox doctor")
+            await asyncio.sleep(limits.RECORDER_RETRY_MS / 1000)
 
     # ------------------------------------------------------------------------------------------ where it ends
 
