@@ -263,3 +263,9 @@ def test_many_types_groups_and_events_are_said_shortly() -> None:
     order = Order("r1", "live", "", Slice(), speed=2.0, live=True)
     text = plan_text(order, planned(order, sliced, [group(f"g{n}", "t.>") for n in range(20)], True))
     assert "many more types" in text and "and 12 more" in text and "30s" in text and "last 5 ids" in text
+
+
+def test_a_slice_that_ends_before_it_begins_is_refused(cli: Any, tmp_path: Path) -> None:
+    for begin, end in (("9", "5"), ("-1m", "-1h")):
+        said = cli("replay", "run", "--from", begin, "--to", end, "--out", "x", "--data-dir", str(tmp_path))
+        assert (said.code, said.out) == (2, "") and f"--to {end} is before --from {begin}" in said.err
