@@ -88,7 +88,7 @@ def lines(found: Iterator[Exported], where: Path | None) -> int:
 
 
 def sheet(found: Iterator[Exported], format: str, where: Path | None) -> int:
-    """Another format, written by a process of its own; how many events. Raises Failure."""
+    """Another format, written by a process of its own; how many events are in it. Raises Failure."""
     command = [sys.executable, "-P", "-m", "console.sheets", format, "-" if where is None else str(where)]
     count = 0
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as child:
@@ -109,12 +109,11 @@ def sheet(found: Iterator[Exported], format: str, where: Path | None) -> int:
         except BaseException:
             child.kill()
             raise
-        said = child.stderr.read().decode(errors="replace").strip()
+        last = child.stderr.read().decode(errors="replace").strip().rpartition("\n")[2]
         code = child.wait()
     if code:
-        raise Failure(
-            said.rpartition("\n")[2] or f"the writer of {format} ended with {code}", "Name another file with --out."
-        )
-    if said:
-        out.say(f"▲ {said}")
-    return count
+        raise Failure(last or f"the writer of {format} ended with {code}", "Name another file with --out.")
+    if left_out := int(last):
+        belong = "1 event belongs" if left_out == 1 else f"{left_out:,} events belong"
+        out.say(f"▲ {belong} to no saga and {'is' if left_out == 1 else 'are'} left out")
+    return count - left_out

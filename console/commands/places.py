@@ -186,7 +186,7 @@ def operated_page(body: q.Operated) -> Page:
         "recover": "led by what is left",
     }[body.verb]
     head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
-    if not body.moves:
+    if body.touched and not body.moves:
         head += "\n" + "\n".join(f"  {line}" for line in body.touched)
     goals = [f"  {goal.name:<46}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]
     decided = [f"decided at {body.position:,}"] if body.position else []
@@ -201,7 +201,7 @@ def operated_page(body: q.Operated) -> Page:
         ]
         if body.moves
         else [],
-        above=head + ("\n\n" if body.moves else "\n"),
+        above=head + ("\n\n" if body.moves else "\n" if body.touched else ""),
         below="\n".join(["", *goals, *(f"  {note}" for note in body.notes), *decided]).rstrip(),
     )
 

@@ -84,7 +84,7 @@ def run(
         name=_checked("--name", name, plan.name_of) if name else f"r{now // 1_000_000}",
         to=to,
         where=where,
-        slice=Slice(_pattern(pattern), subject, saga, *_place(begin, now), *_place(end, now)),
+        slice=Slice(_pattern(pattern), subject, saga, *_span(begin, end, now)),
         speed=_checked("--speed", speed, plan.speed_of),
         clock=_checked("--clock", clock, plan.clock_of),
         restamp=restamp,
@@ -144,6 +144,14 @@ def _place(text: str, now: int) -> tuple[int | None, int | None]:
         return None, None
     at = moment(text, now)
     return at.position, at.instant
+
+
+def _span(begin: str, end: str, now: int) -> tuple[int | None, int | None, int | None, int | None]:
+    """From where to where, as `_place` has them. Raises Usage when it ends before it begins, as far as both compare."""
+    first, last = _place(begin, now), _place(end, now)
+    if any(a is not None and b is not None and b < a for a, b in zip(first, last, strict=True)):
+        raise Usage(f"--to {end} is before --from {begin}", "The slice has both ends in it.")
+    return *first, *last
 
 
 def _words(named: dict[str, str]) -> tuple[str, ...]:

@@ -51,11 +51,11 @@ def run(order: Order, fleet: Fleet, format: str, dry_run: bool, yes: bool) -> No
         groups = body_of(told(link, AskGroups()), Groups).rows
         result = planned(order, sliced, groups, dry_run)
         if dry_run:
-            shown = page(result, f"{plan_text(result)}\n  dry run: nothing was done")
+            shown = page(result, f"{plan_text(order, result)}\n  dry run: nothing was done")
             shown.stamp = stamp(answer)
             out.show(shown, out.Format(format))
             return
-        out.say(plan_text(result))
+        out.say(plan_text(order, result))
         if not yes:
             _confirm(result)
         _go(order, sliced, result, fleet, link, expired_at)
@@ -161,4 +161,5 @@ def _tell(result: Replayed, format: str) -> None:
         result.error = f"{result.refused:,} of {result.events:,} events were refused"
     if result.error or result.ended == "interrupted":
         message = result.error or f"interrupted after {done:,} of {result.events:,} events"
-        raise (Partly if done else Failure)(message, result.go_on)
+        # How to go on was just said, with all the rest.
+        raise (Partly if done else Failure)(message)

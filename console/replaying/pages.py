@@ -2,7 +2,7 @@
 
 from console.measure import SECOND, age, clock, day, rate, size
 from console.output import Page
-from console.replaying.plan import Replayed
+from console.replaying.plan import Order, Replayed
 
 WHY = {
     "plane": "the plane's own",
@@ -35,13 +35,15 @@ def left_out_text(left_out: dict[str, int]) -> str:
     return ", ".join(f"{events:,} {WHY.get(why, why)}" for why, events in left_out.items())
 
 
-def plan_text(result: Replayed) -> str:
+def plan_text(order: Order, result: Replayed) -> str:
     """What is about to happen, or would in a dry run."""
     verb = "would replay" if result.dry_run else "replay"
     lines = [f"{verb} exactly {events_of(result.events)} to {where_of(result)}, as run {result.run}"]
     lines.append(f"  {_types(result)}")
     lines.append(f"  positions {result.first:,} to {result.last:,}, {_span(result)}, {size(result.bytes)}")
     lines.append(f"  {_times(result)}; {_pace(result)}")
+    if stops := _stops(order, result.events):
+        lines.append(f"  stops {stops}")
     if result.left_out:
         lines.append(f"  left out: {left_out_text(result.left_out)}")
     return "\n".join(lines + [f"  {line}" for line in _consequences(result)])
@@ -69,6 +71,18 @@ def _pace(result: Replayed) -> str:
         return "at full speed"
     by = "as they were appended" if result.clock == "appended" else "by the events' own times"
     return f"×{result.speed:g} of the pace {by}: {age(int(result.seconds_planned * SECOND))}"
+
+
+def _stops(order: Order, events: int) -> str:
+    """Where it stops before its end, as it was told to; "" when it does not."""
+    stops = []
+    if 0 < order.limit < events:
+        stops.append(f"after {order.limit:,} of them")
+    if order.stop_position is not None:
+        stops.append(f"behind position {order.stop_position:,}")
+    if order.stop_instant is not None:
+        stops.append(f"behind {day(order.stop_instant)} {clock(order.stop_instant)} UTC")
+    return " or ".join(stops)
 
 
 def _consequences(result: Replayed) -> list[str]:

@@ -1,4 +1,7 @@
-"""`python -m console.sheets FORMAT OUT`: pages on standard input, a file out. Exit 1 and one line when it fails."""
+"""`python -m console.sheets FORMAT OUT`: pages on standard input, a file out.
+
+The last line on standard error is how many events were left out, or, with exit code 1, why it failed.
+"""
 
 import sys
 from pathlib import Path
@@ -53,12 +56,11 @@ def main() -> int:
             sheet = sheet_of(format, out)
             for page in pages(sys.stdin.buffer):
                 sheet.add(page)
-            said = sheet.close()
+            left_out = sheet.close()
     except (OSError, EOFError, pa.ArrowException) as error:
         sys.stderr.write(f"{where} cannot be written: {error}\n")
         return 1
-    if said:
-        sys.stderr.write(said + "\n")
+    sys.stderr.write(f"{left_out}\n")
     return 0
 
 

@@ -25,11 +25,11 @@ class CsvSheet:
         """A line per event."""
         self._writer.writerows(zip(*(_texts(page.column(name)) for name in COLUMNS), strict=True))
 
-    def close(self) -> str:
+    def close(self) -> int:
         """Nothing is left to write."""
         self._text.flush()
         self._text.detach()
-        return ""
+        return 0
 
 
 def _texts(column: Any) -> list[Any]:

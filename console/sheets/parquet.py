@@ -44,12 +44,12 @@ class ParquetSheet:
         if self._rows >= PARQUET_GROUP_ROWS:
             self._write()
 
-    def close(self) -> str:
+    def close(self) -> int:
         """The last row group, and the footer."""
         if self._pages:
             self._write()
         self._writer.close()
-        return ""
+        return 0
 
     def _write(self) -> None:
         self._writer.write_table(pa.concat_tables(self._pages), row_group_size=self._rows)

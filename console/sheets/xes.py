@@ -58,7 +58,7 @@ class XesSheet:
         self._db.execute(f"{made} select {_KEPT} from page")  # noqa: S608
         self._made = True
 
-    def close(self) -> str:
+    def close(self) -> int:
         """Sorted and written."""
         self._out.write(HEAD.encode())
         left_out = self._write() if self._made else 0
@@ -66,7 +66,7 @@ class XesSheet:
         self._out.flush()
         self._db.close()
         self._folder.cleanup()
-        return f"{left_out:,} events belong to no saga and are left out" if left_out else ""
+        return left_out
 
     def _write(self) -> int:
         stamp = "strftime(make_timestamp(instant // 1000), '%Y-%m-%dT%H:%M:%S.%fZ')"

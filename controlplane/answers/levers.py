@@ -164,7 +164,7 @@ def _rebalance(world: World, ask: Operate, now: int) -> Planned:
     goals = _goals(state, _standings(world, now), after)
     told = Operated(ask.verb, [_line(move) for move in shown], ask.dry_run, 0, shown, goals)
     if not moves:
-        told.notes = ["nothing to move: it is as good as it gets"]
+        told.notes = ["nothing to move: no move makes it better"]
         return None, told
     told.notes = _waits(state)
     return RebalanceDecided(moves, ask.by, ask.reason), told

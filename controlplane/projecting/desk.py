@@ -12,6 +12,7 @@ from typing import Any
 from bus.errors import InvalidPattern
 from bus.topic import Filter
 from controlplane import limits
+from controlplane.answers.operations import unknown_partition
 from controlplane.answers.projections import Resolved, plan_projection
 from controlplane.asking import Tell
 from controlplane.errors import ProjectionRefused, WorkerEnded
@@ -124,6 +125,10 @@ class ProjectionDesk:
         registered = registered_in(self._turns.heart.states["projections"], ask.name)
         if registered is None:
             return self._refused(Refusal("not_found", f"there is no projection {ask.name!r}", _LIST))
+        partitions = len(self._turns.heart.states["fleet"].table("partition"))
+        for partition in ask.offsets:
+            if 0 < partitions <= partition:
+                return self._refused(unknown_partition(f"p{partition:02d}", partitions))
         wanted = await self._wanted(ask)
         if registered.kind == VIEW:
             await self._turns.beyond(wanted - 1)

@@ -148,7 +148,7 @@ def test_one_restart_at_a_time_and_it_can_be_stopped() -> None:
 
 def test_a_rebalance_follows_the_load_and_says_what_it_is_good_for() -> None:
     story = well()
-    assert touched(story, "rebalance").notes == ["nothing to move: it is as good as it gets"]
+    assert touched(story, "rebalance").notes == ["nothing to move: no move makes it better"]
     for partition in (0, 3):
         rows = story.rows(partition)
         for n in range(50):

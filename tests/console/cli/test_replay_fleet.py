@@ -180,6 +180,7 @@ def test_on_a_terminal_it_asks_pauses_goes_on_and_stops(fleet: Path) -> None:
     finally:
         os.close(terminal.fd)
     assert b"interrupted after" in terminal.said and b"to go on: signalbox replay run" in terminal.said
+    assert terminal.said.count(b"signalbox replay run") == 1
 
 
 def test_nothing_is_done_when_the_answer_is_no(fleet: Path, tmp_path: Path) -> None:

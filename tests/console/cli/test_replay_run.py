@@ -242,11 +242,30 @@ def test_many_events_and_live_types_want_the_number_itself(
         _confirm(asked)
 
 
+def test_a_plan_says_where_it_stops() -> None:
+    from console.replaying.pages import plan_text
+
+    def said(**more: int) -> str:
+        sliced = Sliced(5, {}, {"t": 5}, 0, 0, 0, 9, 1, 9, (AT, AT), None, 5)
+        order = Order("r1", "file", "x", Slice(), **more)  # type: ignore[arg-type]
+        return plan_text(order, planned(order, sliced, [], True))
+
+    assert "\n  stops after 2 of them\n" in said(limit=2) + "\n"
+    assert "\n  stops behind position 7 or behind " in said(stop_position=7, stop_instant=AT)
+    assert "stops" not in said() and "stops" not in said(limit=5)
+
+
 def test_many_types_groups_and_events_are_said_shortly() -> None:
     from console.replaying.pages import plan_text
 
     types = {f"t.{n}": 10_000 - n for n in range(20)}
     sliced = Sliced(sum(types.values()), {}, types, 7, 10**9, 0, 9, 1, 9, (AT, AT + 60 * SECOND), None, 5)
     order = Order("r1", "live", "", Slice(), speed=2.0, live=True)
-    text = plan_text(planned(order, sliced, [group(f"g{n}", "t.>") for n in range(20)], True))
+    text = plan_text(order, planned(order, sliced, [group(f"g{n}", "t.>") for n in range(20)], True))
     assert "many more types" in text and "and 12 more" in text and "30s" in text and "last 5 ids" in text
+
+
+def test_a_slice_that_ends_before_it_begins_is_refused(cli: Any, tmp_path: Path) -> None:
+    for begin, end in (("9", "5"), ("-1m", "-1h")):
+        said = cli("replay", "run", "--from", begin, "--to", end, "--out", "x", "--data-dir", str(tmp_path))
+        assert (said.code, said.out) == (2, "") and f"--to {end} is before --from {begin}" in said.err

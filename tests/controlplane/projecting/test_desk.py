@@ -9,6 +9,7 @@ import psutil
 import pytest
 
 from controlplane import limits
+from controlplane.facts import FleetFounded
 from controlplane.projecting.process import ProjectionProcess
 from controlplane.questions import (
     AskProjection,
@@ -81,6 +82,13 @@ async def test_what_has_not_come_is_refused_when_the_time_is_over(room: Room) ->
     refused = await room.refused("sums", position=10**9, timeout_ms=50)
     assert refused.code == "failed" and "did not come so far within 0.05 s" in refused.message
     assert (await room.refused("other")).code == "not_found"
+
+
+async def test_a_receipt_of_no_partition_is_refused_at_once(room: Room) -> None:
+    await room.add("sums", await room.file(SUMS, "Sums"))
+    await room.turns.decide(FleetFounded("mine", 4, 16, ["b1"]))
+    refused = await room.refused("sums", offsets={4: 0})
+    assert (refused.code, refused.message) == ("not_found", "there is no partition p04; this fleet has 4")
 
 
 async def test_a_pattern_of_ones_own(room: Room) -> None:
