@@ -169,7 +169,7 @@ async def test_a_plane_controls_brokers_and_publishes_its_own_names(fleet_rig: R
         claims = [await session.claim(*fleet_rig.claim) for session in sessions]
         assert all(claimed.accepted for claimed in claims)
         sampled = await sessions[0].sample()
-        assert sampled.broker == sessions[0].id and len(sampled.replicas) == PARTITIONS
+        assert sampled.broker == sessions[0].id and len(sampled.replicas) == PARTITIONS + 1  # the journal's copy
         async with plane_fleet(urls(fleet_rig), *fleet_rig.claim, topology=sessions[0].topology) as fleet:
             await fleet.publish(bus.Event(type="signalbox.note", source="signalbox/plane", id="5:0", subject="x"))
             assert [one.id async for one in fleet.read()] == []
