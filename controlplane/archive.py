@@ -171,27 +171,29 @@ class Archive:
             total = self._total(db, ask, up_to, where)
             after, reach = ask.after, limit
             positions: list[int] = []
-            lines: list[str] = []
             sizes: list[int] = []
             start = after
             # A stretch of positions at a time: the rest is not even looked at. Where few match, it grows.
             while not positions and after < up_to:
                 bound = min(up_to, after + reach)
                 within = f"{where} and position > {after} and position <= {bound} order by position limit {limit}"
-                if ask.columns:
-                    positions, sizes = self._sizes(db, within, where.parameters)
-                else:
-                    positions, lines = self._lines(db, within, where.parameters)
-                    sizes = [len(line) for line in lines]
+                # Sizes first: the payloads of a page that one answer cannot hold may be more than the plane can.
+                positions, sizes = self._sizes(db, within, where.parameters)
                 start, after, reach = after, bound, 4 * reach
-            taken = fitting(sizes) if positions else 0
+            taken = fitting(sizes)
             if taken == limit or taken < len(positions):
                 after = positions[taken - 1]
+            page = f"{where} and position > {start} and position <= {after}"
+            lines: list[str] = []
+            if taken and not ask.columns:
+                _, lines = self._lines(db, f"{page} order by position", where.parameters)
+                # As lines they are larger than they are stored.
+                fit = fitting([len(line.encode()) for line in lines])
+                if fit < taken:
+                    taken, after = fit, positions[fit - 1]
             told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
             if ask.columns and taken:
-                told.arrow = _arrow(
-                    columns.page(db, f"{where} and position > {start} and position <= {after}", where.parameters)
-                )
+                told.arrow = _arrow(columns.page(db, page, where.parameters))
         return told
 
     def _sizes(self, db: Any, tail: str, parameters: dict[str, Any]) -> tuple[list[int], list[int]]:

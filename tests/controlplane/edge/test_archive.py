@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,6 +15,7 @@ from bus.event import Event, is_internal, to_json
 from bus.topic import matches
 from controlplane import limits
 from controlplane.archive import Archive
+from controlplane.arrivals import of_archive
 from controlplane.journal import Journal
 from controlplane.questions import AskEvent, AskEvents, AskExport, EventDetail, Refusal
 from controlplane.sql.columns import TYPES
@@ -155,4 +157,28 @@ def test_a_page_is_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     journal, archive = archived(str(tmp_path), simple(30))
     assert 1 <= len(archive.page(AskExport(), 30).lines) < 5
     assert len(list(pages(archive, AskExport(), 30))) == 30
+    journal.close()
+
+
+@pytest.mark.parametrize(("text", "bytes_max"), [("é" * 100, 600), ("\u0001" * 100, 800)], ids=["wide", "escaped"])
+def test_no_more_payloads_are_read_than_a_page_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, bytes_max: int
+) -> None:
+    monkeypatch.setattr(limits, "EXPORT_PAGE_BYTES_MAX", bytes_max)
+    read: list[int] = []
+
+    def counted(columns: dict[str, Any], names: list[str]) -> Any:
+        read.append(len(columns["offset"]))
+        return of_archive(columns, names)
+
+    monkeypatch.setattr("controlplane.archive.of_archive", counted)
+    published = [Event(id=f"{n}", type="t", source="s", data=text) for n in range(90)]
+    journal, archive = archived(str(tmp_path), published)
+    after, lines = 0, list[str]()
+    while len(lines) < len(published):
+        page = archive.page(AskExport(after=after), journal.position)
+        assert page.lines and (len(page.lines) == 1 or sum(len(line.encode()) for line in page.lines) <= bytes_max)
+        lines, after = lines + page.lines, page.after
+    assert lines == [to_json(event).decode() for event in published]
+    assert max(read) < 10
     journal.close()
