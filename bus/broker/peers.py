@@ -7,7 +7,6 @@ watches wait before that, while it `lags`.
 """
 
 import logging
-from collections import OrderedDict
 from collections.abc import Iterator
 
 import zmq
@@ -33,7 +32,7 @@ class Peers:
         self.ended: list[Session] = []
         self.now = 0
         self._outboxes: dict[Session, Outbox] = {}
-        self._unread: OrderedDict[bytes, Unread] = OrderedDict()
+        self._unread: dict[bytes, Unread] = {}
         self._complained = self._told_of_end = -_COMPLAIN_NS
         self._socket = context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -180,7 +179,10 @@ class Peers:
         if unread is None:
             unread = self._unread[session.identity] = Unread()
             if len(self._unread) > 2 * limits.SESSIONS_MAX:
-                self._unread.popitem(last=False)
+                # The longest known without a session: whoever has one would not be heard to have caught up.
+                gone = next((one for one in self._unread if one not in self.sessions.by_identity), None)
+                if gone is not None:
+                    del self._unread[gone]
         if unread.size > limits.PEER_SEND_BYTES_MAX:
             return f"the peer has {unread.size} bytes to read; {limits.PEER_SEND_BYTES_MAX} may wait for it"
         if unread.add(size):

@@ -66,6 +66,29 @@ def test_records_wait_for_a_peer_that_reads_nothing_and_go_on_when_it_does() -> 
             assert offsets == list(range(RECORDS)), "each once and in order"
 
 
+def test_who_lags_is_not_forgotten_for_those_who_went_lagging(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SESSIONS_MAX", 8)
+    with staged() as stage:
+        fill(stage)
+        slow = stage.peer()
+        slow.say(wire.Watch(1, 0, 0, 0, ">", False, limits.WATCH_CREDIT_BYTES_MAX))
+        for _ in range(20):
+            stage.broker.turn()
+        unread = queued(slow)
+        counts = stage.broker.peers._unread
+        counts |= {f"gone-{number}".encode(): Unread() for number in range(2 * limits.SESSIONS_MAX)}
+        for _ in range(limits.SESSIONS_MAX - len(stage.broker.peers.sessions)):
+            stage.peer()
+        assert b"gone-0" not in counts
+        for parts in unread:
+            slow.take(parts)
+        offsets: list[int] = []
+        while len(offsets) < RECORDS:
+            _, blobs = stage.hear(slow, wire.Records)
+            offsets += [header_of(blob).base_offset for blob in blobs]
+        assert offsets == list(range(RECORDS))
+
+
 def test_a_peer_that_asks_and_never_reads_has_its_session_ended_and_is_told(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
