@@ -129,7 +129,7 @@ class Answering:
             Redrive: self._redrive,
             Operate: self._operate,
             AskProjection: self.projections.answer,
-            Project: self.projections.project,
+            Project: self._project,
             Down: self._end,
         }
         """Who answers what; all other questions are about state."""
@@ -342,6 +342,7 @@ class Answering:
             return await self._state(ask, tell)
         # One at a time: the set that was planned is the set that is decided on.
         async with self._lever:
+            self._go_on()
             await self._turns.settled()
             decision, planned = plan_redrive(self._turns.heart.states, ask)
             if decision is not None and isinstance(planned, Redriven):
@@ -352,6 +353,7 @@ class Answering:
         if ask.dry_run and ask.verb != "add":  # who would be added is asked first
             return await self._state(ask, tell)
         async with self._lever:
+            self._go_on()
             await self._turns.settled()
             heart = self._turns.heart
             newcomer: Newcomer | None = None
@@ -369,6 +371,10 @@ class Answering:
             if decision is not None and isinstance(planned, Operated):
                 planned.position = await self._turns.decide(decision)
         return planned
+
+    async def _project(self, ask: Project, tell: Tell) -> Body:
+        self._go_on()
+        return await self.projections.project(ask, tell)
 
     async def _end(self, ask: Down, tell: Tell) -> Body:
         reason = " ".join(filter(None, ("down", ask.by and f"by {ask.by}", ask.reason and f": {ask.reason}")))

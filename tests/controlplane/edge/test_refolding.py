@@ -36,7 +36,9 @@ from controlplane.questions import (
     Events,
     Operate,
     Past,
+    Project,
     Question,
+    Redrive,
     Refusal,
     Status,
     Told,
@@ -228,6 +230,16 @@ async def test_a_lever_that_needs_it_is_refused_and_changes_nothing(
     refused = (await plane.ask(Operate("rebalance", [], dry_run=False))).body
     assert isinstance(refused, Refusal) and "this needs the fold" in refused.message
     assert plane.journal.position == before and not plane.turns._facts
+
+
+@pytest.mark.parametrize(
+    "lever", [Redrive(["g-1"]), Operate("rebalance"), Project("remove", "sums")], ids=lambda lever: type(lever).__name__
+)
+async def test_a_plane_that_ends_takes_no_lever(data: Path, planes: list[Plane], lever: Question) -> None:
+    plane = await started(planes, data)
+    plane.answering.stopping = True
+    refused = (await plane.ask(lever)).body
+    assert isinstance(refused, Refusal) and refused.message == "the control plane is ending"
 
 
 async def test_the_past_is_answered_as_it_was_answered_then(
