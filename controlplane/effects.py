@@ -121,7 +121,12 @@ class Effects:
         for work in works:
             task = asyncio.create_task(work)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("an intent was not carried out: %s", task.get_coro(), exc_info=task.exception())
 
     async def _offer(self, cause: int, index: int, intent: OfferEpoch, broker: str) -> None:
         controls = self._supervisor.controls(broker)

@@ -124,6 +124,22 @@ async def test_an_intent_goes_out_under_the_epoch_that_decided_on_it(hands: Hand
     assert said == [OfferAnswered(0, 3, "b1", "store-b1", True, 3, 2, 9, 9)]
 
 
+@pytest.mark.parametrize(
+    "intent", [OfferEpoch(0, 3, ["b1"], 0), ReleaseBroker("b1", "why", 0)], ids=["offer", "release"]
+)
+async def test_what_fails_in_a_way_that_nobody_thought_of_is_said(
+    hands: Hands, intent: Intent, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> None:
+        raise KeyError("never thought of")
+
+    monkeypatch.setattr(hands, "offer", broken)
+    monkeypatch.setattr(hands, "release", broken)
+    with pytest.raises(KeyError):
+        await hands.carry(intent)
+    assert "an intent was not carried out" in caplog.text and "never thought of" in caplog.text
+
+
 async def test_what_another_plane_decided_is_not_carried_out_here(hands: Hands) -> None:
     for epoch, done in ((OLDER, 0), (NOW_EPOCH, 3), (0, 3)):
         hands.done.clear()
