@@ -53,7 +53,7 @@ class Forms:
         try:
             target = self._sealer.turn(old.path, form)
             if target is None:
-                self._sealer.later(lambda: self._thread.submit(self._turn, number, before, form))
+                self._later(number, before, form)
                 return
             alias = self._attach(target)
             counts = [[self._count(each, table) for table in segments.STORED_TABLES] for each in (old.alias, alias)]
@@ -64,6 +64,10 @@ class Forms:
             self._shelf.replace(old, target, alias, lambda: segments.remove(old.path))
         except (duckdb.Error, OSError, PlaneError) as error:
             log.warning("%s stays as it is: %s", old.path, error)
+            self._later(number, before, form)
+
+    def _later(self, number: int, before: str, form: str) -> None:
+        self._sealer.later(lambda: self._thread.submit(self._turn, number, before, form))
 
     def _count(self, alias: str, table: str) -> int:
         with self._shelf.db.cursor() as db:

@@ -212,14 +212,19 @@ def test_with_sealing_far_behind_the_newest_goes_on(tmp_path: Path, monkeypatch:
     journal.close()
 
 
+@pytest.mark.parametrize("error", [None, OSError(11, "no process can be started"), duckdb.IOException("not attached")])
 @pytest.mark.usefixtures("small")
-def test_what_could_not_be_sealed_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_could_not_be_sealed_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+) -> None:
     monkeypatch.setattr(limits, "SEALING_RETRY_MS", 10)
     turn, failures, sealed = sealing.Sealer.turn, [1, 2], threading.Event()
 
     def fails_at_first(sealer: sealing.Sealer, path: Path, form: str) -> Path | None:
         if failures:
             failures.pop()
+            if error is not None:
+                raise error
             return None
         sealed.set()
         return turn(sealer, path, form)
