@@ -175,7 +175,7 @@ class Heart:
     def adopt(self, other: "Heart") -> list[str]:
         """Take over what this heart lacks from one at the same position, which is then of no use; the folds' names.
 
-        They are seen from the next step on, which must be the `FoldsRebuilt` that names them.
+        They are seen from the `FoldsRebuilt` on that names them; nothing but `PlaneResumed` may come before it.
         """
         if (other.position, other.steps) != (self.position, self.steps):
             raise StepMismatch(self.position + 1, other.position + 1)
