@@ -27,8 +27,8 @@ class Live:
         self.why = ""
         self.stands = False
         """It will not get on by itself."""
-        self.tries = 0
-        """How often it did not get on, one time after the other."""
+        self.wait_ms = limits.PROJECTION_RESTART_MS_MIN
+        """How long it waits when it does not get on the next time."""
         self.asked = asyncio.Event()
         """Somebody waits for it."""
         self.moved = asyncio.Condition()
@@ -111,13 +111,13 @@ class Runners:
     async def _follow(self, live: Live) -> None:
         """Bring it up to date, again and again, until it is at fault."""
         journal, runner = self._turns.journal, live.runner
-        while True:
+        while not live.stands:
             await self._turns.settled()
             up_to, recorded = journal.position, journal.recorded
             try:
                 if runner.position < up_to:
                     await asyncio.get_running_loop().run_in_executor(runner.thread, runner.advance, up_to, recorded)
-                    live.why, live.tries = "", 0
+                    live.why, live.wait_ms = "", limits.PROJECTION_RESTART_MS_MIN
             except Broken as broken:
                 await self.quarantine(live, broken)
                 return
@@ -128,9 +128,8 @@ class Runners:
                 if not isinstance(error, WorkerEnded):
                     log.exception("projection %s failed", runner.name)
                 await self.say(live, str(error) or type(error).__name__)
-                wait_ms = limits.PROJECTION_RESTART_MS_MIN << live.tries
-                live.tries += 1
-                await asyncio.sleep(min(wait_ms, limits.PROJECTION_RESTART_MS_MAX) / 1000)
+                await asyncio.sleep(live.wait_ms / 1000)
+                live.wait_ms = min(2 * live.wait_ms, limits.PROJECTION_RESTART_MS_MAX)
                 continue
             await self._moved(live)
             if runner.position >= up_to:
@@ -146,7 +145,9 @@ class Runners:
             return
 
     async def say(self, live: Live, why: str, stands: bool = False) -> None:
-        """What keeps it."""
+        """What keeps it. Once it stands nothing more: whoever else is at it finds that its process is gone."""
+        if live.stands:
+            return
         log.warning("projection %s: %s", live.runner.name, why)
         live.why, live.stands = why, stands
         await self._moved(live)

@@ -9,8 +9,9 @@ import psutil
 import pytest
 
 from controlplane import limits
-from controlplane.facts import FleetFounded
+from controlplane.facts import FleetFounded, ProjectionQuarantined
 from controlplane.projecting.process import ProjectionProcess
+from controlplane.projecting.runner import Broken
 from controlplane.questions import (
     AskProjection,
     AskProjections,
@@ -214,6 +215,26 @@ async def test_rows_that_raise_refuse_and_rows_that_hang_end_it(room: Room, monk
     refused = await room.refused("hangs")
     assert "its rows() takes longer than 1 s" in refused.message
     assert (await room.until("hangs", lambda row: row.state == "quarantined")).event == ""
+
+
+async def test_why_it_stands_is_its_last_word(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else is at it meanwhile finds its process gone, and the fact is not committed yet."""
+    await room.add("sums", await room.file(SUMS, "Sums"))
+    assert await held(room, offsets=await orders(room, 0, 3)) == sums(3)
+    runners, committed = room.answering.projections.runners, asyncio.Event()
+    live = runners.get("sums")
+    assert live is not None and live.task is not None
+    monkeypatch.setattr(room.turns, "decide", lambda fact: committed.wait())
+    broken = Broken(ProjectionQuarantined("sums", live.runner.registered.build, 3, "", "at fault"))
+    quarantine = asyncio.create_task(runners.quarantine(live, broken))
+    await orders(room, 3, 3)
+    live.asked.set()
+    assert "at fault" in (await room.refused("sums")).message
+    await asyncio.wait((live.task,), timeout=WITHIN_S)
+    await runners.say(live, "its process ended")
+    assert live.task.done() and live.stands and live.why == str(broken)
+    committed.set()
+    await quarantine
 
 
 async def test_code_that_changed_is_said_and_used_when_it_is_rebuilt(room: Room) -> None:
