@@ -1,8 +1,8 @@
 """The folds' state, written down from time to time, so that neither a restart nor a look back begins at the beginning.
 
-A snapshot is a file beside the segments, `snapshots/<position>.snapshot` (its form: `statefile`), and not a row of the
-journal: it is megabytes at once, which a commit would wait for and which the journal's write-ahead log would be full
-of; and it can be lost, as it is made of the journal. It is written to a temporary file, fsynced and renamed, after the
+A snapshot is a file beside the segments, `snapshots/<position>-<folds>.snapshot` (its form: `statefile`), and not a row
+of the journal: it is megabytes at once, which a commit would wait for and which its write-ahead log would be full of;
+and it can be lost, as it is made of the journal. It is written to a temporary file, fsynced and renamed, after the
 step that it is of was committed, so it is there whole or not at all and never ahead of the journal.
 
 What it holds is gathered between two turns and costs them what copying the references costs; it is encoded and written
@@ -19,6 +19,7 @@ chain is of one set of versions, whatever stands between its links.
 import contextlib
 import logging
 import os
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import pairwise
@@ -56,6 +57,9 @@ class Snapshots:
         self._folds = folds
         self._journaled = journaled
         self._versions = {fold.name: fold.version for fold in folds()}
+        # Of other versions, of another name: what is folded again must not replace what others are built on. Older
+        # files have none of it; a name only says where to look.
+        self._suffix = f"-{zlib.crc32(msgspec.msgpack.encode(self._versions, order='sorted')):08x}{SUFFIX}"
         self._thread = ThreadPoolExecutor(1, "snapshots")
         self._writing: Future[None] | None = None
         self._known: tuple[Snapshot, ...] = tuple(self._read_all())
@@ -193,7 +197,7 @@ class Snapshots:
     def _write(
         self, header: Header, tables: Mapping[str, Mapping[str, Mapping[Key, Any]]], before: Snapshot | None
     ) -> None:
-        path = self._folder / f"{header.position:015d}{SUFFIX}"
+        path = self._folder / f"{header.position:015d}{self._suffix}"
         temporary = path.with_suffix(".new")
         # Until this one is there, nothing can be built on it: after a failure the next one is whole.
         self._last = None

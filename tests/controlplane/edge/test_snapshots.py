@@ -15,6 +15,7 @@ from controlplane.facts import Tick
 from controlplane.fold import Heart
 from controlplane.health import Health
 from controlplane.plane import folds
+from controlplane.snapshots import Snapshots
 from controlplane.timeline import as_of
 from tests.controlplane.edge.brokerless import Lived
 
@@ -126,6 +127,28 @@ def test_other_folds_read_all_again_and_leave_snapshots_of_their_own(
     once_more.close()
 
 
+def test_what_is_folded_again_leaves_those_of_other_folds(
+    lived: Lived, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in files(tmp_path)}
+    header = lived.snapshots._known[3].header
+    monkeypatch.setattr(Health, "version", Health.version + 1)
+    again = Snapshots(tmp_path / "data/journal/snapshots", folds, lambda step: None)
+    again._write(header, {}, None)
+    assert len(files(tmp_path)) == len(before) + 1
+    assert all(path.read_bytes() == was for path, was in before.items())
+    again.close()
+
+
+def test_one_of_a_name_without_versions_is_read(lived: Lived, tmp_path: Path) -> None:
+    position = lived.snapshots._known[-1].header.position
+    for path in files(tmp_path):
+        path.rename(path.with_name(f"{path.name.partition('-')[0]}.snapshot"))
+    again = Lived(tmp_path / "data")
+    assert again.snapshots.nearest().position == position > 0
+    again.close()
+
+
 def test_an_old_backup_is_not_given_the_snapshots_of_what_came_later(lived: Lived, tmp_path: Path) -> None:
     shutil.copytree(tmp_path / "data", tmp_path / "backup")
     again = Lived(tmp_path / "data")
@@ -171,7 +194,7 @@ def test_old_chains_are_thinned_out(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     kept = files(tmp_path)
     assert 6 <= len(kept) <= 12
     for path in kept:
-        position = int(path.stem)
+        position = int(path.stem.partition("-")[0])
         assert lived.snapshots.nearest(position=position).position == position
     lived.close()
 
