@@ -52,6 +52,10 @@ class Copying:
         self._states = states
         self._controls = controls
         self._report = report
+        self._opening: int | None = None
+        """Where the chunk stands that this plane opened with; None: it is to open, anew perhaps."""
+        self._found = False
+        """Whether it is known since then where the copy ends."""
         self._producer = b""
         self._sequence = 0
         self._anew = 0
@@ -69,6 +73,9 @@ class Copying:
             try:
                 await self._open()
                 await self._follow()
+            except _ANEW as error:
+                self._opening = None
+                self._stand_still(str(error))
             except (BusError, CopyUnreadable) as error:
                 self._stand_still(str(error))
             except duckdb.Error as error:
@@ -87,10 +94,17 @@ class Copying:
         return controls, p.partition
 
     async def _open(self) -> None:
-        """Find where it ends. An opening of its own first: nothing can come between that and what is read back."""
-        self._producer, self._sequence = os.urandom(16), 0
+        """Find where it ends. An opening of its own first: nothing can come between that and what is read back.
+
+        What has been done of it is not done again: however often it is tried, one chunk is published.
+        """
+        if self._opening is None:
+            self._producer, self._sequence, self._found = os.urandom(16), 0, False
+            self._opening = await self._append(copied.encode([]))
+        if self._found:
+            return
         controls, partition = self._leader()
-        end = await self._append(copied.encode([]))
+        end = self._opening
         first = (await controls.extent(partition)).first
         found, upto, beyond = None, end, 0
         while found is None and first < upto:
@@ -106,6 +120,7 @@ class Copying:
         if beyond > self.position:
             log.error("the journal ended at position %d, and its copy has more, up to %d", self.position, beyond)
             self._report(CopyBeyond(self.position, beyond))
+        self._found = True
 
     async def _chunks(self, start: int, upto: int) -> list[Chunk]:
         controls, partition = self._leader()
@@ -127,7 +142,7 @@ class Copying:
             began = loop.time()
             steps = await asyncio.to_thread(self._next)
             if steps:
-                data = await asyncio.to_thread(copied.encode, steps, self._anew)
+                steps, data = await asyncio.to_thread(self._chunk, steps)
                 took = loop.time() - began
                 await self._append(data)
                 self.step, self.position, self._anew = steps[-1].number, steps[-1].last, 0
@@ -139,6 +154,15 @@ class Copying:
     def _next(self) -> list[CopiedStep]:
         with closing(self._journal.reading()) as db:
             return copied_steps(db, db.holding(self.step + 1), self.step)
+
+    def _chunk(self, steps: list[CopiedStep]) -> tuple[list[CopiedStep], bytes]:
+        """The first of these steps that one chunk can take, and that chunk."""
+        while True:
+            try:
+                return steps, copied.encode(steps, self._anew)
+            except ValueError as error:
+                log.info("%s: half of them go first", error)
+                steps = steps[: len(steps) // 2]
 
     async def _append(self, data: bytes) -> int:
         """Publish one chunk, once, however often it takes; the offset that it begins at."""
