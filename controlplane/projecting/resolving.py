@@ -5,6 +5,7 @@ from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from shutil import rmtree
+from threading import Lock
 
 from controlplane import limits
 from controlplane.answers.projections import Resolved
@@ -15,18 +16,22 @@ from controlplane.sql.desk import Desk
 
 _CHECKING = ".checking"
 """No projection has this name."""
+_one = Lock()
+"""Whoever has that folder: a lever may be gone before the thread that looks for it."""
 
 
 def resolve_class(folder: Path, target: str, pattern: str) -> Resolved:
     """The code of a class, and the types that it gets. Blocks; raises ProjectionRefused."""
     checking = folder / _CHECKING
     try:
-        with closing(ProjectionProcess(checking)) as process:
-            opened = process.load(target, pattern)
+        with _one:
+            try:
+                with closing(ProjectionProcess(checking)) as process:
+                    opened = process.load(target, pattern)
+            finally:
+                rmtree(checking, ignore_errors=True)
     except WorkerEnded as error:
         raise ProjectionRefused(f"{target} does not load: {error}") from error
-    finally:
-        rmtree(checking, ignore_errors=True)
     return Resolved(opened.file, opened.sha256, opened.pattern)
 
 

@@ -55,7 +55,7 @@ class Damaged:
         return SimpleNamespace(close=lambda: None, holding=lambda step: None)
 
 
-async def test_whatever_it_cannot_go_on_with_is_said_and_tried_again_from_there(
+async def test_what_it_cannot_go_on_with_is_said_and_tried_again_from_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(limits, "RECORDER_RETRY_MS", 1)

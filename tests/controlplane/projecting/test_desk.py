@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import threading
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -235,6 +237,32 @@ async def test_why_it_stands_is_its_last_word(room: Room, monkeypatch: pytest.Mo
     assert live.task.done() and live.stands and live.why == str(broken)
     committed.set()
     await quarantine
+
+
+async def test_a_lever_that_is_let_go_of_is_in_nobodys_way(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread goes on, in the folder that the next one needs."""
+    begun, may_go_on, at_once = threading.Event(), threading.Event(), list[int]()
+    load = ProjectionProcess.load
+
+    def slow(process: ProjectionProcess, *about: str) -> Any:
+        at_once.append(1)
+        begun.set()
+        may_go_on.wait(WITHIN_S)
+        try:
+            return load(process, *about)
+        finally:
+            at_once.pop()
+
+    monkeypatch.setattr(ProjectionProcess, "load", slow)
+    add = Project("add", "sums", kind="class", target=await room.file(SUMS, "Sums"), dry_run=True)
+    gone = asyncio.create_task(room.ask(add))
+    assert await asyncio.to_thread(begun.wait, WITHIN_S)
+    gone.cancel()
+    begun.clear()
+    next_one = asyncio.create_task(room.ask(add))
+    assert not await asyncio.to_thread(begun.wait, 0.5) and len(at_once) == 1
+    may_go_on.set()
+    assert isinstance((await next_one).body, Projected)
 
 
 async def test_code_that_changed_is_said_and_used_when_it_is_rebuilt(room: Room) -> None:
