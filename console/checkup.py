@@ -196,6 +196,8 @@ def _live_journal(fleet: Fleet) -> Finding:
     status, _ = ask(Fleet(fleet.data_dir, fleet.url), AskStatus(), Status)
     plane = status.controlplane
     said = f"{plane.journal_bytes / 1e6:.1f} MB, positions {plane.journal_from + 1:,} to {plane.position:,}"
+    if plane.journal_why:
+        return _finding("journal", "warn", f"{said}; {plane.journal_why}", "signalbox status")
     if plane.copy_why:
         return _finding("journal", "warn", f"{said}; its copy stands still: {plane.copy_why}", "signalbox status")
     return _finding("journal", "ok", f"{said}; its copy has those up to {plane.copied:,}")

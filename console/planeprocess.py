@@ -42,6 +42,12 @@ class Partitioning(NamedTuple):
         return [f"{flag}={value}" for flag, value in told.items() if value]
 
 
+_RETENTION = (
+    "--retention-seconds",
+    "--retention-bytes",
+    "--journal-retention-seconds",
+    "--journal-retention-bytes",
+)
 ANY_PARTITIONING = Partitioning("", None, "")
 
 
@@ -53,12 +59,16 @@ def command(
     reason: str = "",
     retention: tuple[int, int] = (0, 0),
     partitioning: Partitioning = ANY_PARTITIONING,
+    journal_retention: tuple[int, int] = (0, 0),
 ) -> list[str]:
-    """The command line of a control plane. `retention`: seconds and bytes per partition, 0 without end."""
+    """The command line of a control plane.
+
+    `retention`: seconds and bytes per partition, `journal_retention` the same of the journal; 0 without end.
+    """
     line = [*PYTHON, "controlplane", "--data-dir", str(data_dir)]
     if brokers is not None:
         line += ["--brokers", str(brokers)]
-    for flag, value in zip(("--retention-seconds", "--retention-bytes"), retention, strict=True):
+    for flag, value in zip(_RETENTION, (*retention, *journal_retention), strict=True):
         if value:
             line += [flag, str(value)]
     line += partitioning.flags()

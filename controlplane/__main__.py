@@ -41,6 +41,8 @@ def parse(arguments: list[str]) -> Config:
     parser.add_argument("--port", type=int, default=0, help="for questions (default: the last one, else a free one)")
     parser.add_argument("--retention-seconds", type=int, default=0, help="brokers trim older events; 0: never")
     parser.add_argument("--retention-bytes", type=int, default=0, help="a partition's most bytes; 0: any number")
+    parser.add_argument("--journal-retention-seconds", type=int, default=0, help="the journal's own; 0: for ever")
+    parser.add_argument("--journal-retention-bytes", type=int, default=0, help="the journal's own; 0: any number")
     parser.add_argument("--partitioning", default="", help="hash, semantic or adaptive (default: as it was, hash)")
     parser.add_argument("--partition-rules", type=Path, help="a TOML file of rules, for a new fleet")
     parser.add_argument("--locality", default="", help="where the local brokers are: a rack, a zone, a region")
@@ -65,6 +67,9 @@ def parse(arguments: list[str]) -> Config:
         parser.error(f"--retention-seconds {given.retention_seconds}: 0 for ever, or a number of seconds")
     if given.retention_bytes and given.retention_bytes < bus_limits.RETENTION_BYTES_MIN:
         parser.error(f"--retention-bytes {given.retention_bytes}: 0, or at least {bus_limits.RETENTION_BYTES_MIN}")
+    for name in ("journal_retention_seconds", "journal_retention_bytes"):
+        if getattr(given, name) < 0:
+            parser.error(f"--{name.replace('_', '-')} {getattr(given, name)}: 0 for ever, or a number")
     if given.take_over and not given.reason:
         parser.error("--take-over needs a --reason")
     if given.partitioning not in ("", *STRATEGIES):

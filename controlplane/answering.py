@@ -19,6 +19,7 @@ from controlplane.answers import (
     addressed,
     answer,
     condition,
+    not_any_more,
     not_there,
     not_there_then,
     past,
@@ -30,7 +31,7 @@ from controlplane.archive import Archive
 from controlplane.asking import Tell, go_on
 from controlplane.asof import AsOf
 from controlplane.copying import Copying
-from controlplane.errors import FoldRebuilding
+from controlplane.errors import BeforeJournal, FoldRebuilding
 from controlplane.health import state_of
 from controlplane.joining import Joining
 from controlplane.pasts import Pasts
@@ -102,7 +103,7 @@ class Answering:
         self._down = down
         self._archive = Archive(turns.journal)
         self._slices = Slices(turns.journal, self._archive, self._go_on)
-        pasts = Pasts(turns.journal.replay, turns.nearest)
+        pasts = Pasts(turns.journal.replay, turns.nearest, lambda: turns.journal.reach.position)
         self._as_of = AsOf(turns, self._archive, pasts, self._go_on, self._telling)
         self._extras = Extras(pid=os.getpid(), data_dir=data_dir)
         self._fleet: Fleet | None = None
@@ -144,6 +145,10 @@ class Answering:
         self._extras.url = url
         self._extras.started = int(started * 1_000_000_000)
 
+    def keeps(self, seconds: int, bytes: int) -> None:
+        """How long and how much the journal keeps; 0 without end."""
+        self._extras.journal_keeps = seconds, bytes
+
     def look_through(self, fleet: Fleet) -> None:
         """The plane's own fleet is there: high watermarks can be asked for."""
         self._fleet = fleet
@@ -169,6 +174,9 @@ class Answering:
             return self.present(Refusal("usage", str(error), "Tokens between dots; * stands for one, > for the rest."))
         except Interrupted:
             return self.present(Refusal("unavailable", "the control plane is ending", "Ask again when it is back."))
+        except BeforeJournal:
+            reach = self._turns.journal.reach
+            return self.present(not_any_more(reach.position, reach.recorded))
         except FoldRebuilding as error:
             then = at is not None
             return self.present(
@@ -216,6 +224,7 @@ class Answering:
     def _look_at_journal(self, extras: Extras) -> None:
         journal, copying = self._turns.journal, self.copying
         extras.journal_bytes, extras.journal_from = journal.size_bytes, journal.reach.position
+        extras.journal_why = "" if self._turns.snapshots is None else self._turns.snapshots.why
         if copying is not None:
             extras.copied, extras.copy_behind, extras.copy_why = copying.position, copying.behind, copying.why
 

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from controlplane.answers import addressed, answer, extras_of_then, not_yet
+from controlplane.answers import addressed, answer, extras_of_then, not_any_more, not_yet
 from controlplane.archive import Archive
 from controlplane.asking import Tell
 from controlplane.fold import Heart
@@ -106,7 +106,9 @@ class AsOf:
             return refusal
         # A turn that began before that instant is committed first: what is told of it now stays true.
         await self._turns.settled()
-        return await asyncio.to_thread(journal.end_of_step, at.position, at.instant)
+        found = await asyncio.to_thread(journal.end_of_step, at.position, at.instant)
+        reach = journal.reach
+        return not_any_more(reach.position, reach.recorded) if found[0] < reach.position else found
 
     def _events(self, ask: AskEvents, heart: Heart) -> Body:
         return addressed(self._archive.events(ask, heart.recorded, heart.position), heart, heart.recorded)

@@ -26,6 +26,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     """Local brokers trim older records, once they are archived; 0: never."""
     retention_bytes: int = 0
     """Local brokers trim the oldest records of a partition beyond so many bytes; 0: they keep any number."""
+    journal_retention_seconds: int = 0
+    """The journal lets go of older segments; 0: never."""
+    journal_retention_bytes: int = 0
+    """The journal lets go of its oldest segments beyond so many bytes; 0: it keeps any number."""
     partitioning: str = ""
     """hash, semantic or adaptive; "": as it was, hash for a new fleet."""
     rules: list[Rule] | None = None

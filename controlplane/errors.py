@@ -10,6 +10,7 @@ PlaneError
 ├── WrongFleet           a directory, journal or broker of another fleet
 ├── PartitioningFixed   a strategy or rules under which keys of this fleet would get other homes
 ├── CorruptJournal       the journal does not hold what it must
+├── BeforeJournal        what is asked for was before the journal begins: retention let go of it
 ├── BrokersRun           a journal cannot be rebuilt while its brokers run
 ├── NotRebuilt           a segment that cannot be rebuilt from what is there
 ├── CopyUnreadable       a piece of the journal's copy that is damaged, or of another version
@@ -63,6 +64,14 @@ class PartitioningFixed(PlaneError):
 
 class CorruptJournal(PlaneError):
     """A journal that opens but does not hold together."""
+
+
+class BeforeJournal(PlaneError):
+    """Retention let go of it, perhaps while it was read."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"the journal begins after position {position:,}: retention let go of what was before")
+        self.position = position
 
 
 class BrokersRun(PlaneError):

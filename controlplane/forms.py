@@ -7,6 +7,7 @@ one's place only if it holds as many rows.
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -35,6 +36,15 @@ class Forms:
         sealed = [each for each in self._shelf.segments if segments.form_of(each.path) == segments.SEALED]
         for old in sealed[: -limits.SEGMENTS_SEALED_MAX]:
             self._thread.submit(self._turn, old.number, segments.SEALED, segments.PARQUET)
+
+    def drop(self, number: int) -> None:
+        """Let go of all below this number, once none of them is being turned into another form; wait for that."""
+
+        def each() -> None:
+            for old in [one for one in self._shelf.segments if one.number < number]:
+                self._shelf.drop(old, partial(segments.remove, old.path))
+
+        self._thread.submit(each).result()
 
     def settle(self) -> None:
         """Wait until all that was begun is done."""

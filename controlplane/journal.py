@@ -24,9 +24,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from controlplane import limits, sealing, segments, stored
+from controlplane import bases, limits, sealing, segments, stored
 from controlplane.arrivals import Follows
-from controlplane.errors import CorruptJournal, PlaneError
+from controlplane.errors import BeforeJournal, CorruptJournal, PlaneError
 from controlplane.facts import Intent, decode_intent
 from controlplane.fold import Step
 from controlplane.forms import Forms
@@ -68,7 +68,7 @@ class Journal:
             raise
 
     def _open(self) -> None:
-        paths = segments.listed(self._folder)
+        paths = segments.kept(self._folder)
         gaps = [] if self._read_only else segments.missing(paths, segments.oldest(self._folder))
         if gaps:
             names = ", ".join(segments.path_of(self._folder, number).name for number in gaps)
@@ -77,6 +77,7 @@ class Journal:
         if not self._read_only:
             # Only now: the newest one is this process's, and nobody else's.
             sealing.clear(self._folder)
+            self._clear_before(segments.oldest(self._folder))
         elders = [(path, self._attach(path, read_only=True)) for path in paths[:-1]]
         for path, alias in [*elders, newest]:
             try:
@@ -89,6 +90,13 @@ class Journal:
             self._have_sealed(elder)
         if self._shelf.newest.is_sealed and not self._read_only:
             self._prepare()
+
+    def _clear_before(self, number: int) -> None:
+        """Take away what retention let go of before a plane was killed."""
+        for path in segments.listed(self._folder):
+            if segments.number_of(path) < number:
+                segments.remove(path)
+        bases.clear(self._folder, number)
 
     def _attach(self, path: Path, read_only: bool) -> str:
         try:
@@ -258,11 +266,13 @@ class Journal:
         """Steps with number > `after` and last position <= `up_to`, some at a time; intents and digests as recorded.
 
         Reads on a connection of its own, so it may run in another thread while commits go on; it sees what was
-        committed when each block was fetched.
+        committed when each block was fetched. Raises BeforeJournal when retention took the next one.
         """
         while True:
             with closing(self._shelf.reading()) as db:
                 segment = db.holding(after + 1)
+                if segment.birth.step > after:
+                    raise BeforeJournal(segment.birth.position)
                 heads = stored.heads(db, segment, after, self.position if up_to is None else up_to)
                 if not heads:
                     return
@@ -325,6 +335,11 @@ class Journal:
     def reach(self) -> Birth:
         """Where the oldest segment begins: what was before is not in this journal any more."""
         return self._shelf.segments[0].birth
+
+    def drop(self, number: int) -> None:
+        """Let go of all segments below this number, which `reach.json` names; who reads one keeps it until then."""
+        self._forms.drop(number)
+        bases.clear(self._folder, number)
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""

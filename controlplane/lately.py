@@ -47,6 +47,7 @@ from controlplane.facts import (
     FoldsRebuilt,
     IntentFailed,
     JournalRebuilt,
+    JournalTrimmed,
     LeaderElected,
     PartitionWaits,
     PlaneResumed,
@@ -80,12 +81,12 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 4
+    version = 5
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
-        JournalRebuilt, *get_args(Decision),
+        JournalRebuilt, JournalTrimmed, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -206,6 +207,9 @@ def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
         return "warn" if fact.why else "ok", "copy", stands, ""
     if isinstance(fact, CopyBeyond):
         return "bad", "copy", f"the journal lost positions {fact.position + 1} to {fact.last}: its copy has them", ""
+    if isinstance(fact, JournalTrimmed):
+        text = f"the journal begins after position {fact.up_to} now: retention by {fact.by} let go of"
+        return "ok", "trimmed", f"{text} {fact.events} events, {fact.bytes / 1e6:.1f} MB", ""
     if isinstance(fact, JournalRebuilt):
         text = f"positions {fact.first} to {fact.last} were made again from the copy{_by(fact.by)}"
         text += f", {fact.events_missing} events are missing" if fact.events_missing else ""

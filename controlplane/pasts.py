@@ -26,7 +26,9 @@ Nearest = Callable[[int], Heart]
 class Pasts:
     """Hearts by position. Used on one loop; the hearts it gives are to be read only."""
 
-    def __init__(self, steps: Steps, nearest: Nearest) -> None:
+    def __init__(self, steps: Steps, nearest: Nearest, begins: Callable[[], int] = lambda: 0) -> None:
+        """`begins`: after which position the journal begins now; from before it nothing leads on."""
+        self._begins = begins
         self._steps = steps
         self._nearest = nearest
         self._kept: OrderedDict[int, Heart] = OrderedDict()
@@ -54,7 +56,7 @@ class Pasts:
         return list(self._kept)
 
     async def _make(self, position: int, told: Callable[[int], None]) -> None:
-        before = max((at for at in self._kept if at <= position), default=None)
+        before = max((at for at in self._kept if self._begins() <= at <= position), default=None)
         base = None if before is None else self._kept[before]
         made = await asyncio.to_thread(self._evolve, base, position, told)
         if before is not None and before in self._kept:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from controlplane import limits, settings, timeline
-from controlplane.answers import past
+from controlplane.answers import not_any_more, past
 from controlplane.asking import Tell
 from controlplane.differences import compare
 from controlplane.errors import BadSetting
@@ -72,8 +72,10 @@ class Rereading:
                 yield snapshot
             yield asyncio.run_coroutine_threadsafe(self._present(), loop).result()
 
-        again = lambda: self._steps(journal.replay())  # noqa: E731
-        work = asyncio.to_thread(timeline.verify, journal.replay(total), folds(), count, again, witnesses)
+        begin, is_present = await asyncio.to_thread(self._turns.beginning)
+        again = lambda: self._steps(journal.replay(after=begin.steps))  # noqa: E731
+        steps = journal.replay(total, begin.steps)
+        work = asyncio.to_thread(timeline.verify, steps, folds(), count, again, witnesses, begin.copy, is_present)
         verdict = await self._telling(work, tell, lambda: Progress(done, total, "running the journal again"))
         return Verified(
             same=verdict.same,
@@ -84,6 +86,7 @@ class Rereading:
             divergence=verdict.divergence,
             older=verdict.older,
             where=verdict.where,
+            journal_from=begin.position,
         )
 
     async def diff(self, ask: AskDiff, tell: Tell) -> Body:
@@ -108,7 +111,9 @@ class Rereading:
             changed = settings.read(ask.settings)
         except BadSetting as error:
             return Refusal("usage", str(error), f"Settings: {settings.known()}.")
-        journal = self._turns.journal
+        journal, reach = self._turns.journal, self._turns.journal.reach
+        if 0 < (ask.position or 0) <= reach.position or 0 < (ask.instant or 0) < reach.recorded:
+            return not_any_more(reach.position, reach.recorded)
         loop, total = asyncio.get_running_loop(), journal.position
         begun, done = loop.time(), 0
         span = Span(ask.position or 0, ask.instant or 0, ask.until_position, ask.until_instant)
@@ -119,7 +124,9 @@ class Rereading:
             self._go_on()
 
         def work() -> Body:
-            outcome = what_if(journal.replay(total), folds, changed, span, min(ask.limit, limits.EXAMPLES_MAX), told)
+            begin, is_present = self._turns.beginning()
+            steps, limit = journal.replay(total, begin.steps), min(ask.limit, limits.EXAMPLES_MAX)
+            outcome = what_if(steps, folds, changed, span, limit, told, begin=begin.copy, is_present=is_present)
             return _otherwise(outcome, ask, changed)
 
         body = await self._telling(

@@ -3,7 +3,7 @@
 In a plane whose folds have other versions than the snapshots much has to be folded again. Then it begins with the
 newest snapshot of which what it cannot act without is unchanged (`Fold.vital`), and the rest is folded again beside its
 turns (`refolding`). Where there is no such snapshot the whole journal is folded again before the plane begins; the log
-says how far it is, and snapshots are taken on the way.
+says how far it is, and snapshots are taken on the way. A journal that retention has trimmed is folded from its base on.
 """
 
 import logging
@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from controlplane import limits
 from controlplane.arrivals import Follows
+from controlplane.bases import Base
 from controlplane.directory import Directory
 from controlplane.facts import Intent
 from controlplane.fold import Heart
@@ -46,7 +47,8 @@ class Restored(NamedTuple):
 def restore(directory: Directory) -> Restored:
     """Raises as `Journal` does."""
     journal = Journal(directory.journal, Follows(FOLLOWED_TYPES))
-    snapshots = Snapshots(directory.journal / "snapshots", folds, journal.journaled)
+    base = Base(directory.journal, journal.reach, folds)
+    snapshots = Snapshots(directory.journal / "snapshots", folds, journal.journaled, base)
     try:
         whole = snapshots.newest()
         partial = _partial(whole, journal, snapshots)

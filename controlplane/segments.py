@@ -113,6 +113,11 @@ def attach_table(db: Any, path: Path, alias: str, table: str) -> None:
     db.execute(f"create view {alias}.{table} as select * from read_parquet({file})")  # noqa: S608
 
 
+def detach(db: Any, alias: str) -> None:
+    """Let go of what was attached under this alias. Raises duckdb.Error."""
+    db.execute(f"drop schema {alias} cascade" if alias.startswith(PARQUET) else f"detach {alias}")
+
+
 def newest(folder: Path) -> Path:
     """The last segment, or the first of a new journal."""
     found = listed(folder)
@@ -135,11 +140,27 @@ def oldest(folder: Path) -> int:
         raise CorruptJournal(f"{folder / REACH}, which says where the journal begins: {error}. {MEND}") from error
 
 
-def write_oldest(folder: Path, number: int) -> None:
-    """From here on no segment below this number is missed."""
+def made_by(folder: Path) -> dict[str, int]:
+    """The versions of the folds that made the first steps that retention left; {} where it took none, or none said."""
+    oldest(folder)
+    try:
+        found: dict[str, int] = json.loads((folder / REACH).read_bytes()).get("versions", {})
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def write_oldest(folder: Path, number: int, versions: Mapping[str, int] | None = None) -> None:
+    """From here on no segment below this number is missed. `versions`: of the folds that made what follows."""
     fresh = folder / f"{REACH}.new"
-    fresh.write_text(json.dumps({"segment": number}), encoding="utf-8")
+    fresh.write_text(json.dumps({"segment": number, "versions": dict(versions or {})}), encoding="utf-8")
     put_in_place(fresh, folder / REACH)
+
+
+def kept(folder: Path) -> list[Path]:
+    """Those listed that retention left: what a killed plane had no time to remove is none of them."""
+    first = oldest(folder)
+    return [path for path in listed(folder) if number_of(path) >= first]
 
 
 def wal_of(path: Path) -> Path:

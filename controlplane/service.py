@@ -46,14 +46,16 @@ from controlplane.facts import (
 )
 from controlplane.founding import as_asked, founded, port_of
 from controlplane.joining import Joining
+from controlplane.keeping import Keeping
 from controlplane.membership import fresh_id, used_ids
-from controlplane.plane import FOLLOWED_TYPES
+from controlplane.plane import FOLLOWED_TYPES, folds
 from controlplane.rebuild import forget, rebuilt_facts
 from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
+from controlplane.version import VERSION
 from controlplane.watchdog import Watchdog
 
 log = logging.getLogger("signalbox.plane")
@@ -170,11 +172,14 @@ class Plane:
             heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
         )
         self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)
+        keeps = config.journal_retention_seconds, config.journal_retention_bytes
+        self._keeping = Keeping(directory.journal, self._turns, restored.snapshots, folds, *keeps)
         self._watchdog = Watchdog(directory.log, self._turns.progress, self._stand_still)
         self._loop = asyncio.get_running_loop()
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
         self._answering.copying = self._copying
+        self._answering.keeps(*keeps)
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
@@ -211,6 +216,7 @@ class Plane:
             self._start("projections", self._answering.projections.runners.run())
             self._start("recorder", self._record(epoch, name))
             self._start("copy", self._copying.run())
+            self._start("keeping", self._keeping.run())
             self._start("lag", self._tell_lag())
             self._start("archived", self._tell_archived(epoch, name))
             stop = await self._stop
@@ -385,15 +391,3 @@ def _note(text: str) -> None:
     if not sys.stderr.isatty():  # on a terminal the log is shown already
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("signalbox")
-    except PackageNotFoundError:
-        return ""
-
-
-VERSION = _version()

@@ -190,6 +190,14 @@ class Shelf:
             self._drop_idle()
         self._let_go(old.alias)
 
+    def drop(self, old: Segment, then: Callable[[], None]) -> None:
+        """This one is no part of the journal any more; `then` is called when nobody reads it any more."""
+        with self._lock:
+            self.segments = tuple(each for each in self.segments if each is not old)
+            self._leaving[old.alias] = then
+            self._drop_idle()
+        self._let_go(old.alias)
+
     # --------------------------------------------------------------------------------------- readers
 
     def reading(self) -> Reading:
@@ -226,10 +234,10 @@ class Shelf:
             then = self._leaving.pop(alias)
         try:
             with self.db.cursor() as db:
-                db.execute(f"detach {alias}")
+                segments.detach(db, alias)
             then()
         except (duckdb.Error, OSError) as error:
-            log.warning("%s stays, though another took its place: %s", alias, error)
+            log.warning("%s stays, though nobody needs it: %s", alias, error)
 
     def close(self) -> None:
         """Let go of all files, as they are."""

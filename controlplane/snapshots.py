@@ -29,7 +29,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from controlplane import limits, statefile
-from controlplane.errors import SnapshotUnusable
+from controlplane.bases import Base
+from controlplane.errors import CorruptJournal, SnapshotUnusable
 from controlplane.fold import Fold, Heart, changed
 from controlplane.state import Key
 from controlplane.statefile import Header
@@ -48,14 +49,27 @@ class Snapshot(NamedTuple):
     header: Header
 
 
+class Beginning(NamedTuple):
+    """A heart of the caller's own, where the journal begins, and whether the present folds made what follows."""
+
+    heart: Heart
+    is_present: bool
+
+
 class Snapshots:
     """Those of one journal. `is_due`, `take` and `close` are one thread's; `nearest` may be asked from any."""
 
-    def __init__(self, folder: Path, folds: Callable[[], list[Fold]], journaled: Journaled) -> None:
-        """`folder` is made when the first one is written. Unreadable files are passed over and said."""
+    def __init__(
+        self, folder: Path, folds: Callable[[], list[Fold]], journaled: Journaled, base: Base | None = None
+    ) -> None:
+        """`folder` is made when the first one is written. Unreadable files are passed over and said.
+
+        `base`: what the journal begins with; those that are of before are used only for what is built on them.
+        """
         self._folder = folder
         self._folds = folds
         self._journaled = journaled
+        self._base = base
         self._versions = {fold.name: fold.version for fold in folds()}
         # Of other versions, of another name: what is folded again must not replace what others are built on. Older
         # files have none of it; a name only says where to look.
@@ -96,7 +110,7 @@ class Snapshots:
         vital = [fold.name for fold in self._folds() if fold.vital]
         for one in reversed(self._known):
             gone = changed(self._folds(), one.header.versions)
-            if one.header.versions == self._versions or any(name in gone for name in vital):
+            if not self._is_within(one) or one.header.versions == self._versions or any(name in gone for name in vital):
                 continue
             heart = self._restored(one)
             if heart is not None:
@@ -116,7 +130,38 @@ class Snapshots:
 
     @property
     def _own(self) -> list[Snapshot]:
-        return [one for one in self._known if one.header.versions == self._versions]
+        return [one for one in self._known if one.header.versions == self._versions and self._is_within(one)]
+
+    def _is_within(self, one: Snapshot) -> bool:
+        """Whether the journal still has the step that it is of."""
+        return self._base is None or one.header.step > self._base.step
+
+    def beginning(self) -> Beginning:
+        """Where the journal begins. Raises CorruptJournal; any thread may ask."""
+        while (base := self._base) is not None:
+            try:
+                return Beginning(base.heart(), base.is_present)
+            except CorruptJournal:
+                if base is self._base:
+                    raise
+        return Beginning(Heart(self._folds()), True)
+
+    @property
+    def why(self) -> str:
+        """What folds that have changed lack of what was before the journal begins; "" for nothing."""
+        return "" if self._base is None else self._base.why
+
+    def rebase(self, base: Base) -> None:
+        """The journal begins there from now on: what is of before, and nothing is built on, goes."""
+
+        def go_over() -> None:
+            self._base = base
+            wholes = [one.header.step for one in self._known if not one.header.depth and one.header.step <= base.step]
+            for one in [one for one in self._known if one.header.step < max(wholes, default=0)]:
+                if one.header.versions == self._versions:
+                    self._forget(one)
+
+        self._thread.submit(go_over).result()
 
     def follow(self, heart: Heart) -> None:
         """This is the heart that snapshots are taken of from now on."""
@@ -142,9 +187,9 @@ class Snapshots:
         return next((heart for one in later if (heart := self._restored(one)) is not None), None)
 
     def _latest(self, known: Sequence[Snapshot]) -> Heart:
-        own = (one for one in reversed(known) if one.header.versions == self._versions)
+        own = (one for one in reversed(known) if one.header.versions == self._versions and self._is_within(one))
         found = (heart for one in own if (heart := self._restored(one)) is not None)
-        return next(found, None) or Heart(self._folds())
+        return next(found, None) or self.beginning().heart
 
     def _restored(self, one: Snapshot) -> Heart | None:
         try:

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -162,6 +162,62 @@ def restored(folds: Sequence[Fold], chain: Iterable[bytes], versions: Mapping[st
     if versions == present and heart.digest() != header.digest:
         raise SnapshotUnusable("it does not give the state that it was made of")
     return heart
+
+
+class Based(NamedTuple):
+    """A heart made of one whole file, whatever versions it is of. `empty`: folds that have nothing of it."""
+
+    heart: Heart
+    header: Header
+    empty: list[str]
+
+
+def based(folds: Sequence[Fold], data: bytes) -> Based:
+    """The state that a whole file holds, for folds that may be others. Raises SnapshotUnusable.
+
+    A fold that has changed goes on with what its elder version left, where that still reads as what it keeps; else, and
+    where it is new, it has nothing. A vital one that cannot read what its elder left is refused.
+    """
+    checksum(data)
+    header = read_header(data)
+    if header.depth:
+        raise SnapshotUnusable("it is not whole")
+    blocks = list(_blocks(data))
+    present = {fold.name: fold.version for fold in folds}
+    empty = [name for name in present if name not in header.versions]
+    while True:
+        tables: Tables = {name: {} for name in present}
+        try:
+            for fold in folds:
+                _take_fold(fold, tables, [] if fold.name in empty else blocks)
+            heart = Heart(folds)
+            still = [fact for fact in _quarantined(header) if present.get(fact.fold) == fact.version]
+            heart.load(Loaded(header.position, header.step, header.recorded, still, tables))
+        except FoldRaised as raised:
+            name = raised.fact.fold
+            if name in empty or header.versions[name] == present[name] or _is_vital(folds, name):
+                raise SnapshotUnusable(f"fold {name} cannot take it: {raised}") from raised
+            empty.append(name)
+            continue
+        if header.versions == present and heart.digest() != header.digest:
+            raise SnapshotUnusable("it does not give the state that it was made of")
+        return Based(heart, header, empty)
+
+
+def _take_fold(fold: Fold, tables: Tables, blocks: Sequence[_Block]) -> None:
+    decoders = {
+        (fold.name, table): msgspec.msgpack.Decoder(list.__class_getitem__(kind)) for table, kind in fold.tables.items()
+    }
+    try:
+        for block in blocks:
+            if block.fold == fold.name:
+                _take(tables, decoders, block)
+    except SnapshotUnusable as error:
+        raise FoldRaised(fold, str(error)) from error
+
+
+def _is_vital(folds: Sequence[Fold], name: str) -> bool:
+    return any(fold.vital for fold in folds if fold.name == name)
 
 
 def _blocks(data: bytes) -> Iterator[_Block]:

@@ -62,16 +62,19 @@ def verify(
     told: Callable[[int], None] | None = None,
     again: Callable[[], Iterable[Step]] | None = None,
     witnesses: Witnesses = lambda position: (),
+    begin: Callable[[], Heart] | None = None,
+    is_present: bool = True,
 ) -> Verdict:
     """Regenerate a journal from its inputs; stops at the first difference. `told` hears how many entries are done.
 
     `again` gives the same steps, and later ones, once more, `witnesses` the plane's own states: with them, where states
-    differ it is said at which key and field.
+    differ it is said at which key and field. `begin` makes the state that the steps go on from, where that is not
+    nothing; `is_present` says whether the present folds made the first of them.
     """
-    run = _Verifying(folds, again, witnesses)
+    run = _Verifying(folds, again, witnesses, begin or (lambda: Heart(folds)))
     try:
-        for step, is_present in stretches(steps, {fold.name: fold.version for fold in folds}):
-            run.take(step, is_present)
+        for step, is_own in stretches(steps, {fold.name: fold.version for fold in folds}, is_present):
+            run.take(step, is_own)
             if run.verdict.where is not None:
                 break
             if told is not None:
@@ -86,8 +89,15 @@ def verify(
 class _Verifying:
     """A verify under way."""
 
-    def __init__(self, folds: Sequence[Fold], again: Callable[[], Iterable[Step]] | None, witnesses: Witnesses) -> None:
-        self.heart = Heart(folds)
+    def __init__(
+        self,
+        folds: Sequence[Fold],
+        again: Callable[[], Iterable[Step]] | None,
+        witnesses: Witnesses,
+        begin: Callable[[], Heart],
+    ) -> None:
+        self.heart = begin()
+        self._begin = begin
         self.verdict = Verdict(True, 0, 0, 0, "")
         self._folds = folds
         self._again = again
@@ -123,15 +133,17 @@ class _Verifying:
             return divergence.in_digest(self.heart, step)
 
         def at(position: int) -> Heart:
-            return as_of(steps(), self._folds, position=position)
+            return as_of(steps(), self._folds, position=position, heart=self._begin())
 
         return divergence.in_state(self.heart, step, at(step.first - 1), at, self._witnesses)
 
 
-def stretches(steps: Iterable[Step], versions: dict[str, int]) -> Iterator[tuple[Step, bool]]:
-    """Each step, and whether the present folds made it: that is journaled soon after a plane's start."""
+def stretches(steps: Iterable[Step], versions: dict[str, int], is_present: bool = True) -> Iterator[tuple[Step, bool]]:
+    """Each step, and whether the present folds made it: that is journaled soon after a plane's start.
+
+    `is_present` says so of those before the first start that is among them.
+    """
     held: list[Step] = []
-    is_present = True
     for step in steps:
         if isinstance(step.input, PlaneStarted):
             yield from ((each, is_present) for each in held)

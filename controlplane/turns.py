@@ -26,7 +26,7 @@ from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
 from controlplane.recorder import Recorder
 from controlplane.refolding import Refold
-from controlplane.snapshots import Snapshots
+from controlplane.snapshots import Beginning, Snapshots
 
 log = logging.getLogger("signalbox.plane")
 
@@ -92,6 +92,12 @@ class Turns:
         if self.snapshots is None:
             return Heart(list(self.heart.folds.values()))
         return self.snapshots.nearest(position)
+
+    def beginning(self) -> Beginning:
+        """Where the journal begins. Any thread may ask. Raises CorruptJournal."""
+        if self.snapshots is None:
+            return Beginning(Heart(list(self.heart.folds.values())), True)
+        return self.snapshots.beginning()
 
     def later(self, position: int) -> Heart | None:
         """The caller's own heart, at the first snapshot that is not before `position`, if any. Any thread may ask."""

@@ -137,19 +137,23 @@ def what_if(
     limit: int = 5,
     told: Callable[[int], None] | None = None,
     others: Callable[[], Sequence[Fold]] | None = None,
+    begin: Callable[[], Heart] | None = None,
+    is_present: bool = True,
 ) -> Outcome:
     """Run the steps under other `settings` (journaled names and values) within `span`.
 
     `folds` makes the present ones; `others` those of the changed side, if not the same. `limit` bounds the examples of
-    each kind and change. `told` hears how far it is, as a position.
+    each kind and change. `told` hears how far it is, as a position. `begin` makes the state that the steps go on from,
+    where that is not nothing; `is_present` says whether the present folds made the first of them.
     """
-    run = _Run(Outcome(Heart(folds()), Heart((others or folds)())), settings, limit)
+    was, now = (begin(), begin()) if begin is not None else (Heart(folds()), Heart((others or folds)()))
+    run = _Run(Outcome(was, now), settings, limit)
     versions = {name: fold.version for name, fold in run.outcome.was.folds.items()}
-    for step, is_present in stretches(steps, versions):
+    for step, is_own in stretches(steps, versions, is_present):
         if span.is_over(step):
             break
         if run.outcome.first or span.begins(step):
-            run.take(step, is_present)
+            run.take(step, is_own)
         else:
             run.pass_over(step)
         if told is not None:

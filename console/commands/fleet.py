@@ -27,6 +27,12 @@ def up(
     retention_bytes: Annotated[
         int, typer.Option("--retention-bytes", min=0, help="A partition's most bytes in a broker; 0: any number.")
     ] = 0,
+    journal_retention_seconds: Annotated[
+        int, typer.Option("--journal-retention-seconds", min=0, help="The journal drops older segments; 0: never.")
+    ] = 0,
+    journal_retention_bytes: Annotated[
+        int, typer.Option("--journal-retention-bytes", min=0, help="The journal's most bytes; 0: any number.")
+    ] = 0,
     partitioning: Annotated[
         str | None, typer.Option("--partitioning", metavar="hash|semantic|adaptive", help="How partitions are used.")
     ] = None,
@@ -56,6 +62,7 @@ def up(
         take_over=take_over,
         reason=reason,
         retention=(retention_seconds, retention_bytes),
+        journal_retention=(journal_retention_seconds, journal_retention_bytes),
         partitioning=Partitioning.of(partitioning, partition_rules, locality),
     )
     if detach:

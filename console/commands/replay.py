@@ -36,6 +36,8 @@ def verify(data_dir: DataDir = None, output: Output = "table") -> None:
         said += f"{body.entries:,} entries of {body.events:,} events in {body.seconds:.2f} s\ndigest {body.digest}"
         if body.older:
             said += f"\n{body.older:,} entries of older fold versions were evolved as recorded"
+        if body.journal_from:
+            said += f"\nfrom the state at position {body.journal_from:,} on: retention let go of what was before"
         return Page(body, [body], above=said)
 
     body = show(data_dir, output, AskVerify(), Verified, page, timeout=LONG_ANSWER_S, label="verify")

@@ -19,6 +19,7 @@ ending are the edge's own; they are refused here.
 
 import msgspec
 
+from bus.rfc3339 import format_time
 from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
@@ -89,6 +90,8 @@ class Extras(msgspec.Struct):
     started: int = 0
     journal_bytes: int = 0
     journal_from: int = 0
+    journal_why: str = ""
+    journal_keeps: tuple[int, int] = (0, 0)
     copied: int = 0
     copy_behind: int = 0
     copy_why: str = ""
@@ -206,6 +209,12 @@ def not_yet(moment: At | AskAt, position: int, now: int) -> Refusal | None:
     return None
 
 
+def not_any_more(position: int, recorded: int) -> Refusal:
+    """What was at or before the position that the journal begins after, `recorded` ns, cannot be shown."""
+    message = f"the journal begins after position {position:,} ({format_time(recorded)}): retention let go of"
+    return Refusal("not_found", f"{message} what was before", f"Name {position + 1}, one after it, or a later time.")
+
+
 def _known(world: World, fold: str) -> KeyedState:
     return world[fold] if fold in world else KeyedState(fold)
 
@@ -223,6 +232,9 @@ def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
         started=extras.started or plane.started,
         journal_bytes=extras.journal_bytes,
         journal_from=extras.journal_from,
+        journal_why=extras.journal_why,
+        journal_retention_seconds=extras.journal_keeps[0],
+        journal_retention_bytes=extras.journal_keeps[1],
         copied=extras.copied,
         copy_behind=extras.copy_behind,
         copy_why=extras.copy_why,

@@ -157,6 +157,16 @@ class JournalRebuilt(Fact, frozen=True):
     reason: str = ""
 
 
+class JournalTrimmed(Fact, frozen=True):
+    """Retention lets go of the oldest segments, which end at position `up_to`; `by`: age or bytes."""
+
+    up_to: int
+    segments: int
+    events: int
+    bytes: int
+    by: str
+
+
 class CopyBeyond(Fact, frozen=True):
     """The copy had positions after `position`, up to `last`, that this journal has not: they were lost from it."""
 
@@ -244,6 +254,7 @@ AnyFact = (
     | ProjectionRebuilt
     | ProjectionRemoved
     | ProjectionQuarantined
+    | JournalTrimmed
 )
 AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
 

@@ -269,6 +269,8 @@ class Verified(Reply):
     """Entries of earlier fold versions, which were evolved as recorded."""
     where: Divergence | None = None
     """The first difference in parts; None when the same."""
+    journal_from: int = 0
+    """It was regenerated from the state after this position on: retention let go of what was before."""
 
 
 class AskAt(Ask, frozen=True):

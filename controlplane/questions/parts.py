@@ -40,6 +40,11 @@ class PlaneStatus(msgspec.Struct):
     """Steps that the journal has and its copy has not yet."""
     copy_why: str = ""
     """Why the copy stands still; empty while it follows."""
+    journal_why: str = ""
+    """What folds that have changed lack, or have otherwise, of what was before the journal begins."""
+    journal_retention_seconds: int = 0
+    journal_retention_bytes: int = 0
+    """How long the journal keeps its segments, and how much; 0 without end."""
 
 
 class BrokerStatus(msgspec.Struct):

@@ -12,6 +12,7 @@ from pathlib import Path
 from controlplane import limits, segments
 from controlplane.answers import not_yet
 from controlplane.arrivals import Follows
+from controlplane.bases import Base
 from controlplane.errors import PlaneError, SqlRefused
 from controlplane.fold import Heart
 from controlplane.journal import Journal
@@ -38,7 +39,7 @@ class Files:
     def _take(self, given: Path) -> None:
         if given.is_dir():
             folder = given / "journal" if (given / "journal").is_dir() else given
-            found = segments.listed(folder)
+            found = segments.kept(folder)
             if not found:
                 raise SqlRefused(f"there is no journal in {given}: name a data directory, or a journal's file")
             self._folder = folder
@@ -107,7 +108,8 @@ class Files:
         if self._folder is None:
             raise SqlRefused("flows, sagas and dead_letters need the whole journal: name its folder with --file")
         with closing(Journal(self._folder, Follows(FOLLOWED_TYPES), read_only=True)) as journal:
-            with closing(Snapshots(self._folder / "snapshots", folds, journal.journaled)) as snapshots:
+            base = Base(self._folder, journal.reach, folds)
+            with closing(Snapshots(self._folder / "snapshots", folds, journal.journaled, base)) as snapshots:
                 heart = snapshots.nearest(position)
             begun, told = heart.position, time.monotonic()
             for step in journal.replay(position, heart.steps):
