@@ -209,7 +209,7 @@ def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
         return "bad", "copy", f"the journal lost positions {fact.position + 1} to {fact.last}: its copy has them", ""
     if isinstance(fact, JournalTrimmed):
         text = f"the journal begins after position {fact.up_to} now: retention by {fact.by} let go of"
-        return "ok", "trimmed", f"{text} {fact.events} events, {fact.bytes / 1e6:.1f} MB", ""
+        return "ok", "trimmed", f"{text} {fact.events} events, {fact.bytes // 1_000_000:,} MB", ""
     if isinstance(fact, JournalRebuilt):
         text = f"positions {fact.first} to {fact.last} were made again from the copy{_by(fact.by)}"
         text += f", {fact.events_missing} events are missing" if fact.events_missing else ""

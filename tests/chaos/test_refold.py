@@ -36,7 +36,7 @@ class ChangedFleet(LiveFleet):
         self.changed = "none"
 
     def start(self) -> None:
-        own = ["--data-dir", str(self.directory.root), "--while-stdin", *self._options]
+        own = ["--data-dir", str(self.directory.root), "--while-stdin", *self.options]
         self.plane = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.changed", self.changed, str(self.gate), *own],
             cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,

@@ -166,7 +166,7 @@ def test_a_timer_that_is_due_meanwhile_waits_until_its_fold_is_there() -> None:
 
 def test_one_that_raises_while_it_is_folded_again_comes_in_quarantined_and_a_fact_says_so() -> None:
     heart, steps, kind = short(breaks=True)
-    fact = FoldQuarantined("alarm", 2, "ValueError: odd")
+    fact = FoldQuarantined("alarm", 2, "position 4, Tick: ValueError: odd")
     assert [entry.fact for step in steps for entry in step.derived] == [fact]
     assert steps[5].derived[0].fact == fact and isinstance(steps[5].input, FoldsRebuilt)
     assert heart.quarantined == {"alarm": fact}

@@ -7,8 +7,8 @@ from typing import Any
 
 MS = 1_000_000
 HAPPENED_MAX = 300_000
-"""An honest run takes 5,000 to 30,000; of 100,000 seeds three took 100,000 to 146,000, where much has to be shipped again
-to one who is far behind, record by record, through a network that reorders."""
+"""An honest run takes 5,000 to 30,000. Of 100,000 seeds three took 100,000 to 146,000: much has to be shipped again to
+one who is far behind, record by record, through a network that reorders."""
 
 
 class Violation(Exception):

@@ -179,7 +179,7 @@ def test_the_journal_proves_itself(fleet: Path) -> None:
     assert past["position"] <= 1
     assert asked(fleet, "replay", "at", "now")["counts"]["events"] > 0
     assert "does not exist yet" in signalbox_said("replay", "at", 10**9, "--data-dir", fleet, code=4)
-    assert "in the future" in signalbox_said("replay", "at", "2200-01-01T00:00:00Z", "--data-dir", fleet, code=2)
+    assert "has not been yet" in signalbox_said("replay", "at", "2200-01-01T00:00:00Z", "--data-dir", fleet, code=2)
 
 
 PRESENT_ONLY = {"controlplane", "recorded", "rate", "volume"}
