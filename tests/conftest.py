@@ -1,9 +1,14 @@
 """Flags of the whole suite: `--long` for the full form of long proofs, `--rewrite` to record transcripts anew."""
 
+import signal
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a script's background job has it; what tests start would inherit it, and could not be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples twice, whatever else the machine is doing; `--long` looks for new ones.
 settings.register_profile("same-twice", deadline=None, derandomize=True)
