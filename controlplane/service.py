@@ -103,6 +103,8 @@ class Service:
                 self._stop = asyncio.get_running_loop().create_future()
                 await self._once()
         finally:
+            # Who may still call `stop` keeps this alive, and would keep the error, and by its traceback the journal.
+            self._stop = asyncio.get_running_loop().create_future()
             self._directory.release()
 
     async def _once(self) -> None:
@@ -372,6 +374,8 @@ class Plane:
         self._turns.finish()
         turning = next(task for task in self._tasks if task.get_name() == "turns")
         await asyncio.wait((turning,), timeout=limits.FINISH_MS_MAX / 1000)
+        # However short its life was, what it journaled to the end is known to the next plane.
+        self._mark()
         await socket.drain()
 
     async def _let_go(self) -> None:
