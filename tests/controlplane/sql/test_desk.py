@@ -104,7 +104,7 @@ BOMBS = {
     "a wide number": "select format('{:>2000000000}', 'x')",
     "no end of brackets": "select " + "(" * 20_000 + "1" + ")" * 20_000,
     "no end of unions": "select 1" + " union all select 1" * 3_400,
-    "json without a bottom": "select (repeat('[', 5000000) || repeat(']', 5000000))::json->>'$[0]'",
+    "json without a bottom": "select (repeat('[', 50000000) || repeat(']', 50000000))::json->>'$[0]'",
 }
 
 
