@@ -35,8 +35,8 @@ class Replication:
     """The replicas, by partition.
 
     `on_lead(partition)` is called when an epoch start is staged here, `on_lost(partition, why)` as soon as a leadership
-    ends. `applied` is set before the first turn. `full` is "" or says why nothing can be kept at the moment.
-    The first `public` hold events, the others are the plane's own.
+    ends. `applied` is set before the first turn. `full` is "" or says why nothing can be kept at the moment. The first
+    `public` hold events, the others are the plane's own.
     """
 
     applied: Applied
@@ -125,10 +125,8 @@ class Replication:
         """The error for a request about a partition that is led elsewhere."""
         seat = self.replicas[partition].seat
         leader = seat.leader if seat is not None and seat.leader != self.broker else ""
-        return NotLeader(
-            f"{self.broker} does not lead partition {partition}; "
-            + (f"{leader} may, ask the topology" if leader else "nobody may yet, wait for a topology")
-        )
+        who = f"{leader} may, ask the topology" if leader else "nobody may yet, wait for a topology"
+        return NotLeader(f"{self.broker} does not lead partition {partition}; {who}")
 
     # ------------------------------------------------------------------------------------------ the plane
 

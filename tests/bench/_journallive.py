@@ -124,7 +124,7 @@ class Alive:
 
     @contextmanager
     def paced(self, rate: int, seconds: float) -> "Iterator[Callable[[], dict[str, float]]]":
-        """Bulk beside the block; what it gives waits for its end and tells what became of it."""
+        """Bulk beside the block, begun before it; what it gives waits for the bulk's end and tells what became of it."""
         line = [sys.executable, "-m", "tests.bench._pacer", "bench.bulk", str(rate), str(seconds), *self.urls]
         child = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -136,6 +136,8 @@ class Alive:
             return found
 
         try:
+            if child.stdout is None or not child.stdout.readline():
+                raise RuntimeError(f"who was to publish {rate:,} events a second did not begin; see above")
             yield told
         finally:
             child.kill()
@@ -221,7 +223,6 @@ def effect(alive: Alive, found: Found) -> None:
     asked: dict[str, int] = {}
     since = time.time_ns()
     with alive.paced(BULK, len(letters) * LETTER_S + 10) as told:
-        time.sleep(3)
         for letter in letters:
             asked[letter] = time.time_ns()
             alive.fleet().ask(Redrive([letter], by="bench", reason="bench"))
@@ -266,7 +267,6 @@ def elected(alive: Alive, found: Found) -> None:
     for _ in range(KILLS):
         alive.well()
         with alive.paced(BULK, 4.0) as told:
-            time.sleep(2)
             victim = max(alive.status().brokers, key=lambda broker: len(broker.leads))
             killed.append(time.time_ns())
             alive.fleet().kill_broker(victim.id)

@@ -1,4 +1,6 @@
-"""Bulk at a fixed rate: `python -m tests.bench._pacer TYPE RATE SECONDS URL...`; what became of it as a line of JSON.
+"""Bulk at a fixed rate: `python -m tests.bench._pacer TYPE RATE SECONDS URL...`.
+
+It says a line when it begins, and what became of it as a line of JSON at its end.
 
 Open loop: every `BEAT_MS` a batch is due, whatever became of those before, and counts from then until all of it is
 acked. It ends early with its standard input's end, as it must not outlive whoever measures.
@@ -34,6 +36,8 @@ async def publish(type: str, rate: int, seconds: float, urls: list[str]) -> None
             except bus.BusError:
                 refused += batch
 
+        sys.stdout.write("begun\n")
+        sys.stdout.flush()
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(int(seconds * 1000 / BEAT_MS)):
