@@ -124,7 +124,7 @@ class Alive:
 
     @contextmanager
     def paced(self, rate: int, seconds: float) -> "Iterator[Callable[[], dict[str, float]]]":
-        """Bulk beside the block, begun before it; what it gives waits for the bulk's end and tells what became of it."""
+        """Bulk beside the block, begun before it; what it gives waits for its end and tells what became of it."""
         line = [sys.executable, "-m", "tests.bench._pacer", "bench.bulk", str(rate), str(seconds), *self.urls]
         child = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
