@@ -2,15 +2,23 @@
 
 from collections.abc import Callable
 
+import msgspec
+
 from controlplane.errors import WorkerEnded
 from controlplane.limits import WORKER_FRAME_BYTES_MAX
 
 LENGTH_BYTES = 4
+_encoder = msgspec.msgpack.Encoder()
 
 
 def framed(body: bytes) -> bytes:
     """Any bytes with their length before them."""
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def encode(frame: msgspec.Struct) -> bytes:
+    """One of the structs that plane and worker say to each other, as MessagePack, with its length before it."""
+    return framed(_encoder.encode(frame))
 
 
 def read(receive: Callable[[int], bytes]) -> bytes:

@@ -5,7 +5,7 @@ The plane says one thing and waits for the answer to it.
 
 import msgspec
 
-from controlplane.framing import framed
+from controlplane.framing import encode as encode
 
 
 class Frame(msgspec.Struct, frozen=True, tag=True):
@@ -98,13 +98,7 @@ class Refused(Frame, frozen=True):
 
 AnyFrame = Open | Opened | Sealed | Evolve | Go | Reached | Missing | Failed | AskRows | Rows | Refused
 
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyFrame)
-
-
-def encode(frame: AnyFrame) -> bytes:
-    """A frame with its length before it."""
-    return framed(_encoder.encode(frame))
 
 
 def decode(body: bytes) -> AnyFrame:

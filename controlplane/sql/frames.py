@@ -5,6 +5,7 @@ The plane says one thing and waits for the answer to it; `Feed`, `Names` and `St
 
 import msgspec
 
+from controlplane.framing import encode as encode
 from controlplane.framing import framed as framed
 from controlplane.framing import read as read
 from controlplane.questions import SqlAnswer
@@ -81,13 +82,7 @@ class Refused(Frame, frozen=True):
 
 AnyFrame = Open | Names | Feed | State | Check | Run | Ready | Checked | Answered | Refused
 
-_encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(AnyFrame)
-
-
-def encode(frame: AnyFrame) -> bytes:
-    """A frame with its length before it."""
-    return framed(_encoder.encode(frame))
 
 
 def decode(body: bytes) -> AnyFrame:
