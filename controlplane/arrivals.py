@@ -53,7 +53,7 @@ STORED = (
     *("trace", "extras", "data", "bytes"),
 )
 """The columns that `of_archive` needs."""
-ROWS = ("partition", "offset", "appended", "type", "source", "id", "time", "saga", "extras", "size")
+ROWS = ("position", "partition", "offset", "appended", "type", "source", "id", "time", "saga", "extras", "size")
 """What `rows_of_archive` needs: these columns, and `saga` is `SAGA`, or empty."""
 SAGA = "coalesce(nullif(correlation, ''), subject)"
 """What an event belongs to, in SQL; NULL for nothing."""
@@ -69,15 +69,21 @@ def name_hash(text: str) -> int:
 
 
 class Follows:
-    """Which types folds want to see whole: those that match any of some patterns."""
+    """Which events folds want to see whole: those whose type matches one of some patterns or that have `requires`."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._filters = [Filter(pattern, internal=True) for pattern in patterns]
 
-    def rows(self, types: list[str]) -> list[int]:
-        """The rows whose type is followed."""
-        wanted = {name for name in set(types) if any(each.accepts(name) for each in self._filters)}
-        return [row for row, name in enumerate(types) if name in wanted] if wanted else []
+    def types(self, types: Iterable[str]) -> set[str]:
+        """Those of some types that are followed."""
+        return {name for name in set(types) if any(each.accepts(name) for each in self._filters)}
+
+    def rows(self, types: list[str], required: list[bool]) -> list[int]:
+        """The rows that are followed, in order; `required`: whether a row's event has `requires`."""
+        wanted = self.types(types)
+        if not wanted and True not in required:
+            return []
+        return [row for row, name in enumerate(types) if name in wanted or required[row]]
 
 
 class Arrival(msgspec.Struct, gc=False):
@@ -152,8 +158,12 @@ class Arrival(msgspec.Struct, gc=False):
             importofs=self._per_extras(_importof, ""),
             redriven=self._per_extras(_redriven, False),
             sizes=list(map(len, self.payloads)),
-            followed={row: to_json(self.event(row)) for row in follows.rows(self.types)},
+            followed={row: to_json(self.event(row)) for row in follows.rows(self.types, self.required())},
         )
+
+    def required(self) -> list[bool]:
+        """Of each row, whether a handler of its event must have capabilities."""
+        return self._per_extras(_required, False)
 
     def table(self, first_position: int, recorded: int, names: Callable[[str], int]) -> "pa.Table":
         """As rows of the journal's `events`, the first one at `first_position`; `names` gives a text's small id."""
@@ -256,6 +266,16 @@ def _importof(extras: Extras) -> str:
 
 def _redriven(extras: Extras) -> bool:
     return "redriveto" in extras.extensions
+
+
+def _required(extras: Extras) -> bool:
+    return extras.requires is not None
+
+
+def required_of_archive(blobs: list[bytes | None]) -> list[bool]:
+    """`Arrival.required` by the column `extras` alone."""
+    asking = {blob for blob in set(blobs) if blob is not None and _required(_extras_of(blob))}
+    return [blob in asking for blob in blobs] if asking else [False] * len(blobs)
 
 
 @lru_cache(maxsize=4096)

@@ -20,11 +20,11 @@ from bus.limits import EVENT_BYTES_MAX
 from bus.record import EVENTS, Header
 from controlplane.errors import CopyUnreadable
 from controlplane.limits import COPY_CHUNK_BYTES_MAX, COPY_RAW_BYTES_MAX
+from controlplane.saying import PLANE_SOURCE
 
 TYPE = "signalbox.journal.steps"
 MISSING = "signalbox.journal.missing"
 """What stands in a journal that was made again for an event that nobody had any more."""
-SOURCE = "signalbox/plane"
 PIECE_BYTES = EVENT_BYTES_MAX // 2
 """A chunk is cut into events of so much data."""
 FORMAT = 1
@@ -96,7 +96,7 @@ def decode(data: bytes) -> Chunk:
 def events_of(data: bytes) -> list[Event]:
     """A chunk as the events of one batch."""
     pieces = [data[start : start + PIECE_BYTES] for start in range(0, len(data), PIECE_BYTES)]
-    return [Event(type=TYPE, source=SOURCE, id=f"{number}", data=piece) for number, piece in enumerate(pieces)]
+    return [Event(type=TYPE, source=PLANE_SOURCE, id=f"{number}", data=piece) for number, piece in enumerate(pieces)]
 
 
 def chunk_of(header: Header, body: bytes) -> Chunk | None:

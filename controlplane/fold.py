@@ -269,7 +269,7 @@ class Heart:
             if isinstance(said, Intent):
                 index = told.get(cause, 0)
                 told[cause] = index + 1
-                intents.append((cause, index, said))
+                intents.append((cause, index, said.named(f"{cause}:{index}")))
                 self.wanting.append(fold)
                 continue
             if len(derived) >= CASCADE_FACTS_MAX:

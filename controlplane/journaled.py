@@ -9,3 +9,7 @@ class Fact(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
 
 class Intent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The base of every intent."""
+
+    def named(self, id: str) -> "Intent":
+        """The same, where it has to know its place in the journal: `position:index`, of digits and a colon."""
+        return self

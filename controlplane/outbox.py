@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from controlplane.facts import Carried, Fact, Intent, IntentFailed, PublishEvent, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.saying import PLANE_SOURCE
 
 
 class Outbox(Fold):
@@ -40,10 +41,12 @@ class Outbox(Fold):
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """Recognise what was published."""
         rows = entry.fact
-        if not isinstance(rows, Rows) or True not in rows.redriven or not state.table("due"):
+        if not isinstance(rows, Rows) or not state.table("due"):
             return
-        for row, again in enumerate(rows.redriven):
-            if again and state.get("due", rows.ids[row]) is not None:
+        if True not in rows.redriven and PLANE_SOURCE not in rows.sources:
+            return
+        for row, (again, source) in enumerate(zip(rows.redriven, rows.sources, strict=True)):
+            if (again or source == PLANE_SOURCE) and state.get("due", rows.ids[row]) is not None:
                 cause, _, index = rows.ids[row].partition(":")
                 yield Carried(int(cause), int(index), rows.partition, rows.first_offset + row)
 

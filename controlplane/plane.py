@@ -16,8 +16,8 @@ from controlplane.projections import Projections
 from controlplane.registry import Registry
 from controlplane.sagas import Sagas
 
-FOLLOWED_TYPES = (DEAD_LETTER,)
-"""Patterns of the types whose whole events folds want (`Rows.followed`)."""
+FOLLOWED_TYPES = (DEAD_LETTER, "agent.lifecycle.*", "ballot.*", "lease.*", "dispatch.*")
+"""Patterns of the types whose whole events folds want (`Rows.followed`), beside events with `requires`."""
 
 
 def folds() -> list[Fold]:

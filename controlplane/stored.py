@@ -10,7 +10,7 @@
 | `events` | one archived event: see `arrivals.EVENT_COLUMNS` |
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +19,16 @@ import pyarrow as pa
 
 from bus.event import to_json
 from controlplane import limits
-from controlplane.arrivals import ROWS, SAGA, STORED, Arrival, Follows, of_archive, rows_of_archive
+from controlplane.arrivals import (
+    ROWS,
+    SAGA,
+    STORED,
+    Arrival,
+    Follows,
+    of_archive,
+    required_of_archive,
+    rows_of_archive,
+)
 from controlplane.copied import CopiedStep
 from controlplane.errors import FactUnreadable
 from controlplane.facts import Fact, Intent, Rows, decode_fact, decode_intent, encode_fact, encode_intent, kind_of
@@ -106,7 +115,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
     ]
     columns = ", ".join(f"coalesce({SAGA}, '') as saga" if name == "saga" else f'"{name}"' for name in ROWS)
     events = fetch(db, f"select {columns} from {alias}.events where position {within} order by position")  # noqa: S608
-    followed = _followed(db, alias, within, events["type"], names, follows)
+    followed = _followed(db, alias, within, events, names, follows)
     steps, row, fact, intent = [], 0, 0, 0
     for number, start, end, recorded, partition, count, digest in heads:
         given: Fact | Rows
@@ -145,21 +154,29 @@ def _intent(body: bytes, cause: int) -> Intent:
 
 
 def _followed(
-    db: Any, alias: str, within: str, types: list[int], names: Sequence[str], follows: Follows
+    db: Any, alias: str, within: str, events: dict[str, list[Any]], names: Sequence[str], follows: Follows
 ) -> dict[int, bytes]:
-    """The whole events of those rows whose type is followed; `types` are those of all rows."""
-    wanted = {number for number in set(types) if follows.rows([names[number]])}
-    if not wanted:
+    """The whole events of those rows that are followed, by row."""
+    types = [names[number] for number in events["type"]]
+    places = follows.rows(types, required_of_archive(events["extras"]))
+    if not places:
         return {}
     stored = ", ".join(f'"{name}"' for name in STORED)
-    among = ", ".join(map(str, sorted(wanted)))
+    typed = follows.types(types)
+    kinds = {events["type"][place] for place in places if types[place] in typed}
+    others = [events["position"][place] for place in places if types[place] not in typed]
+    # A list of none is no SQL; no type and no event has the number -1.
+    either = f"type in ({_list(kinds)}) or position in ({_list(others)})"
     found = fetch(
         db,
-        f"select {stored} from {alias}.events where position {within} and type in ({among}) order by position",  # noqa: S608
+        f"select {stored} from {alias}.events where position {within} and ({either}) order by position",  # noqa: S608
     )
     arrival = of_archive(found, names)
-    places = [at for at, number in enumerate(types) if number in wanted]
-    return {at: to_json(arrival.event(row)) for row, at in enumerate(places)}
+    return {place: to_json(arrival.event(row)) for row, place in enumerate(places)}
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "-1"
 
 
 def copied_steps(db: Any, segment: Segment, after: int) -> list[CopiedStep]:

@@ -47,8 +47,13 @@ class SpreadTopology(Intent, frozen=True):
 class PublishEvent(Intent, frozen=True):
     """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`.
 
+    A fold that cannot know its index leaves `id` empty and the event without one: the step names it.
     Answers: its echo in a batch, which is Carried; or IntentFailed, when no broker will ever take it.
     """
 
     id: str
     event: bytes
+
+    def named(self, id: str) -> "PublishEvent":
+        """The same with its place as id, unless it has one."""
+        return self if self.id else PublishEvent(id, b'{"id":"%s",%s' % (id.encode(), self.event[1:]))
