@@ -11,7 +11,7 @@ from tests.controlplane.purity import impurities, unstable
 
 HERE = Path(controlplane.plane.__file__).parent
 LISTED = """
-    adaptive brokers causes deadletters decisions differences elections fleet flows fold groups health history
+    able adaptive agents brokers causes deadletters decisions differences elections fleet flows fold groups health history
     horizon journaled lately leadership ledger operations placing plane rebalance registry roster sagas settings
     sketches standing state timeline whatif
 """

@@ -1,0 +1,40 @@
+"""Every bound of what is known about agents, its unit last; part of `limits`. `AGENTS_MAX` stands there."""
+
+AGENT_CAPABILITIES_MAX = 256
+"""Capabilities of one agent that are taken; further ones, and those that no event could ask for, are counted."""
+CAPABILITY_CHARS_MAX = 200
+"""One capability's text."""
+AGENT_SEATS_MAX = 200_000
+"""Capabilities of all agents together; an agent that comes when it is reached gets the ones that there is room for."""
+AGENT_TEXT_CHARS_MAX = 200
+"""Of an agent's version, address, locality, of one of its preferences, or of why it left."""
+AGENT_PREFERENCES_MAX = 16
+"""Preferences of one agent that are kept, by name."""
+AGENT_TURNS_MAX = 32
+"""States of one agent that are kept with their positions, newest."""
+AGENT_COUNT_MAX = 1 << 53
+"""What an agent may say that it has handled, has waiting or has under way: beyond it JSON's numbers are not exact."""
+AGENT_LOAD_PERMILLE_MAX = 1_000_000
+"""The greatest load that an agent may say, in thousandths of its concurrency."""
+HEARTBEAT_MS_MIN = 100
+"""An agent that says it beats more often than this is awaited this often."""
+HEARTBEAT_MS_MAX = 3_600_000
+"""The same for one that beats more rarely."""
+SUSPECT_BEATS = 3
+"""Heartbeats that an agent may miss before it is suspected."""
+FAIL_BEATS = 6
+"""Heartbeats that an agent may miss before it has failed."""
+AGENT_EXCUSED_MS = 1_000
+"""After this long an agent is looked at again whose words could not reach the plane."""
+AGENT_RATE_MS = 60_000
+"""Over how long, once to twice, an agent's error rate is taken."""
+AGENTS_TOLD_MS = 1_000
+"""How long changes gather before agents are told of them."""
+AGENTS_TOLD_MAX = 1_000
+"""Changes named in one such event; the others are counted."""
+INBOXES_MAX = 20_000
+"""Inboxes that mail was seen for; mail to further ones is not kept for an agent that is away, and is counted."""
+QUARANTINE_AT_ONCE_MAX = 1_000
+"""Agents in one decision to quarantine or release."""
+INBOX_EARLIER_MS = 5_000
+"""How much earlier than the first mail that was seen an inbox begins, as brokers' clocks differ."""
