@@ -24,15 +24,21 @@ SUSPECT_BEATS = 3
 """Heartbeats that an agent may miss before it is suspected."""
 FAIL_BEATS = 6
 """Heartbeats that an agent may miss before it has failed."""
-AGENT_EXCUSED_MS = 1_000
-"""After this long an agent is looked at again whose words could not reach the plane."""
+EXCUSED_BEATS = 2
+"""Heartbeats that an agent is given at least when its words could not reach the plane, after they can again."""
 AGENT_RATE_MS = 60_000
 """Over how long, once to twice, an agent's error rate is taken."""
 AGENTS_TOLD_MS = 1_000
 """How long changes gather before agents are told of them."""
 AGENTS_TOLD_MAX = 1_000
-"""Changes named in one such event; the others are counted."""
-INBOXES_MAX = 20_000
+"""Changes named in one such event; the others are counted. Inboxes in one: the others are named in the next."""
+AGENTS_TOLD_CHARS_MAX = 128 * 1024
+"""Of the names in one such event."""
+AGENT_SOURCE_CHARS_MAX = 500
+"""An agent's source; one whose source is longer is not known."""
+AGENT_FAILED_TOLD_MS = 3_600_000
+"""How long it is a finding that an agent has failed."""
+INBOXES_MAX = 10_000
 """Inboxes that mail was seen for; mail to further ones is not kept for an agent that is away, and is counted."""
 QUARANTINE_AT_ONCE_MAX = 1_000
 """Agents in one decision to quarantine or release."""

@@ -25,6 +25,7 @@ LIFECYCLE = "agent.lifecycle."
 INBOX = "agent.inbox."
 SOURCE = "agent/"
 JOINED, READY, SUSPECTED, FAILED, LEFT, QUARANTINED = "joined", "ready", "suspected", "failed", "left", "quarantined"
+HEARTBEAT = "heartbeat"
 LIVE = (JOINED, READY)
 GONE = (FAILED, LEFT)
 _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
@@ -112,6 +113,16 @@ class Turn(msgspec.Struct, frozen=True, array_like=True):
     why: str = ""
 
 
+class Amiss(msgspec.Struct, frozen=True, array_like=True):
+    """What was not as it should be: how often, and the newest of it: whose, why, at which position and instant."""
+
+    count: int
+    source: str
+    why: str
+    position: int
+    at: int
+
+
 class Inbox(msgspec.Struct, frozen=True, array_like=True):
     """Where an agent's mail waits. `start`: from which instant on, ns; `asked`: the position at which its group was
     asked for, 0: not yet, as nobody of this name was ever there; `is_open`: the group is there."""
@@ -155,7 +166,7 @@ class Beat(Word):
     failed: Count = 0
 
 
-class Leave(Word):
+class Left(Word):
     """An agent goes."""
 
     reason: str = ""
@@ -166,7 +177,7 @@ class _Envelope(msgspec.Struct):
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_WORDS = {JOINED: Joined, "heartbeat": Beat, LEFT: Leave, READY: Word, SUSPECTED: Word, FAILED: Word}
+_WORDS = {JOINED: Joined, HEARTBEAT: Beat, LEFT: Left, READY: Word, SUSPECTED: Word, FAILED: Word}
 WORDS = tuple(_WORDS)
 _decoders: dict[str, Any] = {name: msgspec.json.Decoder(kind) for name, kind in _WORDS.items()}
 

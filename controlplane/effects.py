@@ -10,10 +10,11 @@
 | | | seat that was taken shows in the broker's samples |
 | SpreadTopology | the newest one is sent to all | none: whoever missed it hears it in its next greeting |
 | PublishEvent | published as the plane, again until it is acked | its echo (Carried), IntentFailed |
+| OpenGroup | made at every partition, again until all leaders have it | GroupOpened, IntentFailed |
 
-An intent is carried out at least once. All but PublishEvent name the plane epoch that they were decided in, which goes
+An intent is carried out at least once. All but PublishEvent and OpenGroup name the plane epoch that they were decided in, which goes
 with them: brokers refuse any but the greatest they know, and what is carried out here is refused here. A plane that
-starts decides them anew. Publishing is what `outbox` brings back after a restart.
+starts decides them anew. Publishing is what `outbox` brings back after a restart, groups what `registry` does.
 """
 
 import asyncio
@@ -22,17 +23,20 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from bus.client.fleet import Fleet
-from bus.errors import BusError, ClientError
+from bus.client.opening import open_group
+from bus.errors import BusError, ClientError, GroupConflict
 from bus.event import from_json
 from bus.wire import Seat, Topology
 from controlplane import limits
 from controlplane.facts import (
     Fact,
+    GroupOpened,
     HaltBroker,
     Intent,
     IntentFailed,
     OfferAnswered,
     OfferEpoch,
+    OpenGroup,
     PlaceSeat,
     PublishEvent,
     ReleaseBroker,
@@ -97,6 +101,8 @@ class Effects:
                 spread = intent
             elif isinstance(intent, PublishEvent):
                 self._begin([self._publish(cause, index, intent)])
+            elif isinstance(intent, OpenGroup):
+                self._begin([self._open(cause, index, intent)])
         if spread is not None:
             self._spread(spread)
         # Only now: the topology that a former member is not in is the last thing that it hears.
@@ -194,6 +200,26 @@ class Effects:
             except BusError as error:
                 log.warning("intent %d:%d is published again: %s", cause, index, error)
                 wait_ms = await _rest(wait_ms)
+
+    async def _open(self, cause: int, index: int, intent: OpenGroup) -> None:
+        fleet = await self._fleet
+        wait_ms = limits.EFFECT_RETRY_MS_MIN
+        while True:
+            try:
+                async with self._publishing:
+                    await open_group(fleet.cluster, intent.group, intent.pattern, intent.start)
+                break
+            except GroupConflict as error:
+                log.info("group %s is there, with settings of its own: %s", intent.group, error)
+                break
+            except ClientError as error:
+                log.error("intent %d:%d: group %s cannot be made: %s", cause, index, intent.group, error)
+                self._report(IntentFailed(cause, index, kind_of(intent), "", str(error)))
+                return
+            except BusError as error:
+                log.warning("intent %d:%d: group %s is asked for again: %s", cause, index, intent.group, error)
+                wait_ms = await _rest(wait_ms)
+        self._report(GroupOpened(intent.group))
 
     async def close(self) -> None:
         """Give up what is under way; what was not carried is carried again after the next start."""

@@ -16,11 +16,12 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
+| operators; folds; effects | AgentQuarantined, AgentReleased; AgentSuspected, AgentFailed; GroupOpened: see `agents` |
 | operators, and the fleet that obeys | see `decisions` |
 | operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
 
-The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about projections in `projections`,
-events in `rows`, intents in `intents`.
+The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about agents in `agents`, about
+projections in `projections`, events in `rows`, intents in `intents`.
 All instants and durations are integer nanoseconds.
 """
 
@@ -34,6 +35,13 @@ from controlplane.decisions import Decision
 from controlplane.decisions import HaltBroker as HaltBroker
 from controlplane.decisions import ReleaseBroker as ReleaseBroker
 from controlplane.errors import FactUnreadable
+from controlplane.facts.agents import AgentFact
+from controlplane.facts.agents import AgentFailed as AgentFailed
+from controlplane.facts.agents import AgentQuarantined as AgentQuarantined
+from controlplane.facts.agents import AgentReleased as AgentReleased
+from controlplane.facts.agents import AgentSuspected as AgentSuspected
+from controlplane.facts.agents import GroupOpened as GroupOpened
+from controlplane.facts.agents import OpenGroup as OpenGroup
 from controlplane.facts.fleet import BrokerHeard as BrokerHeard
 from controlplane.facts.fleet import BrokerLost as BrokerLost
 from controlplane.facts.fleet import BrokerSampled as BrokerSampled
@@ -255,8 +263,11 @@ AnyFact = (
     | ProjectionRemoved
     | ProjectionQuarantined
     | JournalTrimmed
+    | AgentFact
 )
-AnyIntent = StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent
+AnyIntent = (
+    StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent | OpenGroup
+)
 
 UPCASTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """Old tag -> old map to the present map (which has the present `type`). Old facts are read through it, forever."""
