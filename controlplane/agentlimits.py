@@ -38,6 +38,10 @@ AGENT_SOURCE_CHARS_MAX = 500
 """An agent's source; one whose source is longer is not known."""
 AGENT_FAILED_TOLD_MS = 3_600_000
 """How long it is a finding that an agent has failed."""
+RIVAL_WORDS_MIN = 2
+"""Words of another incarnation of an agent before it is a finding; one may have been on its way."""
+RIVAL_TOLD_MS = 30_000
+"""How long after its last word that is a finding, at least."""
 INBOXES_MAX = 10_000
 """Inboxes that mail was seen for; mail to further ones is not kept for an agent that is away, and is counted."""
 QUARANTINE_AT_ONCE_MAX = 1_000

@@ -19,6 +19,9 @@ from controlplane.agentlimits import (
     CAPABILITY_CHARS_MAX,
     HEARTBEAT_MS_MAX,
     HEARTBEAT_MS_MIN,
+    RIVAL_TOLD_MS,
+    RIVAL_WORDS_MIN,
+    SUSPECT_BEATS,
 )
 
 LIFECYCLE = "agent.lifecycle."
@@ -102,6 +105,13 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
     def shown(self) -> str:
         """Its state in one word: quarantined where it is that and not gone."""
         return QUARANTINED if self.quarantined and self.state not in GONE else self.state
+
+
+def is_doubled(agent: Agent, now: int) -> bool:
+    """Whether another incarnation speaks under its name, again and again, until a moment ago."""
+    rival = agent.rival
+    heard_ms = max(SUSPECT_BEATS * agent.heartbeat_ms, RIVAL_TOLD_MS)
+    return rival is not None and rival.words >= RIVAL_WORDS_MIN and now - rival.heard <= heard_ms * 1_000_000
 
 
 class Turn(msgspec.Struct, frozen=True, array_like=True):

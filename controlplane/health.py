@@ -22,6 +22,11 @@
 | a broker's fsync is slow | warn | 1 each |
 | a broker is drained | warn | 1 each |
 | an adaptive fleet has been skewed for five minutes | warn | 1 |
+| agents failed in the last hour, and not by leaving | warn | 3 |
+| agents are suspected | warn | 1 |
+| agents are quarantined | warn | 1 |
+| an agent's name is used by two at once | warn | 2 each |
+| agents say what cannot be read, or more of them come than can be known | warn | 1; 2 |
 
 OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
 Imported sagas cost nothing: they are history. Each penalty says why, since when, and what mends or explains it.
@@ -36,7 +41,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
-from controlplane import adaptive, deadletters, ledger
+from controlplane import adaptive, agenthealth, deadletters, ledger
 from controlplane import sagas as saga_fold
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
@@ -64,9 +69,9 @@ class Health(Fold):
     """The fold: it remembers since when each thing has been wrong. See the module."""
 
     name = "health"
-    version = 3
+    version = 4
     follows = (Tick, FoldQuarantined, FoldVersions)
-    reads = ("fleet", "groups", "sagas", "deadletters", "ledger", "adaptive")
+    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "ledger", "adaptive")
     tables = MappingProxyType({"since": int, "quarantined": list[Any]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -142,6 +147,7 @@ def _all(world: World, now: int) -> Iterator[Need]:
     yield from _trimmed(world, now)
     yield from _sagas(world["sagas"])
     yield from _dead(world["deadletters"], now)
+    yield from agenthealth.needs(world["registry"], now)
     behind = ledger.behind(world["ledger"])
     if behind > RECORDER_BEHIND_EVENTS:
         why = "the recorder takes less than publishers send"

@@ -38,9 +38,9 @@ class History(Fold):
     """The fold. See the module."""
 
     name = "history"
-    version = 2
+    version = 3
     follows = (Rows, BrokerSampled, Tick)
-    reads = ("fleet", "groups", "sagas", "deadletters", "ledger", "adaptive", "health")
+    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "ledger", "adaptive", "health")
     tables = MappingProxyType({"slot": Slot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

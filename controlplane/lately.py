@@ -12,6 +12,7 @@ from typing import get_args
 
 import msgspec
 
+from controlplane.agents import SOURCE
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.decisions import (
     AdaptivePaused,
@@ -33,6 +34,10 @@ from controlplane.decisions import (
     StrategyChosen,
 )
 from controlplane.facts import (
+    AgentFailed,
+    AgentQuarantined,
+    AgentReleased,
+    AgentSuspected,
     BrokerHeard,
     BrokerLost,
     BrokerSilent,
@@ -49,6 +54,7 @@ from controlplane.facts import (
     JournalRebuilt,
     JournalTrimmed,
     LeaderElected,
+    OpenGroup,
     PartitionWaits,
     PlaneResumed,
     PlaneStarted,
@@ -81,12 +87,13 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 5
+    version = 6
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
-        JournalRebuilt, JournalTrimmed, *get_args(Decision),
+        JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected,
+        *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -134,6 +141,8 @@ def tell(fact: Fact) -> tuple[str, str, str, str]:
         return fact.severity, f"stuck {fact.severity}", f"{fact.saga} past {times}p95", f"{{}} sagas past {times}p95"
     if isinstance(fact, get_args(Decision)):
         return _tell_decision(fact)
+    if isinstance(fact, AgentSuspected | AgentFailed | AgentQuarantined | AgentReleased):
+        return _tell_agents(fact)
     return _tell_plane(fact)
 
 
@@ -172,6 +181,25 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, LossAccepted):
         return "bad", "loss", f"p{fact.partition:02d}: a loss was accepted{_by(fact.by)}: {fact.may_lose}", ""
     return "warn", "rolling", "the rolling restart was stopped", ""
+
+
+def _tell_agents(
+    fact: AgentSuspected | AgentFailed | AgentQuarantined | AgentReleased,
+) -> tuple[str, str, str, str]:
+    if isinstance(fact, AgentSuspected | AgentFailed):
+        suspected = isinstance(fact, AgentSuspected)
+        silent = f"silent for {max(1, fact.silent_ns // _SECOND)} s"
+        one, many = ("is suspected", "are suspected") if suspected else ("has failed", "have failed")
+        kind = "agents suspected" if suspected else "agents failed"
+        return "warn" if suspected else "bad", kind, f"{_called(fact.agent)} {one}: {silent}", f"{{}} agents {many}"
+    held = isinstance(fact, AgentQuarantined)
+    done = "quarantined" if held else "released"
+    who = f"{_called(fact.agents[0])} is" if len(fact.agents) == 1 else f"{len(fact.agents)} agents are"
+    return "warn" if held else "ok", f"agents {done} {_called(fact.agents[0])}", f"{who} {done}{_by(fact.by)}", ""
+
+
+def _called(source: str) -> str:
+    return source.removeprefix(SOURCE)
 
 
 def _by(name: str) -> str:
@@ -218,6 +246,8 @@ def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
 
 
 def _tell_failed(fact: IntentFailed) -> tuple[str, str, str, str]:
+    if fact.kind == OpenGroup.__name__:
+        return "warn", "inboxes", f"an inbox cannot be kept: {fact.why}", "{} inboxes cannot be kept"
     if not fact.by:
         return "bad", "unpublished", f"an event cannot be published: {fact.why}", "{} events cannot be published"
     where = "" if fact.partition is None else f" of p{fact.partition:02d}"

@@ -15,7 +15,7 @@ on, so that it is kept while the agent is away; that of a name that was never th
 |---|---|---|
 | agent | source | Agent |
 | able, ables, seat | | see `able` |
-| turns, out, count, changed, telling | | see `roll` |
+| turns, out, rivals, count, changed, telling | | see `roll` |
 | amiss | malformed unknown refused capabilities inboxes | Amiss |
 | inbox | name | Inbox |
 | opened | name | position: its group is there, and agents are to be told so |
@@ -85,6 +85,7 @@ class Registry(Fold):
             "seat": int,
             "turns": list[Turn],
             "out": str,
+            "rivals": int,
             "count": int,
             "amiss": Amiss,
             "changed": str,

@@ -5,6 +5,7 @@
 | agent | source | Agent |
 | turns | source | its newest states, oldest first: list of Turn |
 | out | source | suspected, failed or quarantined, of those that are |
+| rivals | source | words of another incarnation of it, where there are any |
 | count | a state | agents in it, as `Agent.shown` |
 | count | forgettable, forgotten, seats | that may be forgotten; that were; capabilities of all together |
 | changed | source | its state, which agents were not told yet |
@@ -48,6 +49,10 @@ def keep(
     """Put an agent in the place of what it was, `before`."""
     state.put("agent", source, after)
     _reseat(state, source, before, after)
+    if after.rival is not None and after.rival.words:
+        state.put("rivals", source, after.rival.words)
+    elif before is not None and before.rival is not None:
+        state.delete("rivals", source)
     was = "" if before is None else before.shown
     if before is None or _may_go(before) != _may_go(after):
         _count(state, "forgettable", int(_may_go(after)) - int(before is not None and _may_go(before)))
@@ -144,7 +149,7 @@ def _forget(state: KeyedState, source: str) -> None:
     _count(state, "forgettable", -1)
     _count(state, agent.shown, -1)
     _count(state, "forgotten", 1)
-    for table in ("agent", "turns", "out"):
+    for table in ("agent", "turns", "out", "rivals"):
         state.delete(table, source)
 
 

@@ -13,6 +13,7 @@ ending are the edge's own; they are refused here.
 | AskDeadGroups, AskDeadLetters, Redrive as a dry run | dead |
 | AskTimeline | timebar |
 | AskGroups | listeners |
+| AskAgents, AskAgent | agents (levers on them: agentlevers) |
 | AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
 | AskProjections | projections |
 """
@@ -20,7 +21,7 @@ ending are the edge's own; they are refused here.
 import msgspec
 
 from bus.rfc3339 import format_time
-from controlplane.answers import board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
+from controlplane.answers import agents, board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
@@ -33,6 +34,8 @@ from controlplane.fold import Heart, KeyedState, World
 from controlplane.health import penalties
 from controlplane.limits import CLOCK_SKEW_MS_MAX
 from controlplane.questions import (
+    AskAgent,
+    AskAgents,
     AskAt,
     AskBoard,
     AskBrokers,
@@ -130,6 +133,10 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return timebar.timeline(world, question, now)
     if isinstance(question, AskGroups):
         return listeners.groups(world, question, now)
+    if isinstance(question, AskAgents):
+        return agents.agents(world, question, now)
+    if isinstance(question, AskAgent):
+        return agents.agent(world, question, now)
     if isinstance(question, AskBrokers):
         return operations.brokers(world, question, now)
     if isinstance(question, AskPartitions):

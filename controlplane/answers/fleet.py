@@ -61,6 +61,7 @@ def counts(heart: Heart, now: int) -> Counts:
         agents=registry.present(world["registry"]) if "registry" in world else None,
         brokers_up=sum(broker.state == UP for broker in here),
         brokers=len(here),
+        agents_out=registry.out_of(world["registry"]) if "registry" in world else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a lever on brokers and partitions would touch: the decision to be journaled, and the answer that shows it.
+"""What a lever on brokers, partitions and agents would touch: the decision to be journaled, and the answer that shows it.
 
 For a dry run, or when it is refused, there is no decision. Refusals name what is in the way, and what to do about it.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from controlplane import rebalance
-from controlplane.answers import balance
+from controlplane.answers import agentlevers, balance
 from controlplane.answers.members import Newcomer, plan_add, plan_remove, removal_under_way
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
@@ -225,6 +225,8 @@ _LEVERS: dict[str, Callable[[World, Operate, int], Planned]] = {
     "rebalance_pause": balance.pause,
     "rebalance_resume": balance.resume,
     "recover": _recover,
+    "quarantine": agentlevers.quarantine,
+    "release": agentlevers.release,
 }
 
 

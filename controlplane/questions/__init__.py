@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from controlplane.questions.agents import Agent, AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents
 from controlplane.questions.differing import Divergence, StateChange, TableChange
 from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
 from controlplane.questions.operations import (
@@ -134,7 +135,14 @@ __all__ = [
     "REPLAY_RUN",
     "SCHEMA",
     "SQL_SCHEMA",
+    "Agent",
+    "AgentGroup",
+    "AgentRow",
+    "AgentTurn",
+    "Agents",
     "Ask",
+    "AskAgent",
+    "AskAgents",
     "AskAt",
     "AskBoard",
     "AskBrokers",
@@ -280,6 +288,8 @@ Question = (
     | AskPartitions
     | AskGroups
     | AskTimeline
+    | AskAgents
+    | AskAgent
     | Operate
     | AskSql
     | CancelSql
@@ -311,6 +321,8 @@ Body = (
     | Partitions
     | Groups
     | Timeline
+    | Agents
+    | Agent
     | Operated
     | SqlAnswer
     | SqlCancelled

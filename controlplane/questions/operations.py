@@ -1,4 +1,4 @@
-"""Brokers and partitions as nouns: what they are, and the levers on them.
+"""Brokers and partitions as nouns: what they are, and the levers on them and on agents.
 
 One lever is one `Operate`. As a dry run it answers what it would touch, and changes nothing; `expected` is then that
 set, and if it has changed since, the answer is a `Refusal` with code `changed`.
@@ -13,7 +13,7 @@ from controlplane.questions.parts import BrokerStatus, Partitioning, PartitionSt
 
 Verb = Literal[
     "add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause",
-    "rebalance_resume", "recover",
+    "rebalance_resume", "recover", "quarantine", "release",
 ]  # fmt: skip
 
 
@@ -115,7 +115,7 @@ class Partitions(Reply):
 
 
 class Operate(Ask, frozen=True):
-    """Pull a lever. `targets`: brokers, or partitions as numbers; `to`: the broker a partition is moved to.
+    """Pull a lever. `targets`: brokers, agents, or partitions as numbers; `to`: the broker a partition is moved to.
 
     For `add` the one target is the address of a broker that runs; none has the plane start one.
     """

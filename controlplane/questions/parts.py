@@ -303,6 +303,8 @@ class Counts(msgspec.Struct):
     agents: int | None
     brokers_up: int
     brokers: int
+    agents_out: int | None = None
+    """Suspected, failed or quarantined."""
 
 
 class RuleRow(msgspec.Struct):

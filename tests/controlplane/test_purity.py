@@ -11,8 +11,8 @@ from tests.controlplane.purity import impurities, unstable
 
 HERE = Path(controlplane.plane.__file__).parent
 LISTED = """
-    able adaptive agents brokers causes deadletters decisions differences elections fleet flows fold groups health history
-    horizon journaled lately leadership ledger operations placing plane rebalance registry roster sagas settings
+    able adaptive agenthealth agents brokers causes deadletters decisions differences elections fleet flows fold groups health history
+    horizon journaled lately leadership ledger lifecycle operations placing plane rebalance registry roll roster sagas settings
     sketches standing state timeline whatif
 """
 FOLDS = [*(HERE / f"{name}.py" for name in LISTED.split()), *sorted((HERE / "facts").glob("*.py"))]
