@@ -33,9 +33,10 @@ _ALL = (
     Action("back", "escape", "esc", "back", "back; clears a filter first"),
     Action("mark", "space", "space", "mark", "mark the row, for levers that act on many"),
     Action("sort", "O", "O", "sort", "sort by the next column; worst first is the first"),
-    Action("state", "b", "b", "by state", "open, stuck, finished, failed, all"),
+    Action("state", "b", "b", "by state", "rows in the next state only, then all of them"),
     Action("next", "n", "n", "next", "the next row of the list, opened"),
     Action("redrive", "r", "r", "redrive", "deliver dead letters again to the group they died in", True),
+    Action("quarantine", "Q", "Q", "quarantine", "dispatch agents no more work; those that are quarantined: release", True),
     Action("filter", "slash", "/", "filter", "show matching rows; /!word hides them, /-f letters is fuzzy"),
     Action("go", "colon", ":", "go", "go to a screen or an id; also theme NAME, every SECONDS"),
     Action("copy", "c", "c", "copy", "copy the row's name to the clipboard"),
@@ -76,6 +77,8 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "event": ("back", "copy", "copy_command", "json"),
     "fleet": ("open", "next_part", "move", "sort", "filter", "copy_command", "json", "freeze"),
     "partition": ("back", "next", "move", "open", "copy_command", "json", "freeze"),
+    "agents": ("open", "mark", "quarantine", "state", "sort", "filter", "copy_command", "json"),
+    "agent": ("back", "next", "quarantine", "copy", "copy_command", "json", "freeze"),
 }
 """What each screen's last line shows, dearest first."""
 
@@ -107,6 +110,8 @@ def command(kind: str, key: str) -> str:
         "dead": f"dlq show {quoted}",
         "letter": f"dlq show {quoted}",
         "event": f"event show {quoted}",
+        "agent": f"agent show {quoted}",
+        "agents": "agent list",
         "flow": "flow list",
         "health": "health show",
     }

@@ -25,6 +25,8 @@ from console.model import LIVE, Landed, Model
 from console.palette import MONO, THEME_NAMES
 from console.pictures import frame, timebar
 from console.pictures.frame import Scene
+from console.screens.agent import AgentScreen
+from console.screens.agents import AgentsScreen
 from console.screens.board import BoardScreen
 from console.screens.box import Box
 from console.screens.dead import DeadScreen, LettersScreen
@@ -66,6 +68,7 @@ class Console(App[None]):
         "health": HealthScreen,
         "events": EventsScreen,
         "fleet": FleetScreen,
+        "agents": AgentsScreen,
     }
     DEFAULT_MODE = "board"
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -275,6 +278,9 @@ class Console(App[None]):
         elif place.kind == "partition":
             self._to_first("fleet")
             self.push(PartitionScreen(int(place.key)))
+        elif place.kind == "agent":
+            self._to_first("agents")
+            self.push(AgentScreen(place.key))
         elif place.kind == "broker":
             self._to_first("fleet")
             self.call_after_refresh(self._narrow, place)
@@ -297,8 +303,7 @@ class Console(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette, fed by the registry."""
         for name in frame.TABS:
-            if name in frame.BUILT:
-                yield SystemCommand(name, f"go to {name}", lambda name=name: self.go(name.lower()))
+            yield SystemCommand(name, f"go to {name}", lambda name=name: self.go(name.lower()))
         box = self.box
         if box is not None:
             for action in of_screen(box.KIND):

@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from console.commands import (
+    agent,
     bench,
     broker,
     demo,
@@ -44,6 +45,7 @@ app = typer.Typer(
 for alone in (fleet.app, demo.app, doctor.app, bench.app, sql.app):
     app.registered_commands.extend(alone.registered_commands)
 for noun, commands in {
+    "agent": agent.app,
     "event": event.app,
     "flow": flow.app,
     "group": group.app,

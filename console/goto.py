@@ -4,15 +4,16 @@ from dataclasses import dataclass
 
 from console.model import Model
 from console.palette import THEME_NAMES
-from console.pictures.frame import BUILT, TABS
-from controlplane.questions import DeadGroups, Events, Sagas
+from console.pictures.frame import TABS
+from controlplane.questions import Agents, DeadGroups, Events, Sagas
 
 SUGGESTIONS_MAX = 500
 _ALSO = {
     "dlq": "dead", "dead letters": "dead", "saga": "sagas", "flow": "flows", "event": "events", "status": "board",
     "broker": "fleet", "brokers": "fleet", "partition": "fleet", "partitions": "fleet",
+    "agent": "agents",
 }  # fmt: skip
-_IDS = ("saga", "dead", "letter", "event", "events", "flow", "broker", "partition")
+_IDS = ("saga", "dead", "letter", "event", "events", "flow", "broker", "partition", "agent")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ def place_of(target: str, model: Model) -> Place:
     name = _ALSO.get(text.casefold(), text.casefold())
     for tab in TABS:
         if name == tab.casefold():
-            return Place("tab", name) if tab in BUILT else Place("say", f"{TABS.index(tab) + 1} {tab} is not built yet")
+            return Place("tab", name)
     kind, colon, key = text.partition(":")
     if colon and kind in _IDS:
         number = key.strip().removeprefix("p")
@@ -43,7 +44,7 @@ def place_of(target: str, model: Model) -> Place:
     word, _, rest = text.partition(" ")
     if word in ("broker", "partition") and rest:
         return place_of(f"{word}:{rest.strip()}", model)
-    if word in ("saga", "dlq", "event") and rest:
+    if word in ("saga", "dlq", "event", "agent") and rest:
         return Place("dead" if word == "dlq" else word, rest.removeprefix("show ").strip())
     return _setting(word, rest.strip()) or _known(text, model)
 
@@ -80,7 +81,7 @@ def _known(text: str, model: Model) -> Place:
 
 def suggestions(model: Model) -> list[str]:
     """Screens, settings, and the ids that stand in the newest answers."""
-    names = [tab.casefold() for tab in TABS if tab in BUILT]
+    names = [tab.casefold() for tab in TABS]
     names += [f"theme {name}" for name in THEME_NAMES] + ["every 2s", "quit"]
     board = model.board
     if board is not None:
@@ -91,4 +92,6 @@ def suggestions(model: Model) -> list[str]:
     names += [row.saga for row in sagas.rows] if sagas else []
     names += [group.id for group in groups.rows] if groups else []
     names += [row.id for row in events.rows] if events else []
+    agents = model.body("agents", Agents)
+    names += [f"agent {row.agent.removeprefix('agent/')}" for row in agents.rows] if agents else []
     return list(dict.fromkeys(names))[:SUGGESTIONS_MAX]

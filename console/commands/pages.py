@@ -79,6 +79,7 @@ def counts_line(counts: q.Counts) -> str:
         f"sagas {count(counts.sagas_open)} open, {count(counts.sagas_stuck)} stuck, "
         f"{count(counts.sagas_finished)} finished, {count(counts.sagas_failed)} failed  "
         f"{count(counts.dead_letters)} dead letters  {count(counts.agents)} agents"
+        + (f", {count(counts.agents_out)} out" if counts.agents_out else "")
     )
 
 

@@ -184,6 +184,8 @@ def operated_page(body: q.Operated) -> Page:
         "rebalance_pause": "not moved by itself, until resumed",
         "rebalance_resume": "free to move again",
         "recover": "led by what is left",
+        "quarantine": "given no more work",
+        "release": "free to be given work again",
     }[body.verb]
     head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
     if body.touched and not body.moves:

@@ -340,7 +340,8 @@ def _narrow_foot(board: Board, now: int, view: BoardView, width: int, height: in
     c.line(2, 0, [("sagas ", "mut"), (f"{counts.sagas_stuck:,} stuck", stuck_ink),
                   (f" of {counts.sagas_open:,}   dead letters ", "mut"),
                   (f"{counts.dead_letters:,}", "warn" if counts.dead_letters else "txt"), (f"{new}   agents ", "mut"),
-                  (f"{counts.agents:,}", "txt")], width - 4)  # fmt: skip
+                  (measure.count(counts.agents), "txt"),
+                  (f" {counts.agents_out:,} out" if counts.agents_out else "", "warn")], width - 4)  # fmt: skip
     partition = _partition(board, _selected_partition(view))
     if partition is not None and partition.why:
         c.line(2, 1, [(f"{partition.why}  ", light(partition.severity)[1]), (partition.mend, "acc")], width - 4)

@@ -9,9 +9,7 @@ from console.palette import context_role
 from console.pictures.parts import HEALTH, LIGHT
 from controlplane.questions import At, Board, Timeline
 
-TABS = ("Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet", "Agents", "Access")
-BUILT = frozenset({"Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet"})
-"""The tabs that open a screen; the others are dim and say so."""
+TABS = ("Board", "Flows", "Sagas", "Dead", "Health", "Events", "Fleet", "Agents")
 WIDE = 100
 """From this width on: tab names, two rows of time bar, panels side by side."""
 
@@ -55,20 +53,20 @@ class Scene:
 
 
 def header(scene: Scene, tab: str, width: int) -> Canvas:
-    """Brand, context, nine tabs with what waits behind them, score."""
+    """Brand, context, the tabs with what waits behind them, score."""
     c = Canvas(width, 1, "pbg" if scene.past else "sf")
     wide = width >= 110
     x = c.put(1, 0, "signalbox" if wide else "sb", "hi b") + 1
     x = c.put(x, 0, f"▌{scene.context}"[: 14 if wide else 8], f"{context_role(scene.context)} b") + 1
     for number, name in enumerate(TABS, start=1):
         badge, ink = _badge(scene.board, name)
-        here, built = name == tab, name in BUILT
+        here = name == tab
         if wide or here:
-            spans: list[Span] = [(f" {number} ", "acc" if here else "mut" if built else "fnt")]
-            spans.append((name, "acc b" if here else "txt" if built else "fnt"))
+            spans: list[Span] = [(f" {number} ", "acc" if here else "mut")]
+            spans.append((name, "acc b" if here else "txt"))
             spans.append((f" {badge}" if badge else "", ink))
         else:
-            spans = [(f" {number}", "mut" if built else "fnt"), (badge[:1], ink)]
+            spans = [(f" {number}", "mut"), (badge[:1], ink)]
         start, x = x, c.line(x, 0, (*spans, (" ", "")))
         c.hit(start, 0, x - start, f"tab:{name}")
         if here:
@@ -96,7 +94,7 @@ def _badge(board: Board | None, name: str) -> tuple[str, str]:
     if board is None:
         return "", "warn"
     counts = board.status.counts
-    number = {"Sagas": counts.sagas_stuck, "Dead": counts.dead_letters}.get(name) or 0
+    number = {"Sagas": counts.sagas_stuck, "Dead": counts.dead_letters, "Agents": counts.agents_out}.get(name) or 0
     bad = name == "Sagas" and bool(counts.sagas_stuck_bad)
     shown = str(number) if number < 10_000 else f"{number // 1000}k"
     return (f"{'■' if bad else '▲'}{shown}" if number else ""), "bad" if bad else "warn"

@@ -1,197 +1,41 @@
-"""The redrive lever: a dry run with the exact set first, then a reason, then `enter`. `esc` changes nothing.
-
-What was seen is what is done: the set of the dry run travels with the order, and the plane refuses when it has changed.
-In production, or from a thousand letters on, the number itself must be typed.
-"""
+"""The redrive lever: dead letters are published again for the one group that each died in."""
 
 from __future__ import annotations
 
-import getpass
-from collections.abc import Sequence
-from typing import ClassVar, cast
+from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widgets import Input
-
-from console.canvas import Canvas
-from console.limits import NUMBER_TYPED_FROM, TYPED_CHARS_MAX
-from console.model import Landed
-from console.pictures.dead import redrive_rows
-from console.pictures.parts import heading
-from console.screens.shell import Shell
-from console.widgets.paint import Paint, Scrolled
-from controlplane.questions import Redrive, Redriven, Refusal
+from console.screens.lever import LeverDialogue
+from controlplane.questions import Question, Redrive, Redriven
 
 
-class RedriveDialogue(ModalScreen[None]):
+class RedriveDialogue(LeverDialogue[Redriven]):
     """`targets`: groups or letters."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", show=False),
-        Binding("ctrl+c,ctrl+q", "app.quit", show=False),
-        Binding("pagedown,down", "scroll(1)", show=False),
-        Binding("pageup,up", "scroll(-1)", show=False),
-    ]
-    DEFAULT_CSS = """
-    RedriveDialogue { align: center middle; background: $background 60%; }
-    RedriveDialogue Vertical { width: 84%; height: 80%; max-height: 26; background: $surface; }
-    RedriveDialogue Input { height: 1; border: none; padding: 0 3; background: $panel; }
-    RedriveDialogue Input:focus { border: none; }
-    """
+    ANSWER = Redriven
+    ASKS: ClassVar[str] = "– asking which letters these are"
+    NOTHING: ClassVar[str] = "nothing waits there"
 
-    def __init__(self, targets: Sequence[str]) -> None:
-        super().__init__()
-        self.targets = list(targets)
-        self.set: Redriven | None = None
-        self.done: Redriven | None = None
-        self.fault = ""
-        self.hint = ""
-        self.top = 0
+    def question(self, dry_run: bool, reason: str = "", by: str = "", expected: list[str] | None = None) -> Question:
+        return Redrive(self.targets, dry_run, reason, by, expected)
 
-    @property
-    def shell(self) -> Shell:
-        """The application."""
-        return cast(Shell, self.app)
-
-    @property
-    def number_wanted(self) -> bool:
-        """Must the number be typed?"""
-        size = len(self.set.ids) if self.set is not None else 0
-        return size >= NUMBER_TYPED_FROM or self.shell.context.startswith("prod")
-
-    def compose(self) -> ComposeResult:
-        with Vertical():
-            yield Paint(self.paint, fresh=True)
-            yield Input(placeholder="reason, in a few words", max_length=TYPED_CHARS_MAX, id="reason")
-            yield Input(placeholder="the number of letters", max_length=12, id="number")
-            yield Paint(lambda w, h: Canvas(w, h, "sf"), 1, fresh=True)
-
-    def on_mount(self) -> None:
-        for field in self.query(Input):
-            field.display = False
-        self.shell.errand(Redrive(self.targets, dry_run=True), self._seen)
-
-    def _seen(self, landed: Landed) -> None:
-        """The dry run's answer, unless the operator has left meanwhile."""
-        if not self.is_attached:
-            return
-        body = landed.told.body if landed.told is not None else None
-        if isinstance(body, Redriven):
-            self.set = body
-            if body.ids:
-                self.query_one("#reason", Input).display = True
-                self.query_one("#number", Input).display = self.number_wanted
-                self.query_one("#reason", Input).focus()
-        else:
-            self._refused(body, landed.why)
-        self._repaint()
-
-    def _done(self, landed: Landed) -> None:
-        if not self.is_attached:
-            return
-        body = landed.told.body if landed.told is not None else None
-        if isinstance(body, Redriven):
-            self.done = body
-        else:
-            self._refused(body, landed.why)
-        self._repaint()
-
-    def _refused(self, body: object, why: str) -> None:
-        if isinstance(body, Refusal):
-            self.fault, self.hint = body.message, body.hint
-        else:
-            self.fault, self.hint = (
-                why or "the answer is of another kind",
-                "whether it was done is not known: look first",
-            )
-
-    def _repaint(self) -> None:
-        if self.is_mounted:
-            for paint in self.query(Paint):
-                paint.repaint()
-
-    def paint(self, width: int, height: int) -> Canvas:
-        """What, how many, to whom, the exact ids, the command."""
-        c = Canvas(width, height, "sf")
+    def head(self) -> tuple[str, str, str]:
         named = ", ".join(self.targets[:3]) + (f" and {len(self.targets) - 3} more" if len(self.targets) > 3 else "")
-        note = "nothing is sent until you confirm" if self.done is None else "sent"
-        heading(c, 3, 1, width - 6, f"REDRIVE {named}", note)
-        if self.done is not None:
-            many = len(self.done.ids)
-            number = "1 dead letter is on its way" if many == 1 else f"{many:,} dead letters are on their way"
-            c.line(
-                3,
-                3,
-                [("●", "ok"), (f" {number} again, decided at position {self.done.position:,}", "txt")],
-                width - 6,
-            )
-            c.line(3, 5, [("esc", "acc b"), (" back to the list, where what fails again is a new dead letter", "mut")])
-        elif self.fault:
-            c.line(3, 3, [("▲", "warn"), (f" {self.fault}", "txt")], width - 6)
-            c.put(5, 4, self.hint, "acc", width - 8)
-            c.line(3, 6, [("esc", "acc b"), (" back", "mut")])
-        elif self.set is None:
-            c.put(3, 3, "– asking which letters these are", "mut")
-        else:
-            self._plan(c, self.set)
-        return c.sealed()
+        return f"REDRIVE {named}", "nothing is sent until you confirm", "sent"
 
-    def _plan(self, c: Canvas, plan: Redriven) -> None:
-        width, height, many = c.width, c.height, len(plan.ids)
-        facts = (
+    def touched(self, plan: Redriven) -> list[str]:
+        return plan.ids
+
+    def facts(self, plan: Redriven) -> list[tuple[str, str]]:
+        many = len(plan.ids)
+        return [
             ("will touch", f"{many:,} dead letters, exactly these" if many != 1 else "1 dead letter, exactly this one"),
             ("goes to", f"{', '.join(plan.groups) or 'nobody'}, the group each died in, and no other"),
             ("cannot undo", "what is handled again cannot be unsent"),
             ("command", f"signalbox dlq redrive {' '.join(self.targets)} --reason …"),
-        )
-        for y, (label, text) in enumerate(facts, start=3):
-            c.put(3, y, label, "mut")
-            c.put(16, y, text, "acc" if label == "command" else "txt", width - 19)
-        lines = redrive_rows(plan.ids, width - 6)
-        room = max(height - 12, 1)
-        self.top = max(0, min(self.top, len(lines) - room))
-        more = len(lines) - room
-        heading(
-            c,
-            3,
-            8,
-            width - 6,
-            "EXACT SET",
-            f"lines {self.top + 1} to {self.top + room} of {len(lines)}" if more > 0 else "",
-        )
-        for y, line in enumerate(lines[self.top : self.top + room], start=9):
-            c.put(3, y, line, "mut", width - 6)
-        ask = "a reason, the number, then enter" if self.number_wanted else "a reason, then enter"
-        what = f"type {ask}" if plan.ids else "nothing waits there"
-        c.line(3, height - 2, [(what, "warn" if plan.ids else "txt"), ("   esc", "acc b"), (" changes nothing", "mut")])
+        ]
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Only with a reason, and the number where it is wanted."""
-        if self.set is None or self.done is not None or self.fault:
-            return
-        reason, number = self.query_one("#reason", Input), self.query_one("#number", Input)
-        if not reason.value.strip():
-            reason.focus()
-            return
-        if self.number_wanted and number.value.replace(",", "").strip() != str(len(self.set.ids)):
-            number.focus()
-            return
-        reason.display = number.display = False
-        order = Redrive(self.targets, False, reason.value.strip(), getpass.getuser(), list(self.set.ids))
-        self.shell.errand(order, self._done)
-
-    def action_scroll(self, by: int) -> None:
-        """Through the exact set."""
-        self.top += by
-        self._repaint()
-
-    def on_scrolled(self, message: Scrolled) -> None:
-        self.action_scroll(message.by)
-
-    def action_close(self) -> None:
-        """Back; what was not confirmed is not done."""
-        self.dismiss()
-        self.shell.ask_now()
+    def done_lines(self, done: Redriven) -> tuple[str, str]:
+        many = len(done.ids)
+        number = "1 dead letter is on its way" if many == 1 else f"{many:,} dead letters are on their way"
+        told = f"{number} again, decided at position {done.position:,}"
+        return told, "back to the list, where what fails again is a new dead letter"

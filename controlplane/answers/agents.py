@@ -46,14 +46,17 @@ _SORTS: dict[str, Callable[[Known], Any]] = {
 
 def agents(world: World, question: AskAgents, now: int) -> Agents | Refusal:
     """A window of the agents that match."""
-    if question.sort not in _SORTS or (question.state != "all" and question.state not in STATES):
-        named = f"states are all, {', '.join(STATES)}; sorts are {', '.join(_SORTS)}"
+    if question.sort not in (*_SORTS, "behind") or (question.state != "all" and question.state not in STATES):
+        named = f"states are all, {', '.join(STATES)}; sorts are {', '.join(_SORTS)}, behind"
         return Refusal("usage", f"state {question.state!r}, sort {question.sort!r}: there is no such one", named)
     state = world["registry"]
-    chosen = [known for known in _known(state) if _matches(known, question)]
-    chosen.sort(key=_SORTS[question.sort])
-    limit = max(0, min(question.limit, PAGE_ROWS_MAX))
     behind = _Behind(world, now)
+    chosen = [known for known in _known(state) if _matches(known, question)]
+    if question.sort == "behind":
+        chosen.sort(key=lambda known: (-(behind.ns(*known) or 0), known[0]))
+    else:
+        chosen.sort(key=_SORTS[question.sort])
+    limit = max(0, min(question.limit, PAGE_ROWS_MAX))
     rows = [_row(*known, behind, now) for known in chosen[question.offset : question.offset + limit]]
     counted = dict(state.items("count"))
     return Agents(

@@ -1,0 +1,124 @@
+"""Agents: a row each, worst first; below, the states of the one under the cursor, what it serves, and why it is out."""
+
+from collections.abc import Sequence
+
+from console import measure
+from console.canvas import Canvas, Span, middle
+from console.pictures.parts import commands, heading, light, loud
+from console.pictures.sagas import chain, ruled_out
+from console.pictures.table import Column, Row
+from controlplane.questions import Agent, AgentGroup, AgentRow, Agents, AgentTurn
+
+COLUMNS = (
+    Column("", 1), Column("agent", 16), Column("state", 11), Column("load", 5, "r"), Column("phi", 4, "r", 2),
+    Column("handles", 0, "l", 2), Column("err%", 5, "r"), Column("behind", 8, "r"), Column("version", 8, "l", 2),
+    Column("seen", 6, "r", 3),
+)  # fmt: skip
+SORTS = (("worst", None), ("agent", 1), ("load", 3), ("err%", 6), ("behind", 7), ("seen", 9))
+ORDERS = ("worst", "name", "load", "errors", "behind", "seen")
+"""The same as the plane calls them."""
+STATES = ("all", "live", "out", "left")
+"""What `b` goes through."""
+STATE = {
+    "joined": ("◐", "acc"), "ready": ("●", "okd"), "suspected": ("▲", "warn"), "failed": ("■", "bad"),
+    "left": ("○", "mut"), "quarantined": ("▲", "warn"),
+}  # fmt: skip
+"""An agent's state: glyph and ink."""
+
+
+def state_light(row: AgentRow) -> tuple[str, str]:
+    """Glyph and ink of an agent: of its state, or amber where it is well but for something else."""
+    if row.state in ("joined", "ready") and row.severity != "ok":
+        return light(row.severity)
+    return STATE.get(row.state, ("◌", "mut"))
+
+
+def name(source: str) -> str:
+    """What people call it: its source without `agent/`."""
+    return source.removeprefix("agent/")
+
+
+def rows(answer: Agents, now: int) -> list[Row]:
+    """A row for each agent, in the plane's order."""
+    return [_row(agent, now) for agent in answer.rows]
+
+
+def _row(agent: AgentRow, now: int) -> Row:
+    glyph, ink = state_light(agent)
+    sick, gone = agent.severity in ("warn", "bad"), agent.state == "left"
+    calm = "mut" if gone else "txt"
+    full = agent.load is not None and agent.load >= 1
+    failing = agent.error_share is not None and agent.error_share >= 0.05
+    cells: tuple[Span, ...] = (
+        (glyph, ink + (" b" if agent.severity == "bad" else "")),
+        (middle(name(agent.agent), 16), "hi" if sick else calm),
+        (agent.state, loud(agent.severity) if sick else "mut"),
+        (measure.percent(agent.load), "fnt" if agent.load is None else "hi" if full else calm),
+        (measure.UNKNOWN if agent.phi is None else f"{min(agent.phi, 99):.1f}", loud(agent.severity) if sick else "mut"),
+        (" ".join(agent.handles) or measure.UNKNOWN, calm if agent.handles else "fnt"),
+        (measure.percent(agent.error_share, 1), "warn" if failing else calm if agent.error_share else "mut"),
+        (measure.lag(agent.behind_ns), "mut" if not agent.behind_ns else "txt"),
+        (middle(agent.version, 8) or measure.UNKNOWN, "mut"),
+        (measure.age(now - agent.seen) if agent.seen else measure.UNKNOWN, "mut"),
+    )
+    order = (
+        0, agent.agent, agent.state, -(agent.load or 0), -(agent.phi or 0), "", -(agent.error_share or 0),
+        -(agent.behind_ns or 0), agent.version, agent.seen,
+    )  # fmt: skip
+    return Row(agent.agent, agent.severity, cells, order, f"{agent.agent} {agent.version} {' '.join(agent.handles)}")
+
+
+def preview(agent: Agent, now: int, width: int, height: int) -> Canvas:
+    """The newest states beside why it is as it is; on a narrow screen one above the other."""
+    c = Canvas(width, height)
+    if width < 100:
+        above = max(3, height // 2)
+        c.paste(turns(agent.turns, now, width - 4, above - 1), 2, 0)
+        c.paste(why(agent, now, width - 4, height - above), 2, above)
+        return c.sealed()
+    left = 46 if width < 140 else width * 2 // 5
+    c.paste(turns(agent.turns, now, left, height), 2, 0)
+    c.paste(why(agent, now, width - left - 7, height), left + 5, 0)
+    return c.sealed()
+
+
+def turns(shown: Sequence[AgentTurn], now: int, width: int, height: int, title: str = "STATES") -> Canvas:
+    """`03:08:54 ▲ quarantined  by op1: …  1,192,420`, the newest first."""
+    c = Canvas(width, height)
+    fitting = shown[: max(height - 1, 0)]
+    note = f"the newest {len(fitting)} of {len(shown)}" if len(fitting) < len(shown) else "newest first"
+    heading(c, 0, 0, width, title, note)
+    for y, turn in enumerate(fitting, start=1):
+        glyph, ink = STATE.get(turn.state, ("◌", "mut"))
+        c.put(0, y, measure.moment(turn.at, now), "mut", 8)
+        end = c.line(10, y, [(glyph, ink), (f" {turn.state}", "txt")], 13)
+        if width >= 40:
+            c.put(width, y, measure.count(turn.position), "mut", 11, "r")
+        c.put(max(end + 2, 25), y, turn.why, "mut", width - 37)
+    return c
+
+
+def why(agent: Agent, now: int, width: int, height: int, places: bool = False) -> Canvas:
+    """The facts, what it is not, and what gives it back."""
+    c = Canvas(width, height)
+    row = agent.row
+    note = {"ok": "it is well", "warn": "", "bad": ""}.get(row.severity, "")
+    heading(c, 0, 0, width, "WHY", "it left" if row.state == "left" else note)
+    y = chain(c, 0, 1, width, agent.why, now, places)
+    y = ruled_out(c, 0, y, width, agent.why)
+    if agent.alone_for and y < height:
+        spans: list[Span] = [("alone for  ", "mut"), (" ".join(agent.alone_for), "txt")]
+        c.line(0, y, spans, width)
+        y += 1
+    commands(c, 0, min(y + 1, height - 1), width, agent.mend, height - y)
+    return c
+
+
+def group_line(group: AgentGroup) -> list[Span]:
+    """A group that it serves, in one line."""
+    glyph, ink = light(group.severity)
+    late = measure.lag(group.behind_ns)
+    return [
+        (glyph, ink), (f" {group.group}", "txt"), (f"  {group.through}", "mut"),
+        (f"  {measure.count(group.waiting)} wait", "mut"), (f"  {late} behind", loud(group.severity)),
+    ]  # fmt: skip
