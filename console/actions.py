@@ -78,7 +78,7 @@ FOOTERS: dict[str, tuple[str, ...]] = {
     "fleet": ("open", "next_part", "move", "sort", "filter", "copy_command", "json", "freeze"),
     "partition": ("back", "next", "move", "open", "copy_command", "json", "freeze"),
     "agents": ("open", "mark", "quarantine", "state", "sort", "filter", "copy_command", "json"),
-    "agent": ("back", "next", "quarantine", "copy", "copy_command", "json", "freeze"),
+    "agent": ("back", "next", "quarantine", "move", "open", "copy_command", "json", "freeze"),
 }
 """What each screen's last line shows, dearest first."""
 

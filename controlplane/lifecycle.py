@@ -9,7 +9,7 @@
 | left | joined | if bare: ready | late | stays | if bare: that |
 
 A word with another incarnation than the agent's changes nothing but `rival`, unless it is a `joined`: the newer one
-wins.
+wins, and the one that it won over comes again only when it is gone.
 """
 
 from typing import NamedTuple
@@ -19,6 +19,7 @@ import msgspec
 from controlplane.agentlimits import AGENT_RATE_MS, SUSPECT_BEATS
 from controlplane.agents import (
     FAILED,
+    GONE,
     HEARTBEAT,
     JOINED,
     LEFT,
@@ -97,7 +98,7 @@ def imported(before: Agent | None, said: str, word: Word, importof: str, at: Pla
 def _joined(before: Agent | None, word: Joined, at: Place) -> Agent:
     known = None if before is None or before.importof else before
     rival = None if known is None else known.rival
-    if known is not None and rival is not None and word.incarnation == rival.incarnation and word.incarnation:
+    if known is not None and known.state not in GONE and rival is not None and word.incarnation == rival.incarnation:
         return _rival(known, word.incarnation, at)
     again = known is not None and word.incarnation == known.incarnation and known.state != LEFT
     if known is not None and not again:

@@ -3,26 +3,39 @@
 from console import measure
 from console.canvas import Canvas, Span, middle
 from console.pictures.agents import group_line, name, state_light, turns, why
+from console.pictures.frame import WIDE
 from console.pictures.parts import heading
 from controlplane.questions import Agent
 
 _FACTS_WIDE, _WHY_ROWS = 46, 9
 
 
-def picture(agent: Agent, now: int, width: int, height: int) -> Canvas:
-    """The whole body. Above it: what it is, beside its states; below: what it serves, and why."""
-    c = Canvas(width, height)
-    _title(c, agent, now, width)
+def _parts(width: int, height: int) -> tuple[int, int]:
+    """Rows below, for what it serves and why; rows of the states, their heading included."""
     below = min(_WHY_ROWS, max(5, height // 3))
     room = height - 3 - below
-    if width < 100:
-        c.paste(turns(agent.turns, now, width - 4, max(room // 2, 2)), 2, 2)
-        c.paste(_record(agent, now, width - 4, room - room // 2 - 1), 2, 3 + max(room // 2, 2))
+    return below, room if width >= WIDE else max(room // 2, 3)
+
+
+def turns_shown(width: int, height: int) -> int:
+    """How many states a body of this size has room for."""
+    return max(1, _parts(width, height)[1] - 1)
+
+
+def picture(agent: Agent, now: int, selected: int, top: int, width: int, height: int) -> Canvas:
+    """The whole body; `selected` is a state's place, `top` the first that is shown."""
+    c = Canvas(width, height)
+    _title(c, agent, now, width)
+    below, states = _parts(width, height)
+    room = height - 3 - below
+    if width < WIDE:
+        c.paste(turns(agent.turns, now, width - 2, states, top, selected), 0, 2)
+        c.paste(_record(agent, now, width - 4, room - states - 1), 2, 3 + states)
         c.paste(why(agent, now, width - 4, below), 2, height - below)
         return c.sealed()
     left = _FACTS_WIDE if width < 140 else width * 2 // 5
     c.paste(_record(agent, now, left, room), 2, 2)
-    c.paste(turns(agent.turns, now, width - left - 7, room), left + 5, 2)
+    c.paste(turns(agent.turns, now, width - left - 5, states, top, selected), left + 3, 2)
     c.paste(_serves(agent, left, below), 2, height - below)
     c.paste(why(agent, now, width - left - 7, below, places=True), left + 5, height - below)
     return c.sealed()

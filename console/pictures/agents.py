@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from console import measure
 from console.canvas import Canvas, Span, middle
-from console.pictures.parts import commands, heading, light, loud
+from console.pictures.parts import commands, cursor, heading, light, loud
 from console.pictures.sagas import chain, ruled_out
 from console.pictures.table import Column, Row
 from controlplane.questions import Agent, AgentGroup, AgentRow, Agents, AgentTurn
@@ -73,28 +73,33 @@ def preview(agent: Agent, now: int, width: int, height: int) -> Canvas:
     c = Canvas(width, height)
     if width < 100:
         above = max(3, height // 2)
-        c.paste(turns(agent.turns, now, width - 4, above - 1), 2, 0)
+        c.paste(turns(agent.turns, now, width - 2, above - 1), 0, 0)
         c.paste(why(agent, now, width - 4, height - above), 2, above)
         return c.sealed()
     left = 46 if width < 140 else width * 2 // 5
-    c.paste(turns(agent.turns, now, left, height), 2, 0)
+    c.paste(turns(agent.turns, now, left + 2, height), 0, 0)
     c.paste(why(agent, now, width - left - 7, height), left + 5, 0)
     return c.sealed()
 
 
-def turns(shown: Sequence[AgentTurn], now: int, width: int, height: int, title: str = "STATES") -> Canvas:
-    """`03:08:54 ▲ quarantined  by op1: …  1,192,420`, the newest first."""
+def turns(
+    shown: Sequence[AgentTurn], now: int, width: int, height: int, top: int = 0, selected: int | None = None
+) -> Canvas:
+    """`03:08:54 ▲ quarantined  by op1: …  1,192,420`, the newest first, from `top` on; two cells of gutter."""
     c = Canvas(width, height)
-    fitting = shown[: max(height - 1, 0)]
-    note = f"the newest {len(fitting)} of {len(shown)}" if len(fitting) < len(shown) else "newest first"
-    heading(c, 0, 0, width, title, note)
+    fitting = shown[top : top + max(height - 1, 0)]
+    hidden = len(fitting) < len(shown)
+    note = f"{top + 1} to {top + len(fitting)} of {len(shown)}" if hidden else "newest first"
+    heading(c, 2, 0, width - 2, "STATES", note)
     for y, turn in enumerate(fitting, start=1):
+        if selected == top + y - 1:
+            cursor(c, 2, y, width - 2)
         glyph, ink = STATE.get(turn.state, ("◌", "mut"))
-        c.put(0, y, measure.moment(turn.at, now), "mut", 8)
-        end = c.line(10, y, [(glyph, ink), (f" {turn.state}", "txt")], 13)
+        c.put(2, y, measure.moment(turn.at, now), "mut", 8)
+        end = c.line(12, y, [(glyph, ink), (f" {turn.state}", "txt")], 13)
         if width >= 40:
             c.put(width, y, measure.count(turn.position), "mut", 11, "r")
-        c.put(max(end + 2, 25), y, turn.why, "mut", width - 37)
+        c.put(max(end + 2, 27), y, turn.why, "mut", width - 39)
     return c
 
 

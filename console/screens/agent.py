@@ -27,6 +27,9 @@ class AgentScreen(Box):
     def __init__(self, agent: str, list_order: Sequence[str] = ()) -> None:
         super().__init__()
         self.agent, self.list_order = agent, list(list_order)
+        self.at = 0
+        """The state under the cursor; 0 is the newest."""
+        self.top = 0
 
     def questions(self) -> dict[str, Question]:
         """This agent."""
@@ -52,20 +55,48 @@ class AgentScreen(Box):
     def paint(self, width: int, height: int) -> Canvas:
         """The body."""
         c = Canvas(width, height)
-        agent, now = self._answer(), self.shell.model.now
+        agent, now, at, top = self._answer(), self.shell.model.now, self.at, self.top
         refused = self.shell.model.refusal("agent", AskAgent(self.agent))
         if agent is not None:
-            c.paste(panel(width, height - 1, "AGENT", lambda w, h: picture.picture(agent, now, w, h)), 0, 1)
+            c.paste(panel(width, height - 1, "AGENT", lambda w, h: picture.picture(agent, now, at, top, w, h)), 0, 1)
         elif refused is not None:
             refusal(c, 1, refused)
         else:
             c.put(2, 1, "–", "mut")
         return c
 
+    def refreshed(self) -> None:
+        agent = self._answer()
+        if agent is not None:
+            size = self.query_one("#agent").size
+            shown = picture.turns_shown(size.width, size.height - 1)
+            self.at = max(0, min(self.at, len(agent.turns) - 1))
+            self.top = max(0, min(self.top, self.at, len(agent.turns) - shown), self.at - shown + 1)
+
+    def do_down(self) -> None:
+        self.at += 1
+
+    def do_up(self) -> None:
+        self.at = max(0, self.at - 1)
+
+    def do_first(self) -> None:
+        self.at = 0
+
+    def do_last(self) -> None:
+        agent = self._answer()
+        self.at = len(agent.turns) - 1 if agent is not None else 0
+
+    def do_open(self) -> None:
+        """The event by which it came into the state, where it was one."""
+        agent = self._answer()
+        if agent is not None and self.at < len(agent.turns):
+            self.shell.go(f"event:@{agent.turns[self.at].position}")
+
     def do_next(self) -> None:
         """The next agent of the list."""
         if self.agent in self.list_order:
             self.agent = self.list_order[(self.list_order.index(self.agent) + 1) % len(self.list_order)]
+            self.at, self.top = 0, 0
             self.shell.ask_now()
 
     def do_quarantine(self) -> None:

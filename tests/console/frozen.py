@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from console import measure
 from controlplane.questions import (
+    AskAgent,
+    AskAgents,
     AskBoard,
     AskDeadGroups,
     AskDeadLetters,
@@ -29,6 +31,8 @@ from controlplane.questions import (
     Groups,
     Health,
     Incident,
+    Operate,
+    Operated,
     Progress,
     Question,
     Redrive,
@@ -38,7 +42,7 @@ from controlplane.questions import (
     Timeline,
     Told,
 )
-from tests.console import story_calm, story_past, story_trouble
+from tests.console import story_agents, story_calm, story_past, story_trouble
 from tests.console.story import Story
 
 
@@ -119,6 +123,13 @@ class Frozen:
                 )
             case Redrive():
                 return self.redrive(question)
+            case AskAgents():
+                return story_agents.listed(story.agents, question)
+            case AskAgent(agent=name):
+                one = story_agents.shown(story.agents, name, story.now)
+                return one or Refusal("not_found", f"there is no agent {name!r}", "signalbox agent list")
+            case Operate(verb="quarantine" | "release"):
+                return self.operate(question)
             case AskHealth():
                 counts = story.board.status.counts
                 return Health(
@@ -143,6 +154,14 @@ class Frozen:
             before = bar.incident
         counts = board.status.counts
         return Timeline(every, bars, begun, counts.score, counts.health, board.needs)
+
+    def operate(self, question: Operate) -> Body:
+        """A quarantine or a release: the same of the set."""
+        if question.expected is not None and question.expected != question.targets:
+            return Refusal("changed", "the set has changed since the dry run", "look at it again")
+        position = 0 if question.dry_run else self.story.position + 1
+        notes = ["coder-1 is ready, 8 events under way", "nobody else has code: work that needs it waits"]
+        return Operated(question.verb, question.targets, question.dry_run, position, notes=notes)
 
     def redrive(self, question: Redrive) -> Body:
         """A dry run names the set; then the set must be the same."""

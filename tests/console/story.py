@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from controlplane.questions import (
+    AgentRow,
     AskEvents,
     Bar,
     Board,
@@ -60,6 +61,7 @@ class Story:
     texts: dict[str, str] = field(default_factory=dict)
     causes: list[EventRow] = field(default_factory=list)
     volume: list[Bar] = field(default_factory=list)
+    agents: list[AgentRow] = field(default_factory=list)
 
     def saga(self, name: str) -> Saga | None:
         """A saga whose steps the story tells; of the others only the row."""

@@ -3,7 +3,7 @@
 import msgspec
 
 from controlplane.questions import Happening, Need, SagaRow, Vital
-from tests.console import story_trouble
+from tests.console import story_agents, story_trouble
 from tests.console.story import S, Story, at, bars, broker, partition, status
 
 NOW = at("02:58:10")
@@ -25,7 +25,7 @@ def story() -> Story:
     now = story_trouble.story()
     n = msgspec.structs.replace(
         now.board.status.counts, score=97, health="OK", events=1_094_310, sagas_open=1187, sagas_stuck=0,
-        sagas_stuck_bad=0, dead_letters=198, dead_letters_new=0, agents=48, brokers_up=5,
+        sagas_stuck_bad=0, dead_letters=198, dead_letters_new=0, agents=48, agents_out=0, brokers_up=5,
     )  # fmt: skip
     up = NOW - 3 * 86_400 * S
     leads = {
@@ -70,7 +70,8 @@ def story() -> Story:
         if row.severity == "ok"
     ]
     volume = bars(NOW, [200 + (i * 37) % 120 for i in range(108)], 8, {})
-    return Story(NOW, POSITION, board, flows, sagas, {}, dead, {}, events, {}, [], volume)
+    agents = [story_agents.agent("coder-3", NOW, "code review.code", 0.5), *story_agents.rows(NOW)[3:-1]]
+    return Story(NOW, POSITION, board, flows, sagas, {}, dead, {}, events, {}, [], volume, agents)
 
 
 def _earlier(row: SagaRow) -> SagaRow:

@@ -22,6 +22,7 @@ from controlplane.questions import (
     Trend,
     Vital,
 )
+from tests.console import story_agents
 from tests.console.story import S, Story, at, bars, broker, counts, partition, status
 
 NOW = at("03:12:44")
@@ -231,7 +232,7 @@ def needs() -> list[Need]:
 def story() -> Story:
     """03:12:44."""
     n = counts(61, "CRITICAL", 1_180_220, flows=38, sagas_open=1204, sagas_stuck=12, sagas_stuck_bad=4, sagas_finished=9_310,
-               sagas_failed=41, dead_letters=412, dead_letters_new=214, agents=46, brokers_up=4, brokers=5, internal=24_111)  # fmt: skip
+               sagas_failed=41, dead_letters=412, dead_letters_new=214, agents=46, agents_out=3, brokers_up=4, brokers=5, internal=24_111)  # fmt: skip
     up = NOW - 3 * 86_400 * S
     brokers = [broker("b1", [0, 4, 8], 0.44, rate=18_400, since=up), broker("b2", [1, 5, 9], 0.30, rate=18_400, since=up, fsync_ms=2.7),
                broker("b3", [2, 6, 7, 10], 0.19, rate=18_400, since=up + 7 * S),
@@ -266,4 +267,5 @@ def story() -> Story:
         {events()[4].id: request()},
         causes(),
         picture,
+        story_agents.rows(NOW),
     )

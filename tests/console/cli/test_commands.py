@@ -43,6 +43,8 @@ READING = {
     "saga show": ["saga", "show", "report-4711"],
     "dlq list": ["dlq", "list"],
     "dlq show": ["dlq", "show", "g-07"],
+    "agent list": ["agent", "list"],
+    "agent show": ["agent", "show", "coder-3"],
     "health show": ["health", "show"],
     "event search": ["event", "search", "--type", "task.>"],
 }
@@ -87,7 +89,7 @@ def test_an_empty_fleet_is_no_failure(cli, empty: Path, name: str) -> None:
     assert result.out.strip()
 
 
-@pytest.mark.parametrize("name", ["flow list", "group list", "saga list", "dlq list"])
+@pytest.mark.parametrize("name", ["flow list", "group list", "saga list", "dlq list", "agent list"])
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
 def test_an_empty_list_has_no_lines_for_a_script_to_count(cli, empty: Path, name: str, format: str) -> None:
     result = cli(*READING[name], "-o", format, "--data-dir", empty)

@@ -32,6 +32,10 @@ SCREENS = {
     "fleet-empty": ("empty", "7"),
     "partition": ("trouble", "1,tab,j,j,j,j,j,j,j,enter,j"),
     "partition-calm": ("calm", "7,enter,enter"),
+    "agents": ("trouble", "8,j"),
+    "agents-empty": ("empty", "8"),
+    "agent": ("trouble", "8,j,enter"),
+    "quarantine": ("trouble", "8,j,j,j,space,Q"),
     "help": ("trouble", "question_mark"),
     "board-past": ("trouble", PAST),
     "flows-past": ("trouble", f"{PAST},2"),
@@ -41,11 +45,12 @@ SCREENS = {
     "health-past": ("trouble", f"{PAST},5"),
     "events-past": ("trouble", f"{PAST},6"),
     "fleet-past": ("trouble", f"{PAST},7"),
+    "agents-past": ("trouble", f"{PAST},8"),
     "partition-past": ("trouble", f"{PAST},7,enter,enter"),
 }
 
 
-EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition", "board-past")
+EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition", "agents", "agent", "board-past")
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == "120x36" or name in EVERY_SIZE]
 
 

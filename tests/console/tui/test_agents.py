@@ -1,0 +1,144 @@
+"""The Agents screens: what they show and open, and the lever that quarantines and releases."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.pictures import agent as one
+from console.pictures import agents as picture
+from console.screens.agent import AgentScreen
+from console.screens.agents import AgentsScreen
+from console.screens.quarantine import QuarantineDialogue
+from controlplane.questions import AgentTurn, AskAgents, Operate
+from tests.console import frozen, story_agents
+from tests.console.screens import PAST
+from tests.console.story import S
+from tests.console.tui.test_keys import Seat, seat
+
+NOW = 1_763_781_164 * S
+
+
+def orders(at: Seat) -> list[Operate]:
+    return [question for question in at.link.asked if isinstance(question, Operate)]
+
+
+async def test_agents_open_on_the_worst_with_its_states_and_its_cause() -> None:
+    async with seat() as at:
+        await at.press("8")
+        assert isinstance(at.app.screen, AgentsScreen) and at.cursor == "agent/search-2"
+        assert "3 out" in at.text and "silent for 19s" in at.text and "▲ suspected" in at.text
+        await at.press("C")
+        assert at.app.clipboard == "signalbox agent show search-2"
+        await at.press("j", "C", "c")
+        assert at.app.clipboard == "coder-3"
+
+
+async def test_enter_opens_one_n_goes_on_and_a_state_opens_its_event() -> None:
+    async with seat() as at:
+        await at.press("8", "j", "enter")
+        assert isinstance(at.app.screen, AgentScreen)
+        assert "Agents › coder-3" in at.text and "2 of 11" in at.text and "capability.code" in at.text
+        await at.press("n")
+        assert "Agents › coder-4" in at.text
+        await at.press("j", "j", "j", "j", "enter")
+        assert "@801187" in at.text or "801,187" in at.text
+        await at.press("escape", "escape")
+        assert isinstance(at.app.screen, AgentsScreen)
+
+
+async def test_b_goes_through_the_states_and_the_filter_asks_the_plane() -> None:
+    async with seat() as at:
+        await at.press("8", "b", "b")
+        assert AskAgents("out") in at.link.asked
+        assert "Agents out" in at.text and "planner" not in at.text.split("STATES")[0]
+        await at.press("b", "slash")
+        await at.type("cler")
+        await at.press("enter")
+        assert AskAgents("left", "cler") in at.link.asked and "clerk" in at.text
+        await at.press("escape", "b", "b", "b", "slash")
+        await at.type("nobody at all")
+        await at.press("enter")
+        assert "no agent is out" in at.text or "0 of" in at.text
+
+
+@pytest.mark.parametrize("typed", ["agent coder-3", "agent:coder-3", "agent show coder-3"])
+async def test_colon_goes_to_an_agent(typed: str) -> None:
+    async with seat() as at:
+        await at.press("colon")
+        await at.type(typed)
+        await at.press("enter")
+        assert "Agents › coder-3" in at.text and "quarantined" in at.text
+
+
+async def test_q_shows_the_set_and_quarantines_exactly_that_with_a_reason() -> None:
+    async with seat() as at:
+        await at.press("8", "j", "j", "j", "space", "space", "Q")
+        assert isinstance(at.app.screen, QuarantineDialogue)
+        assert "QUARANTINE coder-1, coder-2" in at.text and "2 agents, exactly these" in at.text
+        assert "nobody else has code" in at.text and "undone by" in at.text
+        await at.press("enter")
+        assert [order.dry_run for order in orders(at)] == [True]
+        await at.type("SyntaxError")
+        await at.press("enter")
+        last = orders(at)[-1]
+        assert (last.verb, last.targets, last.dry_run) == ("quarantine", ["agent/coder-1", "agent/coder-2"], False)
+        assert (last.reason, last.expected) == ("SyntaxError", last.targets)
+        assert "2 agents are quarantined, decided at position" in at.text
+        await at.press("escape")
+        assert isinstance(at.app.screen, AgentsScreen)
+
+
+async def test_q_on_one_that_is_quarantined_releases_it_and_esc_changes_nothing() -> None:
+    async with seat() as at:
+        await at.press("8", "j", "enter", "Q")
+        assert "RELEASE coder-3" in at.text
+        await at.type("mended")
+        await at.press("escape")
+        assert [(order.verb, order.dry_run) for order in orders(at)] == [("release", True)]
+
+
+async def test_in_the_past_the_lever_is_locked_and_the_agents_are_those_of_then() -> None:
+    async with seat() as at:
+        await at.press(*PAST.split(","), "8", "Q")
+        assert "levers are locked in the past" in at.text and not orders(at)
+        assert "0 out" in at.text and "quarantined" not in at.text
+        await at.press("C")
+        assert at.app.clipboard == "signalbox agent show search-2 --at 1118204" or "--at" in at.app.clipboard
+
+
+async def test_without_agents_it_says_how_one_comes() -> None:
+    async with seat(frozen.empty()) as at:
+        await at.press("8")
+        assert "no agent has joined yet" in at.text and "bus.Agent(" in at.text
+
+
+async def test_the_tab_counts_who_is_out_and_the_narrow_board_says_it() -> None:
+    async with seat() as at:
+        assert "8 Agents ▲3" in at.text.splitlines()[0] and "Access" not in at.text
+    async with seat(size=(80, 24)) as at:
+        assert "agents 46 3 out" in at.text
+
+
+@given(st.integers(60, 200), st.integers(5, 60), st.integers(0, 40), st.integers(0, 10))
+def test_pictures_of_any_size_show_the_state_under_the_cursor(width: int, height: int, turns: int, which: int) -> None:
+    rows = story_agents.rows(NOW)
+    found = story_agents.shown(rows, rows[which].agent, NOW)
+    assert found is not None
+    found.turns = [AgentTurn("ready", NOW - n * S, n, "why " * n) for n in range(turns)]
+    picture.preview(found, NOW, width, height)
+    shown = one.turns_shown(width, height)
+    at = max(0, turns - 1)
+    top = max(0, at - shown + 1)
+    text = one.picture(found, NOW, at, top, width, height).text()
+    if turns and height >= 16:
+        assert "▌" in text
+
+
+def test_what_is_not_known_is_a_dash_and_long_names_lose_their_middle() -> None:
+    row = msgspec.structs.replace(
+        story_agents.rows(NOW)[5], agent="agent/" + "x" * 60, load=None, error_share=None, phi=None, behind_ns=None,
+        version="", handles=[],
+    )  # fmt: skip
+    cells = [text for text, _ in picture.rows(story_agents.listed([row], AskAgents()), NOW)[0].cells]
+    assert cells[3:9] == ["–", "–", "–", "–", "–", "–"] and "…" in cells[1] and len(cells[1]) == 16
