@@ -10,6 +10,7 @@ recorded reply to something that would not have been asked for is named beside i
 | OfferEpoch | OfferAnswered of that partition and epoch |
 | StartBroker, HaltBroker | BrokerStarted, BrokerLost of that broker |
 | PublishEvent | the event with its id, in a batch; IntentFailed |
+| OpenGroup | GroupOpened of that group |
 """
 
 from collections import Counter
@@ -21,11 +22,13 @@ from controlplane.facts import (
     BrokerLost,
     BrokerStarted,
     Fact,
+    GroupOpened,
     HaltBroker,
     Intent,
     IntentFailed,
     OfferAnswered,
     OfferEpoch,
+    OpenGroup,
     PublishEvent,
     Rows,
     SpreadTopology,
@@ -99,6 +102,8 @@ def asks(intent: Intent) -> list[Asked]:
         return [(kind, f"p{intent.partition:02d} epoch {intent.epoch}")]
     if isinstance(intent, StartBroker | HaltBroker | PublishEvent):
         return [(kind, intent.id)]
+    if isinstance(intent, OpenGroup):
+        return [(kind, intent.group)]
     return []
 
 
@@ -110,6 +115,8 @@ def answers(given: Fact | Rows) -> list[Asked]:
         return [("StartBroker", given.id)]
     if isinstance(given, BrokerLost):
         return [("HaltBroker", given.id), ("StartBroker", given.id)]
+    if isinstance(given, GroupOpened):
+        return [("OpenGroup", given.group)]
     if isinstance(given, IntentFailed) and not given.by:
         return [("PublishEvent", f"{given.cause}:{given.index}")]
     if isinstance(given, Rows) and True in given.redriven:

@@ -194,8 +194,9 @@ def _take(state: KeyedState, rows: Rows, row: int, said: str, at: Place) -> None
         if not importof:
             _amiss(state, "unknown", source, f"{said} of nobody who joined", at.position, at.now)
         return
-    if before is None and not roll.has_room(state):
-        _amiss(state, "refused", source, f"{roll.AGENTS_MAX:,} agents are known already", at.position, at.now)
+    why = roll.full(state) if before is None else ""
+    if why:
+        _amiss(state, "refused", source, why, at.position, at.now)
         return
     after = roll.seated(state, before, after)
     if after.cut and (before is None or before.incarnation != after.incarnation):
@@ -249,8 +250,10 @@ def _judge(state: KeyedState, source: str, entry: Entry, world: World) -> Iterab
     else:
         after = msgspec.structs.replace(turned(before, FAILED, now), due=0, load=0, queue=0, in_flight=0)
     roll.keep(state, source, before, after, now, entry.position, f"silent for {silent_ns // _MS:,} ms")
-    kind = AgentSuspected if after.state == SUSPECTED else AgentFailed
-    yield kind(source, before.incarnation, silent_ns)
+    if after.state == SUSPECTED:
+        yield AgentSuspected(source, before.incarnation, silent_ns)
+    else:
+        yield AgentFailed(source, before.incarnation, silent_ns)
     data = {"agent": source, "incarnation": before.incarnation, "silent_ms": silent_ns // _MS}
     yield say(f"{LIFECYCLE}{after.state}", data, source)
 

@@ -84,17 +84,20 @@ def seated(state: KeyedState, before: Agent | None, after: Agent) -> Agent:
     return msgspec.structs.replace(after, capabilities=taken, cut=after.cut + over) if over else after
 
 
-def has_room(state: KeyedState) -> bool:
-    """Whether one more agent can be known. Where the roll is full those are forgotten first that left, then that failed
-    or were imported, who has been so for longest; whoever lives, or is quarantined, never."""
+def full(state: KeyedState) -> str:
+    """Why no further agent can be known, or "": there is room, or was made.
+
+    Those are forgotten first that left, then that failed or were imported, who has been so for longest; whoever lives,
+    or is quarantined, never.
+    """
     if len(state.table("agent")) < AGENTS_MAX:
-        return True
+        return ""
     if not state.get("count", "forgettable", 0):
-        return False
+        return f"{AGENTS_MAX:,} agents are known already"
     gone = [(agent.state != LEFT, agent.since, str(source)) for source, agent in state.items("agent") if _may_go(agent)]
     for _, _, source in sorted(gone)[: max(1, AGENTS_MAX // 16)]:
         _forget(state, source)
-    return True
+    return ""
 
 
 def telling(state: KeyedState, now: int) -> None:

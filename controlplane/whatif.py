@@ -39,6 +39,8 @@ from controlplane.timeline import stretches
 GONE, NEW, MOVED, CHANGED, SAME = "gone", "new", "moved", "changed", "same"
 ABOUT: Mapping[type, tuple[str, ...]] = {
     f.SagaStuck: ("saga", "steps", "severity"),
+    f.AgentSuspected: ("agent", "incarnation"),
+    f.AgentFailed: ("agent", "incarnation"),
     f.LeadershipProposed: ("partition", "epoch"),
     f.OfferClosed: ("partition", "epoch"),
     f.LeaderElected: ("partition", "epoch"),

@@ -163,6 +163,8 @@ def noun_of(need: Need) -> str:
         return f"dead:{noun[2]}" if len(noun) > 2 and noun[1] == "show" else "dead"
     if noun[0] == "saga":
         return f"saga:{noun[2]}" if len(noun) > 2 and noun[1] == "show" and not noun[2].startswith("-") else "sagas"
+    if noun[0] == "agent":
+        return f"agent:{noun[2]}" if len(noun) == 3 and not noun[2].startswith("-") else "agents"
     return {"flow": "flows", "group": "flows", "event": "events"}.get(noun[0], "health")
 
 
