@@ -23,15 +23,12 @@ from controlplane.errors import PlaneError
 from controlplane.facts import FoldVersions, JournalTrimmed, decode_fact
 from controlplane.fold import Fold, Heart
 from controlplane.journal import Journal
+from controlplane.limits import RETENTION_LOOK_MS, SEGMENTS_LEFT_MIN
 from controlplane.outbox import due_of
 from controlplane.snapshots import Snapshots
 from controlplane.turns import Turns
 
 log = logging.getLogger("signalbox.journal")
-LOOK_MS = 60_000
-"""How often it is looked whether a segment is due."""
-SEGMENTS_LEFT_MIN = 2
-"""The newest segments stay whatever their age and size: the one that is written, and the one before."""
 _SECOND = 1_000_000_000
 
 
@@ -81,7 +78,7 @@ class Keeping:
     async def run(self) -> None:
         """Look, and look again, until cancelled."""
         while self._seconds or self._bytes:
-            await asyncio.sleep(LOOK_MS / 1000)
+            await asyncio.sleep(RETENTION_LOOK_MS / 1000)
             await self.look()
 
     async def look(self) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.keeping import SEGMENTS_LEFT_MIN, Part, due
+from controlplane.keeping import Part, due
+from controlplane.limits import SEGMENTS_LEFT_MIN
 
 SECOND = 1_000_000_000
 NOW = 1_000 * SECOND

@@ -146,7 +146,7 @@ async def test_the_oldest_segments_go_and_what_is_left_is_the_same(root: Path) -
     async with plane_on(root) as plane:
         size = plane.journal.size_bytes
         assert await plane.keeping.look()
-        reach, gone = plane.journal.reach, len(paths) - keeping.SEGMENTS_LEFT_MIN
+        reach, gone = plane.journal.reach, len(paths) - limits.SEGMENTS_LEFT_MIN
         assert gone > 2 and reach.segment == gone + 1
         assert segments.number_of(segments.listed(root / "journal")[0]) == gone + 1
         assert plane.journal.size_bytes < size and reach.position > 0

@@ -1,0 +1,11 @@
+"""Every bound of the control plane, its unit last; each is enforced where it is named, and says so or is counted.
+
+They stand by meaning: `turns`, `journal`, `folds`, `fleet`, `questions`, `workers`; all are names of this package, too.
+"""
+
+from controlplane.limits.fleet import *
+from controlplane.limits.folds import *
+from controlplane.limits.journal import *
+from controlplane.limits.questions import *
+from controlplane.limits.turns import *
+from controlplane.limits.workers import *
