@@ -5,9 +5,8 @@ It looks at those that are out and at none of the others, so that it costs nothi
 
 from collections.abc import Iterator
 
-from controlplane.agentlimits import AGENT_FAILED_TOLD_MS
+from controlplane.limits import AGENT_FAILED_TOLD_MS, NEW_DEATH_MS
 from controlplane.agents import FAILED, QUARANTINED, SOURCE, SUSPECTED, Agent, Amiss, is_doubled
-from controlplane.limits import NEW_DEATH_MS
 from controlplane.questions import Need
 from controlplane.state import KeyedState
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from bus.attributes import legible
-from controlplane.agentlimits import (
+from controlplane.limits import (
     AGENT_CAPABILITIES_MAX,
     AGENT_COUNT_MAX,
     AGENT_LOAD_PERMILLE_MAX,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane.agentlimits import AGENT_RATE_MS, SUSPECT_BEATS
+from controlplane.limits import AGENT_RATE_MS, SUSPECT_BEATS
 from controlplane.agents import (
     FAILED,
     GONE,

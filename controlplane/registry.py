@@ -32,7 +32,7 @@ from controlplane import agents, roll
 from controlplane.able import able_agents as able_agents
 from controlplane.able import is_able as is_able
 from controlplane.able import nth_able as nth_able
-from controlplane.agentlimits import (
+from controlplane.limits import (
     AGENT_SOURCE_CHARS_MAX,
     EXCUSED_BEATS,
     FAIL_BEATS,

@@ -1,7 +1,7 @@
 """Levers on agents: which ones a quarantine or a release touches, and what that leaves without anybody."""
 
 from controlplane.able import able_agents, is_able
-from controlplane.agentlimits import QUARANTINE_AT_ONCE_MAX
+from controlplane.limits import QUARANTINE_AT_ONCE_MAX
 from controlplane.agents import GONE, LEFT, Agent
 from controlplane.answers.agents import name_of, source_of, unknown
 from controlplane.answers.words import age, many, said_by

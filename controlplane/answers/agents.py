@@ -5,7 +5,7 @@ from typing import Any
 
 from controlplane import registry
 from controlplane.able import able_agents, is_able
-from controlplane.agentlimits import FAIL_BEATS, SUSPECT_BEATS
+from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
 from controlplane.agents import (
     FAILED,
     GONE,
@@ -24,7 +24,6 @@ from controlplane.answers.flows import RANK, severity_of
 from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.words import SECOND, age, many, said_by
 from controlplane.fold import KeyedState, World
-from controlplane.limits import PAGE_ROWS_MAX
 from controlplane.questions import Agent as AgentDetail
 from controlplane.questions import AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents, Link, Refusal, Severity
 from controlplane.roll import OUT

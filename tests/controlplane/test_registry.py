@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane import agentlimits, registry, roll
+from controlplane import limits, registry, roll
 from controlplane.agents import FAILED, JOINED, LEFT, LIVE, QUARANTINED, READY, SUSPECTED, Agent, Inbox
 from controlplane.facts import (
     AgentFailed,
@@ -524,7 +524,7 @@ def test_an_agents_states_are_kept_up_to_a_bound() -> None:
     story = Story()
     for n in range(50):
         join(story, incarnation=f"i-{n}")
-    assert len(turns(story)) == agentlimits.AGENT_TURNS_MAX
+    assert len(turns(story)) == limits.AGENT_TURNS_MAX
 
 
 def test_inboxes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Every bound of what is known about agents, its unit last; part of `limits`. `AGENTS_MAX` stands there."""
+"""What is known about agents, and what they are told."""
 
 AGENT_CAPABILITIES_MAX = 256
 """Capabilities of one agent that are taken; further ones, and those that no event could ask for, are counted."""
