@@ -3,24 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from bus.errors import AccessDenied, BrokerUnavailable, BusError, InsufficientReplicas
+from bus.errors import AccessDenied, BrokerUnavailable, BusError, GroupConflict, InsufficientReplicas
 from bus.event import from_json
 from bus.wire import Answered, Placed, Seat, Topology
-from controlplane import limits
+from controlplane import effects, limits
 from controlplane.deadletters import WAITING, Letter
 from controlplane.effects import Effects
 from controlplane.facts import (
     Carried,
     Fact,
+    GroupOpened,
     HaltBroker,
     Intent,
     IntentFailed,
     OfferAnswered,
     OfferEpoch,
+    OpenGroup,
     PlaceSeat,
     PublishEvent,
     RedriveDecided,
@@ -182,6 +185,29 @@ async def test_an_event_that_nobody_takes_is_given_up_and_said(hands: Hands) -> 
         IntentFailed(1, 0, "PublishEvent", "", "source agent/a is not yours")
     ]
     assert hands.done == [("publish", "1:0")] * 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([], GroupOpened("inbox.a")),
+        ([BrokerUnavailable("p00 has no leader"), None], GroupOpened("inbox.a")),
+        ([GroupConflict("ack_wait differs", "ack_wait_ms")], GroupOpened("inbox.a")),
+        ([AccessDenied("not yours")], IntentFailed(1, 0, "OpenGroup", "", "not yours")),
+    ],
+)
+async def test_a_group_is_asked_for_until_it_is_there(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch, answers: list[BusError | None], said: Fact
+) -> None:
+    async def opens(cluster: object, group: str, pattern: str, start: int) -> None:
+        hands.done.append((group, pattern, start))
+        hands._next()
+
+    monkeypatch.setattr(effects, "open_group", opens)
+    hands.effects.publish_through(cast(Any, SimpleNamespace(cluster=None)))
+    hands.answers = list(answers)
+    assert await hands.carry(OpenGroup("inbox.a", "agent.inbox.a", 5)) == [said]
+    assert hands.done == [("inbox.a", "agent.inbox.a", 5)] * max(1, len(answers))
 
 
 # ------------------------------------------------------------------------------------------- after a restart
