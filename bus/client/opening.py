@@ -12,9 +12,9 @@ from bus.client.cluster import Cluster
 from bus.errors import FleetError
 from bus.groupstate import check_settings
 
-ACK_WAIT_MS = 30_000
-MAX_DELIVER = 5
-"""As `Fleet.subscribe` has them when nothing else is asked for: members must agree on them."""
+ACK_WAIT_MS = 3_600_000
+MAX_DELIVER = 100
+"""Of inboxes, as agents join them (`bus.agents`): members must agree on the settings of their group."""
 OPEN_SECONDS = limits.CONNECT_MS_MAX / 1000
 
 

@@ -4,7 +4,7 @@ AGENT_CAPABILITIES_MAX = 256
 """Capabilities of one agent that are taken; further ones, and those that no event could ask for, are counted."""
 CAPABILITY_CHARS_MAX = 200
 """One capability's text."""
-AGENT_SEATS_MAX = 200_000
+AGENT_SEATS_MAX = 100_000
 """Capabilities of all agents together; an agent that comes when it is reached gets the ones that there is room for."""
 AGENT_TEXT_CHARS_MAX = 200
 """Of an agent's version, address, locality, of one of its preferences, or of why it left."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.client.fleet import connect
+from bus.client import opening
 from bus.client.opening import open_group
 from bus.errors import BrokerUnavailable, GroupConflict
 from bus.event import Event
@@ -14,6 +15,9 @@ from tests.bus.test_groups_fleet import elected, urls
 
 pytestmark = pytest.mark.fleet
 WAIT_S = 30
+
+
+TERMS = {"group": "inbox.a", "ack_wait": opening.ACK_WAIT_MS / 1000, "max_deliver": opening.MAX_DELIVER}
 
 
 def mail(first: int, count: int) -> list[Event]:
@@ -32,7 +36,7 @@ async def test_mail_is_kept_from_where_the_group_was_opened(tmp_path: Path) -> N
             await client.publish_many(mail(25, 5))
             await open_group(client.cluster, "inbox.a", "agent.inbox.a", time.time_ns())
             got: dict[str, int] = {}
-            async with asyncio.timeout(WAIT_S), client.subscribe("agent.inbox.a", group="inbox.a") as mine:
+            async with asyncio.timeout(WAIT_S), client.subscribe("agent.inbox.a", **TERMS) as mine:
                 async for delivery in mine:
                     got[delivery.event.id] = delivery.attempt
                     await delivery.ack()
@@ -42,6 +46,11 @@ async def test_mail_is_kept_from_where_the_group_was_opened(tmp_path: Path) -> N
             assert set(got.values()) == {1}, "whoever opened it was dealt nothing"
             with pytest.raises(GroupConflict):
                 await open_group(client.cluster, "inbox.a", "agent.inbox.b", start)
+
+
+def test_inboxes_are_opened_as_agents_join_them() -> None:
+    agents = pytest.importorskip("bus.agents.inbox")
+    assert (agents.ACK_WAIT_S * 1000, agents.DELIVER_ATTEMPTS) == (opening.ACK_WAIT_MS, opening.MAX_DELIVER)
 
 
 async def test_a_partition_that_nobody_leads_is_named(tmp_path: Path) -> None:

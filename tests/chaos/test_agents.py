@@ -9,6 +9,7 @@ import pytest
 
 import bus
 from controlplane.questions import Agent, Agents, AskAgent, AskAgents, AskVerify, Operate, Operated, Verified
+from tests.bus.test_opening import TERMS
 from tests.chaos.live import LiveFleet, live_fleet, until
 
 pytestmark = [pytest.mark.fleet, pytest.mark.timeout(120)]
@@ -52,7 +53,7 @@ async def test_words_silence_levers_and_mail(tmp_path: Path) -> None:
             both = {"agent/a", "agent/b"}
             await until("both are told of", lambda: {e.data["agent"] for e in of(heard, "agent.lifecycle.failed")} == both)
             assert {event.data["agent"] for event in of(heard, "agent.lifecycle.suspected")} == both
-            async with fleet.subscribe("agent.inbox.a", group="inbox.a") as mine:
+            async with fleet.subscribe("agent.inbox.a", **TERMS) as mine:
                 async for delivery in mine:
                     assert delivery.event.data == {"n": 1} and delivery.attempt == 1
                     await delivery.ack()
