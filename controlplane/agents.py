@@ -71,7 +71,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
     state: str
     joined: int
     since: int
-    incarnation: str = ""
+    incarnation: str
     capabilities: list[str] = []
     version: str = ""
     locality: str = ""

@@ -56,7 +56,7 @@ def heard(before: Agent | None, said: str, word: Word, at: Place) -> Agent | Non
         return _joined(before, word, at)
     if before is None:
         bare = said != HEARTBEAT and not word.incarnation
-        return Agent(said, at.now, at.now, heard=at.now, partition=at.partition) if bare else None
+        return Agent(said, at.now, at.now, "", heard=at.now, partition=at.partition) if bare else None
     if word.incarnation and before.incarnation and word.incarnation != before.incarnation:
         gone = isinstance(word, Left)
         return msgspec.structs.replace(before, rival=None) if gone else _rival(before, word.incarnation, at)
@@ -89,7 +89,7 @@ def imported(before: Agent | None, said: str, word: Word, importof: str, at: Pla
     """The same for a word out of a log that was imported: it is history, and says nothing of an agent that lives."""
     if said == HEARTBEAT or (before is not None and not before.importof):
         return before
-    known = before or Agent(said, at.now, at.now)
+    known = before or Agent(said, at.now, at.now, "")
     able = capabilities_of(word) if isinstance(word, Joined) else known.capabilities
     after = msgspec.structs.replace(known, capabilities=able, heard=at.now, partition=at.partition, importof=importof)
     return turned(after, said, at.now)
