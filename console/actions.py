@@ -36,7 +36,9 @@ _ALL = (
     Action("state", "b", "b", "by state", "rows in the next state only, then all of them"),
     Action("next", "n", "n", "next", "the next row of the list, opened"),
     Action("redrive", "r", "r", "redrive", "deliver dead letters again to the group they died in", True),
-    Action("quarantine", "Q", "Q", "quarantine", "dispatch agents no more work; those that are quarantined: release", True),
+    Action(
+        "quarantine", "Q", "Q", "quarantine", "dispatch agents no more work; those that are quarantined: release", True
+    ),
     Action("filter", "slash", "/", "filter", "show matching rows; /!word hides them, /-f letters is fuzzy"),
     Action("go", "colon", ":", "go", "go to a screen or an id; also theme NAME, every SECONDS"),
     Action("copy", "c", "c", "copy", "copy the row's name to the clipboard"),

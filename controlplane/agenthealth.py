@@ -5,8 +5,8 @@ It looks at those that are out and at none of the others, so that it costs nothi
 
 from collections.abc import Iterator
 
-from controlplane.limits import AGENT_FAILED_TOLD_MS, NEW_DEATH_MS
 from controlplane.agents import FAILED, QUARANTINED, SOURCE, SUSPECTED, Agent, Amiss, is_doubled
+from controlplane.limits import AGENT_FAILED_TOLD_MS, NEW_DEATH_MS
 from controlplane.questions import Need
 from controlplane.state import KeyedState
 
@@ -34,7 +34,9 @@ def needs(state: KeyedState, now: int) -> Iterator[Need]:
         agent: Agent | None = state.get("agent", source)
         if agent is not None and is_doubled(agent, now):
             why = "the one that joined last is listened to; end the other, or give it a name of its own"
-            yield Need("warn", f"{_name(source)} runs twice", why, 0, f"agent show {_name(source)}", 2, f"twin {source}")
+            yield Need(
+                "warn", f"{_name(source)} runs twice", why, 0, f"agent show {_name(source)}", 2, f"twin {source}"
+            )
     yield from _amiss(state, now)
 
 
@@ -68,9 +70,7 @@ def _name(source: str) -> str:
     return source.removeprefix(SOURCE)
 
 
-def _need(
-    found: list[tuple[str, Agent]], one: str, many: str, why: str, points: int, key: str, mend: str = ""
-) -> Need:
+def _need(found: list[tuple[str, Agent]], one: str, many: str, why: str, points: int, key: str, mend: str = "") -> Need:
     name, first = found[0]
     what = f"{name} {one}" if len(found) == 1 else f"{len(found):,} agents {many}"
     if len(found) > 1:

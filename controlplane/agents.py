@@ -5,7 +5,7 @@ counted by whoever reads it; a text is cut, a figure that is out of bounds makes
 """
 
 import re
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 
@@ -183,22 +183,23 @@ class Left(Word):
 
 
 class _Envelope(msgspec.Struct):
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
-_WORDS = {JOINED: Joined, HEARTBEAT: Beat, LEFT: Left, READY: Word, SUSPECTED: Word, FAILED: Word}
-WORDS = tuple(_WORDS)
-_decoders: dict[str, Any] = {name: msgspec.json.Decoder(kind) for name, kind in _WORDS.items()}
+_KINDS: dict[str, type[Word]] = {
+    JOINED: Joined, HEARTBEAT: Beat, LEFT: Left, READY: Word, SUSPECTED: Word, FAILED: Word,
+}  # fmt: skip
+WORDS = tuple(_KINDS)
+_decoders = {name: msgspec.json.Decoder(kind) for name, kind in _KINDS.items()}
+_NOTHING = b"{}"
 
 
 def read_word(name: str, event: bytes | None) -> Word | str:
     """What an agent said, of `WORDS`; or why it is malformed. An event without data is a bare word, as is none."""
-    if event is None:
-        return _WORDS[name]()
     try:
-        data = _envelope.decode(event).data
-        word: Word = _WORDS[name]() if data is None or bytes(data) == b"null" else _decoders[name].decode(data)
+        data = msgspec.Raw(b"null") if event is None else _envelope.decode(event).data
+        word: Word = _decoders[name].decode(_NOTHING if bytes(data) == b"null" else data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return cut(str(error))
     word.incarnation = cut(word.incarnation)

@@ -12,9 +12,10 @@
 | PublishEvent | published as the plane, again until it is acked | its echo (Carried), IntentFailed |
 | OpenGroup | made at every partition, again until all leaders have it | GroupOpened, IntentFailed |
 
-An intent is carried out at least once. All but PublishEvent and OpenGroup name the plane epoch that they were decided in, which goes
-with them: brokers refuse any but the greatest they know, and what is carried out here is refused here. A plane that
-starts decides them anew. Publishing is what `outbox` brings back after a restart, groups what `registry` does.
+An intent is carried out at least once. All but PublishEvent and OpenGroup name the plane epoch that they were decided
+in, which goes with them: brokers refuse any but the greatest they know, and what is carried out here is refused here.
+A plane that starts decides them anew. Publishing is what `outbox` brings back after a restart, groups what `registry`
+does.
 """
 
 import asyncio

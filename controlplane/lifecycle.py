@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 
-from controlplane.limits import AGENT_RATE_MS, SUSPECT_BEATS
 from controlplane.agents import (
     FAILED,
     GONE,
@@ -38,6 +37,7 @@ from controlplane.agents import (
     cut,
     preferences_of,
 )
+from controlplane.limits import AGENT_RATE_MS, SUSPECT_BEATS
 
 _MS = 1_000_000
 
@@ -58,8 +58,7 @@ def heard(before: Agent | None, said: str, word: Word, at: Place) -> Agent | Non
         bare = said != HEARTBEAT and not word.incarnation
         return Agent(said, at.now, at.now, "", heard=at.now, partition=at.partition) if bare else None
     if word.incarnation and before.incarnation and word.incarnation != before.incarnation:
-        gone = isinstance(word, Left)
-        return msgspec.structs.replace(before, rival=None) if gone else _rival(before, word.incarnation, at)
+        return _rival(before, word.incarnation, at, isinstance(word, Left))
     if before.state == LEFT and (before.incarnation or said == HEARTBEAT):
         return before
     after = msgspec.structs.replace(before, heard=at.now, partition=at.partition)
@@ -128,8 +127,12 @@ def _joined(before: Agent | None, word: Joined, at: Place) -> Agent:
     return awaited(agent, at.now)
 
 
-def _rival(agent: Agent, incarnation: str, at: Place) -> Agent:
-    words = agent.rival.words if agent.rival is not None and agent.rival.incarnation == incarnation else 0
+def _rival(agent: Agent, incarnation: str, at: Place, leaves: bool = False) -> Agent:
+    """With one more word of another incarnation; one that leaves is none any more."""
+    known = agent.rival is not None and agent.rival.incarnation == incarnation
+    if leaves:
+        return msgspec.structs.replace(agent, rival=None) if known else agent
+    words = agent.rival.words if agent.rival is not None and known else 0
     return msgspec.structs.replace(agent, rival=Rival(incarnation, words + 1, at.now))
 
 

@@ -32,14 +32,6 @@ from controlplane import agents, roll
 from controlplane.able import able_agents as able_agents
 from controlplane.able import is_able as is_able
 from controlplane.able import nth_able as nth_able
-from controlplane.limits import (
-    AGENT_SOURCE_CHARS_MAX,
-    EXCUSED_BEATS,
-    FAIL_BEATS,
-    INBOX_EARLIER_MS,
-    INBOXES_MAX,
-    SUSPECT_BEATS,
-)
 from controlplane.agents import FAILED, GONE, INBOX, LIFECYCLE, LIVE, SOURCE, SUSPECTED, Agent, Amiss, Inbox, Turn
 from controlplane.elections import LED
 from controlplane.facts import (
@@ -59,6 +51,14 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.lifecycle import Place, heard, imported, turned
+from controlplane.limits import (
+    AGENT_SOURCE_CHARS_MAX,
+    EXCUSED_BEATS,
+    FAIL_BEATS,
+    INBOX_EARLIER_MS,
+    INBOXES_MAX,
+    SUSPECT_BEATS,
+)
 from controlplane.saying import PLANE_SOURCE, say
 from controlplane.state import Key
 
@@ -117,14 +117,15 @@ class Registry(Fold):
         """Have the groups of inboxes made that are wanted now, or that the plane before this one did not see made."""
         fact = entry.fact
         if isinstance(fact, PlaneStarted):
-            for name, inbox in sorted(state.items("inbox"), key=lambda item: str(item[0])):
+            for name in sorted(map(str, state.table("inbox"))):
+                inbox: Inbox = state.get("inbox", name)
                 if inbox.asked and not inbox.is_open:
-                    yield _open(str(name), inbox)
+                    yield _open(name, inbox)
         elif isinstance(fact, Rows):
             for row, name in _mail(fact):
-                inbox: Inbox | None = state.get("inbox", name)
-                if inbox is not None and inbox.asked == entry.position + row:
-                    yield _open(name, inbox)
+                wanted: Inbox | None = state.get("inbox", name)
+                if wanted is not None and wanted.asked == entry.position + row:
+                    yield _open(name, wanted)
 
     def due(self, table: str, value: Agent | roll.Telling) -> int:
         """When an agent's silence is judged, or when agents are told."""
@@ -246,7 +247,9 @@ def _judge(state: KeyedState, source: str, entry: Entry, world: World) -> Iterab
         return
     silent_ns = now - before.heard
     if before.state in LIVE:
-        after = msgspec.structs.replace(turned(before, SUSPECTED, now), due=now + (FAIL_BEATS - SUSPECT_BEATS) * beat_ns)
+        after = msgspec.structs.replace(
+            turned(before, SUSPECTED, now), due=now + (FAIL_BEATS - SUSPECT_BEATS) * beat_ns
+        )
     else:
         after = msgspec.structs.replace(turned(before, FAILED, now), due=0, load=0, queue=0, in_flight=0)
     roll.keep(state, source, before, after, now, entry.position, f"silent for {silent_ns // _MS:,} ms")

@@ -18,16 +18,16 @@ from itertools import accumulate, islice
 import msgspec
 
 from controlplane.able import seat, unseat
+from controlplane.agents import FAILED, GONE, JOINED, LEFT, QUARANTINED, READY, SUSPECTED, Agent, Turn
+from controlplane.facts import PublishEvent
 from controlplane.limits import (
+    AGENT_SEATS_MAX,
+    AGENT_TURNS_MAX,
     AGENTS_MAX,
     AGENTS_TOLD_CHARS_MAX,
     AGENTS_TOLD_MAX,
     AGENTS_TOLD_MS,
-    AGENT_SEATS_MAX,
-    AGENT_TURNS_MAX,
 )
-from controlplane.agents import FAILED, GONE, JOINED, LEFT, QUARANTINED, READY, SUSPECTED, Agent, Turn
-from controlplane.facts import PublishEvent
 from controlplane.saying import say
 from controlplane.state import KeyedState
 

@@ -30,7 +30,9 @@ async def open_group(cluster: Cluster, group: str, pattern: str, start: int, wit
     deadline = loop.time() + within
     missing = list(range(cluster.partitions))
     while missing:
-        opened = await asyncio.gather(*(_open_at(cluster, partition, group, settings, deadline) for partition in missing))
+        opened = await asyncio.gather(
+            *(_open_at(cluster, partition, group, settings, deadline) for partition in missing)
+        )
         missing = [partition for partition, is_open in zip(missing, opened, strict=True) if not is_open]
         if missing:
             await cluster.change(min(deadline, loop.time() + limits.REFRESH_MS / 1000))
@@ -38,9 +40,7 @@ async def open_group(cluster: Cluster, group: str, pattern: str, start: int, wit
                 raise cluster.unavailable(missing[0])
 
 
-async def _open_at(
-    cluster: Cluster, partition: int, group: str, settings: wire.GroupSettings, deadline: float
-) -> bool:
+async def _open_at(cluster: Cluster, partition: int, group: str, settings: wire.GroupSettings, deadline: float) -> bool:
     """Whether the partition's leader has it; False if it did not answer: the caller asks again."""
     leader = cluster.leader(partition)
     if leader is None:

@@ -10,7 +10,9 @@ from console.failures import Usage
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Agents: list, show, quarantine, release.")
 STATES = ("all", "live", "out", "left")
 SORTS = ("worst", "name", "load", "errors", "behind", "seen")
-Names = Annotated[list[str], typer.Argument(metavar="AGENT…", help="Names or sources, such as planner or agent/planner.")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="AGENT…", help="Names or sources, such as planner or agent/planner.")
+]
 
 
 @app.command("list")
@@ -22,7 +24,9 @@ def list_(
         str, typer.Option("--capability", metavar="NAME", help="Only agents that say they have this one.")
     ] = "",
     match: Match = "",
-    sort: Annotated[str, typer.Option("--sort", metavar="BY", help="worst, name, load, errors, behind or seen.")] = "worst",
+    sort: Annotated[
+        str, typer.Option("--sort", metavar="BY", help="worst, name, load, errors, behind or seen.")
+    ] = "worst",
     limit: Limit = 200,
     data_dir: DataDir = None,
     output: Output = "table",

@@ -54,7 +54,10 @@ def _row(agent: AgentRow, now: int) -> Row:
         (middle(name(agent.agent), 16), "hi" if sick else calm),
         (agent.state, loud(agent.severity) if sick else "mut"),
         (measure.percent(agent.load), "fnt" if agent.load is None else "hi" if full else calm),
-        (measure.UNKNOWN if agent.phi is None else f"{min(agent.phi, 99):.1f}", loud(agent.severity) if sick else "mut"),
+        (
+            measure.UNKNOWN if agent.phi is None else f"{min(agent.phi, 99):.1f}",
+            loud(agent.severity) if sick else "mut",
+        ),
         (" ".join(agent.handles) or measure.UNKNOWN, calm if agent.handles else "fnt"),
         (measure.percent(agent.error_share, 1), "warn" if failing else calm if agent.error_share else "mut"),
         (measure.lag(agent.behind_ns), "mut" if not agent.behind_ns else "txt"),

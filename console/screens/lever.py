@@ -29,7 +29,7 @@ Planned = TypeVar("Planned", bound=Reply)
 
 
 class LeverDialogue(ModalScreen[None], Generic[Planned]):
-    """Subclasses say what is asked, how its answer is read, and in what words. `targets`: what the lever is pulled on."""
+    """Subclasses say what is asked, how its answer is read, and in what words. `targets`: what it is pulled on."""
 
     ANSWER: type[Planned]
     """The answer that is due, to the dry run and to the order."""

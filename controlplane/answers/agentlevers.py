@@ -1,12 +1,12 @@
 """Levers on agents: which ones a quarantine or a release touches, and what that leaves without anybody."""
 
 from controlplane.able import able_agents, is_able
-from controlplane.limits import QUARANTINE_AT_ONCE_MAX
 from controlplane.agents import GONE, LEFT, Agent
 from controlplane.answers.agents import name_of, source_of, unknown
 from controlplane.answers.words import age, many, said_by
 from controlplane.facts import AgentQuarantined, AgentReleased, Fact
 from controlplane.fold import KeyedState, World
+from controlplane.limits import QUARANTINE_AT_ONCE_MAX
 from controlplane.questions import Operate, Operated, Refusal
 
 NOTES_MAX = 10
@@ -51,8 +51,12 @@ def _chosen(state: KeyedState, ask: Operate, quarantined: bool) -> dict[str, Age
             chosen[source] = agent
     if not chosen:
         named = ", ".join(ask.targets[:NOTES_MAX]) or "no agent"
-        are = f"{'is' if len(ask.targets) == 1 else 'are'} {'not quarantined' if quarantined else 'quarantined already'}"
-        return Refusal("usage", f"{named} {are}" if ask.targets else "which agents?", "signalbox agent list --state out")
+        are = (
+            f"{'is' if len(ask.targets) == 1 else 'are'} {'not quarantined' if quarantined else 'quarantined already'}"
+        )
+        return Refusal(
+            "usage", f"{named} {are}" if ask.targets else "which agents?", "signalbox agent list --state out"
+        )
     if len(chosen) > QUARANTINE_AT_ONCE_MAX:
         message = f"{len(chosen):,} agents are more than {QUARANTINE_AT_ONCE_MAX:,} at once"
         return Refusal("usage", message, "name fewer agents at a time")

@@ -5,7 +5,6 @@ from typing import Any
 
 from controlplane import registry
 from controlplane.able import able_agents, is_able
-from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
 from controlplane.agents import (
     FAILED,
     GONE,
@@ -22,8 +21,9 @@ from controlplane.agents import (
 )
 from controlplane.answers.flows import RANK, severity_of
 from controlplane.answers.lag import GroupLag, Listening
-from controlplane.answers.words import SECOND, age, many, said_by
+from controlplane.answers.words import age, many, said_by
 from controlplane.fold import KeyedState, World
+from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
 from controlplane.questions import Agent as AgentDetail
 from controlplane.questions import AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents, Link, Refusal, Severity
 from controlplane.roll import OUT
@@ -156,24 +156,32 @@ class _Behind:
 
     def __init__(self, world: World, now: int) -> None:
         self._by_group: dict[str, int] = {}
-        self._own: dict[str, list[str]] = {}
         for _, at in world["groups"].items("at"):
             behind = max(0, now - at.oldest) if at.oldest else 0
             self._by_group[at.group] = max(behind, self._by_group.get(at.group, 0))
+        self._able, self._inbox = self._called("capability."), self._called("inbox.")
+        self._own: dict[str, list[str]] = {}
         for group in sorted(self._by_group):
             if group.startswith(SOURCE):
                 self._own.setdefault(group.partition(":")[0], []).append(group)
 
+    def _called(self, prefix: str) -> dict[str, int]:
+        """What comes after a prefix in groups' names, and how far behind each is."""
+        return {name[len(prefix) :]: ns for name, ns in self._by_group.items() if name.startswith(prefix)}
+
     def groups(self, source: str, agent: Agent) -> list[tuple[str, str]]:
         """Through what it serves which group, of those that are known."""
-        named = [(f"capability {name}", f"capability.{name}") for name in agent.capabilities]
-        named.append(("its inbox", f"inbox.{name_of(source)}"))
-        found = [(through, group) for through, group in named if group in self._by_group]
+        found = [(f"capability {name}", f"capability.{name}") for name in agent.capabilities if name in self._able]
+        name = name_of(source)
+        found += [("its inbox", f"inbox.{name}")] if name in self._inbox else []
         return [*found, *(("a pattern of its own", group) for group in self._own.get(source, ()))]
 
     def ns(self, source: str, agent: Agent) -> int | None:
         """Of the one that is furthest behind; None where it serves none."""
-        return max((self._by_group[group] for _, group in self.groups(source, agent)), default=None)
+        found = [self._able[name] for name in agent.capabilities if name in self._able]
+        found += [self._by_group[group] for group in self._own.get(source, ())]
+        inbox = self._inbox.get(name_of(source))
+        return max(found if inbox is None else [*found, inbox], default=None)
 
 
 def _known(state: KeyedState) -> list[Known]:
@@ -240,7 +248,11 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
     if shown == QUARANTINED:
         return "warn", said_by("quarantined", agent.by, agent.reason), f"agent release {name}"
     if is_doubled(agent, now):
-        return "warn", "another one speaks under its name, and is not listened to: end one of them", f"agent show {name}"
+        return (
+            "warn",
+            "another one speaks under its name, and is not listened to: end one of them",
+            f"agent show {name}",
+        )
     return "ok", "", ""
 
 
@@ -249,9 +261,7 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
 
 def _group(through: str, lag: GroupLag) -> AgentGroup:
     severity = severity_of(lag)[0]
-    return AgentGroup(
-        lag.group, through, lag.pattern, severity, lag.members, lag.waiting, lag.in_flight, lag.behind_ns
-    )
+    return AgentGroup(lag.group, through, lag.pattern, severity, lag.members, lag.waiting, lag.in_flight, lag.behind_ns)
 
 
 def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup], now: int) -> list[Link]:
@@ -259,7 +269,7 @@ def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup
     links = [Link(row.why or f"it is {row.state}", at=row.since, position=turns[-1].position if turns else None)]
     if agent.heartbeat_ms and agent.state not in (LEFT, *LIVE):
         beat = age(agent.heartbeat_ms * _MS)
-        told = f"its last word came then; it beats every {beat}, suspected after {SUSPECT_BEATS}, failed after {FAIL_BEATS}"
+        told = f"its last word; it beats every {beat}, suspected after {SUSPECT_BEATS}, failed after {FAIL_BEATS}"
         links.append(Link(told, 1, agent.heard))
     if agent.rival is not None and agent.rival.words:
         told = f"{many(agent.rival.words, 'word')} of another incarnation, {agent.rival.incarnation}, were not taken"

@@ -1,4 +1,4 @@
-"""What a lever on brokers, partitions and agents would touch: the decision to be journaled, and the answer that shows it.
+"""What a lever on brokers, partitions and agents would touch: the decision to be journaled, the answer that shows it.
 
 For a dry run, or when it is refused, there is no decision. Refusals name what is in the way, and what to do about it.
 """

@@ -10,7 +10,8 @@ class AskAgents(Ask, frozen=True):
     """Agents, worst first, those that left last.
 
     `state`: all, live (joined or ready), out (suspected, failed or quarantined), left. `match`: a substring of name,
-    version or a capability. `capability`: only who says it has that one. `sort`: worst, name, load, errors, behind, seen.
+    version or a capability. `capability`: only who says it has that one. `sort`: worst, name, load, errors, behind,
+    seen.
     """
 
     state: str = "all"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.client.fleet import connect
 from bus.client import opening
+from bus.client.fleet import connect
 from bus.client.opening import open_group
 from bus.errors import BrokerUnavailable, GroupConflict
 from bus.event import Event

@@ -51,7 +51,9 @@ async def test_words_silence_levers_and_mail(tmp_path: Path) -> None:
             await until("agents are told of the inbox", told)
             await becomes(live, "a", "failed")
             both = {"agent/a", "agent/b"}
-            await until("both are told of", lambda: {e.data["agent"] for e in of(heard, "agent.lifecycle.failed")} == both)
+            await until(
+                "both are told of", lambda: {e.data["agent"] for e in of(heard, "agent.lifecycle.failed")} == both
+            )
             assert {event.data["agent"] for event in of(heard, "agent.lifecycle.suspected")} == both
             async with fleet.subscribe("agent.inbox.a", **TERMS) as mine:
                 async for delivery in mine:

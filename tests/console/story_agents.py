@@ -62,10 +62,17 @@ def shown(found: list[AgentRow], name: str, now: int) -> Agent | None:
     why = [Link(row.why or f"it is {row.state}", 0, row.since, 1_192_420)]
     if row.state == "quarantined":
         turns.insert(0, AgentTurn("quarantined", row.since, 1_192_420, f"by op1: {SYNTAX}"))
-        why += [Link("98.2% of what it handled lately failed", 1), Link("capability.code is 1m33s behind", 1), Link("it beats in time", ruled_out=True)]
+        why += [
+            Link("98.2% of what it handled lately failed", 1),
+            Link("capability.code is 1m33s behind", 1),
+            Link("it beats in time", ruled_out=True),
+        ]
     elif row.state == "suspected":
         turns.insert(0, AgentTurn("suspected", row.since, 1_204_300, "silent for 15,002 ms"))
-        why += [Link("its last word came then; it beats every 5s, suspected after 3, failed after 6", 1, row.seen), Link("no failures of its own lately", ruled_out=True)]
+        why += [
+            Link("its last word came then; it beats every 5s, suspected after 3, failed after 6", 1, row.seen),
+            Link("no failures of its own lately", ruled_out=True),
+        ]
     groups = [AgentGroup(f"capability.{name}", f"capability {name}", f"capability.{name}.>", "warn" if row.behind_ns and row.behind_ns > 10 * S else "ok",
                          4, 2_140, 12, row.behind_ns or 0) for name in row.handles]  # fmt: skip
     return Agent(row, "6f0c1c3e-9a40-4f1e-8c3d-2b77b27c2101", "tcp://10.0.3.14:40117", {"language": "python"}, 5_000, row.seen + 15 * S, 0, "", 0, 0,

@@ -26,7 +26,7 @@ from controlplane.questions import (
 )
 from tests.controlplane.agentwords import beat, join, mail, tell, word
 from tests.controlplane.logs import NOW, SECOND, empty_rows
-from tests.controlplane.made import BROKERS, Story
+from tests.controlplane.made import Story
 
 
 def ask(story: Story, **question) -> Agents:
@@ -187,9 +187,7 @@ def test_a_decision_about_too_many_at_once_is_refused() -> None:
 
 
 def test_health_names_who_is_out_and_the_command_that_mends() -> None:
-    story = Story().begin(3)
-    for broker in BROKERS:
-        story.sample(broker)
+    story = Story()
     for name in ("a", "b", "c", "d"):
         join(story, f"agent/{name}", heartbeat_ms=60_000)
     assert not any(key.startswith("agents") for key in needs(story))
@@ -248,7 +246,12 @@ def test_lately_tells_of_agents() -> None:
     story.tell(AgentReleased(["agent/a", "agent/b"], "op"))
     story.wait(6)
     told = [text_of(line) for line in lines_of(story.heart.states["lately"], 10)]
-    assert told == ["2 agents have failed", "2 agents are suspected", "2 agents are released by op", "a is quarantined by op"]
+    assert told == [
+        "2 agents have failed",
+        "2 agents are suspected",
+        "2 agents are released by op",
+        "a is quarantined by op",
+    ]
 
 
 # ------------------------------------------------------------------------------------------------- numbers
@@ -281,4 +284,6 @@ def test_mail_that_is_not_kept_is_told(story: Story) -> None:
     mail(story, "busy")
     story.tell(IntentFailed(3, 0, "OpenGroup", "", "1,000 groups are defined already"))
     assert ask(story).notes == ["mail to some agents is not kept while they are away: 1,000 groups are defined already"]
-    assert not [it for step in story.steps for _, _, it in step.intents if isinstance(it, PublishEvent) and b"dead" in it.event]
+    assert not [
+        it for step in story.steps for _, _, it in step.intents if isinstance(it, PublishEvent) and b"dead" in it.event
+    ]

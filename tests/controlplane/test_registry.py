@@ -76,15 +76,32 @@ def test_an_agent_joins_works_and_leaves() -> None:
         "locality": "eu", "preferences": {"lang": "de"}, "concurrency": 8, "heartbeat_ms": 5_000,
     })  # fmt: skip
     found = agent(story)
-    assert (found.state, found.capabilities, found.version, found.address) == (JOINED, ["code", "plan"], "v41", "tcp://x:1")
-    assert (found.locality, found.preferences, found.concurrency, found.heartbeat_ms) == ("eu", {"lang": "de"}, 8, 5_000)
+    assert (found.state, found.capabilities, found.version, found.address) == (
+        JOINED,
+        ["code", "plan"],
+        "v41",
+        "tcp://x:1",
+    )
+    assert (found.locality, found.preferences, found.concurrency, found.heartbeat_ms) == (
+        "eu",
+        {"lang": "de"},
+        8,
+        5_000,
+    )
     assert (found.joined, found.since, found.heard, found.cut) == (story.now, story.now, story.now, 0)
     assert able_agents(state_of(story), "plan") == 1 and nth_able(state_of(story), "code", 0) == "agent/a"
     tell(story, "agent/a", "ready", {"incarnation": "i-1"}, after=1)
     tell(story, "agent/a", "heartbeat", {"incarnation": "i-1", "load": 500, "queue": 2, "in_flight": 4, "handled": 9,
                                          "failed": 1}, after=1)  # fmt: skip
     found = agent(story)
-    assert (found.state, found.load, found.queue, found.in_flight, found.handled, found.failed) == (READY, 500, 2, 4, 9, 1)
+    assert (found.state, found.load, found.queue, found.in_flight, found.handled, found.failed) == (
+        READY,
+        500,
+        2,
+        4,
+        9,
+        1,
+    )
     assert load_of(state_of(story), "agent/a") == 500 and load_of(state_of(story), "agent/nobody") == 0
     assert (found.since, found.heard) == (story.now - SECOND, story.now)
     tell(story, "agent/a", "left", {"incarnation": "i-1", "reason": "deploy"}, after=1)
@@ -97,7 +114,14 @@ def test_an_agent_joins_works_and_leaves() -> None:
 
 def test_bare_events_of_others_logs_make_agents_that_are_never_suspected() -> None:
     story = Story()
-    for source, what in (("a", "joined"), ("b", "joined"), ("a", "ready"), ("b", "left"), ("c", "failed"), ("b", "ready")):
+    for source, what in (
+        ("a", "joined"),
+        ("b", "joined"),
+        ("a", "ready"),
+        ("b", "left"),
+        ("c", "failed"),
+        ("b", "ready"),
+    ):
         story.say(f"agent.lifecycle.{what}", source=source)
     assert {source: agent(story, source).state for source in "abc"} == {"a": READY, "b": READY, "c": FAILED}
     steps = story.wait(3_600)
@@ -110,7 +134,14 @@ def test_imported_words_are_history_and_never_touch_who_lives() -> None:
     join(story, "agent/a", "plan")
     rows = story.rows()
     for source in ("agent/a", "agent/old"):
-        word(rows, source, "joined", {"incarnation": "x", "capabilities": ["plan"], "heartbeat_ms": 100}, story.now, importof="log")
+        word(
+            rows,
+            source,
+            "joined",
+            {"incarnation": "x", "capabilities": ["plan"], "heartbeat_ms": 100},
+            story.now,
+            importof="log",
+        )
         word(rows, source, "left", {"incarnation": "x"}, story.now, importof="log")
         word(rows, source, "ready", {"incarnation": "x"}, story.now, importof="log")
     story.record(rows)
@@ -240,7 +271,12 @@ def test_states_and_index_are_what_a_plain_model_says(things: list[tuple[str, in
             old = known is not None and known.rival is not None and known.rival.incarnation == incarnation
             old = old and model.state not in (FAILED, LEFT)
             same = model.incarnation == incarnation and model.state not in ("", LEFT)
-            tell(story, source, "joined", {"incarnation": incarnation, "capabilities": [f"c{argument}"], "heartbeat_ms": BEAT_MS})
+            tell(
+                story,
+                source,
+                "joined",
+                {"incarnation": incarnation, "capabilities": [f"c{argument}"], "heartbeat_ms": BEAT_MS},
+            )
             if not old:
                 model.state = READY if same and model.state == READY else JOINED
                 model.incarnation, model.patience = incarnation, 3
@@ -287,7 +323,8 @@ def spoken(draw: st.DrawFn) -> Rows:
     """Rows in which agents say anything at all."""
     rows = empty_rows(3, 0)
     bodies = st.sampled_from([
-        None, [], 7, {"incarnation": 3}, {"incarnation": "i-1", "load": -1}, {"incarnation": "i-1", "load": 250, "handled": 4},
+        None, [], 7, {"incarnation": 3}, {"incarnation": "i-1", "load": -1},
+        {"incarnation": "i-1", "load": 250, "handled": 4},
         {"incarnation": "i-2", "capabilities": ["plan", "a b", "", "\x00", "plan"], "heartbeat_ms": 1},
         {"incarnation": "i-1", "capabilities": [f"c{n}" for n in range(300)], "heartbeat_ms": 10**15},
         {"incarnation": "i-1", "capabilities": ["code"], "heartbeat_ms": 1_000, "preferences": {"a": "b"}},

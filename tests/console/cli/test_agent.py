@@ -87,7 +87,12 @@ def test_a_lever_shows_its_set_and_then_touches_exactly_that(cli, fleet_of, verb
     assert "agent/a" in result.out and "nobody else has code" in result.out
     result = cli("agent", verb, "a", "b", "--yes", "--reason", "why", "-o", "json", "--data-dir", folder)
     order = plane.orders[-1]
-    assert (order.verb, order.targets, order.reason, order.expected) == (verb, ["a", "b"], "why", ["agent/a", "agent/b"])
+    assert (order.verb, order.targets, order.reason, order.expected) == (
+        verb,
+        ["a", "b"],
+        "why",
+        ["agent/a", "agent/b"],
+    )
     told = json.loads(result.out)
     assert (told["touched"], told["position"], told["dry_run"]) == (["agent/a", "agent/b"], 9, False)
 

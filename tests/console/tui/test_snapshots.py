@@ -50,7 +50,19 @@ SCREENS = {
 }
 
 
-EVERY_SIZE = ("board", "flows", "sagas", "saga", "dead-letters", "events", "fleet", "partition", "agents", "agent", "board-past")
+EVERY_SIZE = (
+    "board",
+    "flows",
+    "sagas",
+    "saga",
+    "dead-letters",
+    "events",
+    "fleet",
+    "partition",
+    "agents",
+    "agent",
+    "board-past",
+)
 CASES = [(name, size) for name in SCREENS for size in SIZES if size == "120x36" or name in EVERY_SIZE]
 
 
