@@ -99,10 +99,9 @@ def turns(
             cursor(c, 2, y, width - 2)
         glyph, ink = STATE.get(turn.state, ("◌", "mut"))
         c.put(2, y, measure.moment(turn.at, now), "mut", 8)
-        end = c.line(12, y, [(glyph, ink), (f" {turn.state}", "txt")], 13)
-        if width >= 40:
-            c.put(width, y, measure.count(turn.position), "mut", 11, "r")
-        c.put(max(end + 2, 27), y, turn.why, "mut", width - 39)
+        c.line(12, y, [(glyph, ink), (f" {turn.state}", "txt")], 13)
+        c.put(27, y, turn.why, "mut", max(width - 40, 0))
+        c.put(width - 11, y, measure.count(turn.position), "mut", 11, "r")
     return c
 
 
@@ -127,6 +126,6 @@ def group_line(group: AgentGroup) -> list[Span]:
     glyph, ink = light(group.severity)
     late = measure.lag(group.behind_ns)
     return [
-        (glyph, ink), (f" {group.group}", "txt"), (f"  {group.through}", "mut"),
-        (f"  {measure.count(group.waiting)} wait", "mut"), (f"  {late} behind", loud(group.severity)),
+        (glyph, ink), (f" {group.group}", "txt"), (f"  {measure.count(group.waiting)} wait", "mut"),
+        (f"  {late} behind", loud(group.severity)),
     ]  # fmt: skip
