@@ -7,6 +7,7 @@ In production, or from a thousand things on, the number itself must be typed.
 from __future__ import annotations
 
 import getpass
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Generic, TypeVar, cast
 
@@ -57,25 +58,25 @@ class LeverDialogue(ModalScreen[None], Generic[Planned]):
 
     # ------------------------------------------------------------------ what subclasses give
 
+    @abstractmethod
     def question(self, dry_run: bool, reason: str = "", by: str = "", expected: list[str] | None = None) -> Question:
         """The order, or its dry run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def head(self) -> tuple[str, str, str]:
         """The heading, its note before the order, and after it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def touched(self, plan: Planned) -> list[str]:
         """The exact set."""
-        raise NotImplementedError
 
+    @abstractmethod
     def facts(self, plan: Planned) -> list[tuple[str, str]]:
         """What it does, as labels and sentences; `command` is the command line that does the same."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done_lines(self, done: Planned) -> tuple[str, str]:
         """What was done, and what `esc` leads back to."""
-        raise NotImplementedError
 
     ASKS: ClassVar[str] = "– asking what would be touched"
     NOTHING: ClassVar[str] = "nothing to do"

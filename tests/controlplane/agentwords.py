@@ -1,11 +1,12 @@
-"""What agents say, as rows: lifecycle words and mail, well formed and not."""
+"""What agents say, as rows, lifecycle words and mail, well formed and not; and what became of it."""
 
 import json
 from typing import Any
 
-from controlplane.agents import INBOX, LIFECYCLE
-from controlplane.facts import Rows
-from controlplane.fold import Step
+from controlplane.agents import INBOX, LIFECYCLE, Agent
+from controlplane.facts import OpenGroup, PublishEvent, Rows
+from controlplane.fold import KeyedState, Step
+from controlplane.registry import agent_of
 from tests.controlplane.logs import add
 from tests.controlplane.made import Story
 
@@ -55,3 +56,32 @@ def mail(story: Story, name: str, partition: int = 0) -> Step:
     rows = story.rows(partition)
     add(rows, INBOX + name, "agent/sender", appended=story.now)
     return story.record(rows)
+
+
+def state_of(story: Story) -> KeyedState:
+    assert not story.heart.quarantined, story.heart.quarantined
+    return story.heart.states["registry"]
+
+
+def agent(story: Story, source: str = "agent/a") -> Agent:
+    found = agent_of(state_of(story), source)
+    assert found is not None
+    return found
+
+
+def said(steps: list[Step], type: str) -> list[dict]:
+    """The data of events that the plane was to publish."""
+    events = [json.loads(it.event) for step in steps for _, _, it in step.intents if isinstance(it, PublishEvent)]
+    return [event["data"] for event in events if event["type"] == type]
+
+
+def facts(steps: list[Step], kind: type) -> list:
+    return [entry.fact for step in steps for entry in step.derived if isinstance(entry.fact, kind)]
+
+
+def opened(steps: list[Step]) -> list[OpenGroup]:
+    return [intent for step in steps for _, _, intent in step.intents if isinstance(intent, OpenGroup)]
+
+
+def turns(story: Story, source: str = "agent/a") -> list[str]:
+    return [turn.state for turn in state_of(story).get("turns", source)]

@@ -1,69 +1,34 @@
-"""Agents: the states that words and silence lead to, against a plain model; quarantine, rivals, inboxes, bounds."""
+"""Agents: the states that words and silence lead to, against a plain model."""
 
-import json
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane import limits, registry, roll
-from controlplane.agents import FAILED, JOINED, LEFT, LIVE, QUARANTINED, READY, SUSPECTED, Agent, Inbox
+from controlplane import roll
+from controlplane.agents import FAILED, JOINED, LEFT, LIVE, QUARANTINED, READY, SUSPECTED
 from controlplane.facts import (
     AgentFailed,
     AgentQuarantined,
     AgentReleased,
     AgentSuspected,
     BrokerLost,
-    GroupOpened,
-    IntentFailed,
-    OpenGroup,
     PlaneResumed,
     PlaneStarted,
-    PublishEvent,
     RecorderLag,
     Rows,
-    Tick,
 )
-from controlplane.fold import Entry, Heart, KeyedState, Step
+from controlplane.fold import Heart
 from controlplane.plane import folds
-from controlplane.registry import able_agents, agent_of, is_able, load_of, nth_able, out_of, present
+from controlplane.registry import able_agents, is_able, load_of, nth_able, out_of, present
 from controlplane.timeline import verify
-from tests.controlplane.agentwords import BEAT_MS, beat, join, mail, tell, word
+from tests.controlplane.agentwords import BEAT_MS, agent, beat, facts, join, said, state_of, tell, turns, word
 from tests.controlplane.logs import NOW, SECOND, add, empty_rows
 from tests.controlplane.made import BROKERS, Story
 from tests.controlplane.test_properties import by_fold, through_bytes
 
 MS = 1_000_000
-
-
-def state_of(story: Story) -> KeyedState:
-    assert not story.heart.quarantined, story.heart.quarantined
-    return story.heart.states["registry"]
-
-
-def agent(story: Story, source: str = "agent/a") -> Agent:
-    found = agent_of(state_of(story), source)
-    assert found is not None
-    return found
-
-
-def said(steps: list[Step], type: str) -> list[dict]:
-    """The data of events that the plane was to publish."""
-    events = [json.loads(it.event) for step in steps for _, _, it in step.intents if isinstance(it, PublishEvent)]
-    return [event["data"] for event in events if event["type"] == type]
-
-
-def facts(steps: list[Step], kind: type) -> list:
-    return [entry.fact for step in steps for entry in step.derived if isinstance(entry.fact, kind)]
-
-
-def opened(steps: list[Step]) -> list[OpenGroup]:
-    return [intent for step in steps for _, _, intent in step.intents if isinstance(intent, OpenGroup)]
-
-
-def turns(story: Story, source: str = "agent/a") -> list[str]:
-    return [turn.state for turn in state_of(story).get("turns", source)]
 
 
 # ------------------------------------------------------------------------------------------------- words
@@ -371,240 +336,3 @@ def test_a_life_with_agents_verifies_and_replays(batches: list[Rows], seconds: i
     assert not story.heart.quarantined
     verdict = verify([through_bytes(step) for step in story.steps], folds())
     assert (verdict.divergence, verdict.digest) == ("", story.heart.digest().hex())
-
-
-# ------------------------------------------------------------------------------------------------- rivals
-
-
-def test_of_two_incarnations_the_newer_wins_and_the_older_ones_words_are_counted() -> None:
-    story = Story()
-    join(story, "agent/a", "plan", incarnation="old")
-    join(story, "agent/a", "code", incarnation="new")
-    beat(story, incarnation="old", load=900)
-    tell(story, "agent/a", "left", {"incarnation": "other"})
-    beat(story, incarnation="old", load=900)
-    found = agent(story)
-    assert (found.incarnation, found.load, found.capabilities) == ("new", 0, ["code"])
-    assert found.rival is not None and (found.rival.incarnation, found.rival.words) == ("old", 2)
-    assert list(state_of(story).table("rivals")) == ["agent/a"]
-    tell(story, "agent/a", "joined", {"incarnation": "old", "capabilities": ["plan"]})
-    assert agent(story).incarnation == "new", "the older one does not win by joining again"
-    tell(story, "agent/a", "left", {"incarnation": "old"})
-    assert agent(story).rival is None and agent(story).state == READY
-    assert not state_of(story).table("rivals")
-
-
-def test_an_agent_that_was_stopped_and_replaced_is_not_heard_again() -> None:
-    story = Story()
-    join(story, "agent/a", "plan", incarnation="old")
-    story.wait(10)
-    join(story, "agent/a", "plan", incarnation="new")
-    beat(story, incarnation="old")
-    assert (agent(story).incarnation, agent(story).state) == ("new", READY)
-    assert agent(story).rival is not None and agent(story).rival.words == 1
-
-
-# ------------------------------------------------------------------------------------------------- quarantine
-
-
-def test_a_quarantine_holds_through_restarts_until_released() -> None:
-    story = Story()
-    join(story, "agent/a", "plan")
-    story.tell(AgentQuarantined(["agent/a", "agent/nobody"], "op", "errors"))
-    assert (agent(story).shown, agent(story).by, agent(story).reason) == (QUARANTINED, "op", "errors")
-    assert not able_agents(state_of(story), "plan") and out_of(state_of(story)) == 1
-    tell(story, "agent/a", "left", {"incarnation": "i-1"})
-    join(story, "agent/a", "plan", incarnation="i-2")
-    assert agent(story).shown == QUARANTINED and not able_agents(state_of(story), "plan")
-    story.tell(AgentReleased(["agent/a"], "op"))
-    assert agent(story).shown == READY and able_agents(state_of(story), "plan") == 1
-    assert (agent(story).quarantined, agent(story).by, agent(story).reason) == (0, "", "")
-    assert turns(story) == [JOINED, READY, QUARANTINED, LEFT, QUARANTINED, READY]
-    told = [turn.why for turn in state_of(story).get("turns", "agent/a")]
-    assert told[2] == "by op: errors" and told[-1] == "released by op"
-
-
-# ------------------------------------------------------------------------------------------------- telling
-
-
-def test_agents_are_told_of_changes_once_a_second_and_not_of_heartbeats() -> None:
-    story = Story()
-    for n in range(3):
-        join(story, f"agent/{n}")
-    steps = story.wait(1)
-    assert said(steps, "signalbox.agents.changed") == [
-        {"changes": [[f"agent/{n}", READY] for n in range(3)], "more": 0, "inboxes": []}
-    ]
-    for _ in range(10):
-        for n in range(3):
-            beat(story, f"agent/{n}")
-        assert not said(story.wait(0.5), "signalbox.agents.changed")
-    tell(story, "agent/1", "left", {"incarnation": "i-1"})
-    assert said(story.wait(2), "signalbox.agents.changed") == [
-        {"changes": [["agent/1", LEFT]], "more": 0, "inboxes": []}
-    ]
-
-
-def test_what_does_not_fit_into_one_telling_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roll, "AGENTS_TOLD_MAX", 2)
-    story = Story()
-    for n in range(5):
-        join(story, f"agent/{n}")
-        mail(story, str(n))
-        story.tell(GroupOpened(f"inbox.{n}"))
-    first, second, third = said(story.wait(3), "signalbox.agents.changed")
-    assert (len(first["changes"]), first["more"], first["inboxes"]) == (2, 3, ["0", "1"])
-    assert (second["changes"], second["inboxes"], third["inboxes"]) == ([], ["2", "3"], ["4"])
-
-
-# ------------------------------------------------------------------------------------------------- inboxes
-
-
-def test_the_first_mail_to_an_agent_that_is_known_opens_its_inbox_from_there_on() -> None:
-    story = Story()
-    join(story)
-    step = mail(story, "a")
-    assert opened([step]) == [OpenGroup("inbox.a", "agent.inbox.a", story.now - 5 * SECOND)]
-    assert not opened([mail(story, "a"), *story.wait(2)]), "it is asked for once"
-    story.tell(GroupOpened("inbox.a"))
-    story.tell(GroupOpened("inbox.a"))
-    assert [told["inboxes"] for told in said(story.wait(2), "signalbox.agents.changed")] == [["a"]]
-    join(story, incarnation="i-2")
-    assert [told["inboxes"] for told in said(story.wait(2), "signalbox.agents.changed")] == [["a"]], "who joins is told"
-
-
-def test_mail_to_a_name_that_was_never_there_waits_until_it_joins() -> None:
-    story = Story()
-    assert not opened([mail(story, "a")])
-    start = story.now - 5 * SECOND
-    story.wait(60)
-    step = join(story)
-    assert not opened([step]), "ready says nothing of it"
-    assert opened(story.steps) == [OpenGroup("inbox.a", "agent.inbox.a", start)]
-
-
-def test_an_inbox_that_was_not_seen_open_is_asked_for_again_by_the_next_plane() -> None:
-    story = Story()
-    join(story, "agent/a")
-    join(story, "agent/b")
-    for name in ("a", "b", "never"):
-        mail(story, name)
-    story.tell(GroupOpened("inbox.b"))
-    assert [it.group for it in opened([story.tell(PlaneStarted(2, "v"))])] == ["inbox.a"]
-    story.tell(IntentFailed(3, 0, "OpenGroup", "", "1,000 groups are defined already"))
-    assert state_of(story).get("amiss", "inboxes").why == "1,000 groups are defined already"
-
-
-# ------------------------------------------------------------------------------------------------- bounds
-
-
-def test_a_thousand_capabilities_are_cut_and_said() -> None:
-    story = Story()
-    join(story, "agent/a", *(f"c{n:04d}" for n in range(1_000)), "with space", "", "x" * 201)
-    found = agent(story)
-    assert (len(found.capabilities), found.cut) == (256, 1_003 - 256)
-    assert able_agents(state_of(story), "c0000") == 1
-    assert state_of(story).get("amiss", "capabilities").source == "agent/a"
-
-
-def test_the_seats_of_all_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roll, "AGENT_SEATS_MAX", 3)
-    story = Story()
-    join(story, "agent/a", "c1", "c2")
-    join(story, "agent/b", "c1", "c2")
-    assert (agent(story, "agent/b").capabilities, agent(story, "agent/b").cut) == (["c1"], 1)
-    tell(story, "agent/a", "joined", {"incarnation": "i-1", "capabilities": ["c1"]})
-    join(story, "agent/c", "c1", "c2")
-    assert agent(story, "agent/c").capabilities == ["c1"]
-
-
-def test_joins_beyond_the_roll_are_counted_and_who_left_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(roll, "AGENTS_MAX", 4)
-    story = Story()
-    for n in range(4):
-        join(story, f"agent/{n}", "plan")
-    join(story, "agent/4", "plan")
-    join(story, "agent/4", "plan")
-    state = state_of(story)
-    assert len(state.table("agent")) == 4 and able_agents(state, "plan") == 4
-    assert (state.get("amiss", "refused").count, state.get("amiss", "refused").source) == (2, "agent/4")
-    assert state.get("amiss", "unknown").count == 2, "and their further words"
-    tell(story, "agent/0", "left", {"incarnation": "i-1"})
-    story.tell(AgentQuarantined(["agent/0"]))
-    join(story, "agent/5", "plan")
-    assert agent_of(state, "agent/5") is None, "one that is quarantined is not forgotten"
-    tell(story, "agent/1", "left", {"incarnation": "i-1"})
-    join(story, "agent/5", "plan")
-    assert agent_of(state, "agent/1") is None and agent(story, "agent/5").state == READY
-    assert state.get("count", "forgotten") == 1 and not state.get("turns", "agent/1")
-    assert state.get("count", "seats") == 4
-
-
-def test_malformed_words_are_counted_and_change_nothing() -> None:
-    story = Story()
-    join(story, "agent/a", "plan")
-    before = agent(story)
-    for data in ({"incarnation": "i-1", "load": "high"}, {"incarnation": "i-1", "load": -5}, 7, {"queue": 1.5},
-                 {"handled": 1 << 60}):  # fmt: skip
-        tell(story, "agent/a", "heartbeat", data)
-    tell(story, "agent/b", "joined", {"capabilities": "plan"})
-    rows = story.rows()
-    word(rows, "agent/a", "heartbeat", {}, story.now)
-    rows.followed[0] = b'{"data": \xff'
-    story.record(rows)
-    assert agent(story) == before and agent_of(state_of(story), "agent/b") is None
-    odd = state_of(story).get("amiss", "malformed")
-    assert odd.count == 7 and odd.source == "agent/a" and odd.position == story.heart.position
-
-
-def test_an_agents_states_are_kept_up_to_a_bound() -> None:
-    story = Story()
-    for n in range(50):
-        join(story, incarnation=f"i-{n}")
-    assert len(turns(story)) == limits.AGENT_TURNS_MAX
-
-
-def test_inboxes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "INBOXES_MAX", 1)
-    story = Story()
-    mail(story, "a")
-    mail(story, "b")
-    assert dict(state_of(story).items("inbox")) == {"a": Inbox(story.now - 5 * SECOND)}
-    assert state_of(story).get("amiss", "inboxes").source == "b"
-
-
-def test_ten_thousand_agents_cost_what_one_costs() -> None:
-    """A join, a heartbeat and a leave touch the same places in a crowd as alone."""
-
-    def touched(crowd: int) -> list[int]:
-        heart = Heart(folds())
-        rows = empty_rows(0, 0)
-        for n in range(crowd):
-            data = {"incarnation": "i", "capabilities": ["plan"], "heartbeat_ms": 5_000}
-            word(rows, f"agent/{n}", "joined", data, NOW)
-        heart.step(rows, NOW)
-        state, counts = heart.states["registry"], []
-        fold = heart.folds["registry"]
-        for offset, (name, data) in enumerate((("joined", {"incarnation": "i", "capabilities": ["plan"]}),
-                                               ("heartbeat", {"incarnation": "i", "load": 1}),
-                                               ("left", {"incarnation": "i"}))):  # fmt: skip
-            rows = empty_rows(0, crowd + offset)
-            word(rows, "agent/new", name, data, NOW)
-            fold.evolve(state, Entry(heart.position + 1, NOW, None, rows), {})
-            counts.append(len(state.touched))
-            state.settle()
-        return counts
-
-    assert touched(9_000) == touched(3)
-
-
-def test_when_all_fail_at_once_all_are_told() -> None:
-    story = Story()
-    rows = story.rows()
-    for n in range(5_000):
-        word(rows, f"agent/{n}", "joined", {"incarnation": "i", "heartbeat_ms": 1_000}, story.now)
-    story.record(rows)
-    steps = story.wait(8)
-    assert len(facts(steps, AgentSuspected)) == len(facts(steps, AgentFailed)) == 5_000
-    assert out_of(state_of(story)) == 5_000
-    story.tell(Tick())
