@@ -66,3 +66,5 @@ RETENTION_LOOK_MS = 60_000
 """How often it is looked whether a segment of the journal is due to be let go of."""
 SEGMENTS_LEFT_MIN = 2
 """The newest segments stay whatever their age and size: the one that is written, and the one before."""
+INSERT_VALUES_MAX = 64
+"""Values of a table's rows up to which a turn writes them as values; more go by way of Arrow."""

@@ -197,7 +197,7 @@ def disk(state: State, found: Found) -> None:
     held: dict[str, list[tuple[int, int]]] = {segments.OPEN: [], segments.SEALED: []}
     with state.restored() as restored:
         for each in restored.journal._shelf.segments:
-            rows = restored.journal._count(each.alias, "events")
+            rows = restored.journal._forms._count(each.alias, "events")
             held[segments.form_of(each.path)].append((segments.bytes_of(each.path), rows))
         sealed = restored.journal.sealed[0]
     together = [sum(column) for column in zip(*held[segments.OPEN], *held[segments.SEALED], strict=True)]

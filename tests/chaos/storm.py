@@ -102,6 +102,9 @@ class Faults:
             return
         await asyncio.to_thread(self._live.kill_plane)
         await asyncio.sleep(lasts)
+        if self._live.plane is not plane:
+            # Another fault killed the same plane at the same moment, and its next one runs already.
+            return
         self._live.said()
         self._live.start()
 
