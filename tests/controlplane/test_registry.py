@@ -125,6 +125,16 @@ def test_what_the_plane_says_itself_is_no_agent() -> None:
     join(story)
     tell(story, "signalbox/plane", "suspected", {"agent": "agent/a", "incarnation": "i-1", "silent_ms": 3})
     assert list(state_of(story).table("agent")) == ["agent/a"] and agent(story).state == READY
+    assert not state_of(story).table("amiss")
+
+
+def test_a_word_that_is_delivered_again_to_one_group_is_no_news() -> None:
+    story = Story()
+    join(story)
+    rows = story.rows()
+    word(rows, "agent/a", "left", {"incarnation": "i-1"}, story.now, redriven=True)
+    story.record(rows)
+    assert agent(story).state == READY
 
 
 # ------------------------------------------------------------------------------------------------- silence
@@ -162,6 +172,11 @@ def test_a_pause_of_the_plane_suspects_nobody(pause: PlaneResumed | PlaneStarted
     assert agent(story).state == READY, "two heartbeats are awaited at least"
     story.wait(0.2)
     assert agent(story).state == SUSPECTED
+    beat(story)
+    story.now += 600 * SECOND
+    story.tell(pause)
+    story.wait(2.9)
+    assert agent(story).state == READY, "and no fewer than were left"
 
 
 def test_while_the_recorder_is_behind_nobody_is_suspected() -> None:
