@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bus.errors import InvalidRules as InvalidRules
     from bus.errors import NoFleet as NoFleet
     from bus.errors import NoSuchAgent as NoSuchAgent
+    from bus.errors import NoSuchGroup as NoSuchGroup
     from bus.errors import NotLeader as NotLeader
     from bus.errors import OutcomeUnknown as OutcomeUnknown
     from bus.errors import OutOfSequence as OutOfSequence
@@ -82,8 +83,8 @@ _HOMES = {
         "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
         "ClockFarOff DuplicateSequence "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern InvalidRules NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
-        "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
+        "InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence OutcomeUnknown "
+        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
     "bus.topic": "is_pattern is_type matches",
@@ -121,6 +122,7 @@ __all__ = [
     "InvalidRules",
     "NoFleet",
     "NoSuchAgent",
+    "NoSuchGroup",
     "NotLeader",
     "OutOfSequence",
     "OutcomeUnknown",
