@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bus.agents.agent import Agent as Agent
+    from bus.agents.context import Context as Context
     from bus.client.answering import Answering as Answering
     from bus.client.answering import CallContext as CallContext
     from bus.client.deliveries import Delivery as Delivery
@@ -71,6 +73,8 @@ if TYPE_CHECKING:
     from bus.wire import Topology as Topology
 
 _HOMES = {
+    "bus.agents.agent": "Agent",
+    "bus.agents.context": "Context",
     "bus.client.answering": "Answering CallContext",
     "bus.client.deliveries": "Delivery DeliveryBatch Settling",
     "bus.client.discovery": "Whereabouts default_data_dir",
@@ -94,6 +98,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "AccessDenied",
+    "Agent",
     "AgentUnavailable",
     "Answering",
     "BrokerUnavailable",
@@ -105,6 +110,7 @@ __all__ = [
     "CallTimeout",
     "ClientError",
     "ClockFarOff",
+    "Context",
     "CorruptRecord",
     "Delivery",
     "DeliveryBatch",
