@@ -131,7 +131,7 @@ async def handler(urls: Sequence[str], report: Callable[..., None]) -> None:
         for name in ("bare", "plain", "typed"):
             await probe(fleet, f"bench.{name}", arrived)
         floor = 0.0
-        for name, note in (("bare", "a subscription"), ("plain", "a handler"), ("typed", "with a typed payload")):
+        for name, note in (("bare", "a subscription"), ("plain", "a handler"), ("typed", "a typed one")):
             took = await probe(fleet, f"bench.{name}", arrived)
             middle = statistics.median(took)
             floor = floor or middle

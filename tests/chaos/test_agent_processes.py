@@ -167,6 +167,30 @@ async def test_an_agent_that_is_away_gets_its_mail_later_and_resumes(tmp_path: P
             assert await lifecycles(client) == ["joined", "ready", "left"] * 2
 
 
+async def test_an_agent_is_called_where_it_says_it_is(tmp_path: Path) -> None:
+    with elected(tmp_path) as fleet:
+        async with asyncio.timeout(WAIT_S), bus.connect(urls(fleet)) as client, bus.connect(urls(fleet)) as own:
+            agent = bus.Agent("translator", capabilities=["translate"], concurrency=4, heartbeat=0.1, fleet=own)
+            asked_of, answer = asyncio.Event(), asyncio.Event()
+
+            @agent.answers("translate")
+            async def translate(request: Any, context: bus.CallContext) -> Any:
+                asked_of.set()
+                await answer.wait()
+                return {"text": request["text"][::-1]}
+
+            async with agent:
+                joined = await until_said(client, "agent.lifecycle.joined")
+                assert joined.data["address"] == agent.life.address != ""
+                calling = asyncio.ensure_future(client.call("agent/translator", {"text": "abc"}, timeout=20))
+                await asked_of.wait()
+                assert (agent.counts.in_flight, agent.life.beat().data["load"]) == (1, 250), "a call is work, too"
+                answer.set()
+                assert await calling == {"text": "cba"}
+            with pytest.raises(bus.BusError):
+                await client.call("agent/translator", {"text": "abc"})
+
+
 @pytest.mark.long  # a killed process is missed after its session's silence, 15 s
 async def test_what_was_dispatched_to_an_agent_that_is_killed_is_settled_after_its_restart(tmp_path: Path) -> None:
     with elected(tmp_path) as fleet:

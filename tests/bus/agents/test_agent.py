@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -363,3 +363,33 @@ async def test_mistakes_are_said_where_they_are_made(fake: FakeFleet) -> None:
             agent.stop("enough")
             await agent.wait()
         assert [event.data["reason"] for event in await read(fleet, "agent.lifecycle.left")][-1] == "enough"
+
+
+async def test_an_agent_whose_group_refuses_it_says_so(fake: FakeFleet) -> None:
+    async with connected(fake) as fleet:
+        agent = bus.Agent("a", fleet=fleet)
+        agent.on("x.>", group="g")(noting([]))
+        async with agent:
+            with fake.lock:
+                for group in fake.groups.values():
+                    group.settings = msgspec.structs.replace(group.settings, pattern="other.>")
+            fake.move(["b2", "b3", "b1", "b2"])
+            with pytest.raises(bus.GroupConflict):
+                await agent.wait()
+
+
+async def test_calls_go_on_in_the_trace_of_what_is_handled() -> None:
+    class Line:
+        async def call(self, *told: Any, **options: Any) -> Any:
+            return told, options
+
+    agent = bus.Agent("a")
+    event = bus.Event(type="a", source="s", id="1", traceparent="00-a", tracestate="k=v")
+    context = bus.Context(agent, event, 1)
+    agent._life = cast(Any, type("Life", (), {"fleet": Line()}))
+    told = ("agent/b", {"n": 1}, 3.0)
+    assert await context.call(*told, capability="c") == (
+        told,
+        {"capability": "c", "traceparent": "00-a", "tracestate": "k=v"},
+    )
+    assert await agent.call("agent/b") == (("agent/b", None, 2.0), {})

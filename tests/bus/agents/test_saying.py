@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.agents import inbox, saying
-from bus.agents.pulse import next_beat
 from bus.errors import ClientError, InvalidEvent
 from bus.event import Event, to_json, validate
 from tests.bus.strategies import events
@@ -90,12 +89,3 @@ def test_nobody_but_the_plane_dispatches() -> None:
             inbox.order_of(dispatched(event, **wrong))
     with pytest.raises(InvalidEvent):
         inbox.order_of(dispatched(event).replace(data=b"\0"))
-
-
-@given(st.floats(0, 1e6), st.floats(0, 1e5), st.floats(0.1, 3_600))
-def test_beats_of_one_interval_fall_together(began: float, after: float, every: float) -> None:
-    now = began + after
-    due = next_beat(now, began, every)
-    assert now < due + 1e-6 and due <= now + every + 1e-6
-    steps = (due - began) / every
-    assert abs(steps - round(steps)) < 1e-6 * max(1.0, steps)

@@ -64,3 +64,20 @@ async def test_a_subscription_is_widened(fake: FakeFleet) -> None:
             mine.widen(64)
             held += [await anext(mine) for _ in range(48)]
             assert len({delivery.event.id for delivery in held}) == 56
+
+
+async def test_a_subscription_to_which_nothing_comes_is_at_rest(fake: FakeFleet) -> None:
+    async with asyncio.timeout(20), bus.connect(fake.urls) as fleet:
+        mine = fleet.subscribe("order.>", group="g", ack_wait=0.4)
+
+        async def rests() -> None:
+            while mine._timer is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+
+        async with mine:
+            await rests()
+            await fleet.publish(events(1)[0])
+            first = await anext(mine)
+            assert mine._timer is not None, "an event that is out has a deadline"
+            await first.ack()
+            await rests()
