@@ -333,6 +333,28 @@ async def test_leaving_lets_handlers_end_and_gives_back_the_rest(fake: FakeFleet
         assert left.data["reason"] == "done"
 
 
+async def test_what_a_leaver_had_begun_is_handled_by_another_of_its_group(fake: FakeFleet, monkeypatch: Any) -> None:
+    monkeypatch.setattr("bus.agents.life.DRAIN_MS_MAX", 50)
+    async with connected(fake) as fleet:
+        began: list[str] = []
+        agents = [bus.Agent(name, fleet=fleet) for name in ("a", "b")]
+        for agent in agents:
+
+            @agent.on("task.>", group="g")
+            async def work(event: bus.Event, context: bus.Context) -> None:
+                began.append(context.agent.name)
+                if len(began) == 1:
+                    await asyncio.Event().wait()
+
+        async with agents[0], agents[1]:
+            await fleet.publish(bus.Event(type="task.asked"))
+            await until("one has begun", lambda: began)
+            leaver, other = agents if began == ["a"] else agents[::-1]
+            await leaver.__aexit__(None, None, None)
+            await until("the other one did it", lambda: other.counts.handled)
+            assert set((await until("it is acked", lambda: fake.settled("g"))).values()) == {"ack"}
+
+
 async def test_mistakes_are_said_where_they_are_made(fake: FakeFleet) -> None:
     for wrong in ("", "a b", "a..b", "a.*", "x" * 201):
         with pytest.raises(bus.ClientError):
