@@ -26,28 +26,33 @@ _RELIABILITY_MIN = 20
 
 
 class Standing(NamedTuple):
-    """How an agent is: `busy` of `places`, and how it fared. `is_full`: it gets nothing more."""
+    """How an agent is: its `score`, lower is better, its `load` in thousandths of its places, and how it fared.
 
-    busy: int
-    places: int
+    `is_full`: it gets nothing more.
+    """
+
+    score: int
+    load: int
     latency_us: int
     reliability: int
     is_full: bool = False
 
     @property
-    def load(self) -> int:
-        """In thousandths of its places."""
-        return self.busy * 1_000 // max(1, self.places)
-
-    @property
-    def score(self) -> int:
-        """Lower is better."""
-        return self.latency_us * (1_000 + self.load) // max(_RELIABILITY_MIN, self.reliability)
-
-    @property
     def expected_us(self) -> int:
         """When it is expected to be done, if it gets one more."""
-        return self.latency_us * (1_000 + self.load) // 1_000
+        return expected_us(self.latency_us, self.load)
+
+
+def standing(busy: int, places: int, latency_us: int, reliability: int, is_full: bool = False) -> Standing:
+    """How an agent is that has `busy` tasks for its `places`."""
+    load = busy * 1_000 // (places or 1)
+    floor = reliability if reliability > _RELIABILITY_MIN else _RELIABILITY_MIN
+    return Standing(latency_us * (1_000 + load) // floor, load, latency_us, reliability, is_full)
+
+
+def expected_us(latency_us: int, load: int) -> int:
+    """How long work takes that takes `latency_us` where nothing else is to be done, in microseconds."""
+    return latency_us * (1_000 + load) // 1_000
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):
@@ -145,8 +150,8 @@ def _look_at(agent: str, look: Look, seen: dict[str, Standing]) -> None:
 def _chosen(
     agent: str, seen: dict[str, Standing], among: int, whole: bool = False, sticky: bool = False, able: int = 0
 ) -> Choice:
-    order = sorted(seen, key=lambda name: (name != agent, seen[name].is_full, seen[name].score, name))
-    told = tuple(_candidate(name, seen[name], agent) for name in order[: CHOICE_TOLD_MAX + 1])
+    order = sorted((name != agent, standing.is_full, standing.score, name) for name, standing in seen.items())
+    told = tuple([_candidate(name, seen[name], agent) for *_, name in order[: CHOICE_TOLD_MAX + 1]])
     return Choice(agent, among, told, max(able, len(seen)), whole, sticky)
 
 

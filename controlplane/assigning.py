@@ -10,7 +10,7 @@ What is planned within one reaction is not in the state yet: `Plan` remembers it
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from bus.choice import Choice, Standing, alone, choose
+from bus.choice import Choice, Standing, alone, choose, expected_us, standing
 from controlplane.able import able_agents, is_able, nth_able
 from controlplane.agents import Agent
 from controlplane.facts import TaskDispatched
@@ -70,7 +70,7 @@ class Plan:
         out = len(held_by(self._state, agent)) + self._more.get(agent, 0)
         skill = skill_of(self._state, agent, needs)
         # What it says is as of its last heartbeat, and has in it what it was given before.
-        return Standing(max(out, said), places, skill.latency_us, skill.reliability, out >= places)
+        return standing(max(out, said), places, skill.latency_us, skill.reliability, out >= places)
 
     # ----------------------------------------------------------------------------------------- one task
 
@@ -110,7 +110,7 @@ class Plan:
             task=id,
             agent=choice.agent,
             attempt=task.attempt + 1,
-            expected_us=winner.latency_us * (1_000 + winner.load) // 1_000,
+            expected_us=expected_us(winner.latency_us, winner.load),
             reliability=winner.reliability,
             load=winner.load,
             score=winner.score,
@@ -151,11 +151,11 @@ class Plan:
             if best is None:
                 return
             _, _, id, needs = best
-            standing = self.standing(agent, needs)
-            if standing.is_full:
+            found = self.standing(agent, needs)
+            if found.is_full:
                 return
             task: Task = self._state.get("task", id)
-            yield id, task, alone(agent, standing, stuck_to(self._state, task) == agent)
+            yield id, task, alone(agent, found, stuck_to(self._state, task) == agent)
 
     def _first(self, agent: str, needs: str) -> tuple[int, int, str, str] | None:
         """What this agent may have first of one kind: its rank, its place, its id and its kind."""

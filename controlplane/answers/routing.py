@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from bus.choice import Candidate
+from bus.choice import Candidate, expected_us
 from bus.errors import InvalidRule
 from bus.router import AGENT, Router, Routing, Rule, Rules, capability, needs_of, normalised, router_of
 from controlplane import dispatchwords as words
@@ -156,7 +156,7 @@ def _to(
     row = RouteTo(recipient, through, found.agent, "ok", found.among, [_candidate(one) for one in found.looked])
     winner = found.winner
     if winner is not None:
-        row.expected_ns = winner.latency_us * (1_000 + winner.load) // 1_000 * US
+        row.expected_ns = expected_us(winner.latency_us, winner.load) * US
         row.reliability = winner.reliability / 1_000
         return row
     row.severity = "warn"

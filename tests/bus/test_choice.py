@@ -5,10 +5,10 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.choice import Standing, alone, choose, draw
+from bus.choice import alone, choose, draw, standing
 from bus.routinglimits import CHOICE_SCAN_MAX
 
-FREE = Standing(0, 8, 1_000, 1_000)
+FREE = standing(0, 8, 1_000, 1_000)
 
 
 def names(count: int) -> list[str]:
@@ -35,7 +35,7 @@ def test_whoever_is_chosen_is_able_and_has_room_and_is_the_better_of_the_two(
     seed: str, given: list[tuple[int, int, int, int, bool] | None], preferred: int
 ) -> None:
     agents = names(len(given))
-    standings = {name: None if one is None else Standing(*one) for name, one in zip(agents, given, strict=True)}
+    standings = {name: None if one is None else standing(*one) for name, one in zip(agents, given, strict=True)}
     prefer = agents[preferred] if 0 <= preferred < len(agents) else ""
     found = choose(seed, len(agents), lambda i: agents[i], lambda name: standings[name], prefer)
     free = [name for name, one in standings.items() if one is not None and not one.is_full]
@@ -61,7 +61,7 @@ def test_two_choices_are_far_better_than_one() -> None:
     loads = dict.fromkeys(names(200), 0)
     agents = list(loads)
     for n in range(2_000):
-        found = choose(f"e-{n}", 200, lambda i: agents[i], lambda name: Standing(loads[name], 1, 1_000, 1_000))
+        found = choose(f"e-{n}", 200, lambda i: agents[i], lambda name: standing(loads[name], 1, 1_000, 1_000))
         loads[found.agent] += 1
     once = Counter(draw(f"e-{n}", 200)[0] for n in range(2_000))
     assert max(loads.values()) <= 14 < max(once.values())
@@ -78,7 +78,7 @@ def test_the_one_with_room_is_found_among_many_that_are_busy() -> None:
 
 
 def test_a_slow_or_unreliable_or_loaded_one_scores_worse() -> None:
-    assert FREE.score < Standing(4, 8, 1_000, 1_000).score < Standing(8, 8, 1_000, 1_000).score
-    assert FREE.score < Standing(0, 8, 1_001, 1_000).score
-    assert FREE.score < Standing(0, 8, 1_000, 900).score < Standing(0, 8, 1_000, 0).score
+    assert FREE.score < standing(4, 8, 1_000, 1_000).score < standing(8, 8, 1_000, 1_000).score
+    assert FREE.score < standing(0, 8, 1_001, 1_000).score
+    assert FREE.score < standing(0, 8, 1_000, 900).score < standing(0, 8, 1_000, 0).score
     assert alone("agent/a", FREE).winner is not None and FREE.expected_us == 1_000
