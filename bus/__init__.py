@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bus.agents.agent import Agent as Agent
+    from bus.agents.context import Context as Context
     from bus.client.answering import Answering as Answering
     from bus.client.answering import CallContext as CallContext
     from bus.client.deliveries import Delivery as Delivery
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from bus.errors import InvalidRules as InvalidRules
     from bus.errors import NoFleet as NoFleet
     from bus.errors import NoSuchAgent as NoSuchAgent
+    from bus.errors import NoSuchGroup as NoSuchGroup
     from bus.errors import NotLeader as NotLeader
     from bus.errors import OutcomeUnknown as OutcomeUnknown
     from bus.errors import OutOfSequence as OutOfSequence
@@ -70,6 +73,8 @@ if TYPE_CHECKING:
     from bus.wire import Topology as Topology
 
 _HOMES = {
+    "bus.agents.agent": "Agent",
+    "bus.agents.context": "Context",
     "bus.client.answering": "Answering CallContext",
     "bus.client.deliveries": "Delivery DeliveryBatch Settling",
     "bus.client.discovery": "Whereabouts default_data_dir",
@@ -82,8 +87,8 @@ _HOMES = {
         "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
         "ClockFarOff DuplicateSequence "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern InvalidRules NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
-        "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
+        "InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence OutcomeUnknown "
+        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
     "bus.topic": "is_pattern is_type matches",
@@ -93,6 +98,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 
 __all__ = [
     "AccessDenied",
+    "Agent",
     "AgentUnavailable",
     "Answering",
     "BrokerUnavailable",
@@ -104,6 +110,7 @@ __all__ = [
     "CallTimeout",
     "ClientError",
     "ClockFarOff",
+    "Context",
     "CorruptRecord",
     "Delivery",
     "DeliveryBatch",
@@ -121,6 +128,7 @@ __all__ = [
     "InvalidRules",
     "NoFleet",
     "NoSuchAgent",
+    "NoSuchGroup",
     "NotLeader",
     "OutOfSequence",
     "OutcomeUnknown",

@@ -12,6 +12,7 @@
     │   ├── DuplicateSequence       a producer's number for another batch than before
     │   ├── UnknownPartition        no such partition
     │   ├── GroupConflict           a member's settings differ from the group's (`field`)
+    │   ├── NoSuchGroup             a group that was to be joined and not made is not there
     │   ├── StaleDelivery           an ack for an attempt that is over
     │   ├── NoFleet                 nothing to connect to
     │   ├── NoSuchAgent             nobody answers calls under this name
@@ -104,6 +105,10 @@ class GroupConflict(ClientError):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class NoSuchGroup(ClientError):
+    """The group was to be joined, not made (`create=False`), and it is not there."""
 
 
 class StaleDelivery(ClientError):

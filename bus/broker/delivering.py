@@ -21,21 +21,13 @@ from typing import Any
 
 from bus import limits, wire
 from bus.batch import unseal
-from bus.broker.access import authorise
+from bus.broker.access import authorise, unknown
 from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup, Membership
 from bus.broker.ledpartition import LedPartition
 from bus.broker.ports import Ground
 from bus.companion import Companion
-from bus.errors import (
-    ClientError,
-    CorruptRecord,
-    FleetError,
-    NotLeader,
-    ProtocolError,
-    UnknownPartition,
-    code_of,
-)
+from bus.errors import ClientError, CorruptRecord, FleetError, NoSuchGroup, NotLeader, ProtocolError, code_of
 from bus.group import Group
 from bus.groupstate import Delta, GroupState, check_same, check_settings, encode_deltas
 from bus.record import GROUP
@@ -274,7 +266,7 @@ class Delivering:
     def _join(self, session: Session, join: wire.Join, at: int) -> None:
         partition, settings = join.partition, join.settings
         if not 0 <= partition < self._ground.partitions:
-            raise UnknownPartition(f"partition {partition} does not exist; this fleet has {self._ground.partitions}")
+            raise unknown(partition, self._ground.partitions)
         check_settings(join.group, settings)
         if not 0 < len(join.member) <= limits.GROUP_NAME_CHARS_MAX:
             raise ClientError(f"member: a name of {len(join.member)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX}")
@@ -303,6 +295,8 @@ class Delivering:
         groups = led.groups
         group = groups.get(join.group)
         if group is None:
+            if not join.create:
+                raise NoSuchGroup(f"group {join.group} is not there, and was to be joined only")
             if len(groups) >= limits.GROUPS_PER_PARTITION_MAX:
                 raise ClientError(f"group {join.group}: {len(groups)} groups are defined already; remove some")
             earliest = self._ground.first_offset(partition)

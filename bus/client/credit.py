@@ -49,13 +49,22 @@ class CreditPool:
     """`total` deliveries in flight for `partitions` shares. Methods that lend give what to tell the leaders."""
 
     def __init__(self, total: int, partitions: int) -> None:
-        self.total = total
         self.free = total
-        self.base = max(1, total // (limits.CREDIT_BASE_PARTS * max(1, partitions)))
-        self._chunk = max(1, total // limits.CREDIT_CHUNKS)
+        self._partitions = partitions
         self._hungry: dict[int, Share] = {}
-        self._crowded = total < partitions
         self._turn = 0
+        self._size(total)
+
+    def widen(self, more: int) -> None:
+        """So many more deliveries may be in flight."""
+        self.free += more
+        self._size(self.total + more)
+
+    def _size(self, total: int) -> None:
+        self.total = total
+        self.base = max(1, total // (limits.CREDIT_BASE_PARTS * max(1, self._partitions)))
+        self._chunk = max(1, total // limits.CREDIT_CHUNKS)
+        self._crowded = total < self._partitions
 
     def join(self, share: Share) -> int:
         """A leader is about to be told of us: the credit it starts with. It gets no more before `joined`."""

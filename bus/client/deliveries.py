@@ -237,6 +237,10 @@ class Delivery(Delivered):
         """It can never succeed: make it a dead letter now, with this reason."""
         return self._settle("terminate", 0, reason)
 
+    def renew(self) -> None:
+        """It is still worked on: its `ack_wait` begins anew. Nothing comes of it where the attempt is over."""
+        self._arrival.membership.renew(self._arrival, self._place)
+
     def _settle(self, verdict: str, delay_ms: int, why: str) -> Settling:
         if not isinstance(why, str):
             raise ClientError(f"{verdict}: {why!r} is no text; say why as one, such as str(error)")

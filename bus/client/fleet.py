@@ -286,13 +286,14 @@ class Fleet:
         lateness: float = 5.0,
         late: str = "deliver",
         gap: str = "wait",
+        create: bool = True,
     ) -> Subscription:
         """A member of a durable group, to use in `async with`; iterate over it for `Delivery`s.
 
         Members of one group share the work. An event comes again `ack_wait` seconds after it was delivered unless it
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
-        settings.
+        settings; with `create=False` it raises NoSuchGroup if no partition has the group.
 
         `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
         priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
@@ -332,7 +333,9 @@ class Fleet:
         check_settings(group, settings)
         saw = self._knowledge.saw if self._knowledge is not None else None
         made = OrderedSubscription if order in SPANNING else Subscription
-        return made(self.cluster, group, settings, in_flight, self.name, saw)
+        subscription = made(self.cluster, group, settings, in_flight, self.name, saw)
+        subscription.create = create
+        return subscription
 
     # --------------------------------------------------------------------------------------------- calls
 

@@ -48,6 +48,11 @@ class OrderedSubscription(Subscription):
         settled yet. By cause only."""
         return [(Delivery(one, 0), partition, offset) for one, partition, offset in self._hold.waits()]
 
+    def widen(self, in_flight: int) -> None:
+        """Let so many be given out at once from now on, if these are more than before."""
+        super().widen(in_flight)
+        self._in_flight = max(self._in_flight, in_flight)
+
     def batches(self) -> AsyncIterator[DeliveryBatch]:
         """There are none: events are given out one by one, each in its turn. Raises ClientError."""
         raise ClientError(

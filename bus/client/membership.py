@@ -14,7 +14,7 @@ from bus.client.cluster import Cluster, fault_error
 from bus.client.connection import Connection, Lost
 from bus.client.credit import Share
 from bus.client.deliveries import OVER, SETTLED, Arrival, Settling, Verdicts
-from bus.errors import ClientError, CorruptRecord, OutcomeUnknown, ProtocolError
+from bus.errors import ClientError, CorruptRecord, NoSuchGroup, OutcomeUnknown, ProtocolError
 
 if TYPE_CHECKING:
     from bus.client.subscribing import Subscription
@@ -24,7 +24,7 @@ class Membership:
     """This member at one partition. `held`: offset -> what brought it, of deliveries that are out.
 
     `share` is its part of the subscription's credit. `pending`: settlements that no leader was asked to take, or that
-    are to be said again; the last ones may still collect more.
+    are to be said again; the last ones may still collect more. `absent`: the group is not there, and is not to be made.
     """
 
     def __init__(self, subscription: "Subscription", partition: int) -> None:
@@ -35,6 +35,7 @@ class Membership:
         self.held: dict[int, Arrival] = {}
         self.link: Connection | None = None
         self.joined = False
+        self.absent = False
         self.number = 0
         self.retry_at = 0.0
         self.refused_by: Connection | None = None
@@ -67,7 +68,8 @@ class Membership:
                 self._heard(message, blobs)
 
         credit = one.pool.join(self.share)
-        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, self.holds(), one.since)
+        holds, create = self.holds(), one.create
+        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, holds, one.since, create)
         if link.ask(number, join, (), heard):
             self.link = link
 
@@ -110,7 +112,9 @@ class Membership:
             self.refused_by = self.link
             self.lose()
             error = fault_error(message)
-            if isinstance(error, ClientError):
+            if isinstance(error, NoSuchGroup):
+                self.subscription.missed(self)
+            elif isinstance(error, ClientError):
                 self.subscription.fail(error)
             else:
                 self.failures += 1
@@ -185,11 +189,17 @@ class Membership:
             arrival.ended[place] = SETTLED
         return Settling(verdicts, arrival, (place,))
 
-    def begin(self, arrival: Arrival) -> None:
-        """Its one event was held back, and is given out now: tell the leader, whose clock for it starts then."""
+    def begin(self, arrival: Arrival, place: int = 0) -> None:
+        """An event was held back, and is given out now: tell the leader, whose clock for it starts then."""
         verdicts = self._collect(1)
         if verdicts.error is None:
-            verdicts.items.append(wire.Settlement(arrival.offset(0), arrival.attempt(0), "begin"))
+            verdicts.items.append(wire.Settlement(arrival.offset(place), arrival.attempt(place), "begin"))
+
+    def renew(self, arrival: Arrival, place: int) -> None:
+        """An event is still worked on: the leader's clock for it starts again, and so does the one here."""
+        if not arrival.ended[place]:
+            self.begin(arrival, place)
+            self.subscription.renewed(arrival)
 
     def unsay_begins(self) -> None:
         """The leader is lost: what was begun and not handed out is forgotten, and what was is told in `holds`."""

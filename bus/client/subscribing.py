@@ -19,10 +19,12 @@ from bus.client.credit import CreditPool
 from bus.client.deliveries import OVER, Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
 from bus.client.ordering import Ordered
-from bus.errors import BusError, ClientError, ProtocolError
+from bus.errors import BusError, ClientError, NoSuchGroup, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
 """Timers may fire a little before the moment they were set for."""
+_TICKS = 3
+"""After so many looks at rest, credit that one partition does not use has gone to another that wants it."""
 
 
 class Subscription(Ordered):
@@ -30,10 +32,12 @@ class Subscription(Ordered):
     `Fleet.subscribe`.
 
     `saw(partition, offset)` hears of what is given out: of each delivery, or of the last one of a batch. `since`: when
-    the member came, ns, where one member works at a time (`bus.client.holding`).
+    the member came, ns, where one member works at a time (`bus.client.holding`). `create`: a group that is not there is
+    made.
     """
 
     since = 0
+    create = True
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Subscription(Ordered):
         self._out: deque[Arrival] = deque()
         self._to_flush: set[Membership] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._ticks = 0
 
     async def __aenter__(self) -> "Subscription":
         self._memberships = [Membership(self, partition) for partition in range(self.cluster.partitions)]
@@ -83,6 +88,9 @@ class Subscription(Ordered):
         while self._error is None and not all(one.joined for one in self._memberships):
             if self.cluster.closed:
                 raise ClientError("this fleet is closed: subscribe inside `async with bus.connect()`")
+            if not self.create and self._is_known():
+                self._attend()
+                continue
             self._moved.clear()
             try:
                 async with asyncio.timeout_at(deadline):
@@ -93,6 +101,33 @@ class Subscription(Ordered):
                 raise self.cluster.unavailable(0) from None
         if self._error is not None:
             raise self._error
+
+    def _is_known(self) -> bool:
+        """Whether the group that is not to be made is somewhere: then it may be made everywhere. Raises NoSuchGroup."""
+        if all(one.absent for one in self._memberships):
+            raise NoSuchGroup(f"no partition has group {self.group}; without `create=False` it is made")
+        if not any(one.joined for one in self._memberships):
+            return False
+        self.create = True
+        for one in self._memberships:
+            if one.absent:
+                one.absent, one.retry_at = False, 0.0
+        return True
+
+    def missed(self, membership: Membership) -> None:
+        """A leader does not have the group, and was not to make it."""
+        if self.create:  # by now it is known to be elsewhere
+            membership.retry_at = self.again_in(limits.REDIAL_MS_MIN / 1000)
+        else:
+            membership.absent, membership.retry_at = True, float("inf")
+            self.progressed()
+
+    def widen(self, in_flight: int) -> None:
+        """Let so many deliveries be out at once from now on, if these are more than before."""
+        more = min(in_flight, limits.IN_FLIGHT_EVENTS_MAX) - self.pool.total
+        if more > 0:
+            self.pool.widen(more)
+            self.lend_soon()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -210,6 +245,13 @@ class Subscription(Ordered):
         arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
         self._out.append(arrival)
         self._arrived.set()
+        self._tick_on()
+
+    def renewed(self, arrival: Arrival) -> None:
+        """What came together has its time from now on again, as one of it has."""
+        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        if self._out and self._out[-1] is not arrival:
+            self._out = deque([*(one for one in self._out if one is not arrival), arrival])
 
     def forget(self, membership: Membership) -> None:
         """Its leader is lost: what was not handed out yet will be delivered again by the next one."""
@@ -236,6 +278,7 @@ class Subscription(Ordered):
         if not self._to_flush:
             self._loop.call_soon(self._flush)
         self._to_flush.add(membership)
+        self._tick_on()
 
     def _flush(self) -> None:
         flushing, self._to_flush = self._to_flush, set()
@@ -286,7 +329,11 @@ class Subscription(Ordered):
             membership.attend(self.cluster, now)
 
     def _tick(self) -> None:
-        """Once in a while: deliveries whose `ack_wait` is over give back their credit, old settlements are given up."""
+        """Once in a while: deliveries whose `ack_wait` is over give back their credit, old settlements are given up.
+
+        Not while there is neither, so that a process may have thousands of subscriptions to which nothing comes.
+        """
+        self._timer = None
         now = self._loop.time()
         while self._out and (self._out[0].deadline <= now or not self._out[0].left):
             arrival = self._out.popleft()
@@ -296,4 +343,15 @@ class Subscription(Ordered):
         self._lend()
         for membership in self._memberships:
             membership.expire(now)
+        self._ticks -= 1
+        if self._ticks > 0 or self._out or self.since or any(one.settling for one in self._memberships):
+            self._again()
+
+    def _tick_on(self) -> None:
+        """Something came or was settled: some ticks at least have something to look at."""
+        self._ticks = _TICKS
+        if self._timer is None and not self.closed:
+            self._again()
+
+    def _again(self) -> None:
         self._timer = self._loop.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)

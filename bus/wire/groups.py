@@ -29,7 +29,7 @@ class Join(Message, frozen=True):
 
     `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new
     takes its word for it, and does not deliver it to others. `since`: when the member came, ns; where one member works
-    at a time it is the one that came first.
+    at a time it is the one that came first. Without `create` a group that is not there is not made: NoSuchGroup.
     """
 
     subscription: int
@@ -40,6 +40,7 @@ class Join(Message, frozen=True):
     credit: int
     holds: dict[int, int] = {}
     since: int = 0
+    create: bool = True
 
 
 class Joined(Message, frozen=True):

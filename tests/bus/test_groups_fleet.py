@@ -10,7 +10,7 @@ import pytest
 
 from bus.client.deliveries import Delivery
 from bus.client.fleet import Fleet, connect
-from bus.errors import GroupConflict, StaleDelivery
+from bus.errors import GroupConflict, NoSuchGroup, StaleDelivery
 from bus.event import Event
 from bus.limits import GROUP_REPORT_MS
 from tests.bus.rig import Rig, rig
@@ -226,3 +226,39 @@ async def test_a_group_outlives_the_whole_fleet(tmp_path: Path) -> None:
                         await delivery.ack()
         assert set(left) == {f"e{number}" for number in range(0, 40, 4)}
         assert break_at.event.id in left and min(left.values()) >= 2
+
+
+async def test_a_group_is_joined_without_being_made(tmp_path: Path) -> None:
+    with elected(tmp_path) as fleet:
+        async with asyncio.timeout(WAIT_S), connect(urls(fleet)) as client:
+            for _ in range(2):  # asking has not made it
+                with pytest.raises(NoSuchGroup):
+                    await client.subscribe("work.>", group="g", create=False).__aenter__()
+            async with client.subscribe("work.>", group="g"):
+                pass
+            await client.publish_many(work(10))
+            async with client.subscribe("work.>", group="g", create=False) as mine:
+                assert {(await anext(mine)).event.id for _ in range(10)} == {f"e{number}" for number in range(10)}
+
+
+async def test_what_is_renewed_stays_with_its_member(tmp_path: Path) -> None:
+    with elected(tmp_path) as fleet:
+        async with (
+            asyncio.timeout(WAIT_S),
+            connect(urls(fleet)) as client,
+            connect(urls(fleet)) as second,
+            client.subscribe("work.>", group="g", ack_wait=0.6) as mine,
+        ):
+            await client.publish_many(work(1))
+            held = await anext(mine)
+            async with second.subscribe("work.>", group="g", ack_wait=0.6) as others:
+                coming = asyncio.ensure_future(anext(others))
+                for _ in range(10):
+                    held.renew()
+                    assert not (await asyncio.wait([coming], timeout=0.15))[0], "it is still worked on"
+                again = await coming  # nobody renews it any more
+                assert (again.event.id, again.attempt) == ("e0", 2)
+                held.renew()
+                with pytest.raises(StaleDelivery):
+                    await held.ack()
+                await again.ack()

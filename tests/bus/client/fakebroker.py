@@ -207,6 +207,9 @@ class FakeBroker(threading.Thread):
             fault = wire.Fault(join.subscription, "GroupConflict", "the group's pattern is another", "pattern")
             self.send(session, fault)
             return
+        if not join.create and (join.group, join.partition) not in self.fleet.groups:
+            self.send(session, wire.Fault(join.subscription, "NoSuchGroup", "it is not there"))
+            return
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
         group.take_back(join)
         group.members[(session.identity, join.subscription)] = Member(self, session, join)

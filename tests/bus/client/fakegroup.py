@@ -46,6 +46,8 @@ class GroupAt:
             if self.attempts.get(item.offset) != item.attempt or item.offset not in self.held:
                 stale[item.offset] = "another attempt has begun"
                 continue
+            if item.verdict == "begin":
+                continue
             del self.held[item.offset]
             if item.verdict == "nack":
                 self.ready.append(item.offset)

@@ -16,6 +16,7 @@ STEP = st.one_of(
     st.tuples(st.just("lend")),
     st.tuples(st.just("lend"), st.just(True)),
     st.tuples(st.just("reclaim")),
+    st.tuples(st.just("widen"), st.integers(1, 9)),
 )
 
 
@@ -56,6 +57,9 @@ class Leaders:
             assert less < 0
             self.credit[share.partition] += less
 
+    def widen(self, more: int) -> None:
+        self.pool.widen(more)
+
     def bounded(self) -> bool:
         return sum(share.out + max(0, share.granted) for share in self.shares) <= max(
             self.pool.total, len(self.shares)
@@ -69,11 +73,12 @@ def test_what_is_lent_and_out_stays_within_the_pool(total: int, partitions: int,
     for number in range(partitions):
         world.join(number)
     for name, *arguments in steps:
-        if arguments and arguments[0] is not True and arguments[0] >= partitions:
+        if arguments and name != "widen" and arguments[0] is not True and arguments[0] >= partitions:
             continue
+        total += arguments[0] if name == "widen" else 0
         getattr(world, name)(*arguments)
         assert world.credit == [share.granted for share in world.shares]
-        assert world.pool.free + sum(share.granted + share.out for share in world.shares) == total
+        assert world.pool.free + sum(share.granted + share.out for share in world.shares) == world.pool.total == total
         assert world.bounded()
     for share in world.shares:
         world.end(share.partition, share.out)
