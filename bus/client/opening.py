@@ -8,12 +8,13 @@ import asyncio
 from secrets import token_hex
 
 from bus import limits, wire
+from bus.agents.limits import SHARED_ACK_WAIT_MS, SHARED_DELIVER_ATTEMPTS
 from bus.client.cluster import Cluster
 from bus.errors import FleetError
 from bus.groupstate import check_settings
 
-ACK_WAIT_MS = 3_600_000
-MAX_DELIVER = 100
+ACK_WAIT_MS = SHARED_ACK_WAIT_MS
+MAX_DELIVER = SHARED_DELIVER_ATTEMPTS
 """Of inboxes, as agents join them (`bus.agents`): members must agree on the settings of their group."""
 OPEN_SECONDS = limits.CONNECT_MS_MAX / 1000
 

@@ -15,6 +15,7 @@ import pytest
 import bus
 from bus.client.operator import plane_fleet
 from tests.bus.test_groups_fleet import elected, urls
+from tests.chaos.live import live_fleet, until
 
 pytestmark = pytest.mark.fleet
 WAIT_S = 60
@@ -189,6 +190,28 @@ async def test_an_agent_is_called_where_it_says_it_is(tmp_path: Path) -> None:
                 assert await calling == {"text": "cba"}
             with pytest.raises(bus.BusError):
                 await client.call("agent/translator", {"text": "abc"})
+
+
+async def test_first_mail_to_an_agent_that_is_away_is_kept_by_the_plane(tmp_path: Path) -> None:
+    got: list[str] = []
+    agent = bus.Agent("planner", capabilities=["plan"], heartbeat=0.5)
+
+    @agent.on(agent.inbox)
+    async def read(event: bus.Event, context: bus.Context) -> None:
+        got.append(event.id)
+
+    with live_fleet(tmp_path, "--brokers", "1", "--partitions", "3") as live:
+        await live.ready()
+        async with asyncio.timeout(WAIT_S), bus.connect(data_dir=live.directory.root) as fleet:
+            async with agent.using(fleet):
+                await until_said(fleet, "agent.lifecycle.heartbeat", 2)
+            await fleet.publish(bus.Event(type=agent.inbox, id="m1"))
+            async for event in fleet.read("signalbox.agents.changed", follow=True):
+                if "planner" in event.data["inboxes"]:
+                    break
+            async with agent:
+                await until("it came", lambda: got)
+        assert got == ["m1"]
 
 
 @pytest.mark.long  # a killed process is missed after its session's silence, 15 s
