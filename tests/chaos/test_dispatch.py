@@ -67,6 +67,10 @@ class Worker:
         self.process: asyncio.subprocess.Process | None = None
         self._command = [sys.executable, "-c", WORKER, name, str(live.directory.root), *capabilities]
 
+    @property
+    def is_dead(self) -> bool:
+        return self.process is not None and self.process.returncode is not None
+
     async def run(self) -> None:
         self.process = await asyncio.create_subprocess_exec(*self._command, stdout=asyncio.subprocess.PIPE)
         assert self.process.stdout is not None
