@@ -19,8 +19,8 @@ from bus.routinglimits import RECIPIENT_CHARS_MAX, RULE_NAME_CHARS_MAX, RULE_REC
 from bus.topic import Filter, check_pattern, is_type
 
 AGENT, CAPABILITY = "agent/", "capability:"
-DEFAULT = ""
-"""Where a rule's name stands: the default."""
+NO_CAPABLE = ("wait", "dead-letter", "escalate")
+"""What may become of work that nobody can do."""
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -37,10 +37,14 @@ class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Rules(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Rules in order. `default`: recipients of an event whose type a rule names, and which none of them matches."""
+    """Rules in order. `default`: recipients of an event whose type a rule names, and which none of them matches.
+
+    `no_capable`: what becomes of work that nobody can do, one of `NO_CAPABLE`; "" is its first.
+    """
 
     rules: tuple[Rule, ...] = ()
     default: tuple[str, ...] = ()
+    no_capable: str = ""
 
     @property
     def patterns(self) -> tuple[str, ...]:
@@ -155,7 +159,7 @@ def normalised(rules: Rules) -> Rules:
         default = tuple(dict.fromkeys(map(normal, rules.default)))
     except InvalidRule as error:
         raise InvalidRule("default", error.why) from None
-    found = Rules(tuple(kept), default)
+    found = Rules(tuple(kept), default, rules.no_capable)
     check(found)
     return found
 
@@ -180,6 +184,8 @@ def check(rules: Rules) -> None:
         if not rule.to:
             raise InvalidRule("to", "names nobody", name)
     _check_recipients("default", rules.default)
+    if rules.no_capable not in ("", *NO_CAPABLE):
+        raise InvalidRule("no_capable", f"is {rules.no_capable[:80]!r}; it is one of {', '.join(NO_CAPABLE)}")
 
 
 def _check_recipients(field: str, recipients: tuple[str, ...], rule: str = "") -> None:

@@ -1,5 +1,6 @@
 """The settings of dispatch, and what they say of a task. Pure."""
 
+from controlplane import inforce
 from controlplane.dispatchwords import POLICIES, WAIT
 from controlplane.limits import (
     TASK_ATTEMPTS_MAX,
@@ -32,11 +33,11 @@ def valid_setting(name: str, value: str) -> str:
 
 
 def policy_of(state: KeyedState, task: Task) -> str:
-    """What becomes of a task that nobody can do: the event's own word, else the setting, else it waits."""
-    if task.policy in POLICIES:
-        return task.policy
-    found: str = state.get("setting", NO_CAPABLE, WAIT)
-    return found if found in POLICIES else WAIT
+    """What becomes of a task that nobody can do: the event says it, the setting, or the rules; else it waits."""
+    for said in (task.policy, state.get("setting", NO_CAPABLE), inforce.of(state).rules.no_capable):
+        if said in POLICIES:
+            return str(said)
+    return WAIT
 
 
 def attempts_max(state: KeyedState) -> int:

@@ -10,6 +10,7 @@ import msgspec
 
 from bus.errors import InvalidEvent
 from bus.rfc3339 import format_time, parse_time
+from bus.router import NO_CAPABLE
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
@@ -21,7 +22,7 @@ SETTLED, ESCALATED = "dispatch.settled", "dispatch.escalated"
 INBOX = "agent.inbox."
 INBOX_GROUP = "inbox."
 AGENT = "agent/"
-WAIT, DEAD, ESCALATE = POLICIES = "wait", "dead-letter", "escalate"
+WAIT, DEAD, ESCALATE = POLICIES = NO_CAPABLE
 HANDLED, FAILED, REFUSED = OUTCOMES = "handled", "failed", "refused"
 EXPIRED = "expired"
 NEVER_ROUTED = ("signalbox.", "agent.lifecycle.", INBOX, "dispatch.", "ballot.", "lease.")

@@ -62,6 +62,10 @@ def add(
     file: Annotated[
         Path | None, typer.Option("--file", metavar="FILE", help="Rules as TOML: [[rule]] tables, and default.")
     ] = None,
+    no_capable: Annotated[
+        str | None,
+        typer.Option("--no-capable", metavar="POLICY", help="Work that nobody can do: wait, dead-letter or escalate."),
+    ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Those in the file are all that there are.")] = False,
     since: Since = "1h",
     data_dir: DataDir = None,
@@ -81,18 +85,21 @@ def add(
     from controlplane.questions import RuleText, SetRoutes
 
     alone = (name, types, when, before) != ("", "", "", "") or bool(to) or stop
-    if alone == (file is not None):
+    if alone == (file is not None) and (alone or no_capable is None):
         raise Usage("either one rule by its options, or --file", _EXAMPLE)
     if file is not None:
-        rules, default = read_rules(file)
-        order = SetRoutes("add", rules, default=default, whole=replace)
+        given = read_rules(file)
+        policy = given.no_capable if no_capable is None else no_capable
+        order = SetRoutes("add", given.rules, default=given.default, whole=replace, no_capable=policy)
+    elif not alone:
+        order = SetRoutes("add", no_capable=no_capable)
     else:
         if replace:
             raise Usage("--replace goes with --file", "signalbox route add --file rules.toml --replace")
         missing = [option for option, value in (("NAME", name), ("--types", types), ("--to", to)) if not value]
         if missing:
             raise Usage(f"a rule has {', '.join(missing)}, too", _EXAMPLE)
-        order = SetRoutes("add", [RuleText(name, types, to or [], when, stop)], before=before)
+        order = SetRoutes("add", [RuleText(name, types, to or [], when, stop)], before=before, no_capable=no_capable)
     pull(order, "adding", duration(since), data_dir, output, dry_run, yes, reason, operator())
 
 
@@ -129,7 +136,7 @@ def test(
     from console.fleetdir import resolve
     from controlplane.questions import RoutesTried, TryRoutes
 
-    given, default = read_rules(rules)
-    question = TryRoutes(given, default or [], duration(since))
+    given = read_rules(rules)
+    question = TryRoutes(given.rules, given.default or [], duration(since))
     body, answer = ask(resolve(data_dir), question, RoutesTried, LONG_ANSWER_S, "trying")
     show_tried(body, answer, output)

@@ -1,6 +1,7 @@
 """What `route` reads: rules as TOML, an event as JSON, a duration.
 
 default = ["capability:triage"]
+no_capable = "dead-letter"
 
 [[rule]]
 name = "large"
@@ -14,6 +15,7 @@ import re
 import sys
 import tomllib
 from pathlib import Path
+from typing import NamedTuple
 
 from console.failures import Failure, NotFound, Usage
 from console.limits import ROUTE_FILE_BYTES_MAX
@@ -22,6 +24,14 @@ from controlplane.questions import RuleText
 _PART = re.compile(r"(\d{1,9})(s|m|h|d)")
 _UNIT_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _FIELDS = {"name": str, "types": str, "when": str, "to": list, "stop": bool}
+
+
+class Given(NamedTuple):
+    """What a file of rules has; None for what it does not say."""
+
+    rules: list[RuleText]
+    default: list[str] | None
+    no_capable: str | None
 
 
 def duration(text: str) -> int:
@@ -44,22 +54,25 @@ def event_text(given: str) -> str:
     return given
 
 
-def read_rules(path: Path) -> tuple[list[RuleText], list[str] | None]:
-    """The rules of a file, and its default where it has one. Raises Usage, which names what is wrong."""
+def read_rules(path: Path) -> Given:
+    """The rules of a file. Raises Usage, which names what is wrong."""
     try:
         found = tomllib.loads(_within(_read(path), str(path)))
     except tomllib.TOMLDecodeError as error:
         raise Usage(f"{path} is no TOML: {error}") from error
-    unknown = sorted(found.keys() - {"rule", "default"})
+    unknown = sorted(found.keys() - {"rule", "default", "no_capable"})
     if unknown:
-        raise Usage(f"{path}: {unknown[0]} is nothing here; there are default and [[rule]] tables")
+        raise Usage(f"{path}: {unknown[0]} is nothing here; there are default, no_capable and [[rule]] tables")
     tables = found.get("rule", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise Usage(f"{path}: rules are [[rule]] tables, in double brackets")
     default = found.get("default")
     if default is not None and not _is_texts(default):
         raise Usage(f"{path}: default is a list of recipients")
-    return [_rule(path, number, table) for number, table in enumerate(tables, 1)], default
+    no_capable = found.get("no_capable")
+    if no_capable is not None and not isinstance(no_capable, str):
+        raise Usage(f"{path}: no_capable is wait, dead-letter or escalate")
+    return Given([_rule(path, number, table) for number, table in enumerate(tables, 1)], default, no_capable)
 
 
 def _rule(path: Path, number: int, table: dict[str, object]) -> RuleText:

@@ -33,6 +33,7 @@ def _head(body: q.Routes, told: q.Told) -> str:
         return ""
     said = ": ".join(filter(None, (f"by {body.by}" if body.by else "", body.reason)))
     default = f", default {', '.join(body.default)}" if body.default else ""
+    default += f"; work that nobody can do: {body.no_capable}" if body.no_capable != "wait" else ""
     return f"version {body.version}, since {moment(body.since, told.recorded)} {said}".rstrip() + f"{default}\n\n"
 
 

@@ -65,6 +65,7 @@ def routes(world: World, now: int) -> Routes:
         reason=force.reason,
         rows=[_rule(state, rule) for rule in force.rules.rules],
         default=list(force.rules.default),
+        no_capable=force.rules.no_capable or words.WAIT,
         work=work,
         **counts,
     )
@@ -190,11 +191,10 @@ def _tasks(state: KeyedState, position: int) -> list[RouteTask]:
 # ------------------------------------------------------------------------------------------------- changes
 
 
-def rules_of(rules: Iterable[RuleText], default: Iterable[str]) -> Rules:
+def rules_of(rules: Iterable[RuleText], default: Iterable[str], no_capable: str = "") -> Rules:
     """Rules as a person gave them, made ready to be kept. Raises InvalidRule."""
-    kept = normalised(
-        Rules(tuple(Rule(one.name, one.types, tuple(one.to), one.when, one.stop) for one in rules), tuple(default))
-    )
+    given = tuple(Rule(one.name, one.types, tuple(one.to), one.when, one.stop) for one in rules)
+    kept = normalised(Rules(given, tuple(default), no_capable))
     Router(kept)
     return kept
 
@@ -206,14 +206,15 @@ def changed_rules(force: InForce, ask: SetRoutes) -> tuple[Rules, list[str]] | R
         unknown = [name for name in ask.names if name not in known]
         if unknown or not ask.names:
             return Refusal("not_found", f"there is no rule {', '.join(map(repr, unknown)) or 'without a name'}", _LIST)
-        after = Rules(tuple(rule for rule in force.rules.rules if rule.name not in ask.names), force.rules.default)
+        kept = tuple(rule for rule in force.rules.rules if rule.name not in ask.names)
+        after = Rules(kept, force.rules.default, force.rules.no_capable)
         return after, _touched(force.rules, after)
     default = force.rules.default if ask.default is None else ask.default
+    no_capable = force.rules.no_capable if ask.no_capable is None else ask.no_capable
     try:
-        if ask.whole:
-            after = rules_of(ask.rules, default)
-        else:
-            after = _added(known, rules_of(ask.rules, default), ask.before)
+        after = rules_of(ask.rules, default, no_capable)
+        if not ask.whole:
+            after = _added(known, after, ask.before)
             Router(after)
     except InvalidRule as error:
         return Refusal("usage", str(error), "signalbox route add --help")
@@ -228,7 +229,7 @@ def _added(known: dict[str, Rule], given: Rules, before: str) -> Rules:
     if before and before not in names:
         raise InvalidRule("before", f"names {before!r}, and there is no such rule")
     place = names.index(before) if before else len(kept)
-    return Rules((*kept[:place], *fresh, *kept[place:]), given.default)
+    return Rules((*kept[:place], *fresh, *kept[place:]), given.default, given.no_capable)
 
 
 def _touched(was: Rules, now: Rules) -> list[str]:
@@ -244,6 +245,8 @@ def _touched(was: Rules, now: Rules) -> list[str]:
         found.append(f"  in this order: {', '.join(new)}")
     if was.default != now.default:
         found.append(f"~ default: {', '.join(now.default) or 'nobody'}")
+    if (was.no_capable or words.WAIT) != (now.no_capable or words.WAIT):
+        found.append(f"~ work that nobody can do: {now.no_capable or words.WAIT}")
     return found
 
 

@@ -94,6 +94,8 @@ class Routes(Reply):
     reason: str
     rows: list[RouteRow]
     default: list[str]
+    no_capable: str
+    """What becomes of work that nobody can do: wait, dead-letter or escalate."""
     work: list[WorkRow]
     waiting: int
     out: int
@@ -107,8 +109,8 @@ class Routes(Reply):
 
 class SetRoutes(Ask, frozen=True):
     """Change the rules. `add` takes `rules`, each in place of the one of its name, new ones at the end or before rule
-    `before`; with `whole` they are all there are, in this order; `default` None leaves the default as it is. `remove`
-    takes `names`.
+    `before`; with `whole` they are all there are, in this order; `default` and `no_capable` None leave those as they
+    are. `remove` takes `names`.
 
     As a dry run it answers what it would change, tried on what was recorded in the last `since` ns; `expected` is then
     the version that it was planned on, and if there is another one now, the answer is a `Refusal` with code `changed`.
@@ -125,6 +127,7 @@ class SetRoutes(Ask, frozen=True):
     reason: str = ""
     by: str = ""
     expected: Natural | None = None
+    no_capable: str | None = None
 
 
 class RuleTrial(msgspec.Struct):

@@ -44,7 +44,7 @@ ALL = Routes(
                  "there is no total"),
         RouteRow("all", "order.>", "", ["agent/auditor"], False, "ok", 0, 0),
     ],
-    ["capability:triage"],
+    ["capability:triage"], "escalate",
     [WorkRow("review", "warn", 0, 2, AT, None, 0, "nobody can do review: start an agent that can; 1s",
              "agent list --capability review"),
      WorkRow("audit", "ok", 3, 0, 0, 1_500_000, 9)],
@@ -69,7 +69,8 @@ def test_lists_in_every_format(cli, fleet_of, format: str, rewrite: bool) -> Non
     result = cli("route", "list", "-o", format, "--data-dir", fleet_of(telling(ALL)))
     assert (result.code, result.err) == (0, "")
     if format == "table":
-        for part in ("version 3", "by op: audit", "default capability:triage", "▲ large", "data.total > 1000",
+        for part in ("version 3", "by op: audit", "default capability:triage; work that nobody can do: escalate",
+                     "▲ large", "data.total > 1000",
                      "capability:review, then stop", "there is no total, at 4,711", "● all", "always",
                      "2 waiting, 1 out", "▲ review: 2 waiting", "signalbox agent list --capability review",
                      "● audit"):  # fmt: skip
@@ -147,6 +148,12 @@ def test_it_is_decided_on_what_was_planned(cli, fleet_of) -> None:
     assert order.expected == 3 and order.reason == "audit" and order.by and not order.dry_run
 
 
+def test_what_nobody_can_do_has_a_policy_of_its_own(cli, fleet_of) -> None:
+    plane = Plane(("~ work that nobody can do: dead-letter",))
+    assert cli("route", "add", "--no-capable", "dead-letter", "--yes", "--data-dir", fleet_of(plane)).code == 0
+    assert plane.asked[-1].no_capable == "dead-letter" and plane.asked[-1].rules == []
+
+
 def test_removing_names_rules(cli, fleet_of) -> None:
     plane = Plane(("- large",))
     assert cli("route", "remove", "large", "all", "--yes", "--data-dir", fleet_of(plane)).code == 0
@@ -161,6 +168,7 @@ def test_nothing_to_change_is_nothing_decided(cli, fleet_of) -> None:
 
 TOML = """
 default = ["capability:triage"]
+no_capable = "escalate"
 
 [[rule]]
 name = "large"
@@ -176,7 +184,7 @@ def test_rules_come_from_a_file(cli, fleet_of, tmp_path: Path, rewrite: bool) ->
     folder = fleet_of(plane)
     assert cli("route", "add", "--file", str(file), "--replace", "--dry-run", "--data-dir", folder).code == 0
     assert plane.asked[-1] == SetRoutes(
-        "add", [LARGE], default=["capability:triage"], whole=True, since=HOUR, dry_run=True
+        "add", [LARGE], default=["capability:triage"], whole=True, since=HOUR, dry_run=True, no_capable="escalate"
     )
     result = cli("route", "test", str(file), "--since", "30m", "--data-dir", folder)
     assert result.code == 0 and "▲ large" in result.out and "(default)" in result.out and "7 would go" in result.out

@@ -113,6 +113,14 @@ async def test_one_rule_is_replaced_put_before_and_removed(desk: Desk) -> None:
     assert isinstance(changed, RoutesChanged)
     assert changed.touched == ["- large", "+ all: order.> to agent/auditor", "~ default: nobody"]
     assert isinstance(await desk.ask(SetRoutes("remove", names=["nope"])), Refusal)
+    assert isinstance(await desk.ask(SetRoutes("add", no_capable="sometimes")), Refusal)
+    changed = await desk.ask(SetRoutes("add", no_capable="dead-letter"))
+    assert isinstance(changed, RoutesChanged) and changed.touched == ["~ work that nobody can do: dead-letter"]
+    await desk.ask(SetRoutes("add", [ALL]))
+    found = await desk.ask(AskRoutes())
+    assert isinstance(found, Routes) and found.no_capable == "dead-letter"
+    await desk.says(work(1, ["fly"]))
+    assert not desk.state.table("task") and desk.count_of("dropped") == 1
     same = await desk.ask(SetRoutes("add", [ALL]))
     assert isinstance(same, RoutesChanged) and (same.touched, same.position) == ([], 0)
 

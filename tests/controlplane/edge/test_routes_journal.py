@@ -69,6 +69,10 @@ class Plane:
     def state(self) -> Any:
         return self.turns.heart.states["dispatch"]
 
+    def count_of(self, name: str) -> int:
+        """A count of dispatch."""
+        return int(self.state.get("count", name, 0))
+
     def close(self) -> None:
         self.turns.close()
         self.restored.close()
