@@ -5,6 +5,7 @@
     │   ├── InvalidEvent            an attribute breaks the rules (`attribute`, `why`)
     │   ├── InvalidPattern          not a pattern
     │   ├── InvalidRules            rules of a partitioning that make no sense, or are not the fleet's
+    │   ├── InvalidRule             a content rule that cannot be kept (`field`, `why`)
     │   ├── AccessDenied            principal may not do this
     │   ├── EventTooLarge           over EVENT_BYTES_MAX
     │   ├── ClockFarOff             an event's time is far ahead of the leader's clock
@@ -65,6 +66,17 @@ class InvalidPattern(ClientError):
 
 class InvalidRules(ClientError):
     """Rules of a partitioning make no sense, contradict each other, or are not those the fleet was born with."""
+
+
+class InvalidRule(ClientError):
+    """A content rule cannot be kept; `field` names what of it, `rule` which one where that is known, `why` says how."""
+
+    def __init__(self, field: str, why: str = "", rule: str = "") -> None:
+        of = f"rule {rule!r}: " if rule else ""
+        super().__init__(f"{of}{field} {why}".rstrip())
+        self.field = field
+        self.why = why
+        self.rule = rule
 
 
 class AccessDenied(ClientError):

@@ -25,6 +25,7 @@ from console.commands import (
     partition,
     projection,
     replay,
+    route,
     saga,
     sql,
 )
@@ -56,6 +57,7 @@ for noun, commands in {
     "broker": broker.app,
     "partition": partition.app,
     "projection": projection.app,
+    "route": route.app,
 }.items():
     app.add_typer(commands, name=noun)
 

@@ -54,3 +54,5 @@ VIEW_FILE_BYTES_MAX = 65_536
 """A file with the SELECT of a projection."""
 MISSING_SHOWN_MAX = 20
 """Stretches of missing events that a table of a rebuilt journal names; JSON names all."""
+ROUTE_FILE_BYTES_MAX = 1024 * 1024
+"""A file of content rules, or an event that is to be explained."""

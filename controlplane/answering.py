@@ -44,6 +44,7 @@ from controlplane.questions import (
     AskExport,
     AskProjection,
     AskProjections,
+    AskRoute,
     AskSaga,
     AskSlice,
     AskSlicePage,
@@ -75,6 +76,7 @@ from controlplane.questions import (
     Told,
 )
 from controlplane.rereading import Rereading
+from controlplane.routedesk import RouteDesk
 from controlplane.slices import Slices
 from controlplane.sql.desk import Desk, Then
 from controlplane.supervisor import Supervisor
@@ -113,6 +115,7 @@ class Answering:
             turns, Path(data_dir) / "projections", self._desk, self.present, self._telling
         )
         self._rereading = Rereading(turns, self._as_of.moment, self._go_on, self._telling)
+        routes = RouteDesk(turns, self._archive, self._as_of.moment, self._go_on, self._telling)
         self.stopping = False
         self.copying: Copying | None = None
         self._beside: dict[type[Question], Answer] = {
@@ -133,8 +136,10 @@ class Answering:
             Project: self._project,
             Down: self._end,
         }
+        self._beside |= routes.answers
         """Who answers what; all other questions are about state."""
         self._then: dict[type[Question], Callable[[Any, At, Tell], Awaitable[Told]]] = {
+            AskRoute: routes.explain_then,
             AskSql: self._sql_then,
             AskProjection: self._projection_then,
         }

@@ -59,6 +59,9 @@ SAGA = "coalesce(nullif(correlation, ''), subject)"
 """What an event belongs to, in SQL; NULL for nothing."""
 _SCHEMA = pa.schema([(name, kind) for name, (_, kind) in EVENT_COLUMNS.items()])
 
+DISPATCH = "dispatch"
+"""The group of dead letters that dispatch makes: what is redriven to it is dispatched again."""
+
 _encode_extras = msgspec.msgpack.Encoder().encode
 _decode_extras = msgspec.msgpack.Decoder(Extras).decode
 
@@ -69,17 +72,23 @@ def name_hash(text: str) -> int:
 
 
 class Follows:
-    """Which events folds want to see whole: those whose type matches one of some patterns or that have `requires`."""
+    """Which events folds want to see whole: those whose type matches one of some patterns, or that are `required`."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
         self._filters = [Filter(pattern, internal=True) for pattern in patterns]
+
+    def also(self, patterns: Iterable[str]) -> "Follows":
+        """The same and, beside it, events whose type matches one of these."""
+        found = Follows(())
+        found._filters = [*self._filters, *map(Filter, patterns)]
+        return found
 
     def types(self, types: Iterable[str]) -> set[str]:
         """Those of some types that are followed."""
         return {name for name in set(types) if any(each.accepts(name) for each in self._filters)}
 
     def rows(self, types: list[str], required: list[bool]) -> list[int]:
-        """The rows that are followed, in order; `required`: whether a row's event has `requires`."""
+        """The rows that are followed, in order; `required`: as `Arrival.required` has it."""
         wanted = self.types(types)
         if not wanted and True not in required:
             return []
@@ -162,7 +171,7 @@ class Arrival(msgspec.Struct, gc=False):
         )
 
     def required(self) -> list[bool]:
-        """Of each row, whether a handler of its event must have capabilities."""
+        """Of each row, whether its event is to be dispatched: it needs capabilities, or is redriven to dispatch."""
         return self._per_extras(_required, False)
 
     def table(self, first_position: int, recorded: int, names: Callable[[str], int]) -> "pa.Table":
@@ -269,7 +278,7 @@ def _redriven(extras: Extras) -> bool:
 
 
 def _required(extras: Extras) -> bool:
-    return extras.requires is not None
+    return extras.requires is not None or extras.extensions.get("redriveto") == DISPATCH
 
 
 def required_of_archive(blobs: list[bytes | None]) -> list[bool]:

@@ -37,7 +37,9 @@ from controlplane.questions import (
     Question,
     Redrive,
     Refusal,
+    SetRoutes,
     Told,
+    TryRoutes,
 )
 from controlplane.turns import Turns
 
@@ -133,6 +135,8 @@ REFUSED: dict[type[Question], Refusal] = {
     Redrive: _LEVER,
     Operate: _LEVER,
     Project: _LEVER,
+    SetRoutes: _LEVER,
+    TryRoutes: _OWN_MOMENTS,
     Down: _LEVER,
     AskAt: _OWN_MOMENTS,
     AskDiff: _OWN_MOMENTS,

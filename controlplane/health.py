@@ -26,6 +26,8 @@
 | agents are suspected | warn | 1 |
 | agents are quarantined | warn | 1 |
 | an agent's name is used by two at once | warn | 2 each |
+| tasks wait that nobody can do; some of them are to be escalated | warn; bad | 3; 8 |
+| conditions of content rules raise | warn | 1 |
 | agents say what cannot be read, or more of them come than can be known | warn | 1; 2 |
 
 OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
@@ -41,7 +43,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
-from controlplane import adaptive, agenthealth, deadletters, ledger
+from controlplane import adaptive, agenthealth, deadletters, dispatchhealth, ledger
 from controlplane import sagas as saga_fold
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
@@ -71,7 +73,7 @@ class Health(Fold):
     name = "health"
     version = 4
     follows = (Tick, FoldQuarantined, FoldVersions)
-    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "ledger", "adaptive")
+    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive")
     tables = MappingProxyType({"since": int, "quarantined": list[Any]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -148,6 +150,7 @@ def _all(world: World, now: int) -> Iterator[Need]:
     yield from _sagas(world["sagas"])
     yield from _dead(world["deadletters"], now)
     yield from agenthealth.needs(world["registry"], now)
+    yield from dispatchhealth.needs(world["dispatch"], world["registry"])
     behind = ledger.behind(world["ledger"])
     if behind > RECORDER_BEHIND_EVENTS:
         why = "the recorder takes less than publishers send"

@@ -40,7 +40,7 @@ class History(Fold):
     name = "history"
     version = 3
     follows = (Rows, BrokerSampled, Tick)
-    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "ledger", "adaptive", "health")
+    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive", "health")
     tables = MappingProxyType({"slot": Slot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
 
 from controlplane import bases, limits, sealing, segments, stored
 from controlplane.arrivals import Follows
@@ -30,6 +29,7 @@ from controlplane.errors import BeforeJournal, CorruptJournal, PlaneError
 from controlplane.facts import Intent, decode_intent
 from controlplane.fold import Step
 from controlplane.forms import Forms
+from controlplane.named import Named
 from controlplane.segments import Birth
 from controlplane.shelf import Reading, Segment, Shelf
 from controlplane.stored import Kept as Kept
@@ -57,6 +57,7 @@ class Journal:
         self._names: list[str] = []
         self._names_kept = 0
         self.offsets: dict[int, int] = {}
+        self.named = Named()
         self._shelf = Shelf()
         self._ready: Future[tuple[Path, str]] | None = None
         self._preparing = ThreadPoolExecutor(1, "segments")
@@ -142,6 +143,8 @@ class Journal:
             ((events, facts),) = self._all(
                 f"select (select count(*) from {alias}.events), (select count(*) from {alias}.entries)"  # noqa: S608
             )
+            with closing(self._shelf.reading()) as db:
+                self.named.recall(segments.named_by_rules(self._folder), db.across("entries"))
         except duckdb.Error as error:
             raise segments.explained(error, newest.path) from error
         self._ids = {name: number for number, name in enumerate(self._names)}
@@ -170,14 +173,16 @@ class Journal:
         target, birth = self._target()
         first_name = 0 if birth is not None else self._names_kept
         news = [(number, self._names[number]) for number in range(first_name, len(self._names))]
+        # Before it is committed: whoever reads it then knows what is followed after it.
+        self.named.hear(kept.step for kept in turn)
         db = self._shelf.db
         try:
             db.execute("begin")
             if birth is not None:
                 self._shelf.insert_birth(target.alias, birth)
-            self._insert(target.alias, "names", stored.names_table(news))
+            stored.insert(db, target.alias, "names", stored.names_table(news))
             for table, some in rows.items():
-                self._insert(target.alias, table, some)
+                stored.insert(db, target.alias, table, some)
             db.execute("commit")
         except duckdb.Error as error:
             self._roll_back()
@@ -201,18 +206,6 @@ class Journal:
             number = self._ids[text] = len(self._names)
             self._names.append(text)
         return number
-
-    def _insert(self, alias: str, table: str, rows: "pa.Table") -> None:
-        if not rows.num_rows:
-            return
-        if rows.num_rows * rows.num_columns <= limits.INSERT_VALUES_MAX:
-            # The usual turn has a fact or two: to have a table of Arrow read costs twice as much as that.
-            row = f"({', '.join('?' * rows.num_columns)})"
-            values = [value for one in rows.to_pylist() for value in one.values()]
-            self._shelf.db.execute(f"insert into {alias}.{table} values {', '.join([row] * rows.num_rows)}", values)  # noqa: S608
-        else:
-            self._shelf.db.register("arriving", rows)
-            self._shelf.db.execute(f"insert into {alias}.{table} select * from arriving")  # noqa: S608
 
     def _roll_back(self) -> None:
         try:
@@ -283,7 +276,8 @@ class Journal:
                 heads = stored.heads(db, segment, after, self.position if up_to is None else up_to)
                 if not heads:
                     return
-                steps = stored.steps_of(db, segment, heads, self._names, self._follows)
+                follows = self._follows.also(self.named.within(heads[0][1], heads[-1][2]))
+                steps = stored.steps_of(db, segment, heads, self._names, follows)
             yield steps
             after = heads[-1][0]
 

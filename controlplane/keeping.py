@@ -127,7 +127,8 @@ class Keeping:
     def _trim(self, journal: Journal, number: int) -> None:
         with closing(journal.reading()) as db:
             birth = next(each.birth for each in db.segments if each.number == number)
-        segments.write_oldest(self._folder, number, self._versions_at(journal, birth.position))
+        named = journal.named.within(birth.position, birth.position)
+        segments.write_oldest(self._folder, number, self._versions_at(journal, birth.position), named)
         # First, so that nobody begins with what is gone.
         self._snapshots.rebase(Base(self._folder, birth, self._folds))
         journal.drop(number)

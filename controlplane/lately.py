@@ -61,7 +61,9 @@ from controlplane.facts import (
     PlaneStopped,
     RedriveDecided,
     RestartScheduled,
+    RoutesSet,
     Rows,
+    RuleFailed,
     SagaStuck,
     SettingSet,
 )
@@ -92,8 +94,8 @@ class Lately(Fold):
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
-        JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected,
-        *get_args(Decision),
+        JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected, RoutesSet,
+        RuleFailed, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -224,6 +226,10 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return "ok", "rebuilt", f"folded again: {', '.join(fact.folds)}", ""
     if isinstance(fact, IntentFailed):
         return _tell_failed(fact)
+    if isinstance(fact, RoutesSet):
+        return "ok", "routes", f"content rules set, version {fact.version}{_by(fact.by)}", ""
+    if isinstance(fact, RuleFailed):
+        return "warn", f"rule {fact.rule}", f"rule {fact.rule} raises: {fact.why}", ""
     if isinstance(fact, SettingSet):
         return "ok", f"setting {fact.name}", f"{fact.name} set to {fact.value}", ""
     return _tell_journal(fact)

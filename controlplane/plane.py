@@ -3,6 +3,7 @@
 from controlplane.adaptive import Adaptive
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.deadletters import DeadLetters
+from controlplane.dispatch import Dispatch
 from controlplane.fleet import Fleet
 from controlplane.flows import Flows
 from controlplane.fold import Fold
@@ -17,7 +18,8 @@ from controlplane.registry import Registry
 from controlplane.sagas import Sagas
 
 FOLLOWED_TYPES = (DEAD_LETTER, "agent.lifecycle.*", "ballot.*", "lease.*", "dispatch.*")
-"""Patterns of the types whose whole events folds want (`Rows.followed`), beside events with `requires`."""
+"""Patterns of the types whose whole events folds want (`Rows.followed`), beside events that ask to be dispatched and
+those that content rules name (`named`)."""
 
 
 def folds() -> list[Fold]:
@@ -30,6 +32,7 @@ def folds() -> list[Fold]:
         Sagas(),
         DeadLetters(),
         Registry(),
+        Dispatch(),
         Ledger(),
         Projections(),
         Adaptive(),

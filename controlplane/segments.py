@@ -150,10 +150,24 @@ def made_by(folder: Path) -> dict[str, int]:
     return found
 
 
-def write_oldest(folder: Path, number: int, versions: Mapping[str, int] | None = None) -> None:
-    """From here on no segment below this number is missed. `versions`: of the folds that made what follows."""
+def named_by_rules(folder: Path) -> list[str]:
+    """The patterns of types that content rules named where the journal begins, as far as retention took any of it."""
+    oldest(folder)
+    try:
+        found: list[str] = json.loads((folder / REACH).read_bytes()).get("named", [])
+    except FileNotFoundError:
+        return []
+    return found
+
+
+def write_oldest(
+    folder: Path, number: int, versions: Mapping[str, int] | None = None, named: Sequence[str] = ()
+) -> None:
+    """From here on no segment below this number is missed. `versions`: of the folds that made what follows; `named`:
+    the patterns of types that content rules named there."""
     fresh = folder / f"{REACH}.new"
-    fresh.write_text(json.dumps({"segment": number, "versions": dict(versions or {})}), encoding="utf-8")
+    known = {"segment": number, "versions": dict(versions or {}), "named": list(named)}
+    fresh.write_text(json.dumps(known), encoding="utf-8")
     put_in_place(fresh, folder / REACH)
 
 

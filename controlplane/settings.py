@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from bus.topic import is_pattern
-from controlplane import sagas
+from controlplane import dispatchsettings, sagas
 from controlplane.errors import BadSetting
 
 _MS = "_ms"
@@ -28,6 +28,9 @@ class Setting(NamedTuple):
 SETTINGS = (
     Setting(sagas.STUCK_AFTER, "how long a live saga waits before it is stuck", "60s"),
     Setting(sagas.END_TYPES_SETTING, "the types that end a saga, patterns between commas", "order.*.done,order.failed"),
+    Setting(dispatchsettings.NO_CAPABLE, "what becomes of work that nobody can do", "dead-letter"),
+    Setting(dispatchsettings.DEADLINE, "how long an agent may have a task before another gets it", "5m"),
+    Setting(dispatchsettings.ATTEMPTS, "to how many agents a task is given before it is a dead letter", "3"),
 )
 
 
@@ -62,7 +65,8 @@ def _named(name: str) -> Setting:
 def _value(setting: Setting, written: str, value: str) -> str:
     if setting.name.endswith(_MS):
         value = _milliseconds(written, value)
-    refused = sagas.valid_setting(setting.name, value)
+    own = dispatchsettings if setting.name in dispatchsettings.SETTINGS else sagas
+    refused = own.valid_setting(setting.name, value)
     if not refused and setting.name == sagas.END_TYPES_SETTING:
         bad = [pattern for pattern in value.split(",") if not is_pattern(pattern)]
         refused = f"patterns, and {bad[0]!r} is none" if bad else ""

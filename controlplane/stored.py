@@ -78,6 +78,20 @@ def names_table(names: Sequence[tuple[int, str]]) -> "pa.Table":
     return _table(_NAMES, names)
 
 
+def insert(db: Any, alias: str, table: str, rows: "pa.Table") -> None:
+    """Rows at the end of a segment's table."""
+    if not rows.num_rows:
+        return
+    if rows.num_rows * rows.num_columns <= limits.INSERT_VALUES_MAX:
+        # The usual turn has a fact or two: to have a table of Arrow read costs twice as much as that.
+        row = f"({', '.join('?' * rows.num_columns)})"
+        values = [value for one in rows.to_pylist() for value in one.values()]
+        db.execute(f"insert into {alias}.{table} values {', '.join([row] * rows.num_rows)}", values)  # noqa: S608
+    else:
+        db.register("arriving", rows)
+        db.execute(f"insert into {alias}.{table} select * from arriving")  # noqa: S608
+
+
 Head = tuple[Any, ...]
 """A row of `steps`: number, first, last, recorded, partition, events, digest."""
 

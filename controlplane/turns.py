@@ -21,7 +21,7 @@ from controlplane import limits
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
 from controlplane.errors import DiskFull
-from controlplane.facts import Fact, FoldsRebuilt, Intent, PlaneResumed, Tick
+from controlplane.facts import Fact, FoldsRebuilt, Intent, PlaneResumed, RoutesSet, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
 from controlplane.recorder import Recorder
@@ -63,7 +63,8 @@ class Turns:
         self.stuck_since = 0
         self._beats = 0
         self._doing = "it begins"
-        self._follows = follows
+        self._followed_anyway = follows
+        self._follows = follows.also(journal.named.newest)
         self._carry = carry
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
         self._called = asyncio.Event()
@@ -231,6 +232,9 @@ class Turns:
     def _step(self, given: Arrival | Fact, now: int) -> Kept:
         if isinstance(given, Arrival):
             return Kept(self.heart.step(given.rows(self._follows), now), given)
+        if isinstance(given, RoutesSet):
+            # What comes after it in this very turn is seen as whoever reads the journal again will see it.
+            self._follows = self._followed_anyway.also(given.rules.patterns)
         return Kept(self.heart.step(given, now))
 
     async def _commit(self, kept: list[Kept]) -> None:

@@ -9,10 +9,11 @@ What it carries of its origin, as extension attributes:
 | `replaytime` | its `time`, where it had one |
 | `replayposition`, `replaypartition`, `replayoffset` | where it stands in the journal and in its partition |
 | `replayreason` | why, if that was said |
+| `replayrequires` | under a prefix: what it `requires`, which it does no more |
 
 `id` and `causationid` are `[PREFIX]RUN/` and what they were: brokers know by source and id that an event of this run is
 there already, and causes stay causes within the run. `deps` is left out, as its offsets are those of other events. An
-`expirytime` moves with a `time` that is restamped.
+`expirytime` moves with a `time` that is restamped. Under a prefix nothing is dispatched: a rehearsal is nobody's work.
 """
 
 from typing import Any, NamedTuple
@@ -59,6 +60,9 @@ class Stamp(NamedTuple):
         if not self.prefix:
             return event.replace(**changes)
         changes["type"] = self.prefix + event.type
+        if event.requires:
+            changes["requires"] = None
+            changes["extensions"]["replayrequires"] = " ".join(event.requires)
         for name in ("subject", "correlationid"):
             if getattr(event, name):
                 changes[name] = self.prefix + getattr(event, name)

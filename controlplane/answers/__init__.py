@@ -16,12 +16,25 @@ ending are the edge's own; they are refused here.
 | AskAgents, AskAgent | agents (levers on them: agentlevers) |
 | AskBrokers, AskPartitions; Operate as a dry run | operations; levers |
 | AskProjections | projections |
+| AskRoutes (AskRoute and levers on rules: `routedesk`) | routing |
 """
 
 import msgspec
 
 from bus.rfc3339 import format_time
-from controlplane.answers import agents, board, dead, fleet, flows, inbox, listeners, operations, projections, timebar
+from controlplane.answers import (
+    agents,
+    board,
+    dead,
+    fleet,
+    flows,
+    inbox,
+    listeners,
+    operations,
+    projections,
+    routing,
+    timebar,
+)
 from controlplane.answers import saga as one_saga
 from controlplane.answers.dead import plan_redrive
 from controlplane.answers.lag import Listening
@@ -46,6 +59,7 @@ from controlplane.questions import (
     AskHealth,
     AskPartitions,
     AskProjections,
+    AskRoutes,
     AskSaga,
     AskSagas,
     AskStatus,
@@ -143,6 +157,8 @@ def answer(question: Question, heart: Heart, now: int, extras: Extras) -> Body:
         return operations.partitions(heart, question, now, _plane(heart, extras))
     if isinstance(question, AskProjections):
         return projections.projections(world, question, extras.projections)
+    if isinstance(question, AskRoutes):
+        return routing.routes(world, now)
     if isinstance(question, Operate) and question.dry_run:
         return plan_operation(world, question, now)[1]
     return Refusal("usage", f"{type(question).__name__} is not answered from the state", "ask the plane for it")

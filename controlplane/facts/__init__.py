@@ -17,6 +17,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators; folds; effects | AgentQuarantined, AgentReleased; AgentSuspected, AgentFailed; GroupOpened: see `agents` |
+| operators; folds | RoutesSet; what follows from rules and needs: see `dispatch` |
 | operators, and the fleet that obeys | see `decisions` |
 | operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
 
@@ -42,6 +43,15 @@ from controlplane.facts.agents import AgentReleased as AgentReleased
 from controlplane.facts.agents import AgentSuspected as AgentSuspected
 from controlplane.facts.agents import GroupOpened as GroupOpened
 from controlplane.facts.agents import OpenGroup as OpenGroup
+from controlplane.facts.dispatch import DispatchFact as DispatchFact
+from controlplane.facts.dispatch import EventRouted as EventRouted
+from controlplane.facts.dispatch import RoutesSet as RoutesSet
+from controlplane.facts.dispatch import RuleFailed as RuleFailed
+from controlplane.facts.dispatch import TaskDispatched as TaskDispatched
+from controlplane.facts.dispatch import TaskDropped as TaskDropped
+from controlplane.facts.dispatch import TaskEscalated as TaskEscalated
+from controlplane.facts.dispatch import TaskReady as TaskReady
+from controlplane.facts.dispatch import TaskReturned as TaskReturned
 from controlplane.facts.fleet import BrokerHeard as BrokerHeard
 from controlplane.facts.fleet import BrokerLost as BrokerLost
 from controlplane.facts.fleet import BrokerSampled as BrokerSampled
@@ -263,6 +273,7 @@ AnyFact = (
     | ProjectionRemoved
     | ProjectionQuarantined
     | JournalTrimmed
+    | DispatchFact
     | AgentFact
 )
 AnyIntent = (

@@ -5,15 +5,15 @@ as MessagePack. Instants and durations are integer nanoseconds (instants since 1
 say "not known", as each field's comment has it. Rates are events per second. Every answer holds at one
 journal position, named in the `Told` around it.
 
-On the socket: request `[MAGIC, request id, question]`, and `[MAGIC, request id, question, at]` for the answer as it was
-at a moment of the past; reply `[MAGIC, request id, told]`. A long piece of work replies any number of `Progress` bodies
-under the same request id before its answer.
+On the socket: request `[MAGIC, request id, question]`, with `at` behind it for the answer as it was at a moment of the
+past; reply `[MAGIC, request id, told]`. Long work replies `Progress` bodies under the same id before its answer.
 """
 
 from typing import Annotated
 
 import msgspec
 
+from controlplane.questions import routing
 from controlplane.questions.agents import Agent, AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents
 from controlplane.questions.differing import Divergence, StateChange, TableChange
 from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
@@ -118,6 +118,7 @@ from controlplane.questions.replaying import (
     SlicePage,
     WhatIf,
 )
+from controlplane.questions.routing import *
 from controlplane.questions.sql import (
     SQL_SCHEMA,
     AskSql,
@@ -261,6 +262,8 @@ __all__ = [
     "encode",
 ]
 
+__all__ += routing.__all__
+
 MAGIC = b"SQ1"
 SCHEMA = 1
 """Version of every JSON shape, printed by the CLI as `schema`."""
@@ -297,6 +300,7 @@ Question = (
     | AskProjections
     | AskProjection
     | Project
+    | RoutingQuestion
 )
 Body = (
     Status
@@ -329,6 +333,7 @@ Body = (
     | Projections
     | ProjectionRows
     | Projected
+    | RoutingBody
     | Stopping
     | Progress
     | Refusal

@@ -11,9 +11,10 @@ from tests.controlplane.purity import impurities, unstable
 
 HERE = Path(controlplane.plane.__file__).parent
 LISTED = """
-    able adaptive agenthealth agents brokers causes deadletters decisions differences elections fleet flows fold groups
-    health history horizon journaled lately leadership ledger lifecycle operations placing plane rebalance registry roll
-    roster sagas settings sketches standing state timeline whatif
+    able adaptive agenthealth agents assigning brokers causes deadletters decisions differences dispatch
+    dispatchhealth dispatchsettings dispatchwords elections fleet flows fold groups health history horizon
+    inforce journaled lately leadership ledger lifecycle operations placing plane rebalance registry roll roster
+    sagas settings sketches standing state taskfates tasks timeline whatif
 """
 FOLDS = [*(HERE / f"{name}.py" for name in LISTED.split()), *sorted((HERE / "facts").glob("*.py"))]
 FILES = [*FOLDS, *sorted((HERE / "answers").glob("*.py"))]

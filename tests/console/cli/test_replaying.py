@@ -64,6 +64,14 @@ def test_a_replayed_event_is_valid_and_says_where_it_is_from(event: bus.Event, s
     assert event.extensions.keys() - {"importof"} <= origin.keys()
 
 
+def test_under_a_prefix_nothing_is_dispatched() -> None:
+    event = bus.Event(type="t", id="a", source="s", requires=["b", "a"])
+    kept, rehearsed = Stamp("r1")(event, AT, NOW), Stamp("r1", "x.")(event, AT, NOW)
+    assert kept.requires == ["b", "a"] and "replayrequires" not in kept.extensions
+    assert rehearsed.requires is None and rehearsed.extensions["replayrequires"] == "b a"
+    validate(rehearsed)
+
+
 @given(st.lists(few, min_size=2, max_size=2), stamps)
 def test_keys_sagas_and_ids_are_one_where_they_were_one(pair: list[bus.Event], stamp: Stamp) -> None:
     one, two = pair

@@ -1,0 +1,61 @@
+"""What is wrong with dispatch, as health tells it. Pure. The table of points stands in `health`."""
+
+from collections.abc import Iterator
+
+from controlplane.able import able_agents
+from controlplane.dispatchsettings import policy_of
+from controlplane.dispatchwords import ESCALATE
+from controlplane.inforce import Counted
+from controlplane.inforce import of as in_force
+from controlplane.questions import Need
+from controlplane.state import KeyedState
+from controlplane.tasks import Task, Work, needs_waited_for, waiting_in, work_of
+
+NAMED_MAX = 3
+"""Kinds of work, or rules, that are named in one line; the others are counted."""
+
+
+def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
+    """Work that nobody can do, and rules that raise."""
+    lacking: dict[str, Work] = {}
+    escalated = False
+    for kind in needs_waited_for(state):
+        missing = [need for need in kind.split() if not able_agents(registry, need)]
+        if missing:
+            work, known = work_of(state, kind), lacking.get(missing[0], Work())
+            since = min(filter(None, (known.since, work.since)), default=0)
+            lacking[missing[0]] = Work(known.waiting + work.waiting, since)
+            escalated = escalated or _is_escalated(state, kind)
+    if lacking:
+        names = sorted(lacking, key=lambda name: (-lacking[name].waiting, name))
+        waiting = sum(work.waiting for work in lacking.values())
+        told = ", ".join(names[:NAMED_MAX]) + (f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else "")
+        what = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
+        why = f"no live agent has that capability: start one, or see who had it: {told}"
+        since = min(work.since for work in lacking.values())
+        severity, points = ("bad", 8) if escalated else ("warn", 3)
+        mend = f"agent list --capability {names[0]}"
+        yield Need(severity, f"{what} for {names[0]}", why, since, mend, points, "tasks")  # type: ignore[arg-type]
+    yield from _rules(state)
+
+
+def _is_escalated(state: KeyedState, kind: str) -> bool:
+    for priority in range(3):
+        first: tuple[str, Task] | None = next(waiting_in(state, kind, priority), None)
+        if first is not None and policy_of(state, first[1]) == ESCALATE:
+            return True
+    return False
+
+
+def _rules(state: KeyedState) -> Iterator[Need]:
+    failing: list[tuple[str, Counted]] = sorted(
+        (str(name), known) for name, known in state.items("rule") if known.failed_at
+    )
+    kept = [rule.name for rule in in_force(state).rules.rules]
+    failing = [(name, known) for name, known in failing if name in kept]
+    if failing:
+        name, known = failing[0]
+        what = f"rule {name} raises" if len(failing) == 1 else f"{len(failing)} rules raise"
+        why = f"{known.why}, first at {known.failed_at:,}: an event that it raises on it does not match"
+        since = min(known.failed for _, known in failing)
+        yield Need("warn", what, why, since, f"route explain @{known.failed_at}", 1, "routes")

@@ -1,0 +1,211 @@
+"""What dispatch reads of events, and what it says: mail to agents, dead letters, escalations. Pure.
+
+Its dead letters are like those of brokers (`bus.broker.deadletter`), of the group `dispatch`: redriven, an event comes
+back with `redriveto=dispatch`, and is routed again.
+"""
+
+from typing import Any
+
+import msgspec
+
+from bus.errors import InvalidEvent
+from bus.rfc3339 import format_time, parse_time
+from bus.router import NO_CAPABLE
+from controlplane.deadletters import TYPE as DEAD_LETTER
+from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
+from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
+from controlplane.saying import say
+from controlplane.tasks import MEDIUM, MS, PRIORITIES, Task
+
+GROUP = "dispatch"
+SETTLED, ESCALATED = "dispatch.settled", "dispatch.escalated"
+INBOX = "agent.inbox."
+INBOX_GROUP = "inbox."
+AGENT = "agent/"
+WAIT, DEAD, ESCALATE = POLICIES = NO_CAPABLE
+HANDLED, FAILED, REFUSED = OUTCOMES = "handled", "failed", "refused"
+EXPIRED = "expired"
+NEVER_ROUTED = ("signalbox.", "agent.lifecycle.", INBOX, "dispatch.", "ballot.", "lease.")
+"""Types that are addressed already, or nobody's work."""
+
+
+class Asked(msgspec.Struct):
+    """What an event says of how it wants to be dispatched. `sticky`: a key, or true for its own."""
+
+    id: str = ""
+    source: str = ""
+    type: str = ""
+    requires: str = ""
+    priority: str = ""
+    sticky: str | int | bool = ""
+    expirytime: str = ""
+    nocapable: str | int | bool = ""
+    redriveto: str | int | bool = ""
+    partitionkey: str = ""
+    subject: str = ""
+    correlationid: str = ""
+
+    @property
+    def key(self) -> str:
+        """What orders it."""
+        return self.partitionkey or self.subject or self.source
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Capabilities that its handler must have."""
+        return tuple(filter(None, self.requires.split(" ")))
+
+    @property
+    def expires(self) -> int:
+        """After it, ns, it is void; 0: never."""
+        try:
+            return max(0, parse_time(self.expirytime)) if self.expirytime else 0
+        except (InvalidEvent, ValueError):
+            return 0
+
+    @property
+    def stuck_to(self) -> str:
+        """What it is sticky by; "" for nothing."""
+        said = self.key if self.sticky is True else str(self.sticky) if self.sticky else ""
+        return said[:STICKY_KEY_CHARS_MAX]
+
+
+class Settled(msgspec.Struct):
+    """What an agent says of a task that it had."""
+
+    task: str
+    attempt: int
+    outcome: str
+    took_ms: int = 0
+    error: str = ""
+
+
+class _Embedded(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    dispatched: bool | str | int = False
+
+
+class _Letter(msgspec.Struct):
+    group: str
+    reason: str
+    event: _Embedded
+    error: str = ""
+
+
+class _Of(msgspec.Struct):
+    data: msgspec.Raw
+
+
+class _Mail(msgspec.Struct):
+    task: str
+    attempt: int
+
+
+_asked = msgspec.json.Decoder(Asked)
+_of = msgspec.json.Decoder(_Of)
+_settled = msgspec.json.Decoder(Settled)
+_letter = msgspec.json.Decoder(_Letter)
+_mail = msgspec.json.Decoder(_Mail)
+
+
+def asked(event: bytes | str) -> Asked | None:
+    """What an event asks for; None where that cannot be read."""
+    try:
+        return _asked.decode(event)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def settled(event: bytes) -> Settled | None:
+    """What `dispatch.settled` says; None where it is malformed."""
+    try:
+        said = _settled.decode(_of.decode(event).data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return said if said.outcome in OUTCOMES and 0 <= said.took_ms < 1 << 53 else None
+
+
+def undelivered(event: bytes) -> tuple[str, Settled] | None:
+    """Whose inbox gave up mail of ours, and what that comes to; None for any other dead letter."""
+    try:
+        letter = _letter.decode(_of.decode(event).data)
+        if not letter.group.startswith(INBOX_GROUP) or not letter.event.dispatched:
+            return None
+        mail = _mail.decode(letter.event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    why = f"{letter.group}: {letter.reason}" + (f": {letter.error}" if letter.error else "")
+    return AGENT + letter.group[len(INBOX_GROUP) :], Settled(mail.task, mail.attempt, letter.reason, 0, why)
+
+
+def priority_of(text: str) -> int:
+    """0 high, 1 medium, 2 low."""
+    return PRIORITIES.index(text) if text in PRIORITIES else MEDIUM
+
+
+def cut(text: str) -> str:
+    """As much of an error as is kept."""
+    return text[:TASK_ERROR_CHARS_MAX]
+
+
+# ------------------------------------------------------------------------------------------------- what it says
+
+
+def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
+    """A task on its way to an agent's inbox."""
+    decision = {
+        "rules": task.rules,
+        "requires": task.needs.split() if task.needs else [],
+        "among": sent.among,
+        "expected_us": sent.expected_us,
+        "reliability": sent.reliability,
+        "load": sent.load,
+        "score": sent.score,
+        "sticky": sent.sticky,
+    }
+    data = {"task": sent.task, "attempt": sent.attempt, "event": msgspec.Raw(event.encode()), "decision": decision}
+    return say(
+        INBOX + sent.agent.removeprefix(AGENT),
+        data,
+        sent.agent,
+        dispatched=True,
+        causationid=task.event_id,
+        priority=PRIORITIES[task.priority] if task.priority != MEDIUM else "",
+        expirytime=format_time(task.expires) if task.expires else "",
+    )
+
+
+def letter_of(task: Task, event: str, reason: str, error: str) -> PublishEvent:
+    """The dead letter of a task."""
+    attempts = [
+        {"attempt": one.attempt, "at": one.at, "error": one.why, "member": one.agent, "took_ms": one.took_ms}
+        for one in task.tries
+    ]
+    return _dead(reason, error, (task.partition, task.offset, task.appended), attempts, event)
+
+
+def letter(routed: EventRouted, reason: str, error: str) -> PublishEvent:
+    """The dead letter of an event of which no task was made."""
+    return _dead(reason, error, (routed.partition, routed.offset, routed.appended), [], routed.event)
+
+
+def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any], event: str) -> PublishEvent:
+    of = asked(event) or Asked()
+    partition, offset, appended = at
+    data = {
+        "group": GROUP, "reason": reason, "error": cut(error), "partition": partition, "offset": offset,
+        "appended": appended, "attempts": attempts, "event": msgspec.Raw(event.encode()),
+    }  # fmt: skip
+    told = {"subject": of.subject, "correlationid": of.correlationid, "causationid": of.id}
+    return say(DEAD_LETTER, data, of.key or GROUP, **told)
+
+
+def escalation(id: str, task: Task, why: str) -> PublishEvent:
+    """Nobody can do a task, and somebody should know."""
+    data = {"task": id, "requires": task.needs.split(), "event": task.event_id, "type": task.type, "why": why}
+    return say(ESCALATED, data, id, causationid=task.event_id)
+
+
+def took_ms(task: Task, now: int) -> int:
+    """How long who has a task has had it."""
+    return max(0, now - task.since) // MS

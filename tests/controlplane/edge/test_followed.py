@@ -1,0 +1,115 @@
+"""Which events folds see whole, alike as they arrive and as the journal kept them; what a step names; echoes."""
+
+from pathlib import Path
+
+import bus
+from bus.event import Event, to_json
+from controlplane.arrivals import Follows
+from controlplane.facts import Carried, Fact, PublishEvent, Rows, Tick
+from controlplane.fold import Entry, Fold, Heart
+from controlplane.journal import Journal, Kept
+from controlplane.plane import FOLLOWED_TYPES, folds
+from controlplane.saying import PLANE_SOURCE, say
+from tests.controlplane.dispatching import some_folds
+from tests.controlplane.edge.examples import arrived
+
+FOLLOWS = Follows(FOLLOWED_TYPES)
+NOW = 1_790_000_000_000_000_000
+
+
+def of_all_kinds() -> list[Event]:
+    """Events that are followed by their types, by what they need, by both, and not at all."""
+    rare: list[dict[str, object]] = [
+        {}, {"requires": ["translate"]}, {"requires": ["a", "b"], "priority": "high"}, {"priority": "low"},
+        {"extensions": {"redriveto": "dispatch"}}, {"extensions": {"redriveto": "billing"}},
+        {"requires": ["c"], "extensions": {"redriveto": "billing", "importof": "log"}},
+    ]  # fmt: skip
+    kinds = [
+        "order.created",
+        "agent.lifecycle.joined",
+        "ballot.voted",
+        "dispatch.settled",
+        "signalbox.deadletter",
+        "a b.c",
+    ]
+    return [
+        Event(id=f"e-{n}", type=type, source="agent/a", subject=f"s-{n % 3}", data={"n": n, "x": 0.1, "t": "é"}, **more)  # type: ignore[arg-type]
+        for n, (type, more) in enumerate((type, more) for more in rare for type in kinds)
+    ]
+
+
+def expected(events: list[Event]) -> dict[int, bytes]:
+    """By a plain reading of the rule."""
+    return {
+        row: to_json(event)
+        for row, event in enumerate(events)
+        if event.type not in ("order.created", "a b.c")
+        or event.requires
+        or event.extensions.get("redriveto") == "dispatch"
+    }
+
+
+def test_they_are_followed_alike_live_and_from_the_archive(tmp_path: Path) -> None:
+    events = of_all_kinds()
+    live: list[Rows] = []
+    journal, heart = Journal(tmp_path, FOLLOWS), Heart(folds())
+    for first in range(0, len(events), 7):
+        arrival = arrived(events[first : first + 7], first_offset=first, appended=NOW)
+        live.append(arrival.rows(FOLLOWS))
+        journal.commit([Kept(heart.step(live[-1], NOW), arrival)])
+    assert [rows.followed for rows in live] == [expected(events[n : n + 7]) for n in range(0, len(events), 7)]
+    assert [step.input for step in journal.replay()] == live
+    journal.close()
+    journal = Journal(tmp_path, FOLLOWS)
+    assert [step.input for step in journal.replay()] == live
+    journal.close()
+
+
+def test_none_is_followed_where_none_is_to_be(tmp_path: Path) -> None:
+    arrival = arrived([Event(id="1", type="order.created", source="a", data=1, priority="high")], appended=NOW)
+    assert arrival.rows(FOLLOWS).followed == {}
+    with_more = FOLLOWS.also(["order.*"])
+    assert list(arrival.rows(with_more).followed) == [0]
+    assert arrival.rows(FOLLOWS).followed == {}, "what is added makes another one"
+
+
+# ------------------------------------------------------------------------------------------------- what a step names
+
+
+class Talker(Fold):
+    """Says two things at each tick."""
+
+    name = "talker"
+    follows = (Tick,)
+
+    def react(self, state: object, entry: Entry, world: object) -> list[Fact | PublishEvent]:  # type: ignore[override]
+        first = say("a.said", {"n": 1}, "key", subject="s-1", priority="")
+        own = PublishEvent("mine", b'{"specversion":"1.0","id":"mine","type":"a","source":"b"}')
+        return [first, own, say("a.said", {"n": 2}, "key", dispatched=True)]
+
+
+def test_what_is_said_gets_its_place_as_id() -> None:
+    heart = Heart([*some_folds("outbox"), Talker()])
+    step = heart.step(Tick(), NOW)
+    intents = [intent for _, _, intent in step.intents if isinstance(intent, PublishEvent)]
+    assert [intent.id for intent in intents] == ["1:0", "mine", "1:2"]
+    events = [bus.from_json(intent.event) for intent in intents]
+    assert [event.id for event in events] == ["1:0", "mine", "1:2"]
+    assert events[0].source == PLANE_SOURCE and events[0].data == {"n": 1} and events[0].priority is None
+    assert events[2].extensions == {"dispatched": True} and events[2].subject is None
+    assert intents[0].named("9:9") is intents[0]
+
+
+def test_its_echo_is_known_by_its_source_and_nobody_elses() -> None:
+    heart = Heart([*some_folds("outbox"), Talker()])
+    step = heart.step(Tick(), NOW)
+    said = [bus.from_json(intent.event) for _, _, intent in step.intents if isinstance(intent, PublishEvent)]
+    due = heart.states["outbox"].table("due")
+    assert sorted(due) == ["1:0", "1:1", "1:2"]
+    strange = said[0].replace(source="agent/forger")
+    heart.step(arrived([strange, Event(id="x", type="a", source=PLANE_SOURCE)], appended=NOW).rows(FOLLOWS), NOW)
+    assert sorted(due) == ["1:0", "1:1", "1:2"]
+    step = heart.step(arrived([said[2], said[0]], first_offset=2, appended=NOW).rows(FOLLOWS), NOW)
+    carried = [entry.fact for entry in step.derived]
+    assert carried == [Carried(1, 2, 0, 2), Carried(1, 0, 0, 3)]
+    assert sorted(due) == ["1:1"]
