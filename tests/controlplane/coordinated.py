@@ -34,7 +34,7 @@ def rows_of(sayings: Sequence[Saying], number: int = 0, now: int = NOW, importof
 
 
 class Told:
-    """`said`: every event that the plane wanted published, as (type, data); `steps`: its journal."""
+    """`said`: what the plane wanted published about ballots and leases, as (type, data); `steps`: its journal."""
 
     def __init__(self, heart: Heart | None = None, epoch: int = 1) -> None:
         self.heart = heart or Heart(coordinating())
@@ -54,7 +54,8 @@ class Told:
             if isinstance(intent, PublishEvent):
                 event = json.loads(intent.event)
                 assert event["source"] == "signalbox/plane" and "subject" not in event
-                self.said.append((event["type"], event["data"]))
+                if event["type"].startswith(("ballot.", "lease.")):
+                    self.said.append((event["type"], event["data"]))
         return step
 
     def says(self, *sayings: Saying, after_ms: int = 0, importof: str = "") -> list[tuple[str, dict[str, Any]]]:

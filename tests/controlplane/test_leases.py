@@ -1,12 +1,18 @@
 """The fold of leases, one thing after the other: order, tokens, renewals, holders that go, pauses, bounds."""
 
+import json
+from types import MappingProxyType
+
+import msgspec
 import pytest
 
 from bus import lease as rules
 from controlplane import leasebook
 from controlplane import leases as fold
-from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted
+from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
+from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.leasebook import POSITION_BITS
+from controlplane.leases import Leases
 from controlplane.limits import CATCH_UP_MS, LEASE_GRACE_MS
 from tests.controlplane.coordinated import MS, Told
 from tests.controlplane.leasesayings import ENDS, TTL, holders, released, renewed, requested, told
@@ -134,6 +140,63 @@ def test_one_that_comes_back_within_the_grace_keeps_them_and_one_that_leaves_los
     plane.says(("agent.lifecycle.left", "agent/b", {}))
     assert told(plane.wait(1)) == [("ended", "2", "holder_left")]
     assert holders(plane) == {"1"}
+
+
+class Known(msgspec.Struct, frozen=True, array_like=True):
+    """What matters of an agent here."""
+
+    state: str
+    incarnation: str
+
+
+class Roll(Fold):
+    """A registry that is told what to know: `agent.lifecycle.joined` has it all."""
+
+    name = "registry"
+    follows = (Rows,)
+    tables = MappingProxyType({"agent": Known})
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        for row, event in entry.fact.followed.items():  # type: ignore[union-attr]
+            known = json.loads(event)["data"].get("known")
+            if known:
+                state.put("agent", entry.fact.sources[row], Known(*known))  # type: ignore[union-attr]
+
+
+def with_roll() -> Told:
+    return Told(Heart([Roll(), Leases()]))
+
+
+def test_what_a_former_incarnation_had_ends_and_what_this_one_has_stays() -> None:
+    plane, long = with_roll(), {"ttl_ms": 3_600_000}
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "one"]}))
+    plane.says(requested("1", **long), requested("2", resource="s", **long), requested("b", "agent/b", "t", **long))
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "two"]}))
+    plane.says(requested("3", resource="u", **long))
+    assert plane.wait(LEASE_GRACE_MS - 1) == []
+    assert told(plane.wait(2)) == [("ended", "2", "holder_restarted"), ("ended", "1", "holder_restarted")]
+    assert holders(plane, "u") == {"3"} and holders(plane, "t") == {"b"}
+
+
+def test_the_plane_says_who_has_failed_and_nobody_else_says_it_of_others() -> None:
+    plane, long = with_roll(), {"ttl_ms": 3_600_000}
+    plane.says(requested("1", **long), ("agent.lifecycle.joined", "agent/a", {"known": ["failed", "one"]}))
+    plane.wait(2 * LEASE_GRACE_MS)
+    plane.says(requested("2", resource="s", **long))
+    plane.says(("agent.lifecycle.failed", "agent/z", {"agent": "agent/a"}))
+    assert plane.wait(2 * LEASE_GRACE_MS) == []
+    plane.says(("agent.lifecycle.failed", "signalbox/plane", {"agent": "agent/a"}))
+    assert told(plane.wait(2 * LEASE_GRACE_MS)) == [("ended", "2", "holder_failed")]
+
+
+def test_who_has_failed_is_passed_by_in_the_queue_but_may_ask_anew() -> None:
+    plane, long = with_roll(), {"ttl_ms": 3_600_000, "wait_ms": 3_600_000}
+    plane.says(requested("1", "agent/b", **long), requested("2", **long), requested("3", "agent/c", **long))
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["failed", "one"]}))
+    assert told(plane.says(released("1", by="agent/b"))) == [
+        ("ended", "1", "released"), ("refused", "2", "holder_failed"), ("granted", "3", ""),
+    ]  # fmt: skip
+    assert told(plane.says(requested("4", resource="s", **long))) == [("granted", "4", "")]
 
 
 def test_time_in_which_the_plane_was_away_does_not_count() -> None:
