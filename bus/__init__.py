@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from bus.client.discovery import default_data_dir as default_data_dir
     from bus.client.fleet import Fleet as Fleet
     from bus.client.fleet import connect as connect
+    from bus.client.handling import handling as handling
     from bus.client.ordering import Reading as Reading
     from bus.client.packing import Receipt as Receipt
     from bus.client.reading import Positioned as Positioned
+    from bus.client.schemas import Schemas as Schemas
     from bus.client.subscribing import Subscription as Subscription
     from bus.errors import AccessDenied as AccessDenied
     from bus.errors import AgentUnavailable as AgentUnavailable
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from bus.errors import InvalidEvent as InvalidEvent
     from bus.errors import InvalidPattern as InvalidPattern
     from bus.errors import InvalidRules as InvalidRules
+    from bus.errors import InvalidSchema as InvalidSchema
     from bus.errors import NoFleet as NoFleet
     from bus.errors import NoSuchAgent as NoSuchAgent
     from bus.errors import NotLeader as NotLeader
@@ -63,6 +66,10 @@ if TYPE_CHECKING:
     from bus.event import parse_time as parse_time
     from bus.event import to_json as to_json
     from bus.event import to_object as to_object
+    from bus.schemas import Schema as Schema
+    from bus.testing.fleet import DeadLetter as DeadLetter
+    from bus.testing.fleet import NotSettled as NotSettled
+    from bus.testing.fleet import TestFleet as TestFleet
     from bus.topic import is_pattern as is_pattern
     from bus.topic import is_type as is_type
     from bus.topic import matches as matches
@@ -74,18 +81,22 @@ _HOMES = {
     "bus.client.deliveries": "Delivery DeliveryBatch Settling",
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
+    "bus.client.handling": "handling",
     "bus.client.ordering": "Reading",
     "bus.client.packing": "Receipt",
     "bus.client.reading": "Positioned",
+    "bus.client.schemas": "Schemas",
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
         "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
         "ClockFarOff DuplicateSequence "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern InvalidRules NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown ProtocolError "
-        "PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
+        "InvalidPattern InvalidRules InvalidSchema NoFleet NoSuchAgent NotLeader OutOfSequence OutcomeUnknown "
+        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
+    "bus.schemas": "Schema",
+    "bus.testing.fleet": "DeadLetter NotSettled TestFleet",
     "bus.topic": "is_pattern is_type matches",
     "bus.wire": "Extent Topology",
 }
@@ -105,6 +116,7 @@ __all__ = [
     "ClientError",
     "ClockFarOff",
     "CorruptRecord",
+    "DeadLetter",
     "Delivery",
     "DeliveryBatch",
     "DuplicateSequence",
@@ -119,9 +131,11 @@ __all__ = [
     "InvalidEvent",
     "InvalidPattern",
     "InvalidRules",
+    "InvalidSchema",
     "NoFleet",
     "NoSuchAgent",
     "NotLeader",
+    "NotSettled",
     "OutOfSequence",
     "OutcomeUnknown",
     "Positioned",
@@ -129,11 +143,14 @@ __all__ = [
     "PublishError",
     "Reading",
     "Receipt",
+    "Schema",
+    "Schemas",
     "Settling",
     "StaleDelivery",
     "StaleEpoch",
     "StorageFull",
     "Subscription",
+    "TestFleet",
     "Topology",
     "UnknownPartition",
     "UnknownProducer",
@@ -143,6 +160,7 @@ __all__ = [
     "format_time",
     "from_json",
     "from_object",
+    "handling",
     "is_internal",
     "is_pattern",
     "is_type",
