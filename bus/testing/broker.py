@@ -103,9 +103,11 @@ class Groups(Delivering):
         return list(found.values())
 
     def open(self, name: str, settings: wire.GroupSettings) -> None:
-        """Make a group on all partitions, unless it is there."""
+        """Make a group on all partitions, unless it is there: as a member that comes and goes."""
+        comes = Session(0, opener=False)
         for partition in [number for number, led in self._led.items() if name not in led.groups]:
-            self._found(partition, wire.Join(0, name, partition, "", settings, 0), self._now())
+            self.on_message(comes, wire.Join(0, name, partition, "plane", settings, 0), 0)
+            self.on_message(comes, wire.Leave(0), 0)
 
 
 class MemoryBroker:
