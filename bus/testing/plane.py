@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bus import wire
+from bus.client.opening import ACK_WAIT_MS, MAX_DELIVER
 from bus.client.reading import Positioned
 from bus.errors import InvalidEvent
 from bus.event import Event, to_object
@@ -26,9 +27,6 @@ LIFECYCLE = "agent.lifecycle."
 INBOX = "agent.inbox."
 SETTLED = "dispatch.settled"
 CHANGED = "signalbox.agents.changed"
-INBOX_ACK_WAIT_MS = 3_600_000
-INBOX_DELIVER_ATTEMPTS = 100
-"""What the group of an inbox is made with: its handlers have time-outs and attempts of their own."""
 _HERE = ("joined", "ready")
 
 
@@ -101,7 +99,7 @@ class MemoryPlane:
             return
         self._inboxes.add(type)
         name = type[len(INBOX) :]
-        self._open_group(f"inbox.{name}", wire.GroupSettings(type, since, INBOX_ACK_WAIT_MS, INBOX_DELIVER_ATTEMPTS))
+        self._open_group(f"inbox.{name}", wire.GroupSettings(type, since, ACK_WAIT_MS, MAX_DELIVER))
         self._say(_said(CHANGED, {"changes": [], "inboxes": [name]}, "signalbox/agents"))
 
     def _changed(self, source: str, state: str) -> None:
