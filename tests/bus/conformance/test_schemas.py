@@ -99,3 +99,13 @@ async def test_what_is_no_schema_is_refused(world: World) -> None:
             await register(f"{world.name}.x", schema)  # type: ignore[arg-type]
     with pytest.raises(bus.InvalidSchema, match="a topic"):
         await register("a..b", {})
+
+
+async def test_what_stands_first_in_the_log_has_the_version(world: World) -> None:
+    name = f"{world.name}.order"
+    for title in ("first", "second"):
+        data = {"type": name, "version": 1, "compatibility": "none", "schema": {"title": title}}
+        await world.fleet.publish(bus.Event(type="schema.registered", source="agent/x", partitionkey=name, data=data))
+    assert (await world.fleet.schemas.get(name, 1)).schema == {"title": "first"}
+    with pytest.raises(bus.InvalidSchema, match="another schema than 1's"):
+        await world.fleet.schemas.register(name, {"title": "second"}, version=1)

@@ -119,6 +119,20 @@ async def test_time_is_moved_for_all_that_has_to_do_with_deliveries(fleet: bus.T
         await fleet.advance(-1)
 
 
+async def test_who_lets_its_time_pass_may_have_it_again_though_it_takes_one_at_a_time() -> None:
+    async with (
+        bus.TestFleet(partitions=1) as fleet,
+        fleet.subscribe("task.>", group="one", in_flight=1, ack_wait=30) as deliveries,
+    ):
+        await fleet.publish(event("task.a", data=1))
+        assert (await anext(deliveries)).attempt == 1
+        await fleet.advance(31)
+        async with asyncio.timeout(10):
+            again = await anext(deliveries)
+        assert (again.attempt, again.event.data) == (2, 1)
+        await again.ack()
+
+
 async def test_clients_of_one_fleet_share_it_and_two_fleets_share_nothing(fleet: bus.TestFleet) -> None:
     async with fleet.connect("other") as other, bus.TestFleet() as stranger:
         await other.publish(event("task.a"))
