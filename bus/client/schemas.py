@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+import zmq
 
 from bus import limits
 from bus.client.calling import packed_payload, unpacked
@@ -27,7 +28,7 @@ from bus.client.packing import Receipt
 from bus.client.presence import Inquiry
 from bus.client.reading import read_piece
 from bus.client.watching import Tap, Watches
-from bus.errors import AgentUnavailable, BusError, Busy, FleetError, InvalidEvent, InvalidSchema, ProtocolError
+from bus.errors import AgentUnavailable, BusError, Busy, InvalidEvent, InvalidSchema, ProtocolError
 from bus.event import ABSENT, JSON, Event
 from bus.evolution import why_incompatible
 from bus.schemas import COMPATIBILITIES, REGISTERED, VERSION_MAX, Checker, Schema, document, named, registration
@@ -216,9 +217,10 @@ class Schemas:
         self._due = self._loop.time() + limits.SCHEMA_REFRESH_MS / 1000
 
     async def _ask_quietly(self) -> None:
+        """Whatever keeps the plane from telling them keeps nobody from publishing."""
         try:
             await self._ask()
-        except FleetError as error:
+        except (BusError, zmq.ZMQError) as error:
             log.info("payloads are checked by the schemas known so far: %s", error)
 
     async def _ask(self) -> None:

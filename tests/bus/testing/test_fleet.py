@@ -147,6 +147,18 @@ async def test_outside_of_its_block_it_says_what_to_do() -> None:
         bus.TestFleet(partitions=0)
 
 
+async def test_a_plane_that_cannot_tell_the_schemas_keeps_nobody_from_publishing(
+    fleet: bus.TestFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail() -> None:
+        raise bus.NoSuchAgent("it is restarted just now")
+
+    monkeypatch.setattr(fleet.schemas, "_ask", fail)
+    assert fleet.schemas.is_stale
+    await fleet.publish(event("task.a"))
+    assert not fleet.schemas.is_stale, "and it is not asked each time"
+
+
 # ------------------------------------------------------------------------------------------------- the plane's part
 
 
