@@ -2,7 +2,7 @@
 
     BusError
     ├── ClientError                 yours: change the call
-    │   ├── InvalidEvent            an attribute breaks the rules (`attribute`, `why`)
+    │   ├── InvalidEvent            attributes break the rules (`errors`; of the first `attribute`, `why`)
     │   ├── InvalidPattern          not a pattern
     │   ├── InvalidRules            rules of a partitioning that make no sense, or are not the fleet's
     │   ├── InvalidRule             a content rule that cannot be kept (`field`, `why`)
@@ -16,6 +16,7 @@
     │   ├── StaleDelivery           an ack for an attempt that is over
     │   ├── NoFleet                 nothing to connect to
     │   ├── NoSuchAgent             nobody answers calls under this name
+    │   ├── InvalidSchema           a payload schema that is none, or may not follow the one before
     │   ├── InvalidCall             a call's target, payload or time-out breaks the rules
     │   ├── InvalidBallot           a proposal breaks the rules
     │   ├── BallotRefused           a proposal that the control plane does not take (`why`)
@@ -46,6 +47,8 @@
 On the wire an error is `(code, message)`; `code` is the class's name.
 """
 
+from collections.abc import Sequence
+
 
 class BusError(Exception):
     """Anything the bus says went wrong."""
@@ -60,12 +63,15 @@ class FleetError(BusError):
 
 
 class InvalidEvent(ClientError):
-    """An attribute of an event breaks the rules; `attribute` names it and `why` says how."""
+    """Attributes of an event break the rules: `errors` has (attribute, why) of each, and the message names them all.
 
-    def __init__(self, attribute: str, why: str = "") -> None:
-        super().__init__(f"{attribute}: {why}" if why else attribute)
-        self.attribute = attribute
-        self.why = why
+    `attribute` and `why` are those of the first.
+    """
+
+    def __init__(self, attribute: str, why: str = "", errors: Sequence[tuple[str, str]] = ()) -> None:
+        self.errors = tuple(errors) or ((attribute, why),)
+        super().__init__("; ".join(f"{name}: {how}" if how else name for name, how in self.errors))
+        self.attribute, self.why = self.errors[0]
 
 
 class InvalidPattern(ClientError):
@@ -129,6 +135,10 @@ class NoFleet(ClientError):
 
 class NoSuchAgent(ClientError):
     """No broker knows an agent that answers calls under this name or capability: start it, or mend the name."""
+
+
+class InvalidSchema(ClientError):
+    """A payload schema is none, is not there, or may not follow the version before; the message says where and why."""
 
 
 class InvalidCall(ClientError):

@@ -363,3 +363,15 @@ BUNDLE_MESSAGES_MAX = 32
 """Messages that one turn says to one peer in one frame."""
 BUNDLE_BYTES_MAX = 2 * 1024 * 1024
 """Blobs in such a frame, unless one message alone has more."""
+TEST_FLEET_BYTES_MAX = 256 * 1024 * 1024
+"""Records that a fleet in memory takes before it refuses more."""
+SCHEMA_BYTES_MAX = 64 * 1024
+"""One payload schema, as JSON."""
+SCHEMA_REFRESH_MS = 30_000
+"""What a client knows of schemas is asked for again when it is older and something is published."""
+SCHEMA_ASK_MS_MAX = 1_000
+"""How long a client waits for the control plane to tell it the schemas; then it goes on without."""
+SCHEMA_TRIES_MAX = 8
+"""How often a version is tried for that others take first."""
+SCHEMAS_COMPILED_MAX = 1_024
+"""Schemas that a client keeps ready to check payloads with."""

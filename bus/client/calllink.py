@@ -33,7 +33,7 @@ class CallLink:
         greeting = cluster.greeting
         if cluster.topology is not None:
             greeting = greeting._replace(fleet=cluster.topology.fleet)
-        self._connection = Connection(cluster.context, url, greeting, self, new_session())
+        self._connection = cluster.transport.connect(url, greeting, self, new_session())
 
     @property
     def is_open(self) -> bool:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from types import TracebackType
@@ -22,13 +21,15 @@ from bus.client.faculties import Faculties
 from bus.client.holding import OrderedSubscription
 from bus.client.ordering import Reading, hold_back, ordered, told
 from bus.client.packing import Receipt
-from bus.client.publishing import Publisher
+from bus.client.publishpath import PublishPath
 from bus.client.reading import Positioned, read
+from bus.client.schemas import Schemas
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
 from bus.client.switchboard import Switchboard
+from bus.client.transport import Transport
 from bus.clock import Knowledge
-from bus.errors import ClientError, InvalidPattern, PublishError
+from bus.errors import ClientError, InvalidPattern
 from bus.event import Event
 from bus.groupactive import ORDERS as SPANNING
 from bus.groupstate import ORDERS, check_settings
@@ -75,6 +76,7 @@ class Fleet(Faculties):
         claim: tuple[int, str] | None = None,
         topology: wire.Topology | None = None,
         fleet: str = "",
+        transport: Callable[[], Transport] | None = None,
     ) -> None:
         self.name = name or _default_name()
         check_text("name", self.name)
@@ -83,8 +85,10 @@ class Fleet(Faculties):
         self._greeting = Greeting("plane" if claim else "client", self.name[: limits.PEER_NAME_CHARS_MAX], fleet)
         self._claim = claim
         self._first = topology
+        self._transport = transport
         self._cluster: Cluster | None = None
-        self._publisher: Publisher | None = None
+        self._path: PublishPath | None = None
+        self._schemas: Schemas | None = None
         self._calling: Calling | None = None
         self._switchboard: Switchboard | None = None
         self._knowledge = Knowledge() if causal else None
@@ -93,7 +97,8 @@ class Fleet(Faculties):
     async def __aenter__(self) -> "Fleet":
         if self._cluster is not None:
             raise ClientError("this fleet is in use already: call connect() again")
-        cluster = Cluster(self._addresses, self._greeting, self._claim)
+        transport = self._transport() if self._transport is not None else None
+        cluster = Cluster(self._addresses, self._greeting, self._claim, transport)
         try:
             if self._first is not None:
                 cluster.on_topology(self._first)
@@ -103,14 +108,15 @@ class Fleet(Faculties):
             await cluster.close()
             raise
         self._cluster = cluster
-        self._publisher = Publisher(cluster, self.name)
+        self._schemas = Schemas(cluster, self)
+        self._path = PublishPath(cluster, self.name, self._knowledge, self._schemas)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
-        publisher, cluster = self._publisher, self._cluster
+        path, cluster = self._path, self._cluster
         switchboard, self._switchboard = self._switchboard, None
         calling, self._calling = self._calling, None
         try:
@@ -121,8 +127,8 @@ class Fleet(Faculties):
                 if calling is not None:
                     await calling.close()
             finally:
-                if publisher is not None:
-                    publisher.close()
+                if path is not None:
+                    path.close()
                 if cluster is not None:
                     await cluster.close()
 
@@ -130,7 +136,7 @@ class Fleet(Faculties):
     def cluster(self) -> Cluster:
         """The connections behind it, for the rest of this package. Raises ClientError outside `async with`."""
         if self._cluster is None:
-            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
+            raise _not_connected()
         return self._cluster
 
     @property
@@ -152,13 +158,11 @@ class Fleet(Faculties):
 
         `acks`: quorum (durable on a majority of replicas), leader (on its disk), none. It is retried by its producer's
         sequence for `deadline` seconds, so it is appended at most once; raises OutcomeUnknown only when nobody can say
-        whether it was, else the error that kept it out. InvalidEvent and other ClientErrors are raised at once.
+        whether it was, else the error that kept it out. InvalidEvent, which names all that is wrong, and other
+        ClientErrors are raised at once. Saga, cause and trace are those of what is being handled (`bus.handling`),
+        where the event has none.
         """
-        if self._knowledge is None:
-            return await self._publishing().publish(event, acks, deadline)
-        receipt = await self._publishing().publish(self._dependent(event, acks), acks, deadline)
-        self._knowledge.saw(receipt.partition, receipt.offset)
-        return receipt
+        return await self._publishing().publish(event, acks, deadline)
 
     async def publish_many(
         self,
@@ -172,33 +176,19 @@ class Fleet(Faculties):
         `on_progress(done, taken)` is called as batches are answered. `deadline` holds for each batch from when it is
         ready to be sent. Raises PublishError if any failed: its `results` has each event's receipt or error.
         """
-        if self._knowledge is None:
-            return await self._publishing().publish_many(events, acks, deadline, on_progress)
-        results: list[object] = []
-        try:
-            # One event of these does not depend on another: none has its receipt yet.
-            dependent = [self._dependent(event, acks) for event in events]
-            receipts = await self._publishing().publish_many(dependent, acks, deadline, on_progress)
-            results += receipts
-        except PublishError as error:
-            results += error.results
-            raise
-        finally:
-            for receipt in results:
-                if isinstance(receipt, Receipt):
-                    self._knowledge.saw(receipt.partition, receipt.offset)
-        return receipts
+        return await self._publishing().publish_many(events, acks, deadline, on_progress)
 
-    def _dependent(self, event: Event, acks: str) -> Event:
-        if acks != "quorum":
-            raise ClientError(f"acks={acks!r}: a causal fleet publishes with acks='quorum', so that no cause is lost")
-        deps = self._knowledge.deps(event.deps) if self._knowledge is not None else None
-        return event if deps is None else event.replace(deps=deps)
+    @property
+    def schemas(self) -> Schemas:
+        """What payloads of a type have to look like: register, get, list. Raises ClientError outside `async with`."""
+        if self._schemas is None:
+            raise _not_connected()
+        return self._schemas
 
-    def _publishing(self) -> Publisher:
-        if self._publisher is None:
-            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
-        return self._publisher
+    def _publishing(self) -> PublishPath:
+        if self._path is None:
+            raise _not_connected()
+        return self._path
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -258,7 +248,7 @@ class Fleet(Faculties):
         skipped, or the event is set aside (`gap`: wait, skip, dead-letter). `Reading` has the counts of either.
         """
         _check_pattern(pattern)
-        origin = parse_start(start, time.time_ns())
+        origin = parse_start(start, self.cluster.clock.time_ns())
         hold, knowledge = hold_back(order, lateness, late, gap), self._knowledge
         places = positions or knowledge is not None or hold is not None
         if hold is not None:
@@ -324,7 +314,12 @@ class Fleet(Faculties):
                 f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
             )
         settings = wire.GroupSettings(
-            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order, park
+            pattern,
+            group_start(start, self.cluster.clock.time_ns()),
+            max(1, int(ack_wait * 1000)),
+            max_deliver,
+            order,
+            park,
         )
         if not 0 <= lateness <= limits.LATENESS_MS_MAX / 1000:
             raise ClientError(f"lateness={lateness}: it is in seconds, 0 to {limits.LATENESS_MS_MAX // 1000}")
@@ -360,7 +355,7 @@ class Fleet(Faculties):
         """
         if self._calling is None:
             self._check_open()
-            traces = CallTraces(self._publishing().publish_many, self.name)
+            traces = CallTraces(self._publishing().publisher.publish_many, self.name)
             self._calling = Calling(self.cluster, traces)
         return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
 
@@ -386,6 +381,10 @@ class Fleet(Faculties):
         """Sockets that were made after the others were closed would keep the fleet from ever leaving."""
         if self._closed:
             raise ClientError("this fleet is closed: call and answer inside `async with bus.connect()`")
+
+
+def _not_connected() -> ClientError:
+    return ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
 
 
 def _check_pattern(pattern: str) -> None:

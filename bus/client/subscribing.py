@@ -19,6 +19,7 @@ from bus.client.credit import CreditPool
 from bus.client.deliveries import OVER, Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
 from bus.client.ordering import Ordered
+from bus.client.transport import Timer
 from bus.errors import BusError, ClientError, NoSuchGroup, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
@@ -57,6 +58,7 @@ class Subscription(Ordered):
         self._lending = False
         self._saw = saw
         self._loop = asyncio.get_running_loop()
+        self._clock = cluster.clock
         self._memberships: list[Membership] = []
         self._inbox: deque[Arrival] = deque()
         self._streak = 0
@@ -67,7 +69,7 @@ class Subscription(Ordered):
         self._error: BusError | None = None
         self._out: deque[Arrival] = deque()
         self._to_flush: set[Membership] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._ticks = 0
 
     async def __aenter__(self) -> "Subscription":
@@ -233,8 +235,8 @@ class Subscription(Ordered):
         return []
 
     def now(self) -> float:
-        """The loop's clock."""
-        return self._loop.time()
+        """The fleet's clock, seconds; deliveries and settlements are due by it."""
+        return self._clock.time()
 
     def take(self, arrival: Arrival) -> None:
         """Deliveries came; they wait here until they are iterated over."""
@@ -242,14 +244,14 @@ class Subscription(Ordered):
         self._arrivals += 1
         if len(self._out) > 2 * self.pool.total + limits.BATCH_EVENTS_MAX:
             self._out = deque(one for one in self._out if one.left)
-        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        arrival.deadline = self._clock.time() + self.settings.ack_wait_ms / 1000
         self._out.append(arrival)
         self._arrived.set()
         self._tick_on()
 
     def renewed(self, arrival: Arrival) -> None:
         """What came together has its time from now on again, as one of it has."""
-        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        arrival.deadline = self._clock.time() + self.settings.ack_wait_ms / 1000
         if self._out and self._out[-1] is not arrival:
             self._out = deque([*(one for one in self._out if one is not arrival), arrival])
 
@@ -334,7 +336,7 @@ class Subscription(Ordered):
         Not while there is neither, so that a process may have thousands of subscriptions to which nothing comes.
         """
         self._timer = None
-        now = self._loop.time()
+        now = self._clock.time()
         while self._out and (self._out[0].deadline <= now or not self._out[0].left):
             arrival = self._out.popleft()
             arrival.membership.end(arrival.out())
@@ -354,4 +356,4 @@ class Subscription(Ordered):
             self._again()
 
     def _again(self) -> None:
-        self._timer = self._loop.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)
+        self._timer = self._clock.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)

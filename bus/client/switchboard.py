@@ -15,7 +15,6 @@ from bus.call import Answers, check_trace
 from bus.client.answering import CallContext, Desk
 from bus.client.calling import TRACE, packed_payload, unpacked
 from bus.client.cluster import Cluster
-from bus.client.listening import Listener
 from bus.client.presence import Announcer
 from bus.errors import BusError, ClientError, InvalidCall, NoSuchAgent, ProtocolError, code_of
 from bus.session import Session
@@ -36,7 +35,8 @@ class Switchboard:
         self._due = 0
         self._unreadable = 0
         fleet = cluster.topology.fleet if cluster.topology is not None else ""
-        self._listener = Listener(cluster.context, fleet, name[: limits.PEER_NAME_CHARS_MAX], self._heard, self._ended)
+        named = name[: limits.PEER_NAME_CHARS_MAX]
+        self._listener = cluster.transport.listen(fleet, named, self._heard, self._ended)
         self._announcer = Announcer(cluster)
 
     @property
