@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from bus.errors import CallFailed as CallFailed
     from bus.errors import CallLost as CallLost
     from bus.errors import CallTimeout as CallTimeout
+    from bus.errors import CircuitOpen as CircuitOpen
     from bus.errors import ClientError as ClientError
     from bus.errors import ClockFarOff as ClockFarOff
     from bus.errors import CorruptRecord as CorruptRecord
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from bus.errors import EventTooLarge as EventTooLarge
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
+    from bus.errors import GroupRemoved as GroupRemoved
     from bus.errors import InsufficientReplicas as InsufficientReplicas
     from bus.errors import InvalidCall as InvalidCall
     from bus.errors import InvalidEvent as InvalidEvent
@@ -84,10 +86,11 @@ _HOMES = {
     "bus.client.reading": "Positioned",
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
-        "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
-        "ClockFarOff DuplicateSequence "
-        "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence OutcomeUnknown "
+        "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout CircuitOpen "
+        "ClientError ClockFarOff DuplicateSequence "
+        "CorruptRecord EventTooLarge FleetError GroupConflict GroupRemoved InsufficientReplicas InvalidCall "
+        "InvalidEvent InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence "
+        "OutcomeUnknown "
         "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
@@ -108,6 +111,7 @@ __all__ = [
     "CallFailed",
     "CallLost",
     "CallTimeout",
+    "CircuitOpen",
     "ClientError",
     "ClockFarOff",
     "Context",
@@ -121,6 +125,7 @@ __all__ = [
     "Fleet",
     "FleetError",
     "GroupConflict",
+    "GroupRemoved",
     "InsufficientReplicas",
     "InvalidCall",
     "InvalidEvent",

@@ -30,7 +30,7 @@ from bus.clock import Knowledge
 from bus.errors import ClientError, InvalidPattern, PublishError
 from bus.event import Event
 from bus.groupactive import ORDERS as SPANNING
-from bus.groupstate import ORDERS, check_settings
+from bus.groupsettings import ORDERS, check_settings
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
