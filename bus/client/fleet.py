@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -12,9 +12,7 @@ import msgspec
 
 from bus import limits, wire
 from bus.attributes import check_text, legible
-from bus.client.answering import Answer, Answering, desk
-from bus.client.calling import Calling
-from bus.client.calltraces import CallTraces
+from bus.client.callside import CONNECT_SECONDS, CallSide
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
@@ -25,7 +23,6 @@ from bus.client.publishing import Publisher
 from bus.client.reading import Positioned, read
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
-from bus.client.switchboard import Switchboard
 from bus.clock import Knowledge
 from bus.errors import ClientError, InvalidPattern, PublishError
 from bus.event import Event
@@ -34,7 +31,6 @@ from bus.groupsettings import ORDERS, check_settings
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
-CONNECT_SECONDS = limits.CONNECT_MS_MAX / 1000
 
 
 def connect(
@@ -61,8 +57,11 @@ def _default_name() -> str:
     return f"{script if script.isprintable() else 'python'}/{os.getpid()}"
 
 
-class Fleet:
-    """A connected fleet: publish, read, subscribe. One session per broker, opened when needed; for one event loop."""
+class Fleet(CallSide):
+    """A connected fleet: publish, read, subscribe, call. One session per broker, opened when needed; for one loop.
+
+    Calls and answers stand in `CallSide`.
+    """
 
     def __init__(
         self,
@@ -84,8 +83,6 @@ class Fleet:
         self._first = topology
         self._cluster: Cluster | None = None
         self._publisher: Publisher | None = None
-        self._calling: Calling | None = None
-        self._switchboard: Switchboard | None = None
         self._knowledge = Knowledge() if causal else None
         self._closed = False
 
@@ -110,20 +107,13 @@ class Fleet:
     ) -> None:
         self._closed = True
         publisher, cluster = self._publisher, self._cluster
-        switchboard, self._switchboard = self._switchboard, None
-        calling, self._calling = self._calling, None
         try:
-            if switchboard is not None:
-                await switchboard.close()
+            await self._hang_up()
         finally:  # also when whoever leaves is cancelled meanwhile
-            try:
-                if calling is not None:
-                    await calling.close()
-            finally:
-                if publisher is not None:
-                    publisher.close()
-                if cluster is not None:
-                    await cluster.close()
+            if publisher is not None:
+                publisher.close()
+            if cluster is not None:
+                await cluster.close()
 
     @property
     def cluster(self) -> Cluster:
@@ -293,7 +283,8 @@ class Fleet:
         Members of one group share the work. An event comes again `ack_wait` seconds after it was delivered unless it
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
-        settings; with `create=False` it raises NoSuchGroup if no partition has the group.
+        settings (`ack_wait` and `max_deliver` that an operator has set hold whatever is asked for); with `create=False` it
+        raises NoSuchGroup if no partition has the group. Raises GroupRemoved when an operator removes it.
 
         `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
         priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
@@ -336,55 +327,6 @@ class Fleet:
         subscription = made(self.cluster, group, settings, in_flight, self.name, saw)
         subscription.create = create
         return subscription
-
-    # --------------------------------------------------------------------------------------------- calls
-
-    def call(
-        self,
-        target: str,
-        payload: Any = None,
-        timeout: float = 2.0,
-        *,
-        capability: str = "",
-        traceparent: str = "",
-        tracestate: str = "",
-    ) -> Coroutine[Any, Any, Any]:
-        """Await what an agent answers: straight from here to there, and at most once.
-
-        `target` is an agent's name, or a capability that any agent may have; `capability` picks one of those that a
-        named agent answers. `payload` and the answer are what JSON has, and bytes. `timeout` in seconds holds for
-        everything. The trace is `traceparent`, else that of the call being answered here, else a new one; the agent
-        gets it unchanged. Cancelling cancels the agent's work. Not begun, so that it may be made again: InvalidCall,
-        NoSuchAgent, AgentUnavailable, Busy. Begun: CallFailed (the agent raised), CallTimeout, CallLost.
-        """
-        if self._calling is None:
-            self._check_open()
-            traces = CallTraces(self._publishing().publish_many, self.name)
-            self._calling = Calling(self.cluster, traces)
-        return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
-
-    def answers(
-        self, name: str, answer: Answer, *, capability: str = "", in_flight: int = limits.CALLS_RUNNING_MAX
-    ) -> Answering:
-        """Answer calls to `name` in `async with`, by `async def answer(payload, context)`: what it returns or raises.
-
-        Several functions may answer under one name, each with its `capability`; several processes may answer under
-        one name, and share the calls. At most `in_flight` calls are worked on at once, callers of more get Busy. On
-        leaving, calls that have begun may end. Entering waits until a broker knows, for `CONNECT_SECONDS`; it raises
-        InvalidCall, ClientError, AccessDenied, BrokerUnavailable.
-        """
-        return Answering(self._board, desk(name, answer, capability, in_flight), CONNECT_SECONDS)
-
-    def _board(self) -> Switchboard:
-        if self._switchboard is None:
-            self._check_open()
-            self._switchboard = Switchboard(self.cluster, self.name)
-        return self._switchboard
-
-    def _check_open(self) -> None:
-        """Sockets that were made after the others were closed would keep the fleet from ever leaving."""
-        if self._closed:
-            raise ClientError("this fleet is closed: call and answer inside `async with bus.connect()`")
 
 
 def _check_pattern(pattern: str) -> None:
