@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bus.errors import CallFailed as CallFailed
     from bus.errors import CallLost as CallLost
     from bus.errors import CallTimeout as CallTimeout
+    from bus.errors import CircuitOpen as CircuitOpen
     from bus.errors import ClientError as ClientError
     from bus.errors import ClockFarOff as ClockFarOff
     from bus.errors import CorruptRecord as CorruptRecord
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from bus.errors import EventTooLarge as EventTooLarge
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
+    from bus.errors import GroupRemoved as GroupRemoved
     from bus.errors import InsufficientReplicas as InsufficientReplicas
     from bus.errors import InvalidBallot as InvalidBallot
     from bus.errors import InvalidCall as InvalidCall
@@ -112,11 +114,11 @@ _HOMES = {
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
         "AccessDenied AgentUnavailable BallotRefused BrokerUnavailable BusError Busy CallFailed CallLost "
-        "CallTimeout ClientError ClockFarOff CorruptRecord DuplicateSequence EventTooLarge FleetError "
-        "GroupConflict InsufficientReplicas InvalidBallot InvalidCall InvalidEvent InvalidLease InvalidPattern "
-        "InvalidRules InvalidSchema LeaseLost LeaseRefused NoFleet NoSuchAgent NoSuchGroup NotDecided NotLeader "
-        "OutOfSequence OutcomeUnknown PlaneSilent ProtocolError PublishError StaleDelivery StaleEpoch StaleToken "
-        "StorageFull UnknownPartition UnknownProducer"
+        "CallTimeout CircuitOpen ClientError ClockFarOff CorruptRecord DuplicateSequence EventTooLarge FleetError "
+        "GroupConflict GroupRemoved InsufficientReplicas InvalidBallot InvalidCall InvalidEvent InvalidLease "
+        "InvalidPattern InvalidRules InvalidSchema LeaseLost LeaseRefused NoFleet NoSuchAgent NoSuchGroup "
+        "NotDecided NotLeader OutOfSequence OutcomeUnknown PlaneSilent ProtocolError PublishError StaleDelivery "
+        "StaleEpoch StaleToken StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
     "bus.fence": "Fence",
@@ -142,6 +144,7 @@ __all__ = [
     "CallFailed",
     "CallLost",
     "CallTimeout",
+    "CircuitOpen",
     "ClientError",
     "ClockFarOff",
     "Context",
@@ -158,6 +161,7 @@ __all__ = [
     "Fleet",
     "FleetError",
     "GroupConflict",
+    "GroupRemoved",
     "InsufficientReplicas",
     "InvalidBallot",
     "InvalidCall",

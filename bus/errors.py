@@ -12,6 +12,7 @@
     │   ├── DuplicateSequence       a producer's number for another batch than before
     │   ├── UnknownPartition        no such partition
     │   ├── GroupConflict           a member's settings differ from the group's (`field`)
+    │   ├── GroupRemoved            an operator removed the group while this member was in it
     │   ├── NoSuchGroup             a group that was to be joined and not made is not there
     │   ├── StaleDelivery           an ack for an attempt that is over
     │   ├── NoFleet                 nothing to connect to
@@ -35,6 +36,7 @@
         ├── StorageFull             disk reserve reached
         ├── CorruptRecord           a checksum or layout is wrong
         ├── AgentUnavailable        an agent could not be reached; the call was not begun
+        ├── CircuitOpen             calls to the agent failed of late: this one was not made
         ├── Busy                    no place is free: as many calls, or agents, as are allowed are there
         ├── CallTimeout             no answer in time; whether the work was done is not known
         ├── CallLost                the agent went away during the call; whether the work was done is not known
@@ -119,6 +121,10 @@ class GroupConflict(ClientError):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+class GroupRemoved(ClientError):
+    """An operator removed the group while this member was in it. Subscribing again makes a new one of that name."""
 
 
 class NoSuchGroup(ClientError):
@@ -219,6 +225,10 @@ class CorruptRecord(FleetError):
 
 class AgentUnavailable(FleetError):
     """The agent was announced and cannot be reached. The call was not begun: it may be made again."""
+
+
+class CircuitOpen(FleetError):
+    """Too many calls to the agent failed of late, or an operator closed the way: the call was not made. Try later."""
 
 
 class Busy(FleetError):

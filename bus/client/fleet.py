@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -11,9 +11,7 @@ import msgspec
 
 from bus import limits, wire
 from bus.attributes import check_text, legible
-from bus.client.answering import Answer, Answering, desk
-from bus.client.calling import Calling
-from bus.client.calltraces import CallTraces
+from bus.client.callside import CONNECT_SECONDS, CallSide
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
@@ -26,17 +24,15 @@ from bus.client.reading import Positioned, read
 from bus.client.schemas import Schemas
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
-from bus.client.switchboard import Switchboard
 from bus.client.transport import Transport
 from bus.clock import Knowledge
 from bus.errors import ClientError, InvalidPattern
 from bus.event import Event
 from bus.groupactive import ORDERS as SPANNING
-from bus.groupstate import ORDERS, check_settings
+from bus.groupsettings import ORDERS, check_settings
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
-CONNECT_SECONDS = limits.CONNECT_MS_MAX / 1000
 
 
 def connect(
@@ -63,8 +59,11 @@ def _default_name() -> str:
     return f"{script if script.isprintable() else 'python'}/{os.getpid()}"
 
 
-class Fleet(Faculties):
-    """A connected fleet: publish, read, subscribe. One session per broker, opened when needed; for one event loop."""
+class Fleet(CallSide, Faculties):
+    """A connected fleet: publish, read, subscribe, call. One session per broker, opened when needed; for one loop.
+
+    Calls and answers stand in `CallSide`, ballots and leases in `Faculties`.
+    """
 
     def __init__(
         self,
@@ -89,8 +88,6 @@ class Fleet(Faculties):
         self._cluster: Cluster | None = None
         self._path: PublishPath | None = None
         self._schemas: Schemas | None = None
-        self._calling: Calling | None = None
-        self._switchboard: Switchboard | None = None
         self._knowledge = Knowledge() if causal else None
         self._closed = False
 
@@ -117,20 +114,13 @@ class Fleet(Faculties):
     ) -> None:
         self._closed = True
         path, cluster = self._path, self._cluster
-        switchboard, self._switchboard = self._switchboard, None
-        calling, self._calling = self._calling, None
         try:
-            if switchboard is not None:
-                await switchboard.close()
+            await self._hang_up()
         finally:  # also when whoever leaves is cancelled meanwhile
-            try:
-                if calling is not None:
-                    await calling.close()
-            finally:
-                if path is not None:
-                    path.close()
-                if cluster is not None:
-                    await cluster.close()
+            if path is not None:
+                path.close()
+            if cluster is not None:
+                await cluster.close()
 
     @property
     def cluster(self) -> Cluster:
@@ -284,7 +274,8 @@ class Fleet(Faculties):
         Members of one group share the work. An event comes again `ack_wait` seconds after it was delivered unless it
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
-        settings; with `create=False` it raises NoSuchGroup if no partition has the group.
+        settings (`ack_wait` and `max_deliver` that an operator has set hold whatever is asked for); with `create=False`
+        NoSuchGroup if no partition has the group. Raises GroupRemoved when an operator removes it.
 
         `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
         priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
@@ -332,55 +323,6 @@ class Fleet(Faculties):
         subscription = made(self.cluster, group, settings, in_flight, self.name, saw)
         subscription.create = create
         return subscription
-
-    # --------------------------------------------------------------------------------------------- calls
-
-    def call(
-        self,
-        target: str,
-        payload: Any = None,
-        timeout: float = 2.0,
-        *,
-        capability: str = "",
-        traceparent: str = "",
-        tracestate: str = "",
-    ) -> Coroutine[Any, Any, Any]:
-        """Await what an agent answers: straight from here to there, and at most once.
-
-        `target` is an agent's name, or a capability that any agent may have; `capability` picks one of those that a
-        named agent answers. `payload` and the answer are what JSON has, and bytes. `timeout` in seconds holds for
-        everything. The trace is `traceparent`, else that of the call being answered here, else a new one; the agent
-        gets it unchanged. Cancelling cancels the agent's work. Not begun, so that it may be made again: InvalidCall,
-        NoSuchAgent, AgentUnavailable, Busy. Begun: CallFailed (the agent raised), CallTimeout, CallLost.
-        """
-        if self._calling is None:
-            self._check_open()
-            traces = CallTraces(self._publishing().publisher.publish_many, self.name)
-            self._calling = Calling(self.cluster, traces)
-        return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
-
-    def answers(
-        self, name: str, answer: Answer, *, capability: str = "", in_flight: int = limits.CALLS_RUNNING_MAX
-    ) -> Answering:
-        """Answer calls to `name` in `async with`, by `async def answer(payload, context)`: what it returns or raises.
-
-        Several functions may answer under one name, each with its `capability`; several processes may answer under
-        one name, and share the calls. At most `in_flight` calls are worked on at once, callers of more get Busy. On
-        leaving, calls that have begun may end. Entering waits until a broker knows, for `CONNECT_SECONDS`; it raises
-        InvalidCall, ClientError, AccessDenied, BrokerUnavailable.
-        """
-        return Answering(self._board, desk(name, answer, capability, in_flight), CONNECT_SECONDS)
-
-    def _board(self) -> Switchboard:
-        if self._switchboard is None:
-            self._check_open()
-            self._switchboard = Switchboard(self.cluster, self.name)
-        return self._switchboard
-
-    def _check_open(self) -> None:
-        """Sockets that were made after the others were closed would keep the fleet from ever leaving."""
-        if self._closed:
-            raise ClientError("this fleet is closed: call and answer inside `async with bus.connect()`")
 
 
 def _not_connected() -> ClientError:

@@ -48,6 +48,8 @@ DEAD_ATTEMPTS_MAX = 50
 """Attempts kept of one dead letter, newest."""
 LATELY_MAX = 200
 """Happenings kept for LATELY."""
+LATELY_GROUPS_MAX = 5
+"""Removed groups named in one line of LATELY; the others are counted."""
 LATELY_MERGE_MS = 10_000
 """Happenings of one kind within this time are told as one."""
 BEHIND_WARN_MS = 10_000
