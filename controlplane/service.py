@@ -182,7 +182,7 @@ class Plane:
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
         self._answering.copying = self._copying
-        self._answering.keeps(*keeps)
+        self._answering.keeps(keeps, (config.retention_seconds, config.retention_bytes))
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
