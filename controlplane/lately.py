@@ -59,6 +59,7 @@ from controlplane.facts import (
     PlaneResumed,
     PlaneStarted,
     PlaneStopped,
+    ProjectionQuarantined,
     RedriveDecided,
     RestartScheduled,
     RoutesSet,
@@ -89,13 +90,13 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 6
+    version = 7
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
         JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected, RoutesSet,
-        RuleFailed, *get_args(Decision),
+        RuleFailed, ProjectionQuarantined, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -222,6 +223,8 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{_by(fact.by)}", ""
     if isinstance(fact, FoldQuarantined):
         return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
+    if isinstance(fact, ProjectionQuarantined):
+        return "warn", f"projection {fact.name}", f"projection {fact.name} stands still: {fact.error}", ""
     if isinstance(fact, FoldsRebuilt):
         return "ok", "rebuilt", f"folded again: {', '.join(fact.folds)}", ""
     if isinstance(fact, IntentFailed):
