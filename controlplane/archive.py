@@ -192,6 +192,7 @@ class Archive:
                 if fit < taken:
                     taken, after = fit, positions[fit - 1]
             told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
+            told.journal_from = self._journal.reach.position
             if ask.columns and taken:
                 told.arrow = _arrow(columns.page(db, page, where.parameters))
         return told

@@ -92,6 +92,11 @@ def finished(page: Page, answer: questions.Told) -> Page:
     return page
 
 
+def begins(position: int) -> str:
+    """What is missing of events and facts: retention let go of those up to this position."""
+    return f"▲ the journal begins after position {position:,}: retention let go of what was before"
+
+
 def as_of(answer: questions.Told, now: int) -> str:
     """`as of 14:03:12.123, position 120,431`, UTC as all clocks here, with the day when it is not today's."""
     if not answer.position:

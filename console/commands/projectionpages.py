@@ -3,7 +3,7 @@
 from typing import Any
 
 from console import output as out
-from console.commands.asking import finished
+from console.commands.asking import begins, finished
 from console.commands.options import partition_number
 from console.commands.pages import since
 from console.failures import Usage
@@ -76,7 +76,7 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
     elif format is Format.json:
         record = {
             "name": body.name, "columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut,
-            "behind": body.behind,
+            "behind": body.behind, "journal_from": body.journal_from,
         }  # fmt: skip
         stamp = {"position": told.position, "recorded": told.recorded}
         out.write_data(out.encode(out.record_of(record, stamp)) + "\n")
@@ -88,6 +88,8 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
         out.say(f"▲ it is still being built: {body.behind:,} positions to go. --after waits for one.")
     if body.cut:
         out.say(f"▲ there are {body.cut}: these are the first {body.count:,}.")
+    if body.journal_from:
+        out.say(begins(body.journal_from))
 
 
 def _column(name: str, rows: list[dict[str, Any]]) -> Column:

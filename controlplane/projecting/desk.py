@@ -174,7 +174,7 @@ class ProjectionDesk:
         if position < wanted:
             return None
         behind = 0 if runner.follows else self._turns.journal.position - position
-        body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
+        body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind, runner.journal_from)
         return Told(position, recorded, body, rebuilding=behind > 0)
 
     async def _wanted(self, ask: AskProjection) -> int:
@@ -218,6 +218,7 @@ def _viewed(ask: AskProjection, told: Told) -> Told:
     if isinstance(told.body, SqlAnswer):
         found = told.body
         told.body = ProjectionRows(
-            ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut
+            *(ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut),
+            journal_from=found.journal_from,
         )
     return told
