@@ -327,6 +327,19 @@ def of_record(header: batch.Header, body: bytes) -> Arrival:
     )
 
 
+def _alike(columns: dict[str, list[Any]], names: Sequence[str]) -> dict[str, Any]:
+    """What `Rows` and `Arrival` have of the same name."""
+    return {
+        "partition": columns["partition"][0],
+        "first_offset": columns["offset"][0],
+        "appended": columns["appended"],
+        "types": [names[number] for number in columns["type"]],
+        "sources": [names[number] for number in columns["source"]],
+        "ids": columns["id"],
+        "times": columns["time"],
+    }
+
+
 def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followed: dict[int, bytes]) -> Rows:
     """What the folds see of consecutive journal rows, by the columns named in `ROWS`: without payloads, which are most
     of an event and which no fold reads, but for those that are `followed`, by row."""
@@ -336,13 +349,7 @@ def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followe
         if blob is not None:
             known[blob] = (_importof(_extras_of(blob)), _redriven(_extras_of(blob)))
     return Rows(
-        partition=columns["partition"][0],
-        first_offset=columns["offset"][0],
-        appended=columns["appended"],
-        types=[names[number] for number in columns["type"]],
-        sources=[names[number] for number in columns["source"]],
-        ids=columns["id"],
-        times=columns["time"],
+        **_alike(columns, names),
         sagas=columns["saga"],
         importofs=[known[blob][0] for blob in blobs],
         redriven=[known[blob][1] for blob in blobs],
@@ -355,13 +362,7 @@ def of_archive(columns: dict[str, list[Any]], names: Sequence[str]) -> Arrival:
     """The events of consecutive journal rows, by the columns named in `STORED`; `names[id]` is a type or source."""
     texts, blobs = columns["data"], columns["bytes"]
     return Arrival(
-        partition=columns["partition"][0],
-        first_offset=columns["offset"][0],
-        appended=columns["appended"],
-        types=[names[number] for number in columns["type"]],
-        sources=[names[number] for number in columns["source"]],
-        ids=columns["id"],
-        times=columns["time"],
+        **_alike(columns, names),
         subjects=columns["subject"],
         correlations=columns["correlation"],
         causations=columns["causation"],
