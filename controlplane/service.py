@@ -2,7 +2,7 @@
 
     lock ─▶ journal replayed into the heart ─▶ living brokers greeted ─▶ epoch and uuid ─▶ PlaneStarted committed
          ─▶ brokers adopted or started ─▶ elections ─▶ recorder, samples, questions ─▶ ...
-         ─▶ brokers ended ─▶ PlaneStopped committed ─▶ journal closed
+         ─▶ PlaneStopped ─▶ brokers ended ─▶ all of it committed ─▶ journal closed
 
 Everything runs on one loop; commits, and questions to the archive, in threads. What ends a plane is a `Stop`: on
 purpose (a signal, `down`, the end of standard input), and then its brokers end with it; or a failure (fenced by a newer
@@ -360,8 +360,9 @@ class Plane:
             await self._supervisor.leave()
             return
         self._answering.stopping = True
-        await self._supervisor.end(stop.reason)
+        # First: what becomes of brokers after it is meant, and no trouble.
         self._report(PlaneStopped(stop.reason))
+        await self._supervisor.end(stop.reason)
         self._turns.finish()
         turning = next(task for task in self._tasks if task.get_name() == "turns")
         await asyncio.wait((turning,), timeout=limits.FINISH_MS_MAX / 1000)

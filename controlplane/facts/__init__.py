@@ -116,7 +116,7 @@ class PlaneResumed(Fact, frozen=True):
 
 
 class PlaneStopped(Fact, frozen=True):
-    """The plane went, on purpose."""
+    """The plane goes, on purpose, and its own brokers with it: their ends follow."""
 
     reason: str
 
