@@ -204,5 +204,11 @@ def _missing(status: Status | None) -> str:
 
 
 def _hint(data_dir: Path) -> str:
+    """Where to look further; the log is of no use where another plane writes it."""
     log = data_dir / "plane.log"
+    try:
+        if plane_of(Fleet(data_dir)) is not None:
+            return "signalbox status"
+    except Failure:
+        return f"See {log}."  # plane.json is damaged
     return f"See {log}." if log.exists() else ""

@@ -132,7 +132,9 @@ def down(
         record = {"would_end": pids, "ended": []}
         show(Page(record, [record], above=f"would end {what}  pids {pids}"), Format(output))
         return
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty() and not typer.confirm(f"End {what}?", err=True):
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Usage("without a terminal to ask on, down needs --yes", "--dry-run shows what it would end.")
+    if not yes and not typer.confirm(f"End {what}?", err=True):
         raise Failure("nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}
