@@ -146,7 +146,7 @@ def text_of(value: Any) -> str:
 
 
 def readable(value: Any, name: str = "") -> str:
-    """A value as people read it, cut alike: instants as times, durations (`name` says so) with a unit, fields by name."""
+    """A value as people read it, cut alike: instants as times, durations (their `name` says so) with a unit."""
     return "" if value is ABSENT else _cut(_read(value, name))
 
 

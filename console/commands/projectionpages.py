@@ -42,6 +42,8 @@ def _why(row: q.ProjectionRow) -> str:
 def projection_page(body: q.Projections, told: q.Told) -> Page:
     """One projection, in full."""
     page = projections_page(body, told)
+    if len(body.rows) == 1:
+        page.columns = [column for column in page.columns if column.name != "why"]  # it stands below, in full
     for row in body.rows:
         said = ": ".join(filter(None, (row.by and f"by {row.by}", row.reason)))
         page.below = "\n".join(

@@ -23,8 +23,8 @@ class CopyFounded(Fact, frozen=True):
 
 
 class BrokerStarted(Fact, frozen=True):
-    """A broker answers. `adopted`: it was running before this plane, or before this session, `began` is when its process
-    began, 0 where that is not known; `seats` is what it says of itself (`Claimed`).
+    """A broker answers. `adopted`: it was running before this plane, or this session; then `began` is when its process
+    began, 0 where that is not known. `seats` is what it says of itself (`Claimed`).
     """
 
     id: str

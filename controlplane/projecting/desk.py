@@ -114,7 +114,7 @@ class ProjectionDesk:
         """A view that was registered then, as of then, by a query to `sql`; of a class nothing is kept."""
         registered = registered_in(then.states["projections"], ask.name)
         if registered is None:
-            return self._refused(Refusal("not_found", f"there was no projection {ask.name!r}", f"{_LIST} --at"))
+            return self._refused(Refusal("not_found", f"then there was no projection {ask.name!r}", f"{_LIST} --at"))
         if registered.kind != VIEW:
             why = f"projection {ask.name} is a class: it keeps what it holds now, and nothing of what it held"
             return self._refused(Refusal("usage", why, "signalbox sql --at looks back."))

@@ -75,6 +75,11 @@ def test_lists_in_every_format(cli, fleet_of, format: str, rewrite: bool) -> Non
             pin("projection list", json.loads(result.out), rewrite)
 
 
+def test_one_that_broke_says_why_once(cli, fleet_of) -> None:
+    said = cli("projection", "show", "broken", "--data-dir", fleet_of(telling(Projections([BROKEN])))).out
+    assert said.count("KeyError: 'total'") == said.count("projection rebuild broken") == 1
+
+
 def pin(name: str, found: Any, rewrite: bool) -> None:
     pinned = json.loads(SHAPES.read_text())
     if rewrite:
