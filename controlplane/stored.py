@@ -89,7 +89,8 @@ def rows_of(turn: Sequence[Kept], number_of: Callable[[str], int]) -> dict[str, 
         "entries": _table(_ENTRIES, facts),
         "intents": _table(_INTENTS, intents),
     }
-    return found | ({"events": pa.concat_tables(events)} if events else {})
+    # In one piece: DuckDB takes pieces one by one, and pays half as much again for many small ones.
+    return found | ({"events": pa.concat_tables(events).combine_chunks()} if events else {})
 
 
 def names_table(names: Sequence[tuple[int, str]]) -> "pa.Table":
