@@ -29,6 +29,15 @@ def tell(story: Story, source: str, said: str, data: Data = None, after: float =
     return story.record(rows)
 
 
+def spoken(story: Story, type: str, source: str, data: Data, **attributes: str) -> Step:
+    """An event that folds see whole, recorded now."""
+    rows = story.rows(0)
+    event = {"specversion": "1.0", "id": f"s-{story.now}", "type": type, "source": source, "data": data} | attributes
+    rows.followed[len(rows)] = json.dumps(event).encode()
+    add(rows, type, source, appended=story.now)
+    return story.record(rows)
+
+
 def join(
     story: Story,
     source: str = "agent/a",

@@ -14,7 +14,7 @@ from controlplane.fold import Entry, Fold, Heart, KeyedState, Loaded, Step, Worl
 from controlplane.plane import folds, versions
 from controlplane.state import Key
 from controlplane.timeline import as_of, verify
-from tests.controlplane.agentwords import join
+from tests.controlplane.agentwords import join, spoken
 from tests.controlplane.logs import NOW, SECOND
 from tests.controlplane.made import Story, actions
 
@@ -189,6 +189,10 @@ class Watched(dict[str, KeyedState]):
         self.seen.add(name)
         return super().__getitem__(name)
 
+    def get(self, name: str, default: Any = None) -> Any:
+        self.seen.add(name)
+        return super().get(name, default)
+
 
 def test_a_fold_gets_what_it_says_it_reads_and_nothing_else() -> None:
     heart = Heart(folds())
@@ -207,6 +211,8 @@ def test_every_fold_reads_what_it_says_it_reads(monkeypatch: pytest.MonkeyPatch)
     for code, argument in life():
         story.act(code, argument)
     join(story)
+    spoken(story, "task.plan.requested", "agent/b", {}, requires="plan")
+    spoken(story, "lease.requested", "agent/a", {"lease": "l-1", "resource": "press", "ttl_ms": 9_000})
     story.wait(4)
     assert not story.heart.quarantined
     for name, world in watched.items():
