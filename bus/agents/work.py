@@ -20,7 +20,7 @@ from bus.agents.inbox import Order, order_of
 from bus.agents.limits import RENEW_PERMILLE
 from bus.agents.seen import DONE, RUNNING, Key, Seen, key_of
 from bus.agents.settling import DISPATCHED, OWN, SHARED
-from bus.errors import BusError, ClientError, InvalidEvent
+from bus.errors import BusError, ClientError
 from bus.event import Event
 from bus.limits import IN_FLIGHT_EVENTS_MAX
 
@@ -161,7 +161,7 @@ class Work:
         event = delivery.event
         try:
             order = order_of(event) if not self.place else None
-        except InvalidEvent as error:
+        except ClientError as error:
             delivery.terminate(str(error))
             return
         if order is None and event.requires:
