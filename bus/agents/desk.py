@@ -140,6 +140,8 @@ class Desk:
             arguments = [] if handler.payload is None else [handler.payload.read(job.event)]
         except InvalidEvent as error:
             return UNFIT, str(error)
+        except Exception as error:  # a type may check its values by code of its own
+            return UNFIT, told(error)
         try:
             async with asyncio.timeout(handler.timeout) as clock:
                 context = Context(self.agent, job.event, attempt, decision, self._loop.time() + handler.timeout)

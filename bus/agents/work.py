@@ -20,7 +20,7 @@ from bus.agents.inbox import Order, order_of
 from bus.agents.limits import RENEW_PERMILLE
 from bus.agents.seen import DONE, RUNNING, Key, Seen, key_of
 from bus.agents.settling import DISPATCHED, OWN, SHARED
-from bus.errors import BusError, ClientError, InvalidEvent
+from bus.errors import BusError, ClientError
 from bus.event import Event
 from bus.limits import IN_FLIGHT_EVENTS_MAX
 
@@ -81,7 +81,6 @@ class Work:
         self._seen = Seen()
         self._behind: dict[Key, deque[Job]] = {}
         self._jobs: dict[Job, None] = {}
-        self._renew_after = settings.ack_wait * RENEW_PERMILLE / 1000
         self._renewal: asyncio.TimerHandle | None = None
         self._turn = 0
         self._subscription: Subscription | None = None
@@ -161,7 +160,7 @@ class Work:
         event = delivery.event
         try:
             order = order_of(event) if not self.place else None
-        except InvalidEvent as error:
+        except ClientError as error:
             delivery.terminate(str(error))
             return
         if order is None and event.requires:
@@ -182,7 +181,7 @@ class Work:
             self.queue.append(job)
         self._jobs[job] = None
         if self._renewal is None:
-            self._renewal = self._loop.call_later(self._renew_after, self._renew)
+            self._renew_later()
 
     def _repeated(self, job: Job) -> None:
         """It was handled before. Of an order the plane may not have heard yet."""
@@ -198,7 +197,13 @@ class Work:
         for job in self._jobs:
             job.delivery.renew()
         if self._jobs:
-            self._renewal = self._loop.call_later(self._renew_after, self._renew)
+            self._renew_later()
+
+    def _renew_later(self) -> None:
+        """By the group's `ack_wait` as it is now: an operator may have changed it."""
+        subscription = self._subscription
+        ack_wait = self.settings.ack_wait if subscription is None else subscription.current.ack_wait_ms / 1000
+        self._renewal = self._loop.call_later(ack_wait * RENEW_PERMILLE / 1000, self._renew)
 
     def put_back(self, job: Job) -> None:
         """Whoever had begun it leaves: it is another's, here if there is one, else elsewhere once the group is left."""

@@ -144,6 +144,7 @@ async def test_duplicates_are_handled_once_whatever_partition_they_are_in(tmp_pa
             async with working(urls(fleet)) as worker:
                 await client.publish_many([asked(2), asked(3)])
                 await finished(client, {"e1", "e2", "e3"})
+                await until_said(client, "agent.lifecycle.ready")
                 worker.tell(signal.SIGTERM)
                 left = await until_said(client, "agent.lifecycle.left")
                 assert left.data["reason"] == "SIGTERM"

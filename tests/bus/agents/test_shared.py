@@ -125,6 +125,9 @@ async def test_what_is_dispatched_is_handled_and_said_to_be_settled(fake: FakeFl
             await plane.publish(order("t1", asked("e1", goal="go"), attempt=2))
             await until("each is settled", lambda: len(fake.settled("inbox.planner")) == 5)
             assert set(fake.settled("inbox.planner").values()) == {"ack"}, "a dead letter is dispatch's to make"
+            await plane.publish(order("t5", asked("e5")).replace(data={"task": "t5"}))
+            await until("what is malformed ends", lambda: len(fake.settled("inbox.planner")) == 6)
+            assert sorted(fake.settled("inbox.planner").values()) == [*["ack"] * 5, "terminate"]
         said = {event.id: event.data for event in await read(fleet, "dispatch.settled")}
         outcomes = {id: data["outcome"] for id, data in said.items()}
         assert outcomes == {

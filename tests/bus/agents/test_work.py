@@ -1,6 +1,7 @@
 """One membership shared by many agents, driven by hand against a naive account of what became of every delivery."""
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 from hypothesis import given, settings
@@ -134,6 +135,14 @@ class TestShared:
         before = [paper.renewals for paper in papers]
         await asyncio.sleep(0.05)
         assert [paper.renewals for paper in papers] == before
+
+    async def test_an_operators_ack_wait_is_the_one_that_is_renewed(self) -> None:
+        work = working(Clerk(1), wait=3_600.0)
+        work._subscription = cast(Any, SimpleNamespace(current=SimpleNamespace(ack_wait_ms=50)))
+        paper = Paper(asked(1))
+        take(work, paper)
+        async with asyncio.timeout(20):
+            await paper.renewed.wait()
 
     async def test_what_a_leaver_had_begun_is_anothers(self) -> None:
         leaver, other = Clerk(1), Clerk(1, "nothing")
