@@ -71,8 +71,8 @@ class Lived:
 
 
 def made(count: int, first: int) -> list[Event]:
-    """Numbered events of some sagas that come and go."""
-    kinds = ("order.created", "order.paid", "agent.error.raised", "saga.completed", "agent.lifecycle.joined")
+    """Numbered events of some sagas that come and go. None has the plane say anything, which nobody here would echo."""
+    kinds = ("order.created", "order.paid", "agent.error.raised", "saga.completed", "agent.lifecycle.other")
     return [
         Event(id=f"e-{n}", type=kinds[n % 5], source=f"agent/{n % 7}", subject=f"order-{n // 9}", data={"n": n})
         for n in range(first, first + count)
