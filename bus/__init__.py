@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bus.agents.agent import Agent as Agent
     from bus.agents.context import Context as Context
+    from bus.ballot import Decision as Decision
+    from bus.ballot import Refusal as Refusal
     from bus.client.answering import Answering as Answering
     from bus.client.answering import CallContext as CallContext
+    from bus.client.ballots import Ballot as Ballot
+    from bus.client.ballots import Ballots as Ballots
     from bus.client.deliveries import Delivery as Delivery
     from bus.client.deliveries import DeliveryBatch as DeliveryBatch
     from bus.client.deliveries import Settling as Settling
@@ -21,12 +25,15 @@ if TYPE_CHECKING:
     from bus.client.discovery import default_data_dir as default_data_dir
     from bus.client.fleet import Fleet as Fleet
     from bus.client.fleet import connect as connect
+    from bus.client.leases import Lease as Lease
+    from bus.client.leases import Leases as Leases
     from bus.client.ordering import Reading as Reading
     from bus.client.packing import Receipt as Receipt
     from bus.client.reading import Positioned as Positioned
     from bus.client.subscribing import Subscription as Subscription
     from bus.errors import AccessDenied as AccessDenied
     from bus.errors import AgentUnavailable as AgentUnavailable
+    from bus.errors import BallotRefused as BallotRefused
     from bus.errors import BrokerUnavailable as BrokerUnavailable
     from bus.errors import BusError as BusError
     from bus.errors import Busy as Busy
@@ -41,20 +48,27 @@ if TYPE_CHECKING:
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
     from bus.errors import InsufficientReplicas as InsufficientReplicas
+    from bus.errors import InvalidBallot as InvalidBallot
     from bus.errors import InvalidCall as InvalidCall
     from bus.errors import InvalidEvent as InvalidEvent
+    from bus.errors import InvalidLease as InvalidLease
     from bus.errors import InvalidPattern as InvalidPattern
     from bus.errors import InvalidRules as InvalidRules
+    from bus.errors import LeaseLost as LeaseLost
+    from bus.errors import LeaseRefused as LeaseRefused
     from bus.errors import NoFleet as NoFleet
     from bus.errors import NoSuchAgent as NoSuchAgent
     from bus.errors import NoSuchGroup as NoSuchGroup
+    from bus.errors import NotDecided as NotDecided
     from bus.errors import NotLeader as NotLeader
     from bus.errors import OutcomeUnknown as OutcomeUnknown
     from bus.errors import OutOfSequence as OutOfSequence
+    from bus.errors import PlaneSilent as PlaneSilent
     from bus.errors import ProtocolError as ProtocolError
     from bus.errors import PublishError as PublishError
     from bus.errors import StaleDelivery as StaleDelivery
     from bus.errors import StaleEpoch as StaleEpoch
+    from bus.errors import StaleToken as StaleToken
     from bus.errors import StorageFull as StorageFull
     from bus.errors import UnknownPartition as UnknownPartition
     from bus.errors import UnknownProducer as UnknownProducer
@@ -66,6 +80,7 @@ if TYPE_CHECKING:
     from bus.event import parse_time as parse_time
     from bus.event import to_json as to_json
     from bus.event import to_object as to_object
+    from bus.fence import Fence as Fence
     from bus.topic import is_pattern as is_pattern
     from bus.topic import is_type as is_type
     from bus.topic import matches as matches
@@ -75,10 +90,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "bus.agents.agent": "Agent",
     "bus.agents.context": "Context",
+    "bus.ballot": "Decision Refusal",
     "bus.client.answering": "Answering CallContext",
+    "bus.client.ballots": "Ballot Ballots",
     "bus.client.deliveries": "Delivery DeliveryBatch Settling",
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
+    "bus.client.leases": "Lease Leases",
     "bus.client.ordering": "Reading",
     "bus.client.packing": "Receipt",
     "bus.client.reading": "Positioned",
@@ -88,9 +106,11 @@ _HOMES = {
         "ClockFarOff DuplicateSequence "
         "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
         "InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence OutcomeUnknown "
-        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer"
+        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer "
+        "BallotRefused InvalidBallot InvalidLease LeaseLost LeaseRefused NotDecided PlaneSilent StaleToken"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
+    "bus.fence": "Fence",
     "bus.topic": "is_pattern is_type matches",
     "bus.wire": "Extent Topology",
 }
@@ -101,6 +121,9 @@ __all__ = [
     "Agent",
     "AgentUnavailable",
     "Answering",
+    "Ballot",
+    "BallotRefused",
+    "Ballots",
     "BrokerUnavailable",
     "BusError",
     "Busy",
@@ -112,34 +135,46 @@ __all__ = [
     "ClockFarOff",
     "Context",
     "CorruptRecord",
+    "Decision",
     "Delivery",
     "DeliveryBatch",
     "DuplicateSequence",
     "Event",
     "EventTooLarge",
     "Extent",
+    "Fence",
     "Fleet",
     "FleetError",
     "GroupConflict",
     "InsufficientReplicas",
+    "InvalidBallot",
     "InvalidCall",
     "InvalidEvent",
+    "InvalidLease",
     "InvalidPattern",
     "InvalidRules",
+    "Lease",
+    "LeaseLost",
+    "LeaseRefused",
+    "Leases",
     "NoFleet",
     "NoSuchAgent",
     "NoSuchGroup",
+    "NotDecided",
     "NotLeader",
     "OutOfSequence",
     "OutcomeUnknown",
+    "PlaneSilent",
     "Positioned",
     "ProtocolError",
     "PublishError",
     "Reading",
     "Receipt",
+    "Refusal",
     "Settling",
     "StaleDelivery",
     "StaleEpoch",
+    "StaleToken",
     "StorageFull",
     "Subscription",
     "Topology",

@@ -17,6 +17,11 @@
     │   ├── NoFleet                 nothing to connect to
     │   ├── NoSuchAgent             nobody answers calls under this name
     │   ├── InvalidCall             a call's target, payload or time-out breaks the rules
+    │   ├── InvalidBallot           a proposal breaks the rules
+    │   ├── BallotRefused           a proposal that the control plane does not take (`why`)
+    │   ├── InvalidLease            what is asked of a lease breaks the rules
+    │   ├── LeaseRefused            others have it, or the request does not fit what is there (`why`)
+    │   ├── StaleToken              a fencing token that is older than one seen before
     │   └── PublishError            of publish_many: one receipt or error per event (`results`)
     └── FleetError                  ours: wait, retry, or mend the fleet
         ├── NotLeader               asked the wrong broker; the client retries by itself
@@ -33,6 +38,9 @@
         ├── CallTimeout             no answer in time; whether the work was done is not known
         ├── CallLost                the agent went away during the call; whether the work was done is not known
         ├── CallFailed              the agent raised an exception (`kind`, `text`)
+        ├── LeaseLost               a lease ended while it was held (`why`)
+        ├── NotDecided              a ballot is open for longer than was waited
+        ├── PlaneSilent             the control plane does not answer
         └── ProtocolError           a peer broke the protocol
 
 On the wire an error is `(code, message)`; `code` is the class's name.
@@ -127,6 +135,34 @@ class InvalidCall(ClientError):
     """The target, payload, time-out or trace of a call breaks the rules; the message names which."""
 
 
+class InvalidBallot(ClientError):
+    """A proposal breaks the rules; the message names the field."""
+
+
+class InvalidLease(ClientError):
+    """What is asked of a lease breaks the rules; the message names the field."""
+
+
+class BallotRefused(ClientError):
+    """The control plane does not take a proposal or a vote; `why` is one of `bus.ballot.WHY`."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class LeaseRefused(ClientError):
+    """The control plane does not give a lease; `why` is one of `bus.lease.WHY`, such as held or waited."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class StaleToken(ClientError):
+    """A fencing token is older than one seen before: the lease was lost, and somebody else had it since."""
+
+
 class PublishError(ClientError):
     """Some events of one `publish_many` failed. `results` has a Receipt or a BusError for each event, in order."""
 
@@ -194,6 +230,22 @@ class CallFailed(FleetError):
         super().__init__(message)
         self.kind = kind
         self.text = text
+
+
+class LeaseLost(FleetError):
+    """A lease ended while it was held; `why` is one of `bus.lease.WHY`. What it guarded may be somebody else's now."""
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
+
+
+class NotDecided(FleetError):
+    """A ballot is not decided within the time that was waited. It goes on: wait again."""
+
+
+class PlaneSilent(FleetError):
+    """The control plane does not answer: see `signalbox status`. What was asked may still be answered later."""
 
 
 class ProtocolError(FleetError):

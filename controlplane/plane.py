@@ -1,6 +1,7 @@
 """The only list of folds. Those that read others come after them."""
 
 from controlplane.adaptive import Adaptive
+from controlplane.ballots import Ballots
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.deadletters import DeadLetters
 from controlplane.dispatch import Dispatch
@@ -11,6 +12,7 @@ from controlplane.groups import Groups
 from controlplane.health import Health
 from controlplane.history import History
 from controlplane.lately import Lately
+from controlplane.leases import Leases
 from controlplane.ledger import Ledger
 from controlplane.outbox import Outbox
 from controlplane.projections import Projections
@@ -36,6 +38,8 @@ def folds() -> list[Fold]:
         Ledger(),
         Projections(),
         Adaptive(),
+        Ballots(),
+        Leases(),
         Lately(),
         Health(),
         History(),

@@ -290,7 +290,7 @@ def _seen(state: KeyedState, name: str, appended: int, at: Place) -> None:
         return
     agent = agent_of(state, SOURCE + name)
     known = agent is not None and not agent.importof
-    start = max(0, appended - INBOX_EARLIER_MS * _MS)
+    start = max(0, min(appended, at.now) - INBOX_EARLIER_MS * _MS)
     state.put("inbox", name, Inbox(start, at.position if known else 0))
 
 

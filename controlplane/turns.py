@@ -193,19 +193,18 @@ class Turns:
                 kept.append(self._step(Tick(), now))
             if kept:
                 await self._commit(kept)
+                if intents := [intent for each in kept for intent in each.step.intents]:
+                    self._carry(intents)
+                await self._write_down()
         finally:
             self._beats += 1
             self.stuck = ""
             self._settled.set()
-        self._doing = "it carries out what follows"
         async with self._committed:
             self._committed.notify_all()
         for committed, position in waiting:
             if not committed.done():
                 committed.set_result(position)
-        intents = [intent for each in kept for intent in each.step.intents]
-        if intents:
-            self._carry(intents)
 
     async def _take_over(self, refold: Refold) -> None:
         """What the heart lacks is nearly folded again: the rest while the heart stands, and then it has it all."""
@@ -254,9 +253,14 @@ class Turns:
                 # Questions are answered from the state as it is: it is right, and only its record is late.
                 self._settled.set()
                 await asyncio.sleep(limits.FULL_RETRY_MS / 1000)
-        if self.snapshots is not None and self.snapshots.is_due(self.heart):
-            # In this thread, as the heart stands still until the turn is over.
-            await loop.run_in_executor(self._thread, self.snapshots.take, self.heart, self.journal.digest)
         if self.full:
             log.warning("there is room again: the journal goes on")
             self.full = ""
+
+    async def _write_down(self) -> None:
+        """A snapshot, when it is time: effects do not wait for it."""
+        if self.snapshots is not None and self.snapshots.is_due(self.heart):
+            self._doing = "it takes a snapshot"
+            # In this thread, as the heart stands still until the turn is over.
+            take, loop = self.snapshots.take, asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, take, self.heart, self.journal.digest)

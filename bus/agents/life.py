@@ -50,10 +50,10 @@ class Life:
                 self.address = answering.url
             await self.fleet.publish(self._event(saying.JOINED, self._told()))
             said = True
+            self._hub.pulse.add(self)
             await self._hub.take_work(agent.name, self.desk, agent.handlers.all)
             await self.fleet.publish(self._event(saying.READY, {}))
             self.is_ready = True
-            self._hub.pulse.add(self)
         except BaseException as error:
             await self._go(0.0)
             if said:
@@ -62,7 +62,6 @@ class Life:
 
     async def end(self, reason: str) -> None:
         """Leave: end what is under way, give back what waits, and say so."""
-        self._hub.pulse.remove(self)
         await self._go(DRAIN_MS_MAX / 1000)
         await self._say_left(reason)
 
@@ -80,6 +79,7 @@ class Life:
             await self.desk.clear(drain)
             await self._hub.leave(self.agent.name, self.desk)
         finally:
+            self._hub.pulse.remove(self)
             await self._hub.unregister(self.agent.name)
 
     def beat(self) -> Event:

@@ -18,6 +18,7 @@ from bus.client.calltraces import CallTraces
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
+from bus.client.faculties import Faculties
 from bus.client.holding import OrderedSubscription
 from bus.client.ordering import Reading, hold_back, ordered, told
 from bus.client.packing import Receipt
@@ -61,7 +62,7 @@ def _default_name() -> str:
     return f"{script if script.isprintable() else 'python'}/{os.getpid()}"
 
 
-class Fleet:
+class Fleet(Faculties):
     """A connected fleet: publish, read, subscribe. One session per broker, opened when needed; for one event loop."""
 
     def __init__(

@@ -27,7 +27,7 @@ def sql(
     output: Output = "table",
     at: AsOf = None,
 ) -> None:
-    """Explore the journal: events, facts, flows, sagas, dead_letters (\\d at the prompt lists their columns).
+    """Explore the journal: events, facts, flows, sagas, dead_letters, ballots, leases (\\d lists their columns).
 
     With --at it ends there: events and facts up to then, the others as they were. So with --file, too.
     """

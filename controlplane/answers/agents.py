@@ -201,6 +201,7 @@ def _matches(known: Known, question: AskAgents) -> bool:
 def _row(source: str, agent: Agent, behind: _Behind, now: int) -> AgentRow:
     severity, why, mend = _standing(source, agent, now)
     told = bool(agent.marks)
+    works = told and agent.state not in GONE
     return AgentRow(
         agent=source,
         severity=severity,
@@ -210,9 +211,9 @@ def _row(source: str, agent: Agent, behind: _Behind, now: int) -> AgentRow:
         handles=agent.capabilities,
         version=agent.version,
         locality=agent.locality,
-        load=agent.load / 1_000 if told else None,
-        queue=agent.queue if told else None,
-        in_flight=agent.in_flight if told else None,
+        load=agent.load / 1_000 if works else None,
+        queue=agent.queue if works else None,
+        in_flight=agent.in_flight if works else None,
         concurrency=agent.concurrency,
         handled=agent.handled if told else None,
         failed=agent.failed if told else None,

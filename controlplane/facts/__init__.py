@@ -20,6 +20,7 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 | operators; folds | RoutesSet; what follows from rules and needs: see `dispatch` |
 | operators, and the fleet that obeys | see `decisions` |
 | operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
+| folds, derived | what follows of ballots and leases: see `coordination` |
 
 The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about agents in `agents`, about
 projections in `projections`, events in `rows`, intents in `intents`.
@@ -43,6 +44,13 @@ from controlplane.facts.agents import AgentReleased as AgentReleased
 from controlplane.facts.agents import AgentSuspected as AgentSuspected
 from controlplane.facts.agents import GroupOpened as GroupOpened
 from controlplane.facts.agents import OpenGroup as OpenGroup
+from controlplane.facts.coordination import BallotDecided as BallotDecided
+from controlplane.facts.coordination import BallotRefused as BallotRefused
+from controlplane.facts.coordination import CoordinationFact
+from controlplane.facts.coordination import LeaseEnded as LeaseEnded
+from controlplane.facts.coordination import LeaseGranted as LeaseGranted
+from controlplane.facts.coordination import LeaseQueued as LeaseQueued
+from controlplane.facts.coordination import LeaseRefused as LeaseRefused
 from controlplane.facts.dispatch import DispatchFact as DispatchFact
 from controlplane.facts.dispatch import EventRouted as EventRouted
 from controlplane.facts.dispatch import RoutesSet as RoutesSet
@@ -264,6 +272,7 @@ AnyFact = (
     | LeaderElected
     | PartitionWaits
     | SagaStuck
+    | CoordinationFact
     | RedriveDecided
     | Carried
     | IntentFailed

@@ -26,7 +26,7 @@ class AgentRow(msgspec.Struct):
     """One agent. `state`: joined, ready, suspected, failed, left, quarantined; since `since`.
 
     `agent` is its source. `load` is a share of `concurrency`, 1 is full; counts are as it said with its last heartbeat,
-    None where it never said any.
+    None where it never said any, or is gone.
     """
 
     agent: str

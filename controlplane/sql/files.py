@@ -106,7 +106,7 @@ class Files:
     def _folded(self, position: int, tell: Callable[[Progress], None]) -> Heart:
         """The folds' state after the step that ends there: a snapshot beside the journal, and what follows."""
         if self._folder is None:
-            raise SqlRefused("flows, sagas and dead_letters need the whole journal: name its folder with --file")
+            raise SqlRefused("only events and facts are in single files: name the whole journal's folder with --file")
         with closing(Journal(self._folder, Follows(FOLLOWED_TYPES), read_only=True)) as journal:
             base = Base(self._folder, journal.reach, folds)
             with closing(Snapshots(self._folder / "snapshots", folds, journal.journaled, base)) as snapshots:

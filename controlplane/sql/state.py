@@ -1,19 +1,23 @@
-"""The folds' state as tables: `flows`, `sagas`, `dead_letters`. Pure.
+"""The folds' state as tables: `flows`, `sagas`, `dead_letters`, `ballots`, `leases`. Pure.
 
 The plane sends the keys and values of a few of the folds' own tables as they are; what a row says of them is worked
 out here, in the worker, by the same functions that answer the console.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from bus.lease import PRIORITIES
 from bus.limits import PARTITIONS_MAX
 from controlplane.answers.inbox import Usual, row_of
+from controlplane.ballots import Ballot, Decided, Tally, open_ballots
+from controlplane.coordination import extended
 from controlplane.deadletters import Kind, Letter
 from controlplane.errors import SqlRefused
 from controlplane.flows import SECOND, Flow
+from controlplane.leasebook import Lease, Resource
 from controlplane.limits import FLOW_SECONDS_MAX
 from controlplane.sagas import Saga
 from controlplane.sql.statement import ATTRIBUTES
@@ -23,6 +27,8 @@ NEEDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "flows": ("flows", ("flow", "second")),
     "sagas": ("sagas", ("saga", "gap", "log", "count", "setting")),
     "dead_letters": ("deadletters", ("letter", "kind")),
+    "ballots": ("ballots", ("ballot", "tally", "decided", "count")),
+    "leases": ("leases", ("lease", "resource", "count")),
 }
 """A documented table -> the fold, and its tables that are needed for it."""
 AS_OF = frozenset({"events", "facts", ATTRIBUTES, *NEEDS})
@@ -37,6 +43,13 @@ VALUES: dict[tuple[str, str], Any] = {
     ("sagas", "setting"): str,
     ("deadletters", "letter"): Letter,
     ("deadletters", "kind"): Kind,
+    ("ballots", "ballot"): Ballot,
+    ("ballots", "tally"): Tally,
+    ("ballots", "decided"): Decided,
+    ("ballots", "count"): int,
+    ("leases", "lease"): Lease,
+    ("leases", "resource"): Resource,
+    ("leases", "count"): int,
 }
 """What a value is, by fold and table."""
 
@@ -75,7 +88,7 @@ def keyed(fold: str, tables: Mapping[str, Iterable[tuple[Key, Any]]]) -> KeyedSt
 
 def columns_of(table: str, state: KeyedState, now: int) -> dict[str, list[Any]]:
     """A documented table as columns; instants in ns."""
-    rows = {"flows": _flows, "sagas": _sagas, "dead_letters": _dead_letters}[table](state, now)
+    rows = _ROWS[table](state, now)
     return {name: [row[place] for row in rows] for place, name in enumerate(COLUMNS[table])}
 
 
@@ -88,6 +101,13 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "dead_letters": (
         *("id", "dead_group", "group", "reason", "what", "error", "state", "partition", "offset", "position", "died"),
         *("attempts", "event"),
+    ),
+    "ballots": (
+        *("ballot", "outcome", "choice", "proposer", "question", "quorum", "voters", "votes", "abstained", "tally"),
+        *("deadline", "position"),
+    ),
+    "leases": (
+        *("lease", "resource", "holder", "state", "priority", "units", "capacity", "token", "until", "position"),
     ),
 }
 
@@ -120,3 +140,45 @@ def _dead_letters(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
         )
         for _, letter in state.items("letter")
     ]
+
+
+def _ballots(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    for ballot, tally in open_ballots(state):
+        proposal, abstained = ballot.proposal, sum(choice < 0 for choice in tally.votes.values())
+        asked = (ballot.proposer, proposal.question, proposal.quorum)
+        voters = len(proposal.voters or proposal.weights) or None
+        sums = dict(zip(proposal.options, tally.sums, strict=True))
+        due = extended(state, ballot.due, ballot.slept)
+        counted = (voters, len(tally.votes) - abstained, abstained, _json(sums), due)
+        rows.append((proposal.ballot, "open", None, *asked, *counted, ballot.position))
+    for _, decided in state.items("decided"):
+        found = decided.decision
+        what = (found.ballot, found.outcome, found.choice, decided.proposer)
+        votes = (found.votes, found.abstained, _json(found.tally))
+        rows.append((*what, None, None, None, *votes, None, found.position))
+    return rows
+
+
+def _leases(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
+    return [
+        (
+            *(id, lease.resource, lease.holder, "held" if lease.token else "waiting", PRIORITIES[lease.rank]),
+            *(lease.units, state.get("resource", lease.resource).capacity, lease.token or None),
+            *(extended(state, lease.until, lease.slept), lease.position),
+        )
+        for id, lease in state.items("lease")
+    ]
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_ROWS: dict[str, Callable[[KeyedState, int], list[tuple[Any, ...]]]] = {
+    "flows": _flows,
+    "sagas": _sagas,
+    "dead_letters": _dead_letters,
+    "ballots": _ballots,
+    "leases": _leases,
+}

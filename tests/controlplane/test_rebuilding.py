@@ -14,6 +14,7 @@ from controlplane.fold import Entry, Fold, Heart, KeyedState, Loaded, Step, Worl
 from controlplane.plane import folds, versions
 from controlplane.state import Key
 from controlplane.timeline import as_of, verify
+from tests.controlplane.agentwords import join
 from tests.controlplane.logs import NOW, SECOND
 from tests.controlplane.made import Story, actions
 
@@ -205,6 +206,8 @@ def test_every_fold_reads_what_it_says_it_reads(monkeypatch: pytest.MonkeyPatch)
     story.tell(StrategyChosen("adaptive"))
     for code, argument in life():
         story.act(code, argument)
+    join(story)
+    story.wait(4)
     assert not story.heart.quarantined
     for name, world in watched.items():
         assert world.seen - {name} == set(story.heart.folds[name].reads), name

@@ -23,7 +23,7 @@ from controlplane.fold import Heart
 from controlplane.plane import folds
 from controlplane.registry import able_agents, is_able, load_of, nth_able, out_of, present
 from controlplane.timeline import verify
-from tests.controlplane.agentwords import BEAT_MS, agent, beat, facts, join, said, state_of, tell, turns, word
+from tests.controlplane.agentwords import BEAT_MS, agent, beat, facts, join, opened, said, state_of, tell, turns, word
 from tests.controlplane.logs import NOW, SECOND, add, empty_rows
 from tests.controlplane.made import BROKERS, Story
 from tests.controlplane.test_properties import by_fold, through_bytes
@@ -125,6 +125,34 @@ def test_what_the_plane_says_itself_is_no_agent() -> None:
     join(story)
     tell(story, "signalbox/plane", "suspected", {"agent": "agent/a", "incarnation": "i-1", "silent_ms": 3})
     assert list(state_of(story).table("agent")) == ["agent/a"] and agent(story).state == READY
+    assert not state_of(story).table("amiss")
+
+
+@pytest.mark.parametrize("step", [-7_200 * SECOND, 7_200 * SECOND])
+def test_a_brokers_clock_that_steps_changes_no_state(step: int) -> None:
+    story = Story()
+    join(story)
+    for _ in range(5):
+        story.wait(1)
+        rows = story.rows()
+        word(rows, "agent/a", "heartbeat", {"incarnation": "i-1", "load": 7}, story.now + step)
+        story.record(rows)
+    assert (agent(story).state, agent(story).heard, agent(story).load) == (READY, story.now, 7)
+    rows = story.rows()
+    add(rows, "agent.inbox.a", "agent/sender", appended=story.now + step)
+    start = opened([story.record(rows)])[0].start
+    assert start == min(story.now, story.now + step) - 5 * SECOND
+    story.wait(6)
+    assert turns(story) == [JOINED, READY, SUSPECTED, FAILED]
+
+
+def test_a_word_that_is_delivered_again_to_one_group_is_no_news() -> None:
+    story = Story()
+    join(story)
+    rows = story.rows()
+    word(rows, "agent/a", "left", {"incarnation": "i-1"}, story.now, redriven=True)
+    story.record(rows)
+    assert agent(story).state == READY
 
 
 # ------------------------------------------------------------------------------------------------- silence
@@ -162,6 +190,11 @@ def test_a_pause_of_the_plane_suspects_nobody(pause: PlaneResumed | PlaneStarted
     assert agent(story).state == READY, "two heartbeats are awaited at least"
     story.wait(0.2)
     assert agent(story).state == SUSPECTED
+    beat(story)
+    story.now += 600 * SECOND
+    story.tell(pause)
+    story.wait(2.9)
+    assert agent(story).state == READY, "and no fewer than were left"
 
 
 def test_while_the_recorder_is_behind_nobody_is_suspected() -> None:

@@ -41,6 +41,15 @@ def test_of_two_incarnations_the_newer_wins_and_the_older_ones_words_are_counted
     assert not state_of(story).table("rivals")
 
 
+def test_an_older_one_may_join_again_when_the_newer_has_gone() -> None:
+    story = Story()
+    join(story, incarnation="old")
+    join(story, incarnation="new")
+    tell(story, "agent/a", "left", {"incarnation": "new"})
+    join(story, "agent/a", "plan", incarnation="old")
+    assert (agent(story).incarnation, agent(story).state, agent(story).capabilities) == ("old", READY, ["plan"])
+
+
 def test_an_agent_that_was_stopped_and_replaced_is_not_heard_again() -> None:
     story = Story()
     join(story, "agent/a", "plan", incarnation="old")

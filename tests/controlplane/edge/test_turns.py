@@ -137,6 +137,25 @@ async def test_a_full_disk_holds_everything_until_there_is_room(
     turns.journal.close()
 
 
+async def test_effects_do_not_wait_for_a_snapshot(tmp_path: Path) -> None:
+    hands, carried = Hands(), list[Intent]()
+    turns = hands.turns(tmp_path)
+
+    class Slow:
+        def is_due(self, heart: Heart) -> bool:
+            return True
+
+        def take(self, heart: Heart, digest: bytes) -> None:
+            carried.extend(intent for _, _, intent in hands.carried)
+
+    turns.snapshots = Slow()  # type: ignore[assignment]
+    turns.report(BrokerLost("b1", "it ended"))
+    await turns.turn()
+    assert carried == [StartBroker("b1", 1)], "when the snapshot begins it is under way"
+    turns.close()
+    turns.journal.close()
+
+
 async def test_reached_is_when_all_is_archived(tmp_path: Path) -> None:
     turns = Hands().turns(tmp_path)
     reached = asyncio.create_task(turns.reached({0: 3, 1: 0}))

@@ -5,10 +5,12 @@ import os
 import signal
 import socket
 from time import monotonic
+from typing import Any
 
 import psutil
 import pytest
 
+from bus.event import Event
 from controlplane import limits
 from controlplane.questions import AskSql, Refusal
 from tests.controlplane.logs import NOW
@@ -208,3 +210,35 @@ async def test_sealed_segments_are_attached_and_only_the_rest_travels(
     assert office.desk._worker is not None and office.desk._worker.sealed == sealed
     refused = await office.ask(f"from read_parquet('{sealed[0]}/events.parquet')")
     assert isinstance(refused, Refusal)
+
+
+async def test_ballots_and_leases_are_tables(office: Office) -> None:
+    def said(type: str, source: str, **data: Any) -> Event:
+        return Event(type=type, source=source, data=data)
+
+    voters = ["agent/a", "agent/b", "agent/c"]
+    await office.say(
+        *(said("ballot.proposed", "agent/a", ballot=id, question="?", options=["y", "n"], voters=voters,
+               deadline_ms=9_000) for id in ("x", "z")),
+        *(said("ballot.voted", voter, ballot="x", choice="y") for voter in voters[:2]),
+        said("ballot.voted", "agent/c", ballot="z", choice=None),
+        *(said("lease.requested", f"agent/{n}", lease=f"l{n}", resource="r", ttl_ms=7_000, wait_ms=5_000,
+               priority="low") for n in range(2)),
+    )  # fmt: skip
+    assert await office.rows(
+        "select ballot, outcome, choice, proposer, question, voters, votes, abstained, tally->>'$.y', "
+        "epoch_ms(deadline) from ballots order by ballot"
+    ) == [
+        ["x", "decided", "y", "agent/a", None, None, 2, 0, "2", None],
+        ["z", "open", None, "agent/a", "?", 3, 0, 1, "0", office.now // 1_000_000 + 9_000],
+    ]
+    leases = await office.rows(
+        "select lease, holder, state, priority, units, capacity, token > 0, epoch_ms(until), position from leases "
+        "order by lease"
+    )
+    now = office.now // 1_000_000
+    assert [row[:8] for row in leases] == [
+        ["l0", "agent/0", "held", "low", 1, 1, True, now + 10_000],
+        ["l1", "agent/1", "waiting", "low", 1, 1, None, now + 5_000],
+    ]
+    assert await office.rows("select type from events where position = 17") and leases[1][8] == leases[0][8] + 1

@@ -1,0 +1,203 @@
+"""Leases: what is said about them, and a holder's own view of one. Pure; the plane's fold and the clients share it.
+
+A holder has no right to its lease but what it can prove by its own clock. `Claim` counts from the instant *before* a
+request or a renewal was sent, to which the control plane's answer belongs; the plane counts from when it records it,
+which is later, and a little longer. So when the holder stops, nobody else has been given the lease yet, whatever was
+slow in between and wherever the holder was paused.
+
+    asking ──granted──▶ held ──ended, refused, or not renewed in time──▶ lost
+       │  ╲──queued──▶ asking                ╲──released──▶ over
+       ╰── refused ──▶ refused
+
+A lease that was granted out of a queue is held once a renewal is answered: how long the answer took to come is not
+known, only when the request was sent.
+"""
+
+import msgspec
+
+from bus.coordinationlimits import (
+    COORDINATION_ID_CHARS_MAX,
+    LEASE_CAPACITY_MAX,
+    LEASE_MARGIN_MS_MIN,
+    LEASE_MARGIN_PERMILLE,
+    LEASE_RENEWALS_OUT_MAX,
+    LEASE_TTL_MS_MAX,
+    LEASE_TTL_MS_MIN,
+    LEASE_WAIT_MS_MAX,
+)
+
+PATTERN = "lease.>"
+REQUESTED, RENEWED, RELEASED = "lease.requested", "lease.renewed", "lease.released"
+GRANTED, QUEUED, REFUSED, ENDED, EXTENDED = (
+    "lease.granted", "lease.queued", "lease.refused", "lease.ended", "lease.extended",
+)  # fmt: skip
+PRIORITIES = ("high", "medium", "low")
+ASKING, HELD, NOT_GIVEN, LOST, OVER = "asking", "held", "refused", "lost", "over"
+WHY = {
+    "held": "others hold it, and the request does not wait",
+    "waited": "others held it for as long as the request waited",
+    "malformed": "the request breaks the rules of `bus.lease`",
+    "taken": "another lease has this id",
+    "ended": "this lease has ended: acquire one with another id",
+    "other_capacity": "the resource is in use with another capacity",
+    "too_many_units": "the resource has not so many units",
+    "queue_full": "as many requests wait for it as the control plane keeps",
+    "too_many_leases": "there are as many leases as the control plane keeps",
+    "unknown_lease": "the control plane knows no such lease",
+    "not_holder": "somebody else holds it",
+    "stale_token": "its token is not the lease's",
+    "released": "its holder gave it back",
+    "cancelled": "whoever asked for it does not want it any more",
+    "expired": "it was not renewed in time",
+    "holder_failed": "its holder has failed",
+    "holder_left": "its holder has left",
+    "holder_restarted": "its holder came back as another incarnation",
+}
+"""Why a lease was refused, or ended, in words."""
+_MS = 1_000_000
+
+
+class Request(msgspec.Struct, frozen=True):
+    """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once."""
+
+    lease: str
+    resource: str
+    ttl_ms: int
+    units: int = 1
+    capacity: int = 1
+    priority: str = "medium"
+    wait_ms: int = 0
+
+
+class Renewal(msgspec.Struct, frozen=True):
+    """The data of `lease.renewed`; `renewal` is the holder's own count, and comes back in `lease.extended`."""
+
+    lease: str
+    resource: str
+    token: int
+    renewal: int = 0
+
+
+class Release(msgspec.Struct, frozen=True):
+    """The data of `lease.released`; token 0: the request is taken back, or the token is not known."""
+
+    lease: str
+    resource: str
+    token: int = 0
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the data of the plane's events may have: `token` of granted, `place` of queued, `why` of refused, ended;
+    `leases` of extended: [lease, renewal] of each that was renewed."""
+
+    lease: str = ""
+    resource: str = ""
+    holder: str = ""
+    token: int = 0
+    place: int = 0
+    why: str = ""
+    leases: list[tuple[str, int]] = []
+
+
+def wrong_with(request: Request) -> str:
+    """What is wrong with a request, naming the field, or ""."""
+    for field, text in (("lease", request.lease), ("resource", request.resource)):
+        if not 0 < len(text) <= COORDINATION_ID_CHARS_MAX:
+            return f"{field}: a text of 1 to {COORDINATION_ID_CHARS_MAX} characters"
+    if not LEASE_TTL_MS_MIN <= request.ttl_ms <= LEASE_TTL_MS_MAX:
+        return f"ttl_ms: {LEASE_TTL_MS_MIN} to {LEASE_TTL_MS_MAX}"
+    if not 0 < request.capacity <= LEASE_CAPACITY_MAX:
+        return f"capacity: 1 to {LEASE_CAPACITY_MAX}"
+    if not 0 < request.units <= request.capacity:
+        return f"units: 1 to the capacity, {request.capacity}"
+    if request.priority not in PRIORITIES:
+        return f"priority: one of {', '.join(PRIORITIES)}"
+    if not 0 <= request.wait_ms <= LEASE_WAIT_MS_MAX:
+        return f"wait_ms: 0 to {LEASE_WAIT_MS_MAX}"
+    return ""
+
+
+def margin_ns(ttl_ms: int) -> int:
+    """How long before its end a holder stops."""
+    return max(LEASE_MARGIN_MS_MIN * _MS, ttl_ms * LEASE_MARGIN_PERMILLE * 1_000)
+
+
+class Claim:
+    """One lease as its holder sees it. Instants are ns of a clock of its own that never stands still or goes back."""
+
+    def __init__(self, lease: str, ttl_ms: int, renewals: int = 0, is_new: bool = True) -> None:
+        """`is_new`: nobody ever asked under this id, so that an answer is this request's. Else, as after a restart, it
+        is held once a renewal is answered; `renewals`, where these begin to count, must be other numbers than before.
+        """
+        self.lease = lease
+        self.state = ASKING
+        self.token = 0
+        self.until = 0
+        """Up to when it is surely held; 0: it never was."""
+        self.place = 0
+        """Its place in the queue when it came there, from 1; 0: it is in none."""
+        self.why = ""
+        """Why it is refused, lost or over."""
+        self._lasts = ttl_ms * _MS - margin_ns(ttl_ms)
+        self._sent: dict[int, int] = {}
+        self._renewals = renewals
+        self._first = renewals
+        self._is_new = is_new
+
+    def ask(self, now: int) -> None:
+        """The request is about to be sent."""
+        self._sent[self._first] = now
+
+    def renew(self, now: int) -> int:
+        """A renewal is about to be sent; its number."""
+        self._renewals += 1
+        self._sent[self._renewals] = now
+        if len(self._sent) > LEASE_RENEWALS_OUT_MAX:
+            del self._sent[min(self._sent)]
+        return self._renewals
+
+    def granted(self, token: int, now: int) -> None:
+        """The plane gave it: held up to what the request's own instant allows, which may be over already."""
+        if self.state == ASKING and not self.token:
+            self.token = token
+            if self._is_new:
+                self._extend(self._first, now)
+
+    def extended(self, renewal: int, now: int) -> None:
+        """The plane took a renewal. Too late: it stays lost, as whoever held it was told so."""
+        if self.state in (ASKING, HELD) and self.token:
+            self._extend(renewal, now)
+
+    def queued(self, place: int) -> None:
+        """It stands in the queue."""
+        self.place = place
+
+    def ended(self, why: str) -> None:
+        """The plane ended or refused it."""
+        if self.state in (ASKING, HELD):
+            self.state, self.why = LOST if self.token else NOT_GIVEN, why
+
+    def release(self) -> None:
+        """Its holder gives it back."""
+        if self.state in (ASKING, HELD):
+            self.state, self.why = OVER, "released"
+
+    def look(self, now: int) -> None:
+        """Time has passed: what was not renewed in time is lost."""
+        if self.state == HELD and now >= self.until:
+            self.state, self.why = LOST, "expired"
+
+    def is_valid(self, now: int) -> bool:
+        """Whether nobody else can have it at this instant."""
+        return self.state == HELD and now < self.until
+
+    def _extend(self, renewal: int, now: int) -> None:
+        sent = self._sent.get(renewal)
+        self.look(now)
+        if sent is None or self.state == LOST:
+            return
+        for number in [number for number in self._sent if number <= renewal]:
+            del self._sent[number]
+        self.until = max(self.until, sent + self._lasts)
+        if self.until > now:
+            self.state = HELD

@@ -1,0 +1,295 @@
+"""Ballots: agents propose, vote, and all come to the same decision, as it follows from the order of the journal.
+
+    ballot.proposed ─▶ open ──a vote makes the outcome certain, or the deadline comes──▶ BallotDecided ─▶ ballot.decided
+                         ╰── a vote that does not count ─▶ BallotRefused ─▶ ballot.refused
+
+Votes count in the order in which they are recorded; `bus.ballot` has the rules. A ballot is decided once, at one
+position: after that its votes are late. A proposal that comes again, from the same proposer, changes nothing; if its
+ballot is decided, that is told again. What the log says was decided stands, also for a plane that took over with an
+older journal and so never decided it.
+
+| table | key | value |
+|---|---|---|
+| ballot | id | Ballot |
+| tally | id | Tally |
+| decided | id | Decided |
+| order | number | id, of the decided ones in order |
+| count | slept newest forgotten malformed unsaid | how many |
+| said | number | what this step says, see `coordination` |
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from types import MappingProxyType
+
+import msgspec
+
+from bus import ballot as rules
+from bus.ballot import Decision, Proposal, Refusal, Vote
+from bus.coordinationlimits import BALLOT_VOTERS_MAX, COORDINATION_ID_CHARS_MAX
+from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, remember, sleep, slept
+from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.limits import BALLOTS_DECIDED_MAX, BALLOTS_OPEN_MAX
+from controlplane.saying import PLANE_SOURCE, say
+from controlplane.state import Key
+
+
+class Ballot(msgspec.Struct, frozen=True, array_like=True):
+    """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`."""
+
+    proposer: str
+    proposal: Proposal
+    total: int | None
+    due: int
+    slept: int
+    position: int
+
+
+class Tally(msgspec.Struct, frozen=True, array_like=True):
+    """What was voted so far: weight by option, weight of those who abstain, and each voter's option, -1: abstains."""
+
+    sums: list[int]
+    abstained: int
+    votes: dict[str, int]
+
+
+class Decided(msgspec.Struct, frozen=True, array_like=True):
+    """A ballot that is over; `position`: of what decided it."""
+
+    proposer: str
+    decision: Decision
+
+
+class Ballots(Fold):
+    """The fold. See the module."""
+
+    name = "ballots"
+    version = 1
+    follows = (*INPUTS, BallotDecided, BallotRefused)
+    timed = ("ballot",)
+    tables = MappingProxyType({
+        "ballot": Ballot, "tally": Tally, "decided": Decided, "order": str, "count": int,
+        "said": BallotDecided | BallotRefused,
+    })  # fmt: skip
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Proposals and votes, row by row; the plane's pauses; what was decided, whoever decided it."""
+        fact = entry.fact
+        if isinstance(fact, Rows):
+            for row, said in _said(fact):
+                _TAKES[fact.types[row]](state, entry, fact, row, said)
+        elif isinstance(fact, PlaneStarted | PlaneResumed):
+            sleep(state, fact)
+        elif isinstance(fact, BallotDecided):
+            clear(state)
+            if state.get("ballot", fact.ballot) is not None:
+                # Of an earlier version of this fold: what it decided stands.
+                _close(state, _decision(fact))
+        elif isinstance(fact, BallotRefused):
+            clear(state)
+
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """Say what came of it."""
+        fact = entry.fact
+        if isinstance(fact, BallotDecided):
+            return [_tell(_decision(fact))]
+        if isinstance(fact, BallotRefused):
+            data = Refusal(fact.ballot, fact.voter, fact.why, fact.event)
+            return [say(rules.REFUSED, data, fact.ballot, causationid=fact.event)]
+        return [*noted(state), *(_again(state, entry, fact) if isinstance(fact, Rows) else ())]
+
+    def due(self, table: str, value: Ballot) -> int:
+        """When it is over."""
+        return value.due
+
+    def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """The deadline of a ballot came, unless the plane slept meanwhile."""
+        ballot: Ballot = state.get("ballot", key)
+        due = extended(state, ballot.due, ballot.slept)
+        if due > entry.recorded:
+            state.put("ballot", key, msgspec.structs.replace(ballot, due=due, slept=slept(state)))
+            return ()
+        decided = _count_up(state, ballot, entry.position, over=True)
+        if decided is None or isinstance(entry.fact, INPUTS):
+            return ()
+        clear(state)
+        return [decided]
+
+
+def open_ballots(state: KeyedState) -> list[tuple[Ballot, Tally]]:
+    """All open ballots, oldest first."""
+    found = ((ballot, state.get("tally", key)) for key, ballot in state.items("ballot"))
+    return sorted(found, key=lambda each: each[0].position)
+
+
+# ------------------------------------------------------------------------------------------------- what is said
+
+
+class _Proposed(msgspec.Struct):
+    id: str
+    data: Proposal
+
+
+class _Voted(msgspec.Struct):
+    id: str
+    data: Vote
+
+
+class _Decided(msgspec.Struct):
+    data: Decision
+
+
+_proposed = msgspec.json.Decoder(_Proposed)
+_voted = msgspec.json.Decoder(_Voted)
+_was_decided = msgspec.json.Decoder(_Decided)
+
+
+def _said(rows: Rows) -> Iterator[tuple[int, bytes]]:
+    """The rows that are about ballots: neither history of elsewhere, nor said to one group again."""
+    for row, event in sorted(rows.followed.items()):
+        if rows.types[row] in _TAKES and not rows.importofs[row] and not rows.redriven[row]:
+            yield row, event
+
+
+def _propose(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -> None:
+    try:
+        said = _proposed.decode(event)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        count(state, "malformed")
+        return
+    proposal, source = said.data, rows.sources[row]
+    if rules.wrong_with(proposal):
+        note(state, BallotRefused(proposal.ballot[:COORDINATION_ID_CHARS_MAX], source, "malformed", said.id))
+        return
+    known: Ballot | Decided | None = state.get("ballot", proposal.ballot) or state.get("decided", proposal.ballot)
+    if known is not None:
+        if known.proposer != source:
+            note(state, BallotRefused(proposal.ballot, source, "taken", said.id))
+        return
+    if len(state.table("ballot")) >= BALLOTS_OPEN_MAX:
+        note(state, BallotRefused(proposal.ballot, source, "too_many_ballots", said.id))
+        return
+    due = entry.recorded + proposal.deadline_ms * MS
+    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row)
+    state.put("ballot", proposal.ballot, ballot)
+    state.put("tally", proposal.ballot, Tally([0] * len(proposal.options), 0, {}))
+
+
+def _vote(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -> None:
+    try:
+        said = _voted.decode(event)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        count(state, "malformed")
+        return
+    id, voter = said.data.ballot, rows.sources[row]
+    ballot: Ballot | None = state.get("ballot", id)
+    if ballot is None:
+        why = "late" if state.get("decided", id) is not None else "unknown_ballot"
+        note(state, BallotRefused(id[:COORDINATION_ID_CHARS_MAX], voter, why, said.id))
+        return
+    tally: Tally = state.get("tally", id)
+    why = _why_not(state, ballot, tally, voter, said.data.choice, entry.recorded)
+    if why:
+        note(state, BallotRefused(id, voter, why, said.id))
+        return
+    choice = -1 if said.data.choice is None else ballot.proposal.options.index(said.data.choice)
+    state.put("tally", id, _counted(ballot.proposal, tally, voter, choice))
+    _count_up(state, ballot, entry.position + row, over=False)
+
+
+def _hear(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -> None:
+    """The plane's own word comes back: no news, unless its journal was lost meanwhile."""
+    if rows.sources[row] != PLANE_SOURCE:
+        return
+    try:
+        said = _was_decided.decode(event).data
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        count(state, "malformed")
+        return
+    if state.get("ballot", said.ballot) is not None:
+        _close(state, said)
+
+
+_TAKES: dict[str, Callable[[KeyedState, Entry, Rows, int, bytes], None]] = {
+    rules.PROPOSED: _propose,
+    rules.VOTED: _vote,
+    rules.DECIDED: _hear,
+}
+
+
+def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice: str | None, now: int) -> str:
+    proposal = ballot.proposal
+    if extended(state, ballot.due, ballot.slept) <= now:
+        return "late"  # its timer has not had its turn among many
+    if not rules.may_vote(proposal, voter):
+        return "not_a_voter"
+    if choice is not None and choice not in proposal.options:
+        return "unknown_option"
+    if voter in tally.votes:
+        return "" if proposal.change else "duplicate"
+    return "full" if len(tally.votes) >= BALLOT_VOTERS_MAX else ""
+
+
+def _counted(proposal: Proposal, tally: Tally, voter: str, choice: int) -> Tally:
+    weight, sums, abstained = rules.weight_of(proposal, voter), list(tally.sums), tally.abstained
+    for place, change in ((tally.votes.get(voter), -weight), (choice, weight)):
+        if place == -1:
+            abstained += change
+        elif place is not None:
+            sums[place] += change
+    return Tally(sums, abstained, tally.votes | {voter: choice})
+
+
+# ------------------------------------------------------------------------------------------------- deciding
+
+
+def _count_up(state: KeyedState, ballot: Ballot, position: int, over: bool) -> BallotDecided | None:
+    """Close it if its outcome is certain; what is said of that."""
+    proposal = ballot.proposal
+    tally: Tally = state.get("tally", proposal.ballot)
+    favoured = tally.votes.get(ballot.proposer)
+    found = rules.outcome_of(proposal, ballot.total, tally.sums, tally.abstained, favoured, over)
+    if found is None:
+        return None
+    outcome, place = found
+    abstained = sum(choice == -1 for choice in tally.votes.values())
+    decided = BallotDecided(
+        proposal.ballot,
+        outcome,
+        None if place is None else proposal.options[place],
+        dict(sorted(zip(proposal.options, tally.sums, strict=True))),
+        abstained,
+        len(tally.votes) - abstained,
+        position,
+    )
+    _close(state, _decision(decided))
+    note(state, decided)
+    return decided
+
+
+def _close(state: KeyedState, decision: Decision) -> None:
+    ballot: Ballot = state.get("ballot", decision.ballot)
+    state.delete("ballot", decision.ballot)
+    state.delete("tally", decision.ballot)
+    remember(state, "decided", decision.ballot, Decided(ballot.proposer, decision), BALLOTS_DECIDED_MAX)
+
+
+def _decision(fact: BallotDecided) -> Decision:
+    return Decision(fact.ballot, fact.outcome, fact.choice, fact.tally, fact.abstained, fact.votes, fact.at)
+
+
+def _tell(decision: Decision) -> Intent:
+    return say(rules.DECIDED, decision, decision.ballot)
+
+
+def _again(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
+    """Whoever proposes what was decided before hears of it again."""
+    for row, event in _said(rows):
+        if rows.types[row] == rules.PROPOSED:
+            try:
+                id = _proposed.decode(event).data.ballot
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                continue  # counted in `evolve`
+            known: Decided | None = state.get("decided", id)
+            if known is not None and known.proposer == rows.sources[row] and known.decision.position < entry.position:
+                yield _tell(known.decision)

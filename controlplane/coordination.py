@@ -1,0 +1,76 @@
+"""What the folds of ballots and leases share: time in which the plane was awake, and outcomes on their way to be facts.
+
+**Awake.** While the plane stands still nobody's vote or renewal can be recorded, so such time counts for no deadline.
+`slept` grows by each gap, and after a start by `CATCH_UP_MS` more. A value remembers how much that was when its
+deadline was set; whoever finds a deadline over adds what has come since, and looks again then (`extended`). So a pause
+costs nothing for what is open, and however often there is one, a deadline comes once the plane was awake long enough.
+
+**Said.** Outcomes come about in `evolve`, row by row, as a later row of the same batch may depend on them. They are
+kept in the table `said` until `react`, right after, gives them out as facts; each fact says its event, and evolving it
+clears them. What has no event is no fact.
+"""
+
+from collections.abc import Iterable
+
+from controlplane.facts import Fact, PlaneResumed, PlaneStarted, Rows, Tick
+from controlplane.limits import CATCH_UP_MS, SAID_MAX
+from controlplane.state import KeyedState
+
+MS = 1_000_000
+INPUTS = (Rows, Tick, PlaneStarted, PlaneResumed)
+"""The inputs after which outcomes are given out; timers that fire at another one give out their own."""
+
+
+def sleep(state: KeyedState, fact: PlaneStarted | PlaneResumed) -> None:
+    """The plane stood still."""
+    catches_up = CATCH_UP_MS * MS if isinstance(fact, PlaneStarted) else 0
+    state.put("count", "slept", slept(state) + max(0, fact.gap_ns) + catches_up)
+
+
+def slept(state: KeyedState) -> int:
+    """How long the plane has stood still so far, ns."""
+    found: int = state.get("count", "slept", 0)
+    return found
+
+
+def extended(state: KeyedState, until: int, since: int) -> int:
+    """A deadline by the time that the plane has slept since it had slept for `since`."""
+    return until + slept(state) - since
+
+
+def count(state: KeyedState, name: str, change: int = 1) -> None:
+    """Add to a count."""
+    state.put("count", name, state.get("count", name, 0) + change)
+
+
+def note(state: KeyedState, fact: Fact) -> None:
+    """An outcome, to be said."""
+    waiting = len(state.table("said"))
+    if waiting >= SAID_MAX:
+        count(state, "unsaid")
+        return
+    state.put("said", waiting, fact)
+
+
+def noted(state: KeyedState) -> Iterable[Fact]:
+    """All outcomes that are to be said, in order."""
+    said = state.table("said")
+    return [said[number] for number in range(len(said))]
+
+
+def clear(state: KeyedState) -> None:
+    """They are said."""
+    for number in list(state.table("said")):
+        state.delete("said", number)
+
+
+def remember(state: KeyedState, table: str, key: str, value: object, most: int) -> None:
+    """Keep what is over by its key, the newest `most` in all; those that go are counted as forgotten."""
+    newest = state.get("count", "newest", 0) + 1
+    state.put("count", "newest", newest)
+    state.put("order", newest, key)
+    state.put(table, key, value)
+    if newest > most:
+        state.delete(table, state.get("order", newest - most))
+        state.delete("order", newest - most)
+        count(state, "forgotten")

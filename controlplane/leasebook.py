@@ -1,0 +1,221 @@
+"""What is kept of leases, and how it moves: who has what, who waits, in which order. Pure; part of the fold `leases`.
+
+    asked ─▶ queue of its resource ──there is room──▶ granted ──expired, released, its holder gone──▶ ended
+                ╰── it does not wait, has waited, is taken back ──▶ gone
+
+A resource exists while somebody has it or waits for it; its capacity is the first request's. Its queue goes by
+priority, then by arrival, and whoever stands first is served first: a large request is not passed by smaller ones.
+
+Each grant has a token greater than any before, in whatever journal: plane epochs only grow, and in one epoch positions
+do. So a plane that took over with an older journal gives out greater ones as well.
+
+Who holds what is also kept by holder, densely, so that all leases of one that has failed are found without looking
+through the others: `held` has key `holder NUL i` for 0 <= i < `Holder.leases`; the last one moves into a hole.
+"""
+
+import msgspec
+
+from bus import lease as rules
+from bus.lease import Request
+from controlplane.agents import FAILED, LEFT, Agent
+from controlplane.coordination import MS, extended, note, remember, slept
+from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
+from controlplane.fold import Entry, KeyedState
+from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
+
+POSITION_BITS = 44
+"""Of a token; what is above is the plane epoch."""
+Queue = tuple[tuple[str, ...], ...]
+NOBODY: Queue = ((), (), ())
+"""Leases that wait, by priority."""
+
+
+class Lease(msgspec.Struct, frozen=True, array_like=True):
+    """One that is held (`token` > 0) or waits. Instants are ns.
+
+    `due`: when it is looked at. `until`: when it ends, as far as the plane had `slept`. `seat`: its place among the
+    holder's. `incarnation`: which run of the holder it was granted to, "" where that is not known. `position`: of the
+    request, then of what granted it.
+    """
+
+    resource: str
+    holder: str
+    ttl_ms: int
+    units: int
+    rank: int
+    due: int
+    until: int
+    slept: int
+    position: int
+    token: int = 0
+    seat: int = 0
+    incarnation: str = ""
+
+
+class Resource(msgspec.Struct, frozen=True, array_like=True):
+    """What is leased: `used` of its `capacity` units, `queue` by priority. `due`: its queue is served again then."""
+
+    capacity: int
+    used: int = 0
+    queue: Queue = NOBODY
+    due: int = 0
+
+
+class Holder(msgspec.Struct, frozen=True, array_like=True):
+    """Who has leases, and how many. `due`: when it is looked at, as far as the plane had `slept`; 0: it need not be.
+    Its leases below `left` still are to be."""
+
+    leases: int
+    due: int = 0
+    slept: int = 0
+    left: int = 0
+
+
+# ------------------------------------------------------------------------------------------------- coming
+
+
+def enqueue(state: KeyedState, entry: Entry, position: int, request: Request, holder: str) -> None:
+    """A request takes its place in the queue."""
+    until = entry.recorded + request.wait_ms * MS
+    rank = rules.PRIORITIES.index(request.priority)
+    asked = (request.resource, holder, request.ttl_ms, request.units, rank)
+    lease = Lease(*asked, until, until, slept(state), position)
+    resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
+    state.put("lease", request.lease, lease)
+    _put_queue(state, request.resource, resource, rank, (*resource.queue[rank], request.lease))
+
+
+def place_of(resource: Resource, rank: int, lease: str) -> int:
+    """Its place in the queue, from 1."""
+    return sum(map(len, resource.queue[:rank])) + resource.queue[rank].index(lease) + 1
+
+
+def waiting(resource: Resource) -> int:
+    """How many stand in the queue."""
+    return sum(map(len, resource.queue))
+
+
+def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Presence", fresh: str = "") -> None:
+    """Grant what there is room for, in order, `LEASE_GRANTS_AT_ONCE` at most; forget a resource that nobody wants.
+
+    Whoever is gone when its turn comes, or has waited for long enough, gets nothing; the `fresh` request came just now.
+    """
+    resource: Resource | None = state.get("resource", name)
+    if resource is None:
+        return
+    used, due, queue = resource.used, 0, [list(rank) for rank in resource.queue]
+    for served in range(waiting(resource)):
+        rank = next(rank for rank in queue if rank)
+        lease: Lease = state.get("lease", rank[0])
+        if used + lease.units > resource.capacity:
+            break
+        if served == LEASE_GRANTS_AT_ONCE:
+            due = entry.recorded
+            break
+        id = rank.pop(0)
+        is_over = extended(state, lease.until, lease.slept) <= entry.recorded
+        why = "" if id == fresh else "waited" if is_over else who.gone(lease.holder)
+        if why:
+            _forget(state, id)
+            note(state, LeaseRefused(id, name, lease.holder, why))
+        else:
+            used += lease.units
+            _grant(state, entry, position, id, lease, who.incarnation(lease.holder))
+    if used or any(queue):
+        state.put("resource", name, Resource(resource.capacity, used, tuple(map(tuple, queue)), due))
+    else:
+        state.delete("resource", name)
+
+
+def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
+    greatest = state.get("count", "token", 0)
+    token = max(state.get("count", "epoch", 0) << POSITION_BITS | position, greatest + 1)
+    state.put("count", "token", token)
+    until = entry.recorded + (lease.ttl_ms + LEASE_SLACK_MS) * MS
+    holder: Holder = state.get("holder", lease.holder) or Holder(0)
+    held = msgspec.structs.replace(
+        lease, due=until, until=until, slept=slept(state), position=position, token=token, seat=holder.leases,
+        incarnation=incarnation,
+    )  # fmt: skip
+    state.put("lease", id, held)
+    state.put("held", _seat(lease.holder, holder.leases), id)
+    state.put("holder", lease.holder, msgspec.structs.replace(holder, leases=holder.leases + 1))
+    note(state, LeaseGranted(id, lease.resource, lease.holder, token, lease.ttl_ms, lease.units))
+
+
+class Presence:
+    """What the registry knows of holders."""
+
+    def __init__(self, registry: KeyedState | None) -> None:
+        self._registry = registry
+
+    def incarnation(self, holder: str) -> str:
+        """Which run of it there is now; "" where that is not known."""
+        agent = self._agent(holder)
+        return agent.incarnation if agent is not None else ""
+
+    def gone(self, holder: str) -> str:
+        """Why its leases end, or ""."""
+        agent = self._agent(holder)
+        return _GONE.get(agent.state, "") if agent is not None else ""
+
+    def _agent(self, holder: str) -> Agent | None:
+        return self._registry.get("agent", holder) if self._registry is not None else None
+
+
+_GONE = {FAILED: "holder_failed", LEFT: "holder_left"}
+
+
+# ------------------------------------------------------------------------------------------------- going
+
+
+def end(state: KeyedState, id: str, lease: Lease, why: str) -> None:
+    """A lease that was held is over; its resource is to be served next."""
+    resource: Resource = state.get("resource", lease.resource)
+    state.put("resource", lease.resource, msgspec.structs.replace(resource, used=resource.used - lease.units))
+    _unseat(state, lease)
+    _forget(state, id)
+    note(state, LeaseEnded(id, lease.resource, lease.holder, lease.token, why))
+
+
+def dequeue(state: KeyedState, id: str, lease: Lease, why: str, event: str = "") -> None:
+    """A request that waited is gone; its resource is to be served next, as it may have stood before smaller ones."""
+    resource: Resource = state.get("resource", lease.resource)
+    rest = tuple(each for each in resource.queue[lease.rank] if each != id)
+    _put_queue(state, lease.resource, resource, lease.rank, rest)
+    _forget(state, id)
+    note(state, LeaseRefused(id, lease.resource, lease.holder, why, event))
+
+
+def held_by(state: KeyedState, holder: str, seat: int) -> str:
+    """The lease at a place among a holder's."""
+    found: str = state.get("held", _seat(holder, seat))
+    return found
+
+
+def _unseat(state: KeyedState, lease: Lease) -> None:
+    holder: Holder = state.get("holder", lease.holder)
+    last = holder.leases - 1
+    moved = held_by(state, lease.holder, last)
+    state.delete("held", _seat(lease.holder, last))
+    if lease.seat != last:
+        state.put("held", _seat(lease.holder, lease.seat), moved)
+        state.put("lease", moved, msgspec.structs.replace(state.get("lease", moved), seat=lease.seat))
+    if last:
+        state.put("holder", lease.holder, msgspec.structs.replace(holder, leases=last))
+    else:
+        state.delete("holder", lease.holder)
+
+
+def _seat(holder: str, seat: int) -> str:
+    return f"{holder}\0{seat}"
+
+
+def _put_queue(state: KeyedState, name: str, resource: Resource, rank: int, ids: tuple[str, ...]) -> None:
+    queue = (*resource.queue[:rank], ids, *resource.queue[rank + 1 :])
+    state.put("resource", name, msgspec.structs.replace(resource, queue=queue))
+
+
+def _forget(state: KeyedState, id: str) -> None:
+    state.delete("lease", id)
+    remember(state, "ended", id, 1, LEASES_ENDED_MAX)

@@ -1,0 +1,359 @@
+"""Leases: who may use a resource, how much of it, and until when, as it follows from the order of the journal.
+
+    lease.requested ─▶ queue ─▶ LeaseGranted ─▶ lease.granted        lease.renewed ─▶ lease.extended
+                         ├────▶ LeaseQueued ──▶ lease.queued
+                         ╰────▶ LeaseRefused ─▶ lease.refused        lease.released, time, its holder gone
+                                                                       ╰─▶ LeaseEnded ─▶ lease.ended
+
+A lease ends `LEASE_SLACK_MS` after its time to live since the last renewal that was recorded, in time in which the
+plane was awake (`coordination`). A holder counts from before it sent that renewal, and stops earlier (`bus.lease`).
+Renewing moves no timer: a timer that finds its lease renewed looks again at the new end, so each lease has one timer
+for each time to live, however often it is renewed.
+
+The leases of a holder that has failed, or came back as another incarnation, end after `LEASE_GRACE_MS`, those of one
+that left at once: whether it did says the registry, when the grace is over. Until they learn of it such holders may go
+on, so that a resource that matters looks at the token (`bus.Fence`).
+
+| table | key | value |
+|---|---|---|
+| lease | id | Lease |
+| resource | name | Resource |
+| holder | source | Holder |
+| held | source NUL i | id of the i-th lease of that holder |
+| ended | id | 1: it was there |
+| order | number | id, of the ended ones in order |
+| count | epoch token slept newest forgotten malformed unsaid | how many; the greatest token |
+| said | number | what this step says, see `coordination` |
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from bus import lease as rules
+from bus.coordinationlimits import COORDINATION_ID_CHARS_MAX
+from bus.lease import Release, Renewal, Request
+from controlplane import agents
+from controlplane.agents import LIFECYCLE
+from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, sleep, slept
+from controlplane.facts import (
+    Fact,
+    Intent,
+    LeaseEnded,
+    LeaseGranted,
+    LeaseQueued,
+    LeaseRefused,
+    PlaneResumed,
+    PlaneStarted,
+    Rows,
+)
+from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.leasebook import (
+    Holder,
+    Lease,
+    Presence,
+    Resource,
+    dequeue,
+    end,
+    enqueue,
+    held_by,
+    place_of,
+    serve,
+    waiting,
+)
+from controlplane.limits import (
+    EXTENDED_AT_ONCE,
+    LEASE_GRACE_MS,
+    LEASE_QUEUE_MAX,
+    LEASE_SLACK_MS,
+    LEASES_MAX,
+    LEASES_RELEASED_AT_ONCE,
+)
+from controlplane.saying import PLANE_SOURCE, say
+from controlplane.state import Key
+
+OUTCOMES = (LeaseGranted, LeaseQueued, LeaseRefused, LeaseEnded)
+JOINED, FAILED, LEFT = (f"{LIFECYCLE}{word}" for word in (agents.JOINED, agents.FAILED, agents.LEFT))
+_TYPES = {LeaseGranted: rules.GRANTED, LeaseQueued: rules.QUEUED, LeaseRefused: rules.REFUSED, LeaseEnded: rules.ENDED}
+
+
+class Leases(Fold):
+    """The fold. See the module."""
+
+    name = "leases"
+    version = 1
+    follows = (*INPUTS, *OUTCOMES)
+    reads = ("registry",)
+    timed = ("lease", "resource", "holder")
+    tables = MappingProxyType({
+        "lease": Lease, "resource": Resource, "holder": Holder, "held": str, "ended": int, "order": str, "count": int,
+        "said": LeaseGranted | LeaseQueued | LeaseRefused | LeaseEnded,
+    })  # fmt: skip
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """Requests, renewals and releases, row by row; who came and went; the plane's pauses."""
+        fact = entry.fact
+        if isinstance(fact, Rows):
+            book = _Book(state, entry, world)
+            for row, type, event in _said(fact):
+                book.take(type, fact.sources[row], entry.position + row, event)
+        elif isinstance(fact, PlaneStarted | PlaneResumed):
+            sleep(state, fact)
+            if isinstance(fact, PlaneStarted):
+                state.put("count", "epoch", max(fact.epoch, state.get("count", "epoch", 0)))
+        elif isinstance(fact, OUTCOMES):
+            clear(state)
+
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """Say what came of it."""
+        fact = entry.fact
+        if isinstance(fact, OUTCOMES):
+            return [_tell(fact)]
+        return [*noted(state), *(_answers(state, entry, fact) if isinstance(fact, Rows) else ())]
+
+    def due(self, table: str, value: Any) -> int:
+        """When it is looked at."""
+        found: int = value.due
+        return found
+
+    def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """A lease or a wait may be over, a queue goes on, the grace of a holder is over."""
+        _Book(state, entry, world).look(table, str(key))
+        if isinstance(entry.fact, INPUTS):
+            return ()
+        said = list(noted(state))
+        clear(state)
+        return said
+
+
+class _Book:
+    """One entry being taken down."""
+
+    def __init__(self, state: KeyedState, entry: Entry, world: World) -> None:
+        self.state = state
+        self.entry = entry
+        self.who = Presence(world.get("registry"))
+
+    def take(self, type: str, source: str, position: int, event: bytes) -> None:
+        """One event."""
+        try:
+            said = _decoders[type].decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            count(self.state, "malformed")
+            return
+        if isinstance(said, _Requested):
+            self._request(said.id, said.data, source, position)
+        elif isinstance(said, _Renewed):
+            self._renew(said.id, said.data, source)
+        elif isinstance(said, _Released):
+            self._release(said.id, said.data, source, position)
+        else:
+            self._come_or_go(type, said.data.agent if source == PLANE_SOURCE and said.data else source)
+
+    def look(self, table: str, key: str) -> None:
+        """A deadline is over, unless the plane slept, or the lease was renewed."""
+        if table == "resource":
+            self.state.put(table, key, msgspec.structs.replace(self.state.get(table, key), due=0))
+            self._serve(key, self.entry.position)
+        elif table == "holder":
+            self._holder(key, self.state.get(table, key))
+        else:
+            self._lease(key, self.state.get(table, key))
+
+    # ------------------------------------------------------------------------------------------- what holders say
+
+    def _request(self, event: str, request: Request, source: str, position: int) -> None:
+        state, id = self.state, request.lease
+        known: Lease | None = state.get("lease", id)
+        if known is not None and (known.holder, known.resource) == (source, request.resource):
+            return  # it comes again, and is answered again
+        resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
+        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, resource)
+        if why:
+            self._refuse(id, request.resource, source, why, event)
+            return
+        enqueue(state, self.entry, position, request, source)
+        self._serve(request.resource, position, id)
+        lease: Lease = state.get("lease", id)
+        if lease.token:
+            return
+        if not request.wait_ms:
+            dequeue(state, id, lease, "held", event)
+            return
+        place = place_of(state.get("resource", request.resource), lease.rank, id)
+        note(state, LeaseQueued(id, request.resource, source, place))
+
+    def _why_not(self, request: Request, known: Lease | None, resource: Resource) -> str:
+        if known is not None:
+            return "taken"
+        if self.state.get("ended", request.lease) is not None:
+            return "ended"
+        if resource.capacity != request.capacity:
+            return "other_capacity"
+        if waiting(resource) >= LEASE_QUEUE_MAX:
+            return "queue_full"
+        return "too_many_leases" if len(self.state.table("lease")) >= LEASES_MAX else ""
+
+    def _renew(self, event: str, renewal: Renewal, source: str) -> None:
+        lease = self._own(event, renewal.lease, renewal.resource, source, renewal.token)
+        if lease is None or not lease.token:
+            return
+        until = self.entry.recorded + (lease.ttl_ms + LEASE_SLACK_MS) * MS
+        self.state.put("lease", renewal.lease, msgspec.structs.replace(lease, until=until, slept=slept(self.state)))
+
+    def _release(self, event: str, release: Release, source: str, position: int) -> None:
+        if self.state.get("ended", release.lease) is not None:
+            return  # it comes again
+        lease = self._own(event, release.lease, release.resource, source, release.token)
+        if lease is None:
+            return
+        if lease.token:
+            end(self.state, release.lease, lease, "released")
+        else:
+            dequeue(self.state, release.lease, lease, "cancelled", event)
+        self._serve(lease.resource, position)
+
+    def _own(self, event: str, id: str, name: str, source: str, token: int) -> Lease | None:
+        """The lease, if it is this source's; a wrong word is refused. Token 0: whoever asked does not know it."""
+        lease: Lease | None = self.state.get("lease", id)
+        if lease is not None and lease.holder == source and (token in (0, lease.token)):
+            return lease
+        why = "stale_token" if lease is not None and lease.holder == source else "not_holder"
+        if lease is None:
+            why = "ended" if self.state.get("ended", id) is not None else "unknown_lease"
+        self._refuse(id, name, source, why, event)
+        return None
+
+    def _refuse(self, id: str, name: str, source: str, why: str, event: str) -> None:
+        chars = COORDINATION_ID_CHARS_MAX
+        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event))
+
+    def _come_or_go(self, type: str, source: str) -> None:
+        """A holder is looked at, at once if it said itself that it leaves; it may come back until then."""
+        holder: Holder | None = self.state.get("holder", source)
+        if holder is not None:
+            due = self.entry.recorded + (0 if type == LEFT else LEASE_GRACE_MS * MS)
+            self.state.put("holder", source, Holder(holder.leases, due, slept(self.state), holder.leases))
+
+    # ------------------------------------------------------------------------------------------- what time does
+
+    def _lease(self, id: str, lease: Lease) -> None:
+        until = extended(self.state, lease.until, lease.slept)
+        if until > self.entry.recorded:
+            kept = msgspec.structs.replace(lease, due=until, until=until, slept=slept(self.state))
+            self.state.put("lease", id, kept)
+            return
+        if lease.token:
+            end(self.state, id, lease, "expired")
+        else:
+            dequeue(self.state, id, lease, "waited")
+        self._serve(lease.resource, self.entry.position)
+
+    def _holder(self, source: str, holder: Holder) -> None:
+        """The leases of a holder that is gone, or of its former runs, end; from the last one down, some at a time."""
+        due, now = extended(self.state, holder.due, holder.slept), slept(self.state)
+        if due > self.entry.recorded:
+            self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now))
+            return
+        why, present = self.who.gone(source), self.who.incarnation(source)
+        top = min(holder.left, holder.leases)
+        first = max(0, top - LEASES_RELEASED_AT_ONCE)
+        for seat in range(top - 1, first - 1, -1):
+            id = held_by(self.state, source, seat)
+            lease: Lease = self.state.get("lease", id)
+            if why or (lease.incarnation and present and lease.incarnation != present):
+                end(self.state, id, lease, why or "holder_restarted")
+                self._serve(lease.resource, self.entry.position)
+        known: Holder | None = self.state.get("holder", source)
+        if known is not None:
+            self.state.put("holder", source, Holder(known.leases, self.entry.recorded if first else 0, now, first))
+
+    def _serve(self, resource: str, position: int, fresh: str = "") -> None:
+        serve(self.state, self.entry, position, resource, self.who, fresh)
+
+
+# ------------------------------------------------------------------------------------------------- what is said
+
+
+class _Requested(msgspec.Struct):
+    id: str
+    data: Request
+
+
+class _Renewed(msgspec.Struct):
+    id: str
+    data: Renewal
+
+
+class _Released(msgspec.Struct):
+    id: str
+    data: Release
+
+
+class _About(msgspec.Struct):
+    agent: str = ""
+
+
+class _Lifecycle(msgspec.Struct):
+    data: _About | None = None
+
+
+_decoders: dict[str, msgspec.json.Decoder[Any]] = {
+    rules.REQUESTED: msgspec.json.Decoder(_Requested),
+    rules.RENEWED: msgspec.json.Decoder(_Renewed),
+    rules.RELEASED: msgspec.json.Decoder(_Released),
+    JOINED: msgspec.json.Decoder(_Lifecycle),
+    FAILED: msgspec.json.Decoder(_Lifecycle),
+    LEFT: msgspec.json.Decoder(_Lifecycle),
+}
+
+
+def _said(rows: Rows) -> Iterator[tuple[int, str, bytes]]:
+    """The rows that are about leases and holders: neither history of elsewhere, nor said to one group again."""
+    for row, event in sorted(rows.followed.items()):
+        type = rows.types[row]
+        if type in _decoders and not rows.importofs[row] and not rows.redriven[row]:
+            yield row, type, event
+
+
+def _tell(fact: LeaseGranted | LeaseQueued | LeaseRefused | LeaseEnded) -> Intent:
+    cause = fact.event if isinstance(fact, LeaseRefused) else ""
+    data = {name: getattr(fact, name) for name in fact.__struct_fields__}
+    return say(_TYPES[type(fact)], data, fact.resource, causationid=cause)
+
+
+def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
+    """Renewals that were taken, together; and requests that came again, each as it stands."""
+    taken: list[tuple[str, int]] = []
+    key = ""
+    for row, type, event in _said(rows):
+        if type not in (rules.REQUESTED, rules.RENEWED):
+            continue
+        try:
+            said = _decoders[type].decode(event).data
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # counted in `evolve`
+        lease: Lease | None = state.get("lease", said.lease)
+        if lease is None:
+            continue
+        if rows.sources[row] != lease.holder:
+            continue
+        if isinstance(said, Request):
+            if lease.position < entry.position and said.resource == lease.resource:
+                yield _tell(_as_it_stands(state, said.lease, lease))
+        elif lease.token and said.token == lease.token:
+            taken.append((said.lease, said.renewal))
+            key = key or lease.resource
+    rest = iter(taken)
+    while some := list(islice(rest, EXTENDED_AT_ONCE)):
+        yield say(rules.EXTENDED, {"leases": some}, key)
+
+
+def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
+    if lease.token:
+        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units)
+    place = place_of(state.get("resource", lease.resource), lease.rank, id)
+    return LeaseQueued(id, lease.resource, lease.holder, place)

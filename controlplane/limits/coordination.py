@@ -1,0 +1,28 @@
+"""Bounds of the folds of ballots and leases; what may be asked for is bounded in `bus.coordinationlimits`."""
+
+BALLOTS_OPEN_MAX = 10_000
+"""Ballots that are open; further proposals are refused."""
+BALLOTS_DECIDED_MAX = 10_000
+"""Decided ballots that are remembered; the oldest ones are forgotten first, and counted."""
+LEASES_MAX = 200_000
+"""Leases that are held or waited for; further requests are refused."""
+LEASE_QUEUE_MAX = 1_000
+"""Requests that wait for one resource; further ones are refused."""
+LEASES_ENDED_MAX = 20_000
+"""Ended leases that are remembered, so that a request that comes twice is not granted twice; then they are counted."""
+LEASE_SLACK_MS = 3_000
+"""How much longer than its time to live the plane keeps a lease: so far ahead may its clock go without its notice
+(`STALL_MS_MAX` and the second between two ticks)."""
+LEASE_GRACE_MS = 10_000
+"""How long a holder that has failed may still come back before its leases end."""
+CATCH_UP_MS = 10_000
+"""After its start the plane counts no deadline of a ballot or lease for so long: it has to hear first what was said
+while it was away."""
+LEASES_RELEASED_AT_ONCE = 256
+"""Leases of one holder that end with one input; the others with the next ones."""
+LEASE_GRANTS_AT_ONCE = 64
+"""Requests for one resource that are granted with one event or timer; the others with the next input."""
+EXTENDED_AT_ONCE = 500
+"""Renewals that one event answers."""
+SAID_MAX = 5_000
+"""Outcomes that one input may have of each of these folds; further ones are not said, and counted."""
