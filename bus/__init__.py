@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from bus.client.discovery import default_data_dir as default_data_dir
     from bus.client.fleet import Fleet as Fleet
     from bus.client.fleet import connect as connect
+    from bus.client.handling import handling as handling
     from bus.client.leases import Lease as Lease
     from bus.client.leases import Leases as Leases
     from bus.client.ordering import Reading as Reading
     from bus.client.packing import Receipt as Receipt
     from bus.client.reading import Positioned as Positioned
+    from bus.client.schemas import Schemas as Schemas
     from bus.client.subscribing import Subscription as Subscription
     from bus.errors import AccessDenied as AccessDenied
     from bus.errors import AgentUnavailable as AgentUnavailable
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from bus.errors import CallFailed as CallFailed
     from bus.errors import CallLost as CallLost
     from bus.errors import CallTimeout as CallTimeout
+    from bus.errors import CircuitOpen as CircuitOpen
     from bus.errors import ClientError as ClientError
     from bus.errors import ClockFarOff as ClockFarOff
     from bus.errors import CorruptRecord as CorruptRecord
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from bus.errors import EventTooLarge as EventTooLarge
     from bus.errors import FleetError as FleetError
     from bus.errors import GroupConflict as GroupConflict
+    from bus.errors import GroupRemoved as GroupRemoved
     from bus.errors import InsufficientReplicas as InsufficientReplicas
     from bus.errors import InvalidBallot as InvalidBallot
     from bus.errors import InvalidCall as InvalidCall
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
     from bus.errors import InvalidLease as InvalidLease
     from bus.errors import InvalidPattern as InvalidPattern
     from bus.errors import InvalidRules as InvalidRules
+    from bus.errors import InvalidSchema as InvalidSchema
     from bus.errors import LeaseLost as LeaseLost
     from bus.errors import LeaseRefused as LeaseRefused
     from bus.errors import NoFleet as NoFleet
@@ -81,6 +86,10 @@ if TYPE_CHECKING:
     from bus.event import to_json as to_json
     from bus.event import to_object as to_object
     from bus.fence import Fence as Fence
+    from bus.schemas import Schema as Schema
+    from bus.testing.fleet import DeadLetter as DeadLetter
+    from bus.testing.fleet import NotSettled as NotSettled
+    from bus.testing.fleet import TestFleet as TestFleet
     from bus.topic import is_pattern as is_pattern
     from bus.topic import is_type as is_type
     from bus.topic import matches as matches
@@ -97,20 +106,24 @@ _HOMES = {
     "bus.client.discovery": "Whereabouts default_data_dir",
     "bus.client.fleet": "Fleet connect",
     "bus.client.leases": "Lease Leases",
+    "bus.client.handling": "handling",
     "bus.client.ordering": "Reading",
     "bus.client.packing": "Receipt",
     "bus.client.reading": "Positioned",
+    "bus.client.schemas": "Schemas",
     "bus.client.subscribing": "Subscription",
     "bus.errors": (
-        "AccessDenied AgentUnavailable BrokerUnavailable BusError Busy CallFailed CallLost CallTimeout ClientError "
-        "ClockFarOff DuplicateSequence "
-        "CorruptRecord EventTooLarge FleetError GroupConflict InsufficientReplicas InvalidCall InvalidEvent "
-        "InvalidPattern InvalidRules NoFleet NoSuchAgent NoSuchGroup NotLeader OutOfSequence OutcomeUnknown "
-        "ProtocolError PublishError StaleDelivery StaleEpoch StorageFull UnknownPartition UnknownProducer "
-        "BallotRefused InvalidBallot InvalidLease LeaseLost LeaseRefused NotDecided PlaneSilent StaleToken"
+        "AccessDenied AgentUnavailable BallotRefused BrokerUnavailable BusError Busy CallFailed CallLost "
+        "CallTimeout CircuitOpen ClientError ClockFarOff CorruptRecord DuplicateSequence EventTooLarge FleetError "
+        "GroupConflict GroupRemoved InsufficientReplicas InvalidBallot InvalidCall InvalidEvent InvalidLease "
+        "InvalidPattern InvalidRules InvalidSchema LeaseLost LeaseRefused NoFleet NoSuchAgent NoSuchGroup "
+        "NotDecided NotLeader OutOfSequence OutcomeUnknown PlaneSilent ProtocolError PublishError StaleDelivery "
+        "StaleEpoch StaleToken StorageFull UnknownPartition UnknownProducer"
     ),
     "bus.event": "Event format_time from_json from_object is_internal parse_time to_json to_object",
     "bus.fence": "Fence",
+    "bus.schemas": "Schema",
+    "bus.testing.fleet": "DeadLetter NotSettled TestFleet",
     "bus.topic": "is_pattern is_type matches",
     "bus.wire": "Extent Topology",
 }
@@ -131,10 +144,12 @@ __all__ = [
     "CallFailed",
     "CallLost",
     "CallTimeout",
+    "CircuitOpen",
     "ClientError",
     "ClockFarOff",
     "Context",
     "CorruptRecord",
+    "DeadLetter",
     "Decision",
     "Delivery",
     "DeliveryBatch",
@@ -146,6 +161,7 @@ __all__ = [
     "Fleet",
     "FleetError",
     "GroupConflict",
+    "GroupRemoved",
     "InsufficientReplicas",
     "InvalidBallot",
     "InvalidCall",
@@ -153,6 +169,7 @@ __all__ = [
     "InvalidLease",
     "InvalidPattern",
     "InvalidRules",
+    "InvalidSchema",
     "Lease",
     "LeaseLost",
     "LeaseRefused",
@@ -162,6 +179,7 @@ __all__ = [
     "NoSuchGroup",
     "NotDecided",
     "NotLeader",
+    "NotSettled",
     "OutOfSequence",
     "OutcomeUnknown",
     "PlaneSilent",
@@ -171,12 +189,15 @@ __all__ = [
     "Reading",
     "Receipt",
     "Refusal",
+    "Schema",
+    "Schemas",
     "Settling",
     "StaleDelivery",
     "StaleEpoch",
     "StaleToken",
     "StorageFull",
     "Subscription",
+    "TestFleet",
     "Topology",
     "UnknownPartition",
     "UnknownProducer",
@@ -186,6 +207,7 @@ __all__ = [
     "format_time",
     "from_json",
     "from_object",
+    "handling",
     "is_internal",
     "is_pattern",
     "is_type",

@@ -174,6 +174,10 @@ class Answers:
         """How many calls are running at one place."""
         return self._places.get(place, 0)
 
+    def ticket(self, session: bytes, request: int) -> int:
+        """Of the work on a request that is still wanted; 0 for none."""
+        return self._wanted.get((session, request), 0)
+
     def tickets(self, place: str) -> list[int]:
         """The calls running at one place."""
         return [ticket for ticket, one in self._running.items() if one.place == place]

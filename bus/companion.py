@@ -23,6 +23,11 @@ class Companion:
         moved = []
         for delta in decode_deltas(companion) if companion else ():
             passed = [self._passing(delta, name) for name in delta.also]
+            if delta.removed:
+                if self.groups.pop(delta.group, None) is None:
+                    raise misfit(delta, "the group is not defined, and removed")
+                moved.append(delta.group)
+                continue
             state = self.groups.get(delta.group)
             if state is None:
                 if delta.settings is None:

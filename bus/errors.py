@@ -2,7 +2,7 @@
 
     BusError
     ├── ClientError                 yours: change the call
-    │   ├── InvalidEvent            an attribute breaks the rules (`attribute`, `why`)
+    │   ├── InvalidEvent            attributes break the rules (`errors`; of the first `attribute`, `why`)
     │   ├── InvalidPattern          not a pattern
     │   ├── InvalidRules            rules of a partitioning that make no sense, or are not the fleet's
     │   ├── InvalidRule             a content rule that cannot be kept (`field`, `why`)
@@ -12,10 +12,12 @@
     │   ├── DuplicateSequence       a producer's number for another batch than before
     │   ├── UnknownPartition        no such partition
     │   ├── GroupConflict           a member's settings differ from the group's (`field`)
+    │   ├── GroupRemoved            an operator removed the group while this member was in it
     │   ├── NoSuchGroup             a group that was to be joined and not made is not there
     │   ├── StaleDelivery           an ack for an attempt that is over
     │   ├── NoFleet                 nothing to connect to
     │   ├── NoSuchAgent             nobody answers calls under this name
+    │   ├── InvalidSchema           a payload schema that is none, or may not follow the one before
     │   ├── InvalidCall             a call's target, payload or time-out breaks the rules
     │   ├── InvalidBallot           a proposal breaks the rules
     │   ├── BallotRefused           a proposal that the control plane does not take (`why`)
@@ -34,6 +36,7 @@
         ├── StorageFull             disk reserve reached
         ├── CorruptRecord           a checksum or layout is wrong
         ├── AgentUnavailable        an agent could not be reached; the call was not begun
+        ├── CircuitOpen             calls to the agent failed of late: this one was not made
         ├── Busy                    no place is free: as many calls, or agents, as are allowed are there
         ├── CallTimeout             no answer in time; whether the work was done is not known
         ├── CallLost                the agent went away during the call; whether the work was done is not known
@@ -45,6 +48,8 @@
 
 On the wire an error is `(code, message)`; `code` is the class's name.
 """
+
+from collections.abc import Sequence
 
 
 class BusError(Exception):
@@ -60,12 +65,15 @@ class FleetError(BusError):
 
 
 class InvalidEvent(ClientError):
-    """An attribute of an event breaks the rules; `attribute` names it and `why` says how."""
+    """Attributes of an event break the rules: `errors` has (attribute, why) of each, and the message names them all.
 
-    def __init__(self, attribute: str, why: str = "") -> None:
-        super().__init__(f"{attribute}: {why}" if why else attribute)
-        self.attribute = attribute
-        self.why = why
+    `attribute` and `why` are those of the first.
+    """
+
+    def __init__(self, attribute: str, why: str = "", errors: Sequence[tuple[str, str]] = ()) -> None:
+        self.errors = tuple(errors) or ((attribute, why),)
+        super().__init__("; ".join(f"{name}: {how}" if how else name for name, how in self.errors))
+        self.attribute, self.why = self.errors[0]
 
 
 class InvalidPattern(ClientError):
@@ -115,6 +123,10 @@ class GroupConflict(ClientError):
         self.field = field
 
 
+class GroupRemoved(ClientError):
+    """An operator removed the group while this member was in it. Subscribing again makes a new one of that name."""
+
+
 class NoSuchGroup(ClientError):
     """The group was to be joined, not made (`create=False`), and it is not there."""
 
@@ -129,6 +141,10 @@ class NoFleet(ClientError):
 
 class NoSuchAgent(ClientError):
     """No broker knows an agent that answers calls under this name or capability: start it, or mend the name."""
+
+
+class InvalidSchema(ClientError):
+    """A payload schema is none, is not there, or may not follow the version before; the message says where and why."""
 
 
 class InvalidCall(ClientError):
@@ -209,6 +225,10 @@ class CorruptRecord(FleetError):
 
 class AgentUnavailable(FleetError):
     """The agent was announced and cannot be reached. The call was not begun: it may be made again."""
+
+
+class CircuitOpen(FleetError):
+    """Too many calls to the agent failed of late, or an operator closed the way: the call was not made. Try later."""
 
 
 class Busy(FleetError):

@@ -18,6 +18,7 @@ exactly, and whoever only passes an event on never pays for its data. Pure.
 """
 
 from base64 import b64encode
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -35,8 +36,8 @@ from bus.attributes import (
     check_text,
     check_type,
 )
-from bus.errors import EventTooLarge, InvalidEvent
-from bus.limits import EVENT_BYTES_MAX
+from bus.errors import AccessDenied, EventTooLarge, InvalidEvent
+from bus.limits import EVENT_BYTES_MAX, EXTENSIONS_MAX
 from bus.rfc3339 import format_time, parse_time
 from bus.uuid7 import uuid7
 
@@ -47,6 +48,7 @@ __all__ = [
     "Event",
     "Extras",
     "check_size",
+    "faults",
     "format_time",
     "from_json",
     "from_object",
@@ -54,6 +56,7 @@ __all__ = [
     "is_reserved",
     "make",
     "parse_time",
+    "reserved",
     "to_json",
     "to_object",
     "uuid7",
@@ -270,10 +273,50 @@ def make(
 
 
 def validate(event: Event) -> None:
-    """Raises InvalidEvent naming the first attribute that breaks the rules, EventTooLarge over EVENT_BYTES_MAX.
+    """Raises InvalidEvent naming every attribute that breaks the rules, EventTooLarge over EVENT_BYTES_MAX.
 
     `id` and `source` have to be there: this is for events about to be sent.
     """
+    try:
+        _check(event)
+    except InvalidEvent as first:
+        # What is right is looked at once; only what is not is looked at again, for everything that is wrong with it.
+        raise InvalidEvent(first.attribute, first.why, faults(event) or first.errors) from None
+    check_size(event)
+
+
+def faults(event: Event) -> list[tuple[str, str]]:
+    """(attribute, why) of everything that breaks the rules, but for its size."""
+    found: list[tuple[str, str]] = []
+
+    def look(check: Callable[..., None], *what: object) -> None:
+        try:
+            check(*what)
+        except InvalidEvent as error:
+            found.extend(error.errors)
+
+    look(check_type, event.type)
+    for name in ("source", "id", "subject", "correlationid", "causationid", "traceparent"):
+        value = getattr(event, name)
+        if value is not None or name in ("source", "id"):
+            look(check_text, name, value)
+    if event.time is not None:
+        look(check_instant, "time", event.time)
+    for name in Extras.__struct_fields__ if event.extras is not None else ():
+        value = getattr(event.extras, name)
+        if name != "extensions":
+            if value is not None:
+                look(check_extras, Extras(**{name: value}))
+        elif isinstance(value, dict) and len(value) <= EXTENSIONS_MAX:
+            for extension, said in value.items():
+                look(check_extras, Extras(extensions={extension: said}))
+        else:
+            look(check_extras, Extras(extensions=value))
+    return found
+
+
+def _check(event: Event) -> None:
+    """Raises InvalidEvent for the first attribute that breaks the rules."""
     check_type(event.type)
     check_text("source", event.source)
     check_text("id", event.id)
@@ -287,7 +330,6 @@ def validate(event: Event) -> None:
             check_text(name, value)
     if event.extras is not None:
         check_extras(event.extras)
-    check_size(event)
 
 
 def check_size(event: Event) -> None:
@@ -309,6 +351,14 @@ def is_internal(type: str, extensions: dict[str, Extension]) -> bool:
 def is_reserved(type: str, source: str) -> bool:
     """Whether only the plane and the brokers may say this."""
     return type.startswith("signalbox.") or source.startswith("signalbox/")
+
+
+def reserved(type: str, source: str) -> AccessDenied:
+    """The error for who says it nevertheless, told by a client before a broker would."""
+    return AccessDenied(
+        f"type {type[:80]!r} from {source[:80]!r} is the control plane's own; "
+        "use a type outside signalbox. and a source outside signalbox/"
+    )
 
 
 def from_json(data: bytes | str, importof: str = "") -> Event:

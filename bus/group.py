@@ -13,6 +13,7 @@ them, and takes back what is not acked. `now` is ns since 1970, and never goes b
 | DELAYED after a nack | `tick` -> READY; a nack's attempt stays over |
 | DEAD: attempts exhausted, terminated, expired, parked | `bury`, in its dead letter's record -> settled |
 | any but HELD and WAITING, and gone from the log | `trimmed` -> settled, counted; unread ones are passed, counted |
+| any, when an operator removes the group | the group is gone, and all of these with it; dead letters in the log stay |
 
 An attempt that failed counts against `max_deliver`; one that a leaving member hands back does not. Attempts are
 numbered, and only the current one of the member that holds it settles an event; an older one is told why it is stale.
@@ -39,7 +40,7 @@ from bus.groupodd import Odd
 from bus.groupplain import Plain, Sheet
 from bus.groupstate import LOST, TIMED_OUT, Delta, GroupState, Open
 from bus.groupwork import BEGIN, DELAYED, READY, Dead, Figures, Member, Work
-from bus.wire import GroupSample, Settlement
+from bus.wire import GroupSample, GroupSettings, Settlement
 
 _MS = 1_000_000
 
@@ -261,6 +262,21 @@ class Group:
         """The dead letters of these go into the record that the next delta goes into."""
         for offset in offsets:
             self._odd.bury(offset)
+
+    # ------------------------------------------------------------------------------------------ operators
+
+    def change(self, settings: GroupSettings) -> None:
+        """An operator has changed settings (`bus.groupsettings.changed`). What is out keeps the deadline that it was
+        given; what has failed so often already that it may not come again dies."""
+        for loan in self._plain.lent():  # loans of one length only lie in the order of their deadlines
+            self._odd.detach(loan.sheet, loan.bits)
+        self.settings = settings
+        self._odd.change(settings)
+        self._log.change(settings)
+
+    def removal(self) -> Delta:
+        """What is to be logged when an operator removes the group; nothing else of it may be, after that."""
+        return Delta(self.name, self.cursor, removed=True)
 
     # ------------------------------------------------------------------------------------------ the durable side
 

@@ -55,6 +55,11 @@ class Unlogged:
         """A key is parked, or goes on; comes with a settlement."""
         self._parked[key] = is_parked
 
+    def change(self, settings: GroupSettings) -> None:
+        """Other settings hold, and are to be told."""
+        self.settings = settings
+        self.define = self.changed = True
+
     def failed(self, failed: Failed) -> None:
         """An attempt is over."""
         attempts = self._failed.setdefault(failed.offset, [])

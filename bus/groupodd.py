@@ -14,7 +14,7 @@ from bus.groupplain import Plain, Sheet
 from bus.groupstate import ENDS, NACKED, GroupState, Open, remember
 from bus.groupwork import BEGIN, DEAD, DELAYED, HELD, READY, WAITING, Dead, Figures, Member, Settled, Timers, Work
 from bus.keys import Lines, Parked, Ready
-from bus.wire import Settlement
+from bus.wire import GroupSettings, Settlement
 
 _MS = 1_000_000
 
@@ -174,6 +174,13 @@ class Odd:
             self.dead.pop(work.offset, None)
             self.close(work, groupwork.TRIMMED)
         return len(gone)
+
+    def change(self, settings: GroupSettings) -> None:
+        """Other settings hold; those whose attempts are used up by them die, as they would under a new leader."""
+        self._settings = settings
+        for work in [work for work in self.works.values() if work.phase in (READY, DELAYED)]:
+            if work.entry.attempt - work.entry.spared >= settings.max_deliver:
+                self._die(work, "max_deliver")
 
     # ------------------------------------------------------------------------------------------ transitions
 

@@ -110,6 +110,10 @@ class Plain:
             self._loans.popleft()
         return self._loans[0].due if self._loans else None
 
+    def lent(self) -> list[Loan]:
+        """All loans of which something is not settled, the one due first in front."""
+        return [loan for loan in self._loans if loan.bits]
+
     def due(self, now: int) -> Loan | None:
         """A loan whose deadline has passed. It stays until its events are settled or detached."""
         due = self.next_due()

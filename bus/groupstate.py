@@ -22,11 +22,9 @@ from typing import Annotated
 import msgspec
 
 from bus import limits
-from bus.errors import ClientError, CorruptRecord, GroupConflict
-from bus.holdback import GAPS, GROUP_LATE
+from bus.errors import CorruptRecord
 from bus.pages import Page, Pages
 from bus.runs import extend, pairs
-from bus.topic import check_pattern
 from bus.wire import GroupSettings
 
 NACKED = "nack"
@@ -37,8 +35,6 @@ TIMED_OUT = "ack_wait"
 LOST = "lost"
 ENDS = {TERMINATED: "terminated", LATE: "late", GAP: "gap"}
 """How an attempt ends that makes its event a dead letter at once -> the letter's reason."""
-ORDERS = ("none", "strict", "timestamp", "causal")
-"""What a group's order can be."""
 
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 Runs = list[Natural]
@@ -91,10 +87,11 @@ class Failed(msgspec.Struct, array_like=True, frozen=True):
 class Delta(msgspec.Struct, array_like=True, frozen=True):
     """How one group's durable state moves: first `opened`, then `failed`, then `closed` (all settled).
 
-    `settings` stands in the first delta of a group only. `expires`: offset -> ns, for opened events that expire.
-    `buried`: those of the settled whose dead letter the delta comes with. `tags`: offset -> tag, for opened events that
-    have one. `parked`: key -> whether it is parked from now on, or no longer. `also`: further groups that move to
-    `upto`, too, and in nothing else.
+    `settings` stands in the first delta of a group, and where an operator has changed them. `expires`: offset
+    -> ns, for opened events that expire. `buried`: those of the settled whose dead letter the delta comes with. `tags`:
+    offset -> tag, for opened events that have one. `parked`: key -> whether it is parked from now on, or no longer.
+    `also`: further groups that move to `upto`, too, and in nothing else. `removed`: there is no such group any more;
+    nothing else of the delta counts.
     """
 
     group: str
@@ -108,6 +105,7 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     tags: dict[Natural, Natural] = {}
     parked: dict[Natural, bool] = {}
     also: list[str] = []
+    removed: bool = False
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
@@ -193,6 +191,7 @@ class GroupState:
         self.count = count
 
     def _move(self, delta: Delta, opened: Pages[Page], closed: list[tuple[int, int]]) -> None:
+        self.settings = delta.settings or self.settings
         for added in opened:
             self.pages.add(added)
         for offset in delta.expires.keys() | delta.tags.keys():
@@ -324,45 +323,6 @@ def fail(entry: Open, failed: Failed) -> None:
     entry.due = failed.due
     entry.history.append(failed.ended)
     del entry.history[: -limits.GROUP_HISTORY_MAX]
-
-
-def check_settings(group: str, settings: GroupSettings) -> None:
-    """Refuse what no group can be: raises ClientError, which names the field and its bounds."""
-    if not 0 < len(group) <= limits.GROUP_NAME_CHARS_MAX:
-        raise ClientError(f"group: a name of {len(group)} characters; 1 to {limits.GROUP_NAME_CHARS_MAX} are possible")
-    check_pattern(settings.pattern)
-    if settings.order not in ORDERS:
-        raise ClientError(f"order={settings.order!r} is not supported; group {group} can have {', '.join(ORDERS)}")
-    if settings.park and settings.order != "strict":
-        raise ClientError(f"park: only a group with order='strict' parks keys, and {group} has {settings.order!r}")
-    _check_hold_back(group, settings)
-    if not 0 < settings.ack_wait_ms <= limits.GROUP_DELAY_MS_MAX:
-        raise ClientError(f"ack_wait: {settings.ack_wait_ms} ms; 1 to {limits.GROUP_DELAY_MS_MAX} are possible")
-    if not 0 < settings.max_deliver <= limits.GROUP_DELIVER_ATTEMPTS_MAX:
-        raise ClientError(f"max_deliver: {settings.max_deliver}; 1 to {limits.GROUP_DELIVER_ATTEMPTS_MAX} are possible")
-
-
-def _check_hold_back(group: str, settings: GroupSettings) -> None:
-    order = settings.order
-    late = GROUP_LATE if order == "timestamp" else ("",)
-    gap = GAPS if order == "causal" else ("",)
-    lateness_ms = limits.LATENESS_MS_MAX if order in ("timestamp", "causal") else 0
-    for field, value, legal in (("late", settings.late, late), ("gap", settings.gap, gap)):
-        if value not in legal:
-            raise ClientError(
-                f"{field}={value!r}: group {group} with order={order!r} can have {', '.join(legal) or None}"
-            )
-    if not 0 <= settings.lateness_ms <= lateness_ms:
-        raise ClientError(f"lateness: {settings.lateness_ms} ms; with order={order!r}, 0 to {lateness_ms} are possible")
-
-
-def check_same(group: str, known: GroupSettings, coming: GroupSettings) -> None:
-    """A member must agree with its group, but for `start`, which counts for the first only: raises GroupConflict."""
-    for field in ("pattern", "order", "ack_wait_ms", "max_deliver", "park", "lateness_ms", "late", "gap"):
-        has, wants = getattr(known, field), getattr(coming, field)
-        if has != wants:
-            name = field.removesuffix("_ms")
-            raise GroupConflict(f"group {group} has {field}={has!r}, and the member came with {wants!r}", name)
 
 
 def encode_deltas(deltas: Sequence[Delta]) -> bytes:

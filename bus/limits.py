@@ -295,6 +295,20 @@ CALL_ADDRESS_MS = 5_000
 """An address that was looked up longer ago is looked up again, beside the call that uses it."""
 CALL_LOOKUP_MS_MAX = 500
 """How long a look-up waits for brokers that do not answer, once another has said that it knows nobody."""
+CALL_PARTS_AHEAD_MAX = 16
+"""Parts of one answer that are on their way to a caller, or wait there; each is CALL_BYTES_MAX at most."""
+CALL_CIRCUITS_MAX = 4_096
+"""Addresses that a client remembers the failures of; the one called longest ago is forgotten."""
+BREAKER_CALLS = 20
+"""The last calls to a target, by which a circuit breaker judges it."""
+BREAKER_CALLS_MIN = 5
+"""With fewer of them it does not judge."""
+BREAKER_FAILED_PERMILLE = 500
+"""When this part of them failed, or more, calls are refused."""
+BREAKER_REST_MS_MIN = 1_000
+"""For so long, before a probe is let through; it doubles with each probe that fails."""
+BREAKER_REST_MS_MAX = 30_000
+"""The longest such rest."""
 CALL_TRACES_MAX = 8_192
 """Calls whose trace event is not published yet; those beyond are counted as dropped."""
 CALL_TRACE_LINGER_MS = 100
@@ -363,3 +377,15 @@ BUNDLE_MESSAGES_MAX = 32
 """Messages that one turn says to one peer in one frame."""
 BUNDLE_BYTES_MAX = 2 * 1024 * 1024
 """Blobs in such a frame, unless one message alone has more."""
+TEST_FLEET_BYTES_MAX = 256 * 1024 * 1024
+"""Records that a fleet in memory takes before it refuses more."""
+SCHEMA_BYTES_MAX = 64 * 1024
+"""One payload schema, as JSON."""
+SCHEMA_REFRESH_MS = 30_000
+"""What a client knows of schemas is asked for again when it is older and something is published."""
+SCHEMA_ASK_MS_MAX = 1_000
+"""How long a client waits for the control plane to tell it the schemas; then it goes on without."""
+SCHEMA_TRIES_MAX = 8
+"""How often a version is tried for that others take first."""
+SCHEMAS_COMPILED_MAX = 1_024
+"""Schemas that a client keeps ready to check payloads with."""

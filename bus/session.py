@@ -35,19 +35,19 @@ SAID_BY_OPENER: frozenset[type[wire.Message]] = frozenset(
         *(wire.Hello, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Bundle),
         *(wire.Publish, wire.Describe, wire.Watch, wire.Credit, wire.Unwatch),
         *(wire.Join, wire.Settle, wire.Leave),
-        *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Keep, wire.Halt),
+        *(wire.Claim, wire.Offer, wire.Place, wire.Spread, wire.Sample, wire.Keep, wire.Halt, wire.ChangeGroup),
         *(wire.Ship, wire.Begin, wire.EpochEnd),
-        *(wire.Present, wire.Absent, wire.Whereis, wire.Call, wire.Cancel),
+        *(wire.Present, wire.Absent, wire.Whereis, wire.Call, wire.Cancel, wire.Grant),
     }
 )
 SAID_BY_LISTENER: frozenset[type[wire.Message]] = frozenset(
     {
         *(wire.Welcome, wire.Bye, wire.Ping, wire.Pong, wire.Fault, wire.Bundle, wire.Topology),
         *(wire.Published, wire.Described, wire.Records),
-        *(wire.Joined, wire.Deliver, wire.Progress, wire.Settled),
-        *(wire.Claimed, wire.Answered, wire.Placed, wire.Sampled),
+        *(wire.Joined, wire.Deliver, wire.Progress, wire.Governed, wire.Settled),
+        *(wire.Claimed, wire.Answered, wire.Placed, wire.Sampled, wire.GroupChanged),
         *(wire.Shipped, wire.AskEpochEnd),
-        *(wire.Presented, wire.Located, wire.Returned),
+        *(wire.Presented, wire.Located, wire.Returned, wire.Part, wire.Ended),
     }
 )
 ROLES = frozenset({"client", "broker", "plane"})

@@ -9,6 +9,7 @@
 | PlaceSeat | each broker is told, again until it answers or a newer epoch came for that partition | IntentFailed; a |
 | | | seat that was taken shows in the broker's samples |
 | SpreadTopology | the newest one is sent to all | none: whoever missed it hears it in its next greeting |
+| ChangeGroup | each partition's leader is told, again until it has committed it | GroupChanged |
 | PublishEvent | published as the plane, again until it is acked | its echo (Carried), IntentFailed |
 | OpenGroup | made at every partition, again until all leaders have it | GroupOpened, IntentFailed |
 
@@ -30,7 +31,9 @@ from bus.event import from_json
 from bus.wire import Seat, Topology
 from controlplane import limits
 from controlplane.facts import (
+    ChangeGroup,
     Fact,
+    GroupChanged,
     GroupOpened,
     HaltBroker,
     Intent,
@@ -67,6 +70,8 @@ class Effects:
         self._seats: dict[int, Seat] = {}
         self._failed: dict[tuple[str, str, int], tuple[int, str]] = {}
         """The newest failure of a kind, by broker and partition: epoch and why. It is told once."""
+        self._groups: dict[str, ChangeGroup] = {}
+        """The newest decision on each group, while it is carried out."""
         self._publishing = asyncio.Semaphore(limits.PUBLISHING_AT_ONCE_MAX)
         self._fleet: asyncio.Future[Fleet] = asyncio.get_running_loop().create_future()
         self.first_topology: asyncio.Future[Topology] = asyncio.get_running_loop().create_future()
@@ -100,6 +105,9 @@ class Effects:
                 self._begin(self._place(cause, index, intent, broker) for broker in intent.brokers)
             elif isinstance(intent, SpreadTopology):
                 spread = intent
+            elif isinstance(intent, ChangeGroup):
+                self._groups[intent.group] = intent
+                self._begin([self._change(intent)])
             elif isinstance(intent, PublishEvent):
                 self._begin([self._publish(cause, index, intent)])
             elif isinstance(intent, OpenGroup):
@@ -185,6 +193,31 @@ class Effects:
             self._fleet.result().learn(topology)
         for controls in self._supervisor.sessions().values():
             controls.spread(intent.plane_epoch, self._claim[1], topology)
+
+    async def _change(self, intent: ChangeGroup) -> None:
+        """Have a decision on a group committed at every partition, unless a newer one comes; then say so."""
+        topology = await asyncio.shield(self.first_topology)
+        await asyncio.gather(*(self._change_at(seat.partition, intent) for seat in topology.seats))
+        if self._groups.get(intent.group) is intent:
+            del self._groups[intent.group]
+            self._report(GroupChanged(intent.group, intent.cause))
+
+    async def _change_at(self, partition: int, intent: ChangeGroup) -> None:
+        wait_ms = limits.EFFECT_RETRY_MS_MIN
+        while self._groups.get(intent.group) is intent:
+            leader = next((one.leader for one in self._seats_now() if one.partition == partition), "")
+            controls = self._supervisor.controls(leader)
+            try:
+                if controls is not None:
+                    claim = intent.plane_epoch, self._claim[1]
+                    await controls.change_group(*claim, partition, intent.group, intent.changes)
+                    return
+            except BusError as error:
+                log.warning("group %s at partition %d, led by %s: %s", intent.group, partition, leader, error)
+            wait_ms = await _rest(wait_ms)
+
+    def _seats_now(self) -> list[Seat]:
+        return self.topology.seats if self.topology is not None else []
 
     async def _publish(self, cause: int, index: int, intent: PublishEvent) -> None:
         fleet = await self._fleet

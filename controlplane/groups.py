@@ -8,17 +8,32 @@ and the time from append to ack, as log2 buckets of microseconds.
 | at | group NUL partition | GroupAt |
 | slot | slot NUL group | GroupSlot |
 | edge | "slot" | the newest slot |
+| change | group | GroupChange: what an operator decided, until it is so at every partition |
+
+A group that is removed is forgotten with the decision; what brokers still say of it counts for nothing until they have
+all forgotten it, too.
 """
 
+from collections.abc import Iterable
 from types import MappingProxyType
 
 import msgspec
 
 from bus.limits import GROUP_SAMPLE_MEMBERS_MAX, PARTITIONS_MAX
 from bus.wire import GroupSample, GroupSettings
-from controlplane.facts import BrokerSampled
+from controlplane.facts import (
+    BrokerSampled,
+    ChangeGroup,
+    Fact,
+    GroupChanged,
+    GroupsRemoved,
+    GroupUpdated,
+    Intent,
+    PlaneStarted,
+)
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import FLOW_SECONDS_MAX, GROUPS_MAX, SLOT_MS
+from controlplane.roster import plane_of
 
 SLOT_NS = SLOT_MS * 1_000_000
 SLOTS_KEPT = FLOW_SECONDS_MAX * 1_000 // SLOT_MS
@@ -56,35 +71,77 @@ class GroupSlot(msgspec.Struct, frozen=True, array_like=True):
     latency: list[tuple[int, int]] = []
 
 
+class GroupChange(msgspec.Struct, frozen=True, array_like=True):
+    """What was decided of a group, at `position`; `changes` None: it is removed."""
+
+    position: int
+    since: int
+    changes: dict[str, int] | None
+    by: str
+    reason: str
+
+
 class Groups(Fold):
     """The fold. See the module."""
 
     name = "groups"
-    version = 3
-    follows = (BrokerSampled,)
-    tables = MappingProxyType({"at": GroupAt, "slot": GroupSlot, "edge": int})
+    version = 4
+    follows = (BrokerSampled, GroupsRemoved, GroupUpdated, GroupChanged, PlaneStarted)
+    reads = ("fleet",)
+    tables = MappingProxyType({"at": GroupAt, "slot": GroupSlot, "edge": int, "change": GroupChange})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
-        """Take a broker's groups."""
+        """Take a broker's groups, and what is decided of them."""
         fact = entry.fact
-        if not isinstance(fact, BrokerSampled) or not fact.sampled.groups:
-            return
-        slot = entry.recorded // SLOT_NS
-        _forget(state, slot)
-        known = dict.fromkeys(names(state))
-        touched: dict[str, int] = {}
-        for sample in fact.sampled.groups:
-            fits = sample.group in known or len(known) < GROUPS_MAX
-            if fits and 0 <= sample.partition < PARTITIONS_MAX:  # a broker may say anything
-                known[sample.group] = None
-                touched[sample.group] = 0
-                _take(state, sample, slot, entry.recorded)
-        for _, at in state.items("at"):
-            if at.group in touched:
-                touched[at.group] += at.waiting + at.in_flight
-        for group, waiting in touched.items():
-            key = f"{slot}\0{group}"
-            state.put("slot", key, msgspec.structs.replace(state.get("slot", key), waiting=waiting))
+        if isinstance(fact, BrokerSampled) and fact.sampled.groups:
+            _sampled(state, fact, entry.recorded)
+        elif isinstance(fact, GroupsRemoved):
+            for group in fact.groups:
+                change = GroupChange(entry.position, entry.recorded, None, fact.by, fact.reason)
+                state.put("change", group, change)
+                _drop(state, group)
+        elif isinstance(fact, GroupUpdated):
+            pending: GroupChange | None = state.get("change", fact.group)
+            both = ((pending.changes or {}) if pending is not None else {}) | fact.changes
+            change = GroupChange(entry.position, entry.recorded, both, fact.by, fact.reason)
+            state.put("change", fact.group, change)
+        elif isinstance(fact, GroupChanged):
+            known: GroupChange | None = state.get("change", fact.group)
+            if known is not None and known.position == fact.cause:
+                state.delete("change", fact.group)
+
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """Have the brokers told; a plane that starts has them told again."""
+        fact, epoch = entry.fact, plane_of(world["fleet"]).epoch
+        if isinstance(fact, GroupsRemoved | GroupUpdated | PlaneStarted):
+            for group, change in changes(state):
+                if change.position == entry.position or isinstance(fact, PlaneStarted):
+                    yield ChangeGroup(group, change.changes, change.position, epoch)
+
+
+def _sampled(state: KeyedState, fact: BrokerSampled, now: int) -> None:
+    slot = now // SLOT_NS
+    _forget(state, slot)
+    known = dict.fromkeys(names(state))
+    gone = {group for group, change in changes(state) if change.changes is None}
+    touched: dict[str, int] = {}
+    for sample in fact.sampled.groups:
+        fits = sample.group not in gone and (sample.group in known or len(known) < GROUPS_MAX)
+        if fits and 0 <= sample.partition < PARTITIONS_MAX:  # a broker may say anything
+            known[sample.group] = None
+            touched[sample.group] = 0
+            _take(state, sample, slot, now)
+    for _, at in state.items("at"):
+        if at.group in touched:
+            touched[at.group] += at.waiting + at.in_flight
+    for group, waiting in touched.items():
+        key = f"{slot}\0{group}"
+        state.put("slot", key, msgspec.structs.replace(state.get("slot", key), waiting=waiting))
+
+
+def changes(state: KeyedState) -> list[tuple[str, GroupChange]]:
+    """What was decided and is not so everywhere yet, by group."""
+    return sorted((str(group), change) for group, change in state.items("change"))
 
 
 def names(state: KeyedState) -> list[str]:
@@ -137,6 +194,18 @@ def _take(state: KeyedState, sample: GroupSample, slot: int, now: int) -> None:
         sorted(latency.items()),
     )
     state.put("slot", key, figures)
+
+
+def _drop(state: KeyedState, group: str) -> None:
+    for table in ("at", "slot"):
+        here = [key for key in state.table(table) if _group_of(table, str(key)) == group]
+        for key in here:
+            state.delete(table, key)
+
+
+def _group_of(table: str, key: str) -> str:
+    """An `at` key ends with the partition, a `slot` key begins with the slot; a group's name may hold any character."""
+    return key.rpartition("\0")[0] if table == "at" else key.partition("\0")[2]
 
 
 def _forget(state: KeyedState, slot: int) -> None:

@@ -9,6 +9,7 @@ recorded reply to something that would not have been asked for is named beside i
 |---|---|
 | OfferEpoch | OfferAnswered of that partition and epoch |
 | StartBroker, HaltBroker | BrokerStarted, BrokerLost of that broker |
+| ChangeGroup | GroupChanged of that group and decision |
 | PublishEvent | the event with its id, in a batch; IntentFailed |
 | OpenGroup | GroupOpened of that group |
 """
@@ -21,7 +22,9 @@ import msgspec
 from controlplane.facts import (
     BrokerLost,
     BrokerStarted,
+    ChangeGroup,
     Fact,
+    GroupChanged,
     GroupOpened,
     HaltBroker,
     Intent,
@@ -100,6 +103,8 @@ def asks(intent: Intent) -> list[Asked]:
     kind = kind_of(intent)
     if isinstance(intent, OfferEpoch):
         return [(kind, f"p{intent.partition:02d} epoch {intent.epoch}")]
+    if isinstance(intent, ChangeGroup):
+        return [(kind, f"{intent.group} of {intent.cause}")]
     if isinstance(intent, StartBroker | HaltBroker | PublishEvent):
         return [(kind, intent.id)]
     if isinstance(intent, OpenGroup):
@@ -111,6 +116,8 @@ def answers(given: Fact | Rows) -> list[Asked]:
     """What an input may be a reply to."""
     if isinstance(given, OfferAnswered):
         return [("OfferEpoch", f"p{given.partition:02d} epoch {given.epoch}")]
+    if isinstance(given, GroupChanged):
+        return [("ChangeGroup", f"{given.group} of {given.cause}")]
     if isinstance(given, BrokerStarted):
         return [("StartBroker", given.id)]
     if isinstance(given, BrokerLost):

@@ -50,6 +50,8 @@ from controlplane.facts import (
     FleetFounded,
     FoldQuarantined,
     FoldsRebuilt,
+    GroupsRemoved,
+    GroupUpdated,
     IntentFailed,
     JournalRebuilt,
     JournalTrimmed,
@@ -68,7 +70,7 @@ from controlplane.facts import (
     SettingSet,
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
-from controlplane.limits import LATELY_MAX, LATELY_MERGE_MS
+from controlplane.limits import LATELY_GROUPS_MAX, LATELY_MAX, LATELY_MERGE_MS
 
 _SECOND = 1_000_000_000
 
@@ -89,13 +91,13 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 6
+    version = 8
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
         JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected, RoutesSet,
-        RuleFailed, *get_args(Decision),
+        RuleFailed, GroupsRemoved, GroupUpdated, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -230,9 +232,22 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return "ok", "routes", f"content rules set, version {fact.version}{_by(fact.by)}", ""
     if isinstance(fact, RuleFailed):
         return "warn", f"rule {fact.rule}", f"rule {fact.rule} raises: {fact.why}", ""
+    if isinstance(fact, GroupsRemoved | GroupUpdated):
+        return _tell_group(fact)
     if isinstance(fact, SettingSet):
         return "ok", f"setting {fact.name}", f"{fact.name} set to {fact.value}", ""
     return _tell_journal(fact)
+
+
+def _tell_group(fact: GroupsRemoved | GroupUpdated) -> tuple[str, str, str, str]:
+    if isinstance(fact, GroupUpdated):
+        to = ", ".join(f"{name} {value}" for name, value in sorted(fact.changes.items()))
+        return "ok", f"group {fact.group}", f"group {fact.group} set to {to}{_by(fact.by)}", ""
+    named = ", ".join(fact.groups[:LATELY_GROUPS_MAX])
+    if len(fact.groups) > LATELY_GROUPS_MAX:
+        named += f" and {len(fact.groups) - LATELY_GROUPS_MAX} more"
+    text = f"group{'s' if len(fact.groups) > 1 else ''} {named} removed{_by(fact.by)}"
+    return "warn", f"groups {named}", text + (f": {fact.waiting:,} events waited" if fact.waiting else ""), ""
 
 
 def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from bus.event import is_internal
-from controlplane.facts import BrokerSampled, CopyBeyond, CopyFounded, CopyStands, RecorderLag, Rows
+from controlplane.facts import BrokerSampled, CopyBeyond, CopyFounded, CopyStands, GroupsRemoved, RecorderLag, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import GROUPS_MAX
 
@@ -44,8 +44,8 @@ class Ledger(Fold):
     """The fold. See the module."""
 
     name = "ledger"
-    version = 2
-    follows = (Rows, BrokerSampled, RecorderLag, CopyFounded, CopyStands, CopyBeyond)
+    version = 3
+    follows = (Rows, BrokerSampled, RecorderLag, CopyFounded, CopyStands, CopyBeyond, GroupsRemoved)
     tables = MappingProxyType(
         {"partition": Archive, "high": int, "count": int, "trimmed": Trimmed, "lag": list[int], "copy": list[Any]}
     )
@@ -67,6 +67,9 @@ class Ledger(Fold):
             for group in fact.sampled.groups:
                 if group.trimmed:
                     _trimmed(state, group.group, group.trimmed, entry.recorded)
+        elif isinstance(fact, GroupsRemoved):
+            for removed in fact.groups:
+                state.delete("trimmed", removed)
         elif isinstance(fact, RecorderLag):
             state.put("lag", "lag", [fact.events, fact.oldest_ns])
         elif isinstance(fact, CopyFounded):

@@ -1,5 +1,6 @@
 """The only list of folds. Those that read others come after them."""
 
+from bus.schemas import REGISTERED
 from controlplane.adaptive import Adaptive
 from controlplane.ballots import Ballots
 from controlplane.deadletters import TYPE as DEAD_LETTER
@@ -18,8 +19,9 @@ from controlplane.outbox import Outbox
 from controlplane.projections import Projections
 from controlplane.registry import Registry
 from controlplane.sagas import Sagas
+from controlplane.schemas import Schemas
 
-FOLLOWED_TYPES = (DEAD_LETTER, "agent.lifecycle.*", "ballot.*", "lease.*", "dispatch.*")
+FOLLOWED_TYPES = (DEAD_LETTER, "agent.lifecycle.*", "ballot.*", "lease.*", "dispatch.*", REGISTERED)
 """Patterns of the types whose whole events folds want (`Rows.followed`), beside events that ask to be dispatched and
 those that content rules name (`named`)."""
 
@@ -35,6 +37,7 @@ def folds() -> list[Fold]:
         DeadLetters(),
         Registry(),
         Dispatch(),
+        Schemas(),
         Ledger(),
         Projections(),
         Adaptive(),

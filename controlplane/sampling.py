@@ -50,6 +50,11 @@ class Thinned:
             for each in sampled.replicas
             if each.refused or self._replica(each) != self._replicas.get(each.partition)
         ]
+        if len(self._groups) > len(
+            sampled.groups
+        ):  # one that is gone and comes again is news, though it looks the same
+            there = {(each.group, each.partition) for each in sampled.groups}
+            self._groups = {place: each for place, each in self._groups.items() if place in there}
         groups = [
             each for each in sampled.groups if _is_busy(each) or each != self._groups.get((each.group, each.partition))
         ]

@@ -26,6 +26,7 @@ from controlplane import fencing, limits
 from controlplane.answering import Answering
 from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
+from controlplane.catalogue import tell_schemas
 from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.copying import Copying
@@ -309,6 +310,7 @@ class Plane:
         async with plane_fleet(self._urls, epoch, name, topology=topology) as fleet:
             self._effects.publish_through(fleet)
             self._answering.look_through(fleet)
+            self._start("schemas", tell_schemas(fleet, self._turns))
             while True:
                 try:
                     async with RecordFollower(fleet, self._turns.recorder.cursor) as follower:

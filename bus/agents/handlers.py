@@ -25,7 +25,7 @@ from bus.agents.limits import (
 )
 from bus.agents.payloads import Payload, payload_of
 from bus.errors import ClientError
-from bus.groupstate import ORDERS
+from bus.groupsettings import ORDERS
 from bus.limits import GROUP_DELAY_MS_MAX, GROUP_DELIVER_ATTEMPTS_MAX, GROUP_NAME_CHARS_MAX
 from bus.topic import check_pattern, matches
 

@@ -1,7 +1,7 @@
 """Who may publish, subscribe and operate. Without keys the loopback may do everything but what is the plane's own."""
 
 from bus.errors import AccessDenied, UnknownPartition
-from bus.event import is_reserved
+from bus.event import is_reserved, reserved
 
 PLANE = "plane"
 VERBS = frozenset({"publish", "subscribe", "operate"})
@@ -22,10 +22,7 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
         and principal != PLANE
         and not principal.startswith("signalbox/")
     ):
-        raise AccessDenied(
-            f"type {topic[:80]!r} from {source[:80]!r} is the control plane's own; "
-            "use a type outside signalbox. and a source outside signalbox/"
-        )
+        raise reserved(topic, source)
     elif verb not in VERBS:
         raise AccessDenied(f"{verb!r} is no verb of access")
 

@@ -162,6 +162,11 @@ class Control:
             raise ProtocolError(f"a Keep of {len(keep.archived)} partitions; {limits.PARTITIONS_MAX} are legal")
         self.on_archived(keep.archived)
 
+    def vetted(self, session: Session, change: wire.ChangeGroup) -> wire.ChangeGroup:
+        """A change of a group, if it is the plane's word. Raises AccessDenied, StaleEpoch."""
+        self._authorised(session, "ChangeGroup", change.plane_epoch, change.plane_uuid)
+        return change
+
     def on_halt(self, session: Session, halt: wire.Halt) -> None:
         """End the broker."""
         self._authorised(session, "Halt", halt.plane_epoch, halt.plane_uuid)

@@ -4,6 +4,7 @@
 |---|---|
 | Join | a new group's definition is logged, and its members come in when that is committed; others come in at once |
 | Settle | the machine decides; answered when the record that holds the change is committed |
+| ChangeGroup | settings: as with a Settle, and members hear; removal: halted, logged, gone when committed |
 | a turn, before its commit | deadlines; each dead letter with its companion; one GROUP record per partition |
 | a record commits, anywhere | `apply`: the committed state moves, on every replica; here, answers become due |
 | a turn, after its commit | read on as far as credit reaches; deliver |
@@ -19,17 +20,21 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
 
+from msgspec.structs import replace
+
 from bus import limits, wire
 from bus.batch import unseal
 from bus.broker.access import authorise, unknown
+from bus.broker.changing import Changing
 from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup, Membership
 from bus.broker.ledpartition import LedPartition
 from bus.broker.ports import Ground
 from bus.companion import Companion
-from bus.errors import ClientError, CorruptRecord, FleetError, NoSuchGroup, NotLeader, ProtocolError, code_of
+from bus.errors import ClientError, CorruptRecord, FleetError, NotLeader, ProtocolError, code_of
 from bus.group import Group
-from bus.groupstate import Delta, GroupState, check_same, check_settings, encode_deltas
+from bus.groupsettings import check_settings
+from bus.groupstate import Delta, encode_deltas
 from bus.record import GROUP
 from bus.runs import pairs
 from bus.session import Session
@@ -47,6 +52,7 @@ class Delivering:
         self._ground = ground
         self._clock = 0
         self._cutter = Cutter()
+        self._changing = Changing(ground, self._dismiss)
         self._companions = [Companion() for _ in range(ground.partitions + limits.RESERVED_PARTITIONS)]
         self._led: dict[int, LedPartition] = {}
         self._sessions: dict[Session, dict[int, Membership]] = {}
@@ -71,6 +77,8 @@ class Delivering:
                 group = self._group(membership, at)
                 if membership is not None and group is not None:
                     group.group.credit(membership.member, more)
+            case wire.ChangeGroup(partition=partition):
+                self._changing.take(self._leading(partition), session, message, at)
             case wire.Leave(subscription=subscription):
                 self._exit(session, subscription, at, lost=False)
             case _:
@@ -110,7 +118,10 @@ class Delivering:
             return
         for name in moved:
             group = led.groups.get(name)
-            if group is not None and not group.defined:
+            if group is not None and group.going:
+                if name not in self._companions[partition].groups:
+                    self._changing.end(led, group)
+            elif group is not None and not group.defined:
                 group.defined = True
                 led.wake(group, at)
                 joining, group.joining = group.joining, []
@@ -136,7 +147,9 @@ class Delivering:
 
     def on_lost(self, partition: int, why: str) -> None:
         """Members have to look for the next leader; what they settled and was not answered they say again there."""
-        self._led.pop(partition, None)
+        led = self._led.pop(partition, None)
+        for group in led.groups.values() if led is not None else ():
+            group.deposed(why)
         self._deadlines = [entry for entry in self._deadlines if entry[2].partition != partition]
         heapify(self._deadlines)
         for session, own in self._sessions.items():
@@ -156,6 +169,7 @@ class Delivering:
             self._led[group.partition].wake(group, at)
         for partition, led in self._led.items():
             led.pass_trimmed(at)
+            self._changing.log(led, at)
             passed = led.passed(at)
             if not led.awake and passed is None:
                 continue
@@ -207,7 +221,7 @@ class Delivering:
             max(at, led.retry_at, led.gathers_until(at, self._uncommitted))
             for led in self._led.values()
             if any(group.group.unlogged for group in led.awake)
-        ]
+        ] + [max(at, led.retry_at) for led in self._led.values() if led.going]
         if (deadline := self._next_deadline()) < _INSTANT_MAX:
             dues.append(deadline)
         return now + max(0, min(dues) - at) if dues else None
@@ -233,6 +247,11 @@ class Delivering:
     def _now(self) -> int:
         self._clock = max(self._clock, self._ground.clock_ns())
         return self._clock
+
+    def _leading(self, partition: int) -> LedPartition:
+        if partition not in self._led or not self._ground.leads(partition):
+            raise NotLeader(f"{self._ground.broker} does not lead partition {partition}; ask the topology")
+        return self._led[partition]
 
     def _group(self, membership: Membership | None, at: int) -> LedGroup | None:
         """The member's group, awake."""
@@ -264,7 +283,8 @@ class Delivering:
         return _INSTANT_MAX
 
     def _join(self, session: Session, join: wire.Join, at: int) -> None:
-        partition, settings = join.partition, join.settings
+        partition, settings = join.partition, replace(join.settings, governed=())
+        join = replace(join, settings=settings)
         if not 0 <= partition < self._ground.partitions:
             raise unknown(partition, self._ground.partitions)
         check_settings(join.group, settings)
@@ -275,12 +295,11 @@ class Delivering:
         if not 0 <= join.since <= _INSTANT_MAX:
             raise ClientError(f"since: {join.since} is no instant; ns since 1970")
         authorise(session.principal, "subscribe", settings.pattern)
-        if partition not in self._led or not self._ground.leads(partition):
-            raise NotLeader(f"{self._ground.broker} does not lead partition {partition}; ask the topology")
+        led = self._leading(partition)
         own = self._sessions.setdefault(session, {})
         if len(own) >= limits.GROUP_MEMBERSHIPS_PER_SESSION_MAX:
             raise ClientError(f"{len(own)} memberships in one session; leave some")
-        group = self._found(partition, join, at)
+        group = led.found(join, self._cutter, at)
         self._exit(session, join.subscription, at, lost=False)
         self._oust(group, join.member)
         membership = Membership(session, join.subscription, partition, join.group, join.member)
@@ -289,29 +308,6 @@ class Delivering:
             group.enter(membership, join, at)
         else:
             group.joining.append((membership, join))
-
-    def _found(self, partition: int, join: wire.Join, at: int) -> LedGroup:
-        led, settings = self._led[partition], join.settings
-        groups = led.groups
-        group = groups.get(join.group)
-        if group is None:
-            if not join.create:
-                raise NoSuchGroup(f"group {join.group} is not there, and was to be joined only")
-            if len(groups) >= limits.GROUPS_PER_PARTITION_MAX:
-                raise ClientError(f"group {join.group}: {len(groups)} groups are defined already; remove some")
-            earliest = self._ground.first_offset(partition)
-            start = earliest if settings.start < 0 else self._ground.offset_since(partition, settings.start)
-            machine = Group(GroupState(join.group, settings, start), at, fresh=True)
-            group = LedGroup(self._ground, self._cutter, partition, machine, defined=False)
-            led.add(join.group, group)
-            return group
-        check_same(join.group, group.group.settings, settings)
-        if group.broken:
-            raise CorruptRecord(group.broken)
-        if len(group.members) + len(group.joining) >= limits.GROUP_MEMBERS_MAX:
-            raise ClientError(f"group {join.group} has {limits.GROUP_MEMBERS_MAX} members at partition {partition}")
-        led.wake(group, at)
-        return group
 
     def _oust(self, group: LedGroup, member: str) -> None:
         """The same member on another session, which may not have ended yet: what it holds it keeps."""
@@ -386,7 +382,10 @@ class Delivering:
         group.broken = f"group {group.group.name} stands still at partition {group.partition}: {error}"
         log.error("%s", group.broken)
         self._led[group.partition].rest(group)
-        for membership in list(group.members.values()):
-            self._sessions.get(membership.session, {}).pop(membership.subscription, None)
-            self._ground.fault(membership.session, membership.subscription, code_of(error), group.broken)
+        for membership in group.members.values():
+            self._dismiss(membership, code_of(error), group.broken)
         group.members.clear()
+
+    def _dismiss(self, membership: Membership, code: str, why: str) -> None:
+        if self._sessions.get(membership.session, {}).pop(membership.subscription, None) is not None:
+            self._ground.fault(membership.session, membership.subscription, code, why)

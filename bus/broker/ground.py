@@ -1,7 +1,5 @@
 """What the groups of a broker stand on: the loop's parts behind the port `Ground`."""
 
-import time
-
 from bus import wire
 from bus.batch import encode
 from bus.broker.figures import Figures
@@ -43,7 +41,7 @@ class BrokerGround:
 
     def clock_ns(self) -> int:
         """See `Ground`."""
-        return time.time_ns()
+        return self._replication.clock_ns()
 
     def read(self, partition: int, offset: int, bytes_max: int) -> list[Entry]:
         """See `Ground`."""

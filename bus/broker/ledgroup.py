@@ -13,27 +13,22 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from bus import limits, wire
-from bus.batch import body_of, decode, type_view
 from bus.bitmap import packed, places
 from bus.broker.cutting import Cutter
-from bus.broker.deadletter import TYPE as DEAD_LETTER
-from bus.broker.deadletter import dead_letter, made_by
+from bus.broker.deadletter import dead_letter
+from bus.broker.meant import Meant, tags
 from bus.broker.ports import Ground
 from bus.errors import CorruptRecord, InsufficientReplicas
 from bus.event import Event
 from bus.group import Group
 from bus.groupactive import Active
 from bus.groupstate import encode_deltas
-from bus.keys import tag_of
 from bus.record import EVENTS
-from bus.rfc3339 import NANOSECONDS_MAX
 from bus.runs import pairs
 from bus.session import Session
 from bus.store import Entry
-from bus.topic import Filter
 
 log = logging.getLogger("bus.broker")
-_RARE = (b"redriveto", b"expirytime")
 
 
 class Membership(NamedTuple):
@@ -46,19 +41,23 @@ class Membership(NamedTuple):
     member: str
 
 
+Told = wire.Settled | wire.GroupChanged | wire.Governed
+"""What is told when the records that hold it are committed."""
+
+
 class Answer(NamedTuple):
-    """A Settled that is due when record `record` is committed."""
+    """What is due when record `record` is committed."""
 
     record: int
     session: Session
-    settled: wire.Settled
+    told: Told
 
 
 class LedGroup:
     """See the module. `logged_at`: the index of the last record with something of it, -1 for none under this leader.
 
     `defined`: its definition is committed. `broken`: why it cannot go on here; "" while it can. `asleep`: see
-    `bus.broker.ledpartition`. `due`: when it is to be woken for a deadline (ns).
+    `bus.broker.ledpartition`. `due`: when it is to be woken for a deadline (ns). `going`: an operator removes it.
     """
 
     def __init__(self, ground: Ground, cutter: Cutter, partition: int, group: Group, defined: bool) -> None:
@@ -70,11 +69,12 @@ class LedGroup:
         self.broken = ""
         self.logged_at = -1
         self.asleep = False
+        self.going = False
         self.due: int | None = None
         self._ground = ground
         self._cutter = cutter
-        self._filter = Filter(group.settings.pattern)
-        self._unlogged: list[tuple[Session, wire.Settled]] = []
+        self._filter = Meant(group.name, group.settings.pattern)
+        self._unlogged: list[tuple[Session, Told]] = []
         self._answers: deque[Answer] = deque()
         self._letter: Event | None = None
         self._warned = False
@@ -91,7 +91,8 @@ class LedGroup:
             self._read_past(max(join.holds), now)
         self.members[membership.member] = membership
         self.group.join(membership.member, join.credit, now, join.holds, join.since)
-        joined = wire.Joined(membership.subscription, self.group.name, self.partition, self.group.floor)
+        governed = self.group.settings if self.group.settings.governed else None
+        joined = wire.Joined(membership.subscription, self.group.name, self.partition, self.group.floor, governed)
         self._ground.send(membership.session, joined)
 
     def exit(self, membership: Membership, now: int, lost: bool) -> None:
@@ -108,12 +109,44 @@ class LedGroup:
                 f"group {self.group.name} owes {limits.GROUP_SETTLES_WAITING_MAX} answers at partition "
                 f"{self.partition}, until its replicas have what is settled; nothing was settled now, retry later"
             )
+        if self.going:  # nothing of it is logged any more: answered when it is gone
+            self._unlogged.append((membership.session, wire.Settled(settle.request, {})))
+            return
         acks = pairs(settle.acks, limits.SETTLE_ACKS_MAX)
         if self.group.reporting(now) and (settle.items or acks):
             last = [first + length - 1 for first, length in acks[-1:]]
             self._read_past(max([*last, *[item.offset for item in settle.items]]), now)
         stale = self.group.settle(membership.member, settle.items, now, acks)
         self._unlogged.append((membership.session, wire.Settled(settle.request, stale)))
+
+    # ------------------------------------------------------------------------------------------ operators
+
+    def change(self, session: Session, request: int, settings: wire.GroupSettings) -> None:
+        """Other settings hold from now on; the plane, who asks in `session`, and the members hear when that is
+        committed."""
+        self.group.change(settings)
+        self._unlogged.append((session, wire.GroupChanged(request, self.partition, True)))
+        for one in self.members.values():
+            self._unlogged.append((one.session, wire.Governed(one.subscription, self.partition, settings)))
+
+    def goes(self, session: Session, request: int) -> None:
+        """It is to be removed, and stands still until that is committed (`gone`); the plane hears of it then."""
+        self._unlogged.append((session, wire.GroupChanged(request, self.partition, True)))
+
+    def gone(self, why: str) -> list[Membership]:
+        """It is removed: whoever waits for an answer hears of it. Gives the members, who are still to be told."""
+        for session, told in self._unlogged:
+            if isinstance(told, wire.Settled):
+                self._ground.fault(session, told.request, "GroupRemoved", why)
+            elif isinstance(told, wire.GroupChanged):
+                self._ground.send(session, told)
+        return [*self.members.values(), *[membership for membership, _ in self.joining]]
+
+    def deposed(self, why: str) -> None:
+        """Leadership is gone: a plane that waits has to ask the next leader. Members hear it by their sessions."""
+        for session, told in [*self._unlogged, *[(one.session, one.told) for one in self._answers]]:
+            if isinstance(told, wire.GroupChanged):
+                self._ground.fault(session, told.request, "NotLeader", why)
 
     # ------------------------------------------------------------------------------------------ the log
 
@@ -159,15 +192,15 @@ class LedGroup:
     def attach(self) -> None:
         """Settlements that are all in the log wait for its commit from now on."""
         if self._unlogged and not self.group.unlogged:
-            self._answers.extend(Answer(self.logged_at, session, settled) for session, settled in self._unlogged)
+            self._answers.extend(Answer(self.logged_at, session, told) for session, told in self._unlogged)
             self._unlogged.clear()
 
     def answer(self, applied: int, now: int) -> None:
         """Records below `applied` are committed: tell who waits for them, and let their keys go on."""
         self.group.committed(applied, now)
         while self._answers and self._answers[0].record < applied:
-            _, session, settled = self._answers.popleft()
-            self._ground.send(session, settled)
+            _, session, told = self._answers.popleft()
+            self._ground.send(session, told)
 
     # ------------------------------------------------------------------------------------------ events
 
@@ -314,12 +347,12 @@ class LedGroup:
         if header.kind != EVENTS or header.base_offset + header.count <= self.group.cursor:
             return
         bits, expires = self._meant(entry)
-        tags = self._tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
+        known = tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
         start = self.group.cursor
-        end = self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, tags)
+        end = self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, known)
         if self._unread and start < self._looked:
-            known = (1 << min(end, self._looked) - start) - 1
-            self._unread -= (bits >> start - header.base_offset & known).bit_count()
+            counted = (1 << min(end, self._looked) - start) - 1
+            self._unread -= (bits >> start - header.base_offset & counted).bit_count()
 
     def _ahead(self, offset: int, upto: int, room: int) -> Iterator[tuple[int, int, int, int]]:
         """The stored batches from `offset` on, below `upto`, while `room` bytes reach: (first offset, end, bits of what
@@ -338,43 +371,8 @@ class LedGroup:
                     offset = end
 
     def _meant(self, entry: Entry) -> tuple[int, dict[int, int]]:
-        """The rows of a stored batch that are meant for the group, a bit each; and when some of them expire, by row."""
-        types, index = type_view(body_of(entry.record))
-        bits = self._filter.bits(types, index)
-        expires: dict[int, int] = {}
-        if bits and any(name in entry.record for name in _RARE):
-            bits, expires = self._screened(entry, bits)
-        if bits and DEAD_LETTER in types:
-            columns = decode(body_of(entry.record))
-            for row in places(bits):
-                if types[index[row]] == DEAD_LETTER and made_by(columns.event(row)) == self.group.name:
-                    bits ^= 1 << row
-        return bits, expires
-
-    def _tags(self, entry: Entry, rows: list[int]) -> dict[int, int]:
-        """Row -> tag, of the rows that are meant."""
-        columns = decode(body_of(entry.record))
-        hashes, redriven = columns.key_hashes, columns.extension("redriveto")
-        tags: dict[int, int] = {}
-        for row in rows:
-            extras = columns.extras_of(row)
-            priority = extras.priority if extras is not None else None
-            tags[row] = tag_of(hashes[row], priority, redriven[row] is not None)
-        return tags
-
-    def _screened(self, entry: Entry, bits: int) -> tuple[int, dict[int, int]]:
-        """Without events that are redriven to another group; and when those that are left expire, by row."""
-        columns = decode(body_of(entry.record))
-        redriven = columns.extension("redriveto")
-        expires: dict[int, int] = {}
-        for row in places(bits):
-            if redriven[row] not in (None, self.group.name):
-                bits ^= 1 << row
-                continue
-            extras = columns.extras_of(row)
-            if extras is not None and extras.expirytime is not None:
-                expires[row] = min(max(1, extras.expirytime), NANOSECONDS_MAX)
-        return bits, expires
+        """See `Meant.rows`."""
+        return self._filter.rows(entry)
 
     def _entry(self, offset: int) -> Entry:
         for entry in self._ground.read(self.partition, offset, 1):

@@ -14,12 +14,15 @@ Groups whose order spans partitions stay awake: their members want to know how f
 
 from collections.abc import Iterable
 
-from bus import limits
+from bus import limits, wire
 from bus.batch import body_of, types_of
+from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup
 from bus.broker.ports import Ground
-from bus.errors import CorruptRecord
-from bus.groupstate import Delta
+from bus.errors import Busy, ClientError, CorruptRecord, GroupRemoved, NoSuchGroup
+from bus.group import Group
+from bus.groupsettings import check_same
+from bus.groupstate import Delta, GroupState
 from bus.record import EVENTS
 from bus.trie import Trie
 
@@ -28,7 +31,8 @@ _ORDERS_AT_REST = frozenset({"none", "strict"})
 
 
 class LedPartition:
-    """See the module. `uncommitted`: groups of which something is in the log and not committed.
+    """See the module. `uncommitted`: groups of which something is in the log and not committed. `going`: groups whose
+    removal is to be logged.
 
     `retry_at`: no appends before (ns). `gathers_from`: since when there is something to log that waits for more (ns).
     """
@@ -38,6 +42,7 @@ class LedPartition:
         self.groups: dict[str, LedGroup] = {}
         self.awake: dict[LedGroup, None] = {}
         self.uncommitted: dict[LedGroup, None] = {}
+        self.going: dict[LedGroup, None] = {}
         self.retry_at = 0
         self.gathers_from: int | None = None
         self.upto = ground.high_offset(partition)
@@ -53,6 +58,54 @@ class LedPartition:
         self.awake[group] = None
         self._trie.add(group.group.settings.pattern, group)
 
+    def found(self, join: wire.Join, cutter: Cutter, now: int) -> LedGroup:
+        """The group that a member comes to, awake; made by the first. Raises what keeps the member out."""
+        name, settings = join.group, join.settings
+        group = self.groups.get(name)
+        if group is None:
+            if join.again:
+                raise GroupRemoved(f"there is no group {name} any more; subscribing again makes a new one of that name")
+            if not join.create:
+                raise NoSuchGroup(f"group {name} is not there, and was to be joined only")
+            if len(self.groups) >= limits.GROUPS_PER_PARTITION_MAX:
+                raise ClientError(
+                    f"group {name}: {len(self.groups)} groups are defined already; remove some that nobody needs "
+                    "(signalbox group remove)"
+                )
+            earliest = self._ground.first_offset(self.partition)
+            start = earliest if settings.start < 0 else self._ground.offset_since(self.partition, settings.start)
+            machine = Group(GroupState(name, settings, start), now, fresh=True)
+            group = LedGroup(self._ground, cutter, self.partition, machine, defined=False)
+            self.add(name, group)
+            return group
+        if group.going:
+            raise Busy(f"group {name} is being removed at partition {self.partition}; try a little later")
+        check_same(name, group.group.settings, settings)
+        if group.broken:
+            raise CorruptRecord(group.broken)
+        if len(group.members) + len(group.joining) >= limits.GROUP_MEMBERS_MAX:
+            raise ClientError(f"group {name} has {limits.GROUP_MEMBERS_MAX} members at partition {self.partition}")
+        self.wake(group, now)
+        return group
+
+    def halt(self, group: LedGroup) -> None:
+        """It is to be removed: no turn has to do with it any more, and it stays until that is committed."""
+        if group.going:
+            return
+        group.going = True
+        self.going[group] = None
+        self.awake.pop(group, None)
+        if group.asleep:
+            group.asleep = False
+            self._asleep -= 1
+
+    def drop(self, group: LedGroup) -> None:
+        """It is removed."""
+        del self.groups[group.group.name]
+        self.going.pop(group, None)
+        self.uncommitted.pop(group, None)
+        self._trie.remove(group.group.settings.pattern, group)
+
     def lead(self, groups: Iterable[LedGroup]) -> None:
         """All groups of an earlier leader come. Those that are not far behind are looked after together."""
         high = self.upto
@@ -67,7 +120,7 @@ class LedPartition:
 
     def wake(self, group: LedGroup, now: int) -> None:
         """A turn has to do with it. `now` in ns."""
-        if group.broken:
+        if group.broken or group.going:
             return
         self.awake[group] = None
         if group.asleep:
@@ -77,7 +130,7 @@ class LedPartition:
 
     def rest(self, group: LedGroup) -> None:
         """The turn is over for it: let it sleep or idle if there is no more to do."""
-        if group.broken:
+        if group.broken or group.going:
             self.awake.pop(group, None)
         elif group.group.settings.order in _ORDERS_AT_REST and not group.group.unlogged and not group.burying:
             if group.group.cursor >= self.upto:
@@ -165,7 +218,7 @@ class LedPartition:
         for group in self.groups.values():
             if group.asleep:
                 group.pass_to(self.upto, now)
-        return self.groups.values()
+        return [group for group in self.groups.values() if not group.going]
 
     def wake_all(self, now: int) -> None:
         """A turn has to do with every group."""

@@ -334,6 +334,7 @@ class Broker:
             wire.Join: lambda session, join, _: self._consume(session, join),
             wire.Settle: lambda session, settle, _: self._consume(session, settle),
             wire.Leave: lambda session, leave, _: self._consume(session, leave),
+            wire.ChangeGroup: lambda session, change, _: self._consume(session, control.vetted(session, change)),
             wire.Present: lambda session, present, _: presence.on_present(session, present),
             wire.Absent: lambda session, absent, _: presence.on_absent(session, absent),
             wire.Whereis: lambda session, whereis, _: presence.on_whereis(session, whereis),

@@ -2,8 +2,8 @@
 
 The loop owns sockets, replicas and the store; a `Consumers` owns groups. One turn of the loop calls, in this order:
 
-1. `on_message(session, message, now)` for each Join, Settle, Leave and Credit (of a subscription it `knows`) that came
-   in; `on_session_end(session)` for each session that is over.
+1. `on_message(session, message, now)` for each Join, Settle, Leave, Credit (of a subscription it `knows`) and
+   ChangeGroup that came in; `on_session_end(session)` for each session that is over.
 2. `apply(partition, index, entry)` for each GROUP record and each record with a companion that has become committed
    here, on leaders and followers alike, in index order, exactly once since the last `restore`: they take effect here
    and only here.
@@ -78,7 +78,7 @@ class Consumers(Protocol):
     """What the loop calls; see the module's docstring for when."""
 
     def on_message(self, session: Session, message: Any, now: int) -> None:
-        """Join, Settle, Credit or Leave, as its sender wrote it: any field may be nonsense."""
+        """Join, Settle, Credit, Leave or ChangeGroup, as its sender wrote it: any field may be nonsense."""
 
     def knows(self, session: Session, subscription: int) -> bool:
         """Whether a Credit for this subscription is for a group member (else it is a watch's)."""

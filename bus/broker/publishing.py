@@ -12,7 +12,6 @@ answered `OutcomeUnknown`: sending them again with the same producer and sequenc
 not they survived, as the windows of producers know.
 """
 
-import time
 from collections import deque
 from typing import NamedTuple
 
@@ -138,7 +137,7 @@ class Publishing:
         if original is None:
             if self.short_of_room:
                 raise StorageFull(self.short_of_room)
-            columns = check_body(session.principal, section, body, time.time_ns())
+            columns = check_body(session.principal, section, body, self._replication.clock_ns())
             fresh = Fresh(body, section.count)
             if section.given:
                 fresh = self._applied.given[partition].sift(section.given, columns, body)

@@ -36,7 +36,7 @@ class Replication:
 
     `on_lead(partition)` is called when an epoch start is staged here, `on_lost(partition, why)` as soon as a leadership
     ends. `applied` is set before the first turn. `full` is "" or says why nothing can be kept at the moment. The first
-    `public` hold events, the others are the plane's own.
+    `public` hold events, the others are the plane's own. `clock_ns`: the wall clock, which stamps what is appended.
     """
 
     applied: Applied
@@ -51,8 +51,10 @@ class Replication:
         on_lead: Callable[[int], None],
         on_lost: Callable[[int, str], None],
         reserved: int = 0,
+        clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self.broker = broker
+        self.clock_ns = clock_ns
         self.public = partitions - reserved
         self.full = ""
         self.now = 0
@@ -283,7 +285,7 @@ class Replication:
         return broker == named and 0 <= partition < len(self.replicas)
 
     def _stamp(self, partition: int) -> int:
-        return max(time.time_ns(), self._store.mark(partition).appended)
+        return max(self.clock_ns(), self._store.mark(partition).appended)
 
     def _carry(self, partition: int, asked: list[Output], entries: list[Entry] | None = None) -> None:
         for output in asked:

@@ -4,7 +4,7 @@ The work behind it is in `switchboard.py`.
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,8 +39,9 @@ class CallContext:
         return max(0.0, self._due - time.monotonic())
 
 
-Answer = Callable[[Any, CallContext], Awaitable[Any]]
-"""`async def answer(payload, context)`: what it returns is the answer."""
+Answer = Callable[[Any, CallContext], Awaitable[Any] | AsyncGenerator[Any, None]]
+"""`async def answer(payload, context)`: what it returns is the answer; if it is a generator, each of what it yields is
+a part of one."""
 
 
 class Desk(NamedTuple):

@@ -6,26 +6,35 @@ the business of `bus.call.Calls`. One timer serves all deadlines.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from bus import limits, wire
+from bus.breaker import Breaker
 from bus.call import Calls
 from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
 from bus.errors import AgentUnavailable, BusError, CallFailed, CallLost, CallTimeout, ProtocolError, from_code
 from bus.ids import new_session
+from bus.streams import Inflow
 
 
 class CallLink:
-    """A session with the agent at `url`, used once. `opened` is done when it is open, or over; then comes `on_lost`."""
+    """A session with the agent at `url`, used once. `opened` is done when it is open, or over; then comes `on_lost`.
 
-    def __init__(self, cluster: Cluster, url: str, on_lost: Callable[["CallLink"], None]) -> None:
+    `breaker` is that of the address, and outlives the session; whoever calls asks it.
+    """
+
+    def __init__(
+        self, cluster: Cluster, url: str, on_lost: Callable[["CallLink"], None], breaker: Breaker | None = None
+    ) -> None:
         self.url = url
+        self.breaker = breaker or Breaker()
         self.calls = Calls()
         self._cluster = cluster
         self._on_lost = on_lost
-        self._waiting: dict[int, tuple[asyncio.Future[wire.Returned], str]] = {}
+        self._waiting: dict[int, tuple[asyncio.Future[wire.Returned | wire.Ended], str]] = {}
+        self._flows: dict[int, tuple[Inflow, asyncio.Event]] = {}
         self._loop = asyncio.get_running_loop()
         self.opened: asyncio.Future[None] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
@@ -33,7 +42,7 @@ class CallLink:
         greeting = cluster.greeting
         if cluster.topology is not None:
             greeting = greeting._replace(fleet=cluster.topology.fleet)
-        self._connection = Connection(cluster.context, url, greeting, self, new_session())
+        self._connection = cluster.transport.connect(url, greeting, self, new_session())
 
     @property
     def is_open(self) -> bool:
@@ -53,26 +62,82 @@ class CallLink:
         Raises AgentUnavailable or Busy when it was not begun, else CallTimeout, CallFailed, CallLost, or what the agent
         refused it with.
         """
-        now = time.monotonic_ns()
-        timeout_ms = -((now - until_ns) // 1_000_000)
+        request, future = self._begin(target, capability, payload, until_ns, trace)
+        try:
+            returned = await future
+        finally:
+            self._end(request)
+        if isinstance(returned, wire.Ended):
+            raise ProtocolError(f"{target} answered a call in parts that was not asked for any")
+        return returned
+
+    async def stream(
+        self, target: str, capability: str, payload: bytes, until_ns: int, part_within: float, trace: tuple[str, str]
+    ) -> AsyncGenerator[bytes, None]:
+        """The parts of one answer, each within `part_within` seconds of when it is waited for. Raises as `call` does.
+
+        An agent that answers as a whole gives one part. What is not waited for any more, because this is closed, the
+        agent is told to stop.
+        """
+        request, future = self._begin(target, capability, payload, until_ns, trace, limits.CALL_PARTS_AHEAD_MAX)
+        flow, moved = self._flows[request] = Inflow(), asyncio.Event()
+        future.add_done_callback(lambda _: moved.set())
+        try:
+            while True:
+                while len(flow):
+                    part = flow.take()
+                    if more := flow.grant():
+                        self._connection.send(wire.Grant(request, more))
+                    yield part
+                if future.done():
+                    break
+                moved.clear()
+                try:
+                    async with asyncio.timeout(part_within):
+                        await moved.wait()
+                except TimeoutError:
+                    raise CallTimeout(
+                        f"{target} gave no part of its answer within {part_within:g} s, after {flow.parts}; "
+                        "it was told to stop"
+                    ) from None
+            ended = future.result()
+            if isinstance(ended, wire.Returned):
+                yield ended.payload
+        finally:
+            del self._flows[request]
+            self._end(request)
+            if future.done() and not future.cancelled():
+                future.exception()  # closed before it came to that
+
+    def _begin(
+        self,
+        target: str,
+        capability: str,
+        payload: bytes,
+        until_ns: int,
+        trace: tuple[str, str],
+        parts: int = 0,
+    ) -> "tuple[int, asyncio.Future[wire.Returned | wire.Ended]]":
+        timeout_ms = -((time.monotonic_ns() - until_ns) // 1_000_000)
         if timeout_ms <= 0:
             raise CallTimeout(f"{target} could not be reached in time; it was not called")
         request = next(self._cluster.numbers)
         self.calls.begin(request, until_ns)
-        future: asyncio.Future[wire.Returned] = self._loop.create_future()
+        future: asyncio.Future[wire.Returned | wire.Ended] = self._loop.create_future()
         self._waiting[request] = future, target
-        message = wire.Call(request, target, capability, timeout_ms, payload, *trace)
-        try:
-            if not self._connection.ask(request, message, (), self._heard):
-                raise AgentUnavailable(f"the session with {target} at {self.url} is over; it was not called")
-            self._arm()
-            return await future
-        finally:
-            del self._waiting[request]
-            self._connection.forget(request)
-            cancel = self.calls.cancel(request)
-            if cancel is not None:  # nobody waits any more: the caller's task was cancelled
-                self._connection.send(cancel)
+        call = wire.Call(request, target, capability, timeout_ms, payload, *trace, parts)
+        if not self._connection.ask(request, call, (), self._heard):
+            self._end(request)
+            raise AgentUnavailable(f"the session with {target} at {self.url} is over; it was not called")
+        self._arm()
+        return request, future
+
+    def _end(self, request: int) -> None:
+        del self._waiting[request]
+        self._connection.forget(request)
+        cancel = self.calls.cancel(request)
+        if cancel is not None:  # nobody waits any more: the caller's task was cancelled
+            self._connection.send(cancel)
 
     def close(self) -> None:
         """Say Bye; what is unanswered is lost."""
@@ -105,11 +170,15 @@ class CallLink:
             self._fail(request, lambda target: CallLost(f"{target} went away during the call: {lost.why}"))
 
     def _heard(self, message: Any, _blobs: list[bytes]) -> None:
-        if isinstance(message, wire.Returned):
-            if self.calls.settle(message.request):
-                future, _ = self._waiting[message.request]
-                if not future.done():
-                    future.set_result(message)
+        kind = type(message)
+        if kind is wire.Returned or kind is wire.Ended:
+            self._returned(message)
+        elif kind is wire.Part:
+            if message.request not in self._flows:
+                raise ProtocolError("an answer comes in parts to a call that was not asked for any")
+            flow, moved = self._flows[message.request]
+            flow.arrived(message)
+            moved.set()
         elif isinstance(message, wire.Fault):
             if self.calls.settle(message.request):
                 self._fail(message.request, lambda target: refusal(target, message))
@@ -117,6 +186,14 @@ class CallLink:
             self._lose(message)
         else:
             raise ProtocolError(f"{type(message).__name__} answers no Call")
+
+    def _returned(self, message: wire.Returned | wire.Ended) -> None:
+        if isinstance(message, wire.Ended) and message.request in self._flows:
+            self._flows[message.request][0].ended(message.parts)
+        if self.calls.settle(message.request):
+            future, _ = self._waiting[message.request]
+            if not future.done():
+                future.set_result(message)
 
     def _fail(self, request: int, error: Callable[[str], BusError]) -> None:
         future, target = self._waiting[request]

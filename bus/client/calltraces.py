@@ -20,7 +20,11 @@ log = logging.getLogger("bus.client")
 
 
 class CallTrace(NamedTuple):
-    """What is told of one call. `error` is "" or the name of the error it failed with; `ended` is ns since 1970."""
+    """What is told of one call. `error` is "" or the name of the error it failed with; `ended` is ns since 1970.
+
+    `more` is what only some calls have: `hedge` (`after_ms`, and which attempt `won`: alone, first, second, or "" for
+    none), or `stream` (how many `parts` were taken, and whether those were the `whole` of it).
+    """
 
     target: str
     capability: str
@@ -30,6 +34,7 @@ class CallTrace(NamedTuple):
     ended: int
     error: str = ""
     why: str = ""
+    more: dict[str, Any] | None = None
 
     def event(self, source: str) -> Event:
         """The event that tells it. It has no subject: that would be a saga, and one for every agent ever called."""
@@ -38,6 +43,8 @@ class CallTrace(NamedTuple):
             data["capability"] = self.capability
         if self.error:
             data |= {"error": self.error, "why": self.why}
+        if self.more:
+            data |= self.more
         return Event(
             type=FAILED if self.error else COMPLETED,
             source=source,

@@ -10,7 +10,6 @@ Nobody polls: whoever waits for a leader registers in `observers` and is called 
 import asyncio
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
@@ -20,6 +19,7 @@ import zmq
 from bus import limits, wire
 from bus.client.connection import Connection, Greeting, Lost
 from bus.client.discovery import URL_VARIABLE
+from bus.client.transport import Sockets, Transport
 from bus.errors import (
     AccessDenied,
     BrokerUnavailable,
@@ -61,12 +61,18 @@ class Cluster:
 
     `claim` is the (plane epoch, uuid) that each new session claims before it is used; only a control plane has one.
     `home` says which partition a key lives in, once the topology is known. `fatal` is set when the fleet refused this
-    client for good.
+    client for good. `transport` is what others are reached by: sockets, unless it is given.
     """
 
     def __init__(
-        self, addresses: Callable[[], list[str]], greeting: Greeting, claim: tuple[int, str] | None = None
+        self,
+        addresses: Callable[[], list[str]],
+        greeting: Greeting,
+        claim: tuple[int, str] | None = None,
+        transport: Transport | None = None,
     ) -> None:
+        self.transport = transport or Sockets()
+        self.clock = self.transport.clock
         self.addresses = addresses
         self.greeting = greeting
         self.claim = claim
@@ -80,7 +86,6 @@ class Cluster:
         self._urls: dict[str, str] = {}
         self._connections: dict[str, Connection] = {}
         self._dials: dict[str, _Dial] = {}
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._loop = asyncio.get_running_loop()
         self._notifying = False
         self._refresh: asyncio.TimerHandle | None = None
@@ -93,11 +98,6 @@ class Cluster:
     def partitions(self) -> int:
         """How many partitions the fleet has; 0 while the topology is not known."""
         return len(self.seats)
-
-    @property
-    def context(self) -> "zmq.Context[zmq.Socket[bytes]]":
-        """For sockets beside the brokers'; they are closed before the cluster is."""
-        return self._context
 
     @property
     def urls(self) -> list[str]:
@@ -133,7 +133,7 @@ class Cluster:
         )
         dial.session = new_session()
         try:
-            self._connections[url] = Connection(self._context, url, greeting, self, dial.session)
+            self._connections[url] = self.transport.connect(url, greeting, self, dial.session)
         except zmq.ZMQError as error:
             self._back_off(dial, f"{url} cannot be dialled: {error}")
 
@@ -377,9 +377,4 @@ class Cluster:
             timer.cancel()
         for future in self._waiting:
             future.cancel()
-        await asyncio.shield(self._loop.run_in_executor(None, self._context.term))
-
-
-def now_ns() -> int:
-    """The wall clock, ns since 1970: what `start=` is measured from."""
-    return time.time_ns()
+        await self.transport.close()

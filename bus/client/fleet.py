@@ -2,8 +2,7 @@
 
 import os
 import sys
-import time
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, overload
@@ -12,9 +11,7 @@ import msgspec
 
 from bus import limits, wire
 from bus.attributes import check_text, legible
-from bus.client.answering import Answer, Answering, desk
-from bus.client.calling import Calling
-from bus.client.calltraces import CallTraces
+from bus.client.callside import CONNECT_SECONDS, CallSide
 from bus.client.cluster import Cluster
 from bus.client.connection import Greeting
 from bus.client.discovery import Whereabouts
@@ -22,20 +19,20 @@ from bus.client.faculties import Faculties
 from bus.client.holding import OrderedSubscription
 from bus.client.ordering import Reading, hold_back, ordered, told
 from bus.client.packing import Receipt
-from bus.client.publishing import Publisher
+from bus.client.publishpath import PublishPath
 from bus.client.reading import Positioned, read
+from bus.client.schemas import Schemas
 from bus.client.starting import Start, group_start, parse_start
 from bus.client.subscribing import Subscription
-from bus.client.switchboard import Switchboard
+from bus.client.transport import Transport
 from bus.clock import Knowledge
-from bus.errors import ClientError, InvalidPattern, PublishError
+from bus.errors import ClientError, InvalidPattern
 from bus.event import Event
 from bus.groupactive import ORDERS as SPANNING
-from bus.groupstate import ORDERS, check_settings
+from bus.groupsettings import ORDERS, check_settings
 from bus.topic import is_pattern
 
 PUBLISH_SECONDS = limits.PUBLISH_MS_MAX / 1000
-CONNECT_SECONDS = limits.CONNECT_MS_MAX / 1000
 
 
 def connect(
@@ -62,8 +59,11 @@ def _default_name() -> str:
     return f"{script if script.isprintable() else 'python'}/{os.getpid()}"
 
 
-class Fleet(Faculties):
-    """A connected fleet: publish, read, subscribe. One session per broker, opened when needed; for one event loop."""
+class Fleet(CallSide, Faculties):
+    """A connected fleet: publish, read, subscribe, call. One session per broker, opened when needed; for one loop.
+
+    Calls and answers stand in `CallSide`, ballots and leases in `Faculties`.
+    """
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Fleet(Faculties):
         claim: tuple[int, str] | None = None,
         topology: wire.Topology | None = None,
         fleet: str = "",
+        transport: Callable[[], Transport] | None = None,
     ) -> None:
         self.name = name or _default_name()
         check_text("name", self.name)
@@ -83,17 +84,18 @@ class Fleet(Faculties):
         self._greeting = Greeting("plane" if claim else "client", self.name[: limits.PEER_NAME_CHARS_MAX], fleet)
         self._claim = claim
         self._first = topology
+        self._transport = transport
         self._cluster: Cluster | None = None
-        self._publisher: Publisher | None = None
-        self._calling: Calling | None = None
-        self._switchboard: Switchboard | None = None
+        self._path: PublishPath | None = None
+        self._schemas: Schemas | None = None
         self._knowledge = Knowledge() if causal else None
         self._closed = False
 
     async def __aenter__(self) -> "Fleet":
         if self._cluster is not None:
             raise ClientError("this fleet is in use already: call connect() again")
-        cluster = Cluster(self._addresses, self._greeting, self._claim)
+        transport = self._transport() if self._transport is not None else None
+        cluster = Cluster(self._addresses, self._greeting, self._claim, transport)
         try:
             if self._first is not None:
                 cluster.on_topology(self._first)
@@ -103,34 +105,28 @@ class Fleet(Faculties):
             await cluster.close()
             raise
         self._cluster = cluster
-        self._publisher = Publisher(cluster, self.name)
+        self._schemas = Schemas(cluster, self)
+        self._path = PublishPath(cluster, self.name, self._knowledge, self._schemas)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closed = True
-        publisher, cluster = self._publisher, self._cluster
-        switchboard, self._switchboard = self._switchboard, None
-        calling, self._calling = self._calling, None
+        path, cluster = self._path, self._cluster
         try:
-            if switchboard is not None:
-                await switchboard.close()
+            await self._hang_up()
         finally:  # also when whoever leaves is cancelled meanwhile
-            try:
-                if calling is not None:
-                    await calling.close()
-            finally:
-                if publisher is not None:
-                    publisher.close()
-                if cluster is not None:
-                    await cluster.close()
+            if path is not None:
+                path.close()
+            if cluster is not None:
+                await cluster.close()
 
     @property
     def cluster(self) -> Cluster:
         """The connections behind it, for the rest of this package. Raises ClientError outside `async with`."""
         if self._cluster is None:
-            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
+            raise _not_connected()
         return self._cluster
 
     @property
@@ -152,13 +148,11 @@ class Fleet(Faculties):
 
         `acks`: quorum (durable on a majority of replicas), leader (on its disk), none. It is retried by its producer's
         sequence for `deadline` seconds, so it is appended at most once; raises OutcomeUnknown only when nobody can say
-        whether it was, else the error that kept it out. InvalidEvent and other ClientErrors are raised at once.
+        whether it was, else the error that kept it out. InvalidEvent, which names all that is wrong, and other
+        ClientErrors are raised at once. Saga, cause and trace are those of what is being handled (`bus.handling`),
+        where the event has none.
         """
-        if self._knowledge is None:
-            return await self._publishing().publish(event, acks, deadline)
-        receipt = await self._publishing().publish(self._dependent(event, acks), acks, deadline)
-        self._knowledge.saw(receipt.partition, receipt.offset)
-        return receipt
+        return await self._publishing().publish(event, acks, deadline)
 
     async def publish_many(
         self,
@@ -172,33 +166,19 @@ class Fleet(Faculties):
         `on_progress(done, taken)` is called as batches are answered. `deadline` holds for each batch from when it is
         ready to be sent. Raises PublishError if any failed: its `results` has each event's receipt or error.
         """
-        if self._knowledge is None:
-            return await self._publishing().publish_many(events, acks, deadline, on_progress)
-        results: list[object] = []
-        try:
-            # One event of these does not depend on another: none has its receipt yet.
-            dependent = [self._dependent(event, acks) for event in events]
-            receipts = await self._publishing().publish_many(dependent, acks, deadline, on_progress)
-            results += receipts
-        except PublishError as error:
-            results += error.results
-            raise
-        finally:
-            for receipt in results:
-                if isinstance(receipt, Receipt):
-                    self._knowledge.saw(receipt.partition, receipt.offset)
-        return receipts
+        return await self._publishing().publish_many(events, acks, deadline, on_progress)
 
-    def _dependent(self, event: Event, acks: str) -> Event:
-        if acks != "quorum":
-            raise ClientError(f"acks={acks!r}: a causal fleet publishes with acks='quorum', so that no cause is lost")
-        deps = self._knowledge.deps(event.deps) if self._knowledge is not None else None
-        return event if deps is None else event.replace(deps=deps)
+    @property
+    def schemas(self) -> Schemas:
+        """What payloads of a type have to look like: register, get, list. Raises ClientError outside `async with`."""
+        if self._schemas is None:
+            raise _not_connected()
+        return self._schemas
 
-    def _publishing(self) -> Publisher:
-        if self._publisher is None:
-            raise ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
-        return self._publisher
+    def _publishing(self) -> PublishPath:
+        if self._path is None:
+            raise _not_connected()
+        return self._path
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -258,7 +238,7 @@ class Fleet(Faculties):
         skipped, or the event is set aside (`gap`: wait, skip, dead-letter). `Reading` has the counts of either.
         """
         _check_pattern(pattern)
-        origin = parse_start(start, time.time_ns())
+        origin = parse_start(start, self.cluster.clock.time_ns())
         hold, knowledge = hold_back(order, lateness, late, gap), self._knowledge
         places = positions or knowledge is not None or hold is not None
         if hold is not None:
@@ -294,7 +274,8 @@ class Fleet(Faculties):
         Members of one group share the work. An event comes again `ack_wait` seconds after it was delivered unless it
         was settled, at most `max_deliver` times; then it is a dead letter. `start` counts when the group is new. At
         most about `in_flight` deliveries are out here at once. Entering raises GroupConflict if the group has other
-        settings; with `create=False` it raises NoSuchGroup if no partition has the group.
+        settings (`ack_wait` and `max_deliver` that an operator has set hold whatever is asked for); with `create=False`
+        NoSuchGroup if no partition has the group. Raises GroupRemoved when an operator removes it.
 
         `order="strict"`: one event of a key is out at a time, the next one when that is settled; events of high
         priority go before others of other keys, within limits. After a dead letter the key goes on; with `park` its
@@ -324,7 +305,12 @@ class Fleet(Faculties):
                 f"(1 to {limits.IN_FLIGHT_EVENTS_MAX}): one of them is out of range"
             )
         settings = wire.GroupSettings(
-            pattern, group_start(start, time.time_ns()), max(1, int(ack_wait * 1000)), max_deliver, order, park
+            pattern,
+            group_start(start, self.cluster.clock.time_ns()),
+            max(1, int(ack_wait * 1000)),
+            max_deliver,
+            order,
+            park,
         )
         if not 0 <= lateness <= limits.LATENESS_MS_MAX / 1000:
             raise ClientError(f"lateness={lateness}: it is in seconds, 0 to {limits.LATENESS_MS_MAX // 1000}")
@@ -338,54 +324,9 @@ class Fleet(Faculties):
         subscription.create = create
         return subscription
 
-    # --------------------------------------------------------------------------------------------- calls
 
-    def call(
-        self,
-        target: str,
-        payload: Any = None,
-        timeout: float = 2.0,
-        *,
-        capability: str = "",
-        traceparent: str = "",
-        tracestate: str = "",
-    ) -> Coroutine[Any, Any, Any]:
-        """Await what an agent answers: straight from here to there, and at most once.
-
-        `target` is an agent's name, or a capability that any agent may have; `capability` picks one of those that a
-        named agent answers. `payload` and the answer are what JSON has, and bytes. `timeout` in seconds holds for
-        everything. The trace is `traceparent`, else that of the call being answered here, else a new one; the agent
-        gets it unchanged. Cancelling cancels the agent's work. Not begun, so that it may be made again: InvalidCall,
-        NoSuchAgent, AgentUnavailable, Busy. Begun: CallFailed (the agent raised), CallTimeout, CallLost.
-        """
-        if self._calling is None:
-            self._check_open()
-            traces = CallTraces(self._publishing().publish_many, self.name)
-            self._calling = Calling(self.cluster, traces)
-        return self._calling.call(target, payload, timeout, capability, traceparent, tracestate)
-
-    def answers(
-        self, name: str, answer: Answer, *, capability: str = "", in_flight: int = limits.CALLS_RUNNING_MAX
-    ) -> Answering:
-        """Answer calls to `name` in `async with`, by `async def answer(payload, context)`: what it returns or raises.
-
-        Several functions may answer under one name, each with its `capability`; several processes may answer under
-        one name, and share the calls. At most `in_flight` calls are worked on at once, callers of more get Busy. On
-        leaving, calls that have begun may end. Entering waits until a broker knows, for `CONNECT_SECONDS`; it raises
-        InvalidCall, ClientError, AccessDenied, BrokerUnavailable.
-        """
-        return Answering(self._board, desk(name, answer, capability, in_flight), CONNECT_SECONDS)
-
-    def _board(self) -> Switchboard:
-        if self._switchboard is None:
-            self._check_open()
-            self._switchboard = Switchboard(self.cluster, self.name)
-        return self._switchboard
-
-    def _check_open(self) -> None:
-        """Sockets that were made after the others were closed would keep the fleet from ever leaving."""
-        if self._closed:
-            raise ClientError("this fleet is closed: call and answer inside `async with bus.connect()`")
+def _not_connected() -> ClientError:
+    return ClientError("not connected: use the fleet inside `async with bus.connect() as fleet:`")
 
 
 def _check_pattern(pattern: str) -> None:

@@ -10,8 +10,6 @@ lateness; at most `in_flight` are given out beside it. By cause they share `in_f
 waits for may always have one more (`bus.client.credit`), so that a cause comes however much is held for it.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 
 from bus import limits, wire
@@ -19,6 +17,7 @@ from bus.client.cluster import Cluster
 from bus.client.deliveries import Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
 from bus.client.subscribing import Subscription
+from bus.client.transport import Timer
 from bus.errors import ClientError
 from bus.groupholdback import Arrived, WorkHold, hold_for
 
@@ -37,11 +36,11 @@ class OrderedSubscription(Subscription):
     ) -> None:
         room = limits.HOLDBACK_EVENTS_MAX if settings.order == "timestamp" else 0
         super().__init__(cluster, group, settings, min(in_flight + room, limits.IN_FLIGHT_EVENTS_MAX), name, saw)
-        self.since = time.time_ns()
+        self.since = cluster.clock.time_ns()
         self._in_flight = in_flight
         self._hold: WorkHold[Arrival] = hold_for(settings, cluster.partitions, self._now())
         self._releasing = False
-        self._release_at: asyncio.TimerHandle | None = None
+        self._release_at: Timer | None = None
 
     def waiting(self) -> list[tuple[Delivery, int, int]]:
         """(delivery, partition, offset) of the first that waits in each partition for a cause, and one that is not
@@ -90,7 +89,7 @@ class OrderedSubscription(Subscription):
     # ------------------------------------------------------------------------------------------ what goes
 
     def _now(self) -> int:
-        return int(self._loop.time() * 1e9)
+        return int(self._clock.time() * 1e9)
 
     def _release_soon(self) -> None:
         if not self._releasing and not self.closed:
@@ -120,7 +119,7 @@ class OrderedSubscription(Subscription):
             self.lend_soon()
         due = hold.due(now)
         if due is not None and due > now:
-            self._release_at = self._loop.call_at(due / 1e9, self._release)
+            self._release_at = self._clock.call_at(due / 1e9, self._release)
 
     def _flush(self) -> None:
         super()._flush()

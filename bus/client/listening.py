@@ -61,7 +61,7 @@ class Listener:
 
     def send(self, session: Session, message: wire.Message) -> bool:
         """Say something in a session. False when it is over, before or because of this."""
-        if self._socket.closed or not (session.is_open or isinstance(message, wire.Welcome)):
+        if self._closed or not (session.is_open or isinstance(message, wire.Welcome)):
             return False
         frames = session.send(message, (), time.monotonic_ns())
         sent = self._write(session.identity, frames) and self._count(session, sum(map(len, frames)))
@@ -85,14 +85,21 @@ class Listener:
         self._unread.pop(session.identity, None)
         self._tell_ended(session)
 
+    @property
+    def _closed(self) -> bool:
+        return self._socket.closed
+
+    def _dismiss(self) -> None:
+        for session in self.sessions:
+            self._write(session.identity, self.sessions.end(session, "closing", f"{self.name} is done"))
+            self._ended(session)
+
     def close(self) -> None:
         """Say Bye to all and let go of the socket. Idempotent."""
         if self._socket.closed:
             return
         self._timer.cancel()
-        for session in self.sessions:
-            self._write(session.identity, self.sessions.end(session, "closing", f"{self.name} is done"))
-            self._ended(session)
+        self._dismiss()
         self._loop.remove_reader(self._socket.FD)
         self._socket.close(limits.CLOSE_LINGER_MS)
 

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class Membership:
     """This member at one partition. `held`: offset -> what brought it, of deliveries that are out.
 
-    `share` is its part of the subscription's credit. `pending`: settlements that no leader was asked to take, or that
-    are to be said again; the last ones may still collect more. `absent`: the group is not there, and is not to be made.
+    `was_joined`: it was a member once; a group that is gone since then was removed. `share` is its part of the
+    subscription's credit. `pending`: settlements that no leader was asked to take, or that are to be said again; the
+    last ones may still collect more. `absent`: the group is not there, and is not to be made.
     """
 
     def __init__(self, subscription: "Subscription", partition: int) -> None:
@@ -34,8 +35,7 @@ class Membership:
         self.share = Share(partition)
         self.held: dict[int, Arrival] = {}
         self.link: Connection | None = None
-        self.joined = False
-        self.absent = False
+        self.joined = self.was_joined = self.absent = False
         self.number = 0
         self.retry_at = 0.0
         self.refused_by: Connection | None = None
@@ -68,8 +68,11 @@ class Membership:
                 self._heard(message, blobs)
 
         credit = one.pool.join(self.share)
-        holds, create = self.holds(), one.create
-        join = wire.Join(number, one.group, self.partition, one.member, one.settings, credit, holds, one.since, create)
+        join = wire.Join(
+            *(number, one.group, self.partition, one.member, one.settings, credit, self.holds(), one.since),
+            create=one.create,
+            again=self.was_joined,
+        )
         if link.ask(number, join, (), heard):
             self.link = link
 
@@ -99,8 +102,11 @@ class Membership:
             self._deliver(message, blobs)
         elif isinstance(message, wire.Progress):
             self._told(message)
+        elif isinstance(message, wire.Governed):
+            self.subscription.current = message.settings
         elif isinstance(message, wire.Joined):
-            self.joined = True
+            self.joined = self.was_joined = True
+            self.subscription.current = message.settings or self.subscription.current
             self.failures = 0
             self.subscription.pool.joined(self.share)
             self.subscription.lend_soon()
@@ -115,6 +121,7 @@ class Membership:
             if isinstance(error, NoSuchGroup):
                 self.subscription.missed(self)
             elif isinstance(error, ClientError):
+                self._give_up(error)
                 self.subscription.fail(error)
             else:
                 self.failures += 1
@@ -230,9 +237,10 @@ class Membership:
         if collecting is not None and collecting.fits(count):
             return collecting
         subscription = self.subscription
-        if subscription.closed:
+        if subscription.closed or subscription.error is not None:
             refused = Verdicts(0.0)
-            refused.end(None, ClientError("the subscription is closed: settle inside its `async with`"))
+            closed = ClientError("the subscription is closed: settle inside its `async with`")
+            refused.end(None, subscription.error or closed)
             return refused
         self._collecting = Verdicts(subscription.now() + limits.SETTLE_MS_MAX / 1000)
         self.pending.append(self._collecting)
@@ -269,6 +277,13 @@ class Membership:
                 self.lose()
                 self.retry_at = self.subscription.again_in(limits.REDIAL_MS_MIN / 1000)
         self.subscription.progressed()
+
+    def _give_up(self, error: ClientError) -> None:
+        """The leader refused this member for good: what it settled is nobody's to answer any more."""
+        for verdicts in self.pending:
+            verdicts.end(None, error)
+        self.pending.clear()
+        self._collecting = None
 
     def _taken_back(self, begin: wire.Settlement) -> None:
         """It was given out here when its leader had taken it back already."""

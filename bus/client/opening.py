@@ -11,7 +11,7 @@ from bus import limits, wire
 from bus.agents.limits import SHARED_ACK_WAIT_MS, SHARED_DELIVER_ATTEMPTS
 from bus.client.cluster import Cluster
 from bus.errors import FleetError
-from bus.groupstate import check_settings
+from bus.groupsettings import check_settings
 
 ACK_WAIT_MS = SHARED_ACK_WAIT_MS
 MAX_DELIVER = SHARED_DELIVER_ATTEMPTS

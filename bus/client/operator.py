@@ -97,6 +97,22 @@ class Controls:
         number = next(self._numbers)
         return await self._ask(number, wire.Place(number, plane_epoch, uuid, seat), wire.Placed, within)
 
+    async def change_group(
+        self,
+        plane_epoch: int,
+        uuid: str,
+        partition: int,
+        group: str,
+        changes: Mapping[str, int] | None,
+        within: float = CONTROL_SECONDS,
+    ) -> wire.GroupChanged:
+        """Have it set these settings of a group at a partition led there, or remove the group (None); answered once
+        that is committed. Raises what was refused."""
+        number = next(self._numbers)
+        told = None if changes is None else dict(changes)
+        ask = wire.ChangeGroup(number, plane_epoch, uuid, partition, group, told)
+        return await self._ask(number, ask, wire.GroupChanged, within)
+
     async def sample(self, within: float = CONTROL_SECONDS) -> wire.Sampled:
         """Its figures since the last sample."""
         number = next(self._numbers)

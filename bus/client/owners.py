@@ -46,9 +46,7 @@ class Shared:
                 if not future.done():
                     future.set_exception(result)
             return
-        for future, receipt in zip(
-            self.futures, receipts(result, [event.id for event in self.events], acks), strict=True
-        ):
+        for future, receipt in zip(self.futures, receipts(result, self.events, acks), strict=True):
             if not future.done():
                 future.set_result(receipt)
 
@@ -115,7 +113,7 @@ class Part:
             for place in self.places:
                 results[place] = result
         else:
-            made = receipts(result, [event.id for event in self.events], acks)
+            made = receipts(result, self.events, acks)
             for place, receipt in zip(self.places, made, strict=True):
                 results[place] = receipt
         self.call.advance(len(self.places))

@@ -13,8 +13,9 @@ import msgspec
 
 from bus import batch, limits, wire
 from bus.attributes import Extras, check_extras
-from bus.errors import AccessDenied, ClientError, EventTooLarge, InvalidEvent
+from bus.errors import ClientError, EventTooLarge, InvalidEvent
 from bus.event import Event, is_reserved, make, validate
+from bus.event import reserved as refusal
 from bus.repeats import repeated_rows
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN
 from bus.topic import is_type
@@ -25,6 +26,7 @@ GUARANTEES = {
     "none": "none: handed to the leader; nothing is promised",
 }
 """What each `acks` promises, in words; these are also all legal values."""
+TOPIC = "topic"
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
@@ -32,6 +34,8 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 
     `appended` is the leader's clock in ns, `id` the event's id, `guarantee` what `acks` promised, in words.
     `duplicate`: an event of this source with this id stood in the partition already, there; nothing was appended.
+    `routing`: how it finds its way: "topic", to whoever reads its type; or, for one with `requires`, that the control
+    plane chooses who handles it.
     """
 
     partition: int
@@ -41,6 +45,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     id: str
     guarantee: str
     duplicate: bool = False
+    routing: str = TOPIC
 
 
 class Packed(NamedTuple):
@@ -91,9 +96,7 @@ def check(event: Event, reserved: bool) -> None:
         return
     validate(event)
     if not reserved and is_reserved(event.type, event.source):
-        raise AccessDenied(
-            f"type {event.type!r} from {event.source!r} is the control plane's own: publish under another name"
-        )
+        raise refusal(event.type, event.source)
 
 
 def _plainly_fine(event: Event, reserved: bool) -> bool:
@@ -183,17 +186,26 @@ def pack(events: Sequence[Event], start: int = 0) -> list[Packed]:
     return pack(events[:half], start) + pack(events[half:], start + half)
 
 
-def receipts(outcome: wire.Outcome, ids: Sequence[str], acks: str) -> list[Receipt]:
+def routing(event: Event) -> str:
+    """How an event finds its way, in words."""
+    requires = event.requires
+    return f"dispatch: needs {', '.join(requires)}; waits for the control plane's choice" if requires else TOPIC
+
+
+def receipts(outcome: wire.Outcome, events: Sequence[Event], acks: str) -> list[Receipt]:
     """One receipt for each event of an appended batch, in order."""
     partition, base, replicas, appended = outcome.partition, outcome.base_offset, outcome.replicas, outcome.appended
     guarantee = GUARANTEES[acks].format(replicas=replicas)
-    if outcome.repeats:
-        elsewhere = {row: (offset, then) for row, offset, then in repeated_rows(outcome.repeats)}
-        places = count(base)
+    needy = any(event.extras is not None and event.extras.requires for event in events)
+    if not outcome.repeats and not needy:
         return [
-            Receipt(partition, known[0], replicas, known[1], id, guarantee, duplicate=True)
-            if (known := elsewhere.get(row)) is not None
-            else Receipt(partition, next(places), replicas, appended, id, guarantee)
-            for row, id in enumerate(ids)
+            Receipt(partition, base + row, replicas, appended, event.id, guarantee) for row, event in enumerate(events)
         ]
-    return [Receipt(partition, base + row, replicas, appended, id, guarantee) for row, id in enumerate(ids)]
+    elsewhere = {row: (offset, then) for row, offset, then in repeated_rows(outcome.repeats)}
+    places = count(base)
+    return [
+        Receipt(partition, known[0], replicas, known[1], event.id, guarantee, True, routing(event))
+        if (known := elsewhere.get(row)) is not None
+        else Receipt(partition, next(places), replicas, appended, event.id, guarantee, False, routing(event))
+        for row, event in enumerate(events)
+    ]

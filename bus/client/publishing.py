@@ -23,6 +23,7 @@ from bus.client.frames import Frame, Frames
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
 from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack, surely_fine
+from bus.client.schemas import Schemas
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
 from bus.ids import new_id, new_producer
@@ -33,11 +34,12 @@ _SWEEP_SECONDS = 0.1
 
 
 class Publisher:
-    """All publishing of one client. `source` is what events without one are sent as."""
+    """All publishing of one client. Events without a source are sent as `source`; `schemas`: what payloads must fit."""
 
-    def __init__(self, cluster: Cluster, source: str) -> None:
+    def __init__(self, cluster: Cluster, source: str, schemas: Schemas) -> None:
         self._cluster = cluster
         self._source = source
+        self._schemas = schemas
         self._reserved = cluster.claim is not None
         self._producer = new_producer()
         self._lanes: dict[int, Lane] = {}
@@ -63,6 +65,7 @@ class Publisher:
         self._check(acks)
         ready = fill(event, self._source, new_id)
         check(ready, self._reserved)
+        self._schemas.check(ready)
         while not self._cluster.seats or self._is_full():
             await self._room(within)
         partition = self._cluster.home(ready.key)
@@ -135,7 +138,7 @@ class Publisher:
         call.take(marks_of(taken))
         try:
             filled = [fill(event, source, new_id) for event in taken]
-            if surely_fine(filled, reserved):
+            if surely_fine(filled, reserved) and not self._schemas.concern(filled):
                 return list(enumerate(filled, first))
         except ClientError:
             filled = taken
@@ -144,6 +147,7 @@ class Publisher:
             try:
                 whole = fill(event, source, new_id)
                 check(whole, reserved)
+                self._schemas.check(whole)
                 ready.append((place, whole))
             except ClientError as error:
                 call.results[place] = error

@@ -19,6 +19,7 @@ from bus.client.credit import CreditPool
 from bus.client.deliveries import OVER, Arrival, Delivery, DeliveryBatch
 from bus.client.membership import Membership
 from bus.client.ordering import Ordered
+from bus.client.transport import Timer
 from bus.errors import BusError, ClientError, NoSuchGroup, ProtocolError
 
 _TIMER_SLACK_SECONDS = 0.001
@@ -33,7 +34,8 @@ class Subscription(Ordered):
 
     `saw(partition, offset)` hears of what is given out: of each delivery, or of the last one of a batch. `since`: when
     the member came, ns, where one member works at a time (`bus.client.holding`). `create`: a group that is not there is
-    made.
+    made. `settings` are those that the member came with, `current` those that hold: an operator may have set some of
+    them. `error`: why it is over for good.
     """
 
     since = 0
@@ -50,13 +52,14 @@ class Subscription(Ordered):
     ) -> None:
         self.cluster = cluster
         self.group = group
-        self.settings = settings
+        self.settings = self.current = settings
         self.member = f"{name}/{token_hex(4)}"
         self.closed = False
         self.pool = CreditPool(in_flight, cluster.partitions)
         self._lending = False
         self._saw = saw
         self._loop = asyncio.get_running_loop()
+        self._clock = cluster.clock
         self._memberships: list[Membership] = []
         self._inbox: deque[Arrival] = deque()
         self._streak = 0
@@ -64,10 +67,10 @@ class Subscription(Ordered):
         self._patience: asyncio.TimerHandle | None = None
         self._arrived = asyncio.Event()
         self._moved = asyncio.Event()
-        self._error: BusError | None = None
+        self.error: BusError | None = None
         self._out: deque[Arrival] = deque()
         self._to_flush: set[Membership] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._ticks = 0
 
     async def __aenter__(self) -> "Subscription":
@@ -85,7 +88,7 @@ class Subscription(Ordered):
     async def _all_joined(self) -> None:
         """Until every partition's leader has said Joined; partitions without one join later, if any has joined."""
         deadline = self._loop.time() + limits.CONNECT_MS_MAX / 1000
-        while self._error is None and not all(one.joined for one in self._memberships):
+        while self.error is None and not all(one.joined for one in self._memberships):
             if self.cluster.closed:
                 raise ClientError("this fleet is closed: subscribe inside `async with bus.connect()`")
             if not self.create and self._is_known():
@@ -99,8 +102,8 @@ class Subscription(Ordered):
                 if any(one.joined for one in self._memberships):
                     return
                 raise self.cluster.unavailable(0) from None
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _is_known(self) -> bool:
         """Whether the group that is not to be made is somewhere: then it may be made everywhere. Raises NoSuchGroup."""
@@ -218,8 +221,8 @@ class Subscription(Ordered):
 
     async def _some(self) -> bool:
         """Wait until something came; False: nothing will."""
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         if self.closed or self.cluster.closed:
             return False
         self._streak = 0
@@ -233,23 +236,24 @@ class Subscription(Ordered):
         return []
 
     def now(self) -> float:
-        """The loop's clock."""
-        return self._loop.time()
+        """The fleet's clock, seconds; deliveries and settlements are due by it."""
+        return self._clock.time()
 
     def take(self, arrival: Arrival) -> None:
         """Deliveries came; they wait here until they are iterated over."""
-        self._inbox.append(arrival)
+        if self.error is None:
+            self._inbox.append(arrival)
         self._arrivals += 1
         if len(self._out) > 2 * self.pool.total + limits.BATCH_EVENTS_MAX:
             self._out = deque(one for one in self._out if one.left)
-        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        arrival.deadline = self._clock.time() + self.current.ack_wait_ms / 1000
         self._out.append(arrival)
         self._arrived.set()
         self._tick_on()
 
     def renewed(self, arrival: Arrival) -> None:
         """What came together has its time from now on again, as one of it has."""
-        arrival.deadline = self._loop.time() + self.settings.ack_wait_ms / 1000
+        arrival.deadline = self._clock.time() + self.current.ack_wait_ms / 1000
         if self._out and self._out[-1] is not arrival:
             self._out = deque([*(one for one in self._out if one is not arrival), arrival])
 
@@ -264,8 +268,9 @@ class Subscription(Ordered):
         raise ProtocolError(f"{progress} came to group {self.group}, whose order asks for none")
 
     def fail(self, error: BusError) -> None:
-        """The group refused this member for good."""
-        self._error = error
+        """The group refused this member for good: what waits here is no longer its to work on."""
+        self.error = error
+        self._inbox.clear()
         self._arrived.set()
         self._moved.set()
 
@@ -334,7 +339,7 @@ class Subscription(Ordered):
         Not while there is neither, so that a process may have thousands of subscriptions to which nothing comes.
         """
         self._timer = None
-        now = self._loop.time()
+        now = self._clock.time()
         while self._out and (self._out[0].deadline <= now or not self._out[0].left):
             arrival = self._out.popleft()
             arrival.membership.end(arrival.out())
@@ -354,4 +359,4 @@ class Subscription(Ordered):
             self._again()
 
     def _again(self) -> None:
-        self._timer = self._loop.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)
+        self._timer = self._clock.call_later(min(0.25, self.settings.ack_wait_ms / 4000), self._tick)

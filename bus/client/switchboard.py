@@ -7,6 +7,8 @@ Whatever a function raises goes back to its caller, and the agent lives on; the 
 import asyncio
 import logging
 import time
+from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from bus import limits, wire
@@ -15,7 +17,7 @@ from bus.call import Answers, check_trace
 from bus.client.answering import CallContext, Desk
 from bus.client.calling import TRACE, packed_payload, unpacked
 from bus.client.cluster import Cluster
-from bus.client.listening import Listener
+from bus.client.pouring import Pouring
 from bus.client.presence import Announcer
 from bus.errors import BusError, ClientError, InvalidCall, NoSuchAgent, ProtocolError, code_of
 from bus.session import Session
@@ -31,12 +33,14 @@ class Switchboard:
         self._answers = Answers()
         self._desks: dict[str, dict[str, Desk]] = {}
         self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._pouring: dict[int, Pouring] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0
         self._unreadable = 0
         fleet = cluster.topology.fleet if cluster.topology is not None else ""
-        self._listener = Listener(cluster.context, fleet, name[: limits.PEER_NAME_CHARS_MAX], self._heard, self._ended)
+        named = name[: limits.PEER_NAME_CHARS_MAX]
+        self._listener = cluster.transport.listen(fleet, named, self._heard, self._ended)
         self._announcer = Announcer(cluster)
 
     @property
@@ -117,6 +121,10 @@ class Switchboard:
                 self._listener.send(session, wire.Fault(message.request, code_of(error), str(error)))
         elif kind is wire.Cancel:
             self._stop(self._answers.cancel(session.identity, message.request))
+        elif kind is wire.Grant:
+            pouring = self._pouring.get(self._answers.ticket(session.identity, message.request))
+            if pouring is not None:
+                pouring.grant(message.parts)
         elif kind not in (wire.Pong, wire.Fault):
             self._unreadable += 1
             request = int(getattr(message, "request", 0))
@@ -165,8 +173,16 @@ class Switchboard:
             TRACE.set((call.traceparent, call.tracestate))
         reply: wire.Message
         try:
-            result = await desk.answer(payload, CallContext(session.name, call))
-            reply = wire.Returned(call.request, packed_payload(result))
+            answer = desk.answer(payload, CallContext(session.name, call))
+            if isinstance(answer, AsyncGenerator) and call.parts <= 0:
+                why = f"{desk.place} answers in parts: `async for part in fleet.stream(...)`"
+                reply = wire.Fault(call.request, "InvalidCall", why)
+            elif isinstance(answer, AsyncGenerator):
+                pouring = Pouring(partial(self._listener.send, session), call.request, call.parts)
+                self._pouring[ticket] = pouring
+                reply = await pouring.pour(answer)
+            else:
+                reply = wire.Returned(call.request, packed_payload(await answer))
         except Exception as error:  # whatever it is, it is the caller's to know
             log.warning("%s failed over a call of %s", desk.place, session.name, exc_info=error)
             text = legible(str(error), limits.CALL_ERROR_CHARS_MAX)
@@ -177,6 +193,7 @@ class Switchboard:
     def _worked(self, session: Session, ticket: int, request: int, task: "asyncio.Task[None]") -> None:
         """The task is over, also when it was cancelled before it began."""
         del self._tasks[ticket]
+        self._pouring.pop(ticket, None)
         if self._answers.finish(ticket):
             why = "it was cancelled" if task.cancelled() else "it ended without an answer"
             self._listener.send(session, wire.Fault(request, "CallFailed", why, "CancelledError"))

@@ -77,11 +77,17 @@ class MemoryMedium:
 
     def __init__(self, platter: Platter) -> None:
         self.platter = platter
+        self._size = platter.size()
+        """Never below what is there: values that are written over are found out when it seems full."""
 
     def commit(self, writes: Writes) -> None:
         """See `Medium`."""
         wanted = sum(len(record) for _, _, record in writes.records) + sum(map(len, writes.values.values()))
-        if self.platter.size() + wanted > self.platter.bytes_max:
+        self._size += wanted
+        if self._size > self.platter.bytes_max:
+            self._size = self.platter.size() + wanted
+        if self._size > self.platter.bytes_max:
+            self._size -= wanted
             raise StorageFull(f"the store in memory is full at {self.platter.bytes_max} bytes; open a larger one")
         for partition, end in writes.cuts.items():
             log = self.platter.records.get(partition, {})

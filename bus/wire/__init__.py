@@ -9,9 +9,11 @@ random 63-bit number chosen by the opener; `sequence` counts from 0 in each dire
 | opener, listener | Hello, Welcome, Bye, Ping, Pong |
 | publisher | Publish -> Published |
 | reader | Watch -> Records ..., Credit, Unwatch; Describe -> Described |
-| group member | Join -> Joined, Deliver ..., Progress ..., Settle -> Settled, Credit, Leave |
-| agent, caller | Present -> Presented, Absent, Whereis -> Located; among themselves Call -> Returned, Cancel |
+| group member | Join -> Joined, Deliver ..., Progress ..., Governed, Settle -> Settled, Credit, Leave |
+| agent, caller | Present -> Presented, Absent, Whereis -> Located |
+| among themselves | Call -> Returned, or Part ... -> Ended with Grant ...; Cancel |
 | plane | Claim -> Claimed, Offer -> Answered, Place -> Placed, Spread -> Topology, Sample -> Sampled; Keep, Halt |
+| | ChangeGroup -> GroupChanged |
 | leader, follower | Ship -> Shipped, Begin -> Shipped, AskEpochEnd -> EpochEnd |
 | anyone | Fault answers a request that failed; Bundle holds what one turn has to say to one peer |
 """
@@ -24,11 +26,26 @@ import msgspec
 from bus import limits
 from bus.errors import ProtocolError
 from bus.wire.base import Message, Node, Seat, Topology
-from bus.wire.calls import Absent, Answerer, Call, Cancel, Located, Present, Presented, Returned, Whereis
+from bus.wire.calls import (
+    Absent,
+    Answerer,
+    Call,
+    Cancel,
+    Ended,
+    Grant,
+    Located,
+    Part,
+    Present,
+    Presented,
+    Returned,
+    Whereis,
+)
 from bus.wire.control import (
     Answered,
+    ChangeGroup,
     Claim,
     Claimed,
+    GroupChanged,
     GroupSample,
     Halt,
     Keep,
@@ -41,7 +58,7 @@ from bus.wire.control import (
     Spread,
 )
 from bus.wire.greeting import Bye, Fault, Hello, Ping, Pong, Welcome
-from bus.wire.groups import Deliver, GroupSettings, Join, Joined, Leave, Progress, Settle, Settled, Settlement
+from bus.wire.groups import Deliver, Governed, GroupSettings, Join, Joined, Leave, Progress, Settle, Settled, Settlement
 from bus.wire.publishing import Outcome, Publish, Published, Section
 from bus.wire.reading import Credit, Describe, Described, Extent, Records, Unwatch, Watch
 from bus.wire.replication import AskEpochEnd, Begin, EpochEnd, Ship, Shipped
@@ -60,16 +77,21 @@ __all__ = [
     "Bye",
     "Call",
     "Cancel",
+    "ChangeGroup",
     "Claim",
     "Claimed",
     "Credit",
     "Deliver",
     "Describe",
     "Described",
+    "Ended",
     "EpochEnd",
     "Extent",
     "Fault",
     "Frame",
+    "Governed",
+    "Grant",
+    "GroupChanged",
     "GroupSample",
     "GroupSettings",
     "Halt",
@@ -83,6 +105,7 @@ __all__ = [
     "Node",
     "Offer",
     "Outcome",
+    "Part",
     "Ping",
     "Place",
     "Placed",
@@ -164,6 +187,12 @@ Said = (
     | Begin
     | Keep
     | Progress
+    | Governed
+    | ChangeGroup
+    | GroupChanged
+    | Part
+    | Grant
+    | Ended
 )
 
 

@@ -53,7 +53,8 @@ class Located(Message, frozen=True):
 class Call(Message, frozen=True):
     """Answer this within `timeout_ms`. `target` as the caller named it; `capability` "" leaves the choice.
 
-    Requests grow within a session: one that is not greater than the last is a duplicate.
+    Requests grow within a session: one that is not greater than the last is a duplicate. `parts`: how many parts of an
+    answer that comes in parts may be sent before a Grant allows more; 0: the caller takes whole answers only.
     """
 
     request: int
@@ -63,6 +64,7 @@ class Call(Message, frozen=True):
     payload: bytes
     traceparent: str = ""
     tracestate: str = ""
+    parts: int = 0
 
 
 class Returned(Message, frozen=True):
@@ -70,6 +72,28 @@ class Returned(Message, frozen=True):
 
     request: int
     payload: bytes
+
+
+class Part(Message, frozen=True):
+    """One part of an answer; `number` counts from 0. After the last one comes Ended, or a Fault."""
+
+    request: int
+    number: int
+    payload: bytes
+
+
+class Grant(Message, frozen=True):
+    """The caller has taken `parts` parts: as many more may be sent."""
+
+    request: int
+    parts: int
+
+
+class Ended(Message, frozen=True):
+    """An answer that came in `parts` parts is over."""
+
+    request: int
+    parts: int
 
 
 class Cancel(Message, frozen=True):

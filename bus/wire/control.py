@@ -167,6 +167,28 @@ class Keep(Message, frozen=True):
     archived: dict[int, int]
 
 
+class ChangeGroup(Message, frozen=True):
+    """The plane tells a partition's leader what an operator decided of a group: new values of settings, or its end.
+
+    `changes`: field of GroupSettings -> value; None removes the group here.
+    """
+
+    request: int
+    plane_epoch: int
+    plane_uuid: str
+    partition: int
+    group: str
+    changes: dict[str, int] | None = None
+
+
+class GroupChanged(Message, frozen=True):
+    """Answer to ChangeGroup, once that is committed. `was_there` False: there is no such group at the partition."""
+
+    request: int
+    partition: Count
+    was_there: bool
+
+
 class Halt(Message, frozen=True):
     """The plane ends a broker: it commits, says Bye to all, and exits 0."""
 

@@ -10,7 +10,8 @@ class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
 
     `order`: none, or strict: one event of a key is out at a time; with `park` a key stops at its first dead letter. Or
     timestamp, or causal: one member works, and holds events back until their turn; `lateness`, `late` (deliver,
-    dead-letter) and `gap` (wait, skip, dead-letter) are for those. Durations in milliseconds.
+    dead-letter) and `gap` (wait, skip, dead-letter) are for those. Durations in milliseconds. `governed`: the fields
+    that an operator has set: a member may come with others, and these hold.
     """
 
     pattern: str
@@ -22,6 +23,7 @@ class GroupSettings(msgspec.Struct, array_like=True, frozen=True):
     lateness_ms: int = 0
     late: str = ""
     gap: str = ""
+    governed: tuple[str, ...] = ()
 
 
 class Join(Message, frozen=True):
@@ -30,6 +32,7 @@ class Join(Message, frozen=True):
     `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new
     takes its word for it, and does not deliver it to others. `since`: when the member came, ns; where one member works
     at a time it is the one that came first. Without `create` a group that is not there is not made: NoSuchGroup.
+    `again`: it was a member here before; a group that is not there any more is not made anew for it: GroupRemoved.
     """
 
     subscription: int
@@ -41,13 +44,25 @@ class Join(Message, frozen=True):
     holds: dict[int, int] = {}
     since: int = 0
     create: bool = True
+    again: bool = False
 
 
 class Joined(Message, frozen=True):
+    """`settings`: those that hold, where an operator has set some of them; else the member's own hold."""
+
     subscription: int
     group: str
     partition: int
     floor: int
+    settings: GroupSettings | None = None
+
+
+class Governed(Message, frozen=True):
+    """An operator has changed a group's settings: these hold for its member from now on."""
+
+    subscription: int
+    partition: int
+    settings: GroupSettings
 
 
 class Deliver(Message, frozen=True):

@@ -5,9 +5,10 @@ What was decided goes on in the fleet whether or not anyone waits for it: Ctrl-C
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import typer
 
@@ -45,6 +46,12 @@ class Lever(NamedTuple):
     doing: str
     look: Look | None = None
     to: str = ""
+    changes: Mapping[str, int] = MappingProxyType({})
+    pattern: bool = False
+
+    def order(self, **more: Any) -> Operate:
+        """The question that pulls it."""
+        return Operate(self.verb, self.targets, self.to, changes=dict(self.changes), pattern=self.pattern, **more)
 
 
 def pull(
@@ -55,7 +62,7 @@ def pull(
     if not (dry_run or yes or asks):
         raise Usage(f"without a terminal to ask on, {lever.doing} needs --yes", "--dry-run shows the exact set first.")
     with Link(question_url(resolve(data_dir))) as link:
-        answer = told(link, Operate(lever.verb, lever.targets, lever.to, dry_run=True))
+        answer = told(link, lever.order(dry_run=True))
         planned = body_of(answer, Operated)
         if not dry_run and planned.touched:
             if not yes:
@@ -64,8 +71,7 @@ def pull(
                     f"{lever.doing[0].upper()}{lever.doing[1:]}: these {len(planned.touched)}?", err=True
                 ):
                     raise Failure("nothing was changed")
-            order = Operate(lever.verb, lever.targets, lever.to, reason=reason, by=operator(), expected=planned.touched)
-            answer = told(link, order)
+            answer = told(link, lever.order(reason=reason, by=operator(), expected=planned.touched))
             planned = body_of(answer, Operated)
             if lever.look is not None and wait:
                 _follow(link, lever, planned, lever.look, wait)

@@ -112,12 +112,15 @@ def groups_page(body: q.Groups, told: q.Told) -> Page:
             Column("trimmed", lambda g: count(g.trimmed), "r"),
             Column("why", lambda g: g.why + (f"  signalbox {g.mend}" if g.mend else ""), flex=True),
         ],
+        below="\n".join(["", *_changing_lines(body, told)]).rstrip(),
         empty="no groups yet: nobody has subscribed",
     )
 
 
 def group_page(body: q.Groups, told: q.Told) -> Page:
     """One group, partition by partition."""
+    if not body.rows:
+        return Page(record=body, rows=[], columns=[], above="\n".join(_changing_lines(body, told)))
     row = body.rows[0]
     lost = f"{count(row.trimmed)}, last {since(told, row.trimmed_at)} ago" if row.trimmed else "0"
     lines = [
@@ -128,6 +131,7 @@ def group_page(body: q.Groups, told: q.Told) -> Page:
         f"about to be       {count(row.endangered)}",
         f"dead letters      {count(row.dead_letters)}",
         *_terms_lines(row.settings, told),
+        *_changing_lines(body, told),
     ]
     return Page(
         record=row,
@@ -157,10 +161,21 @@ def _terms_lines(terms: q.GroupTerms | None, told: q.Told) -> list[str]:
         order += f", {took(terms.lateness_ms * _MS)} of lateness, late ones: {terms.late}"
     elif terms.order == "causal":
         order += f", a gap: {terms.gap}"
+    governed = [f"set by operators   {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
     return [
         f"order             {order}",
         f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; {terms.max_deliver} attempts at most",
         f"began at          {'the earliest event' if terms.start < 0 else moment(terms.start, told.recorded)}",
+        *governed,
+    ]
+
+
+def _changing_lines(body: q.Groups, told: q.Told) -> list[str]:
+    """What was decided and is not so at every partition yet."""
+    return [
+        f"▲ {one.group} is being {'removed' if one.changes is None else 'updated'} for {since(told, one.since)}: "
+        "not every partition has done it  signalbox partition list"
+        for one in body.changing
     ]
 
 
@@ -186,6 +201,8 @@ def operated_page(body: q.Operated) -> Page:
         "recover": "led by what is left",
         "quarantine": "given no more work",
         "release": "free to be given work again",
+        "remove_group": "removed for good",
+        "update_group": "changed while members go on",
     }[body.verb]
     head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
     if body.touched and not body.moves:

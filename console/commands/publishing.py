@@ -69,6 +69,8 @@ def publish_one(fleet: Fleet, event: bus.Event, acks: str, format: str) -> None:
     said = f"● {receipt.id}  p{receipt.partition:02d}·{receipt.offset:,}  {receipt.guarantee}"
     if receipt.duplicate:
         said += "; it was there already"
+    if receipt.routing != "topic":
+        said += f"\n  {receipt.routing}"
     out.show(out.Page(receipt, [receipt], above=said), out.Format(format))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from controlplane import rebalance
-from controlplane.answers import agentlevers, balance
+from controlplane.answers import agentlevers, balance, grouplevers
 from controlplane.answers.members import Newcomer, plan_add, plan_remove, removal_under_way
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
@@ -227,6 +227,8 @@ _LEVERS: dict[str, Callable[[World, Operate, int], Planned]] = {
     "recover": _recover,
     "quarantine": agentlevers.quarantine,
     "release": agentlevers.release,
+    "remove_group": grouplevers.remove,
+    "update_group": grouplevers.update,
 }
 
 

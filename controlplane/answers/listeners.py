@@ -4,10 +4,20 @@ from controlplane.answers.flows import RANK, dead_kinds, severity_of
 from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.words import age, many
 from controlplane.fold import World
-from controlplane.groups import GroupAt
+from controlplane.groups import GroupAt, changes
 from controlplane.ledger import Trimmed, trimmed
 from controlplane.limits import NEW_DEATH_MS
-from controlplane.questions import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding, Refusal, Severity
+from controlplane.questions import (
+    AskGroups,
+    GroupChanging,
+    GroupPlace,
+    GroupRow,
+    Groups,
+    GroupTerms,
+    Holding,
+    Refusal,
+    Severity,
+)
 
 _MS = 1_000_000
 
@@ -15,7 +25,12 @@ _MS = 1_000_000
 def groups(world: World, question: AskGroups, now: int) -> Groups | Refusal:
     """All groups, worst first, or the one that was asked for."""
     listening = Listening(world["groups"], now)
-    if question.group and question.group not in listening.groups:
+    changing = [
+        GroupChanging(group, change.since, change.changes, change.by, change.reason)
+        for group, change in changes(world["groups"])
+        if question.group in ("", group)
+    ]
+    if question.group and question.group not in listening.groups and not changing:
         return Refusal("not_found", f"there is no group {question.group!r}", "signalbox group list")
     chosen = [lag for name, lag in listening.groups.items() if question.group in ("", name)]
     published = dict.fromkeys(str(key).partition("\0")[2] for key in world["flows"].table("flow"))
@@ -29,7 +44,7 @@ def groups(world: World, question: AskGroups, now: int) -> Groups | Refusal:
         _row(lag, matched[lag.group], bool(published), dead, trimmed(world["ledger"], lag.group), now) for lag in chosen
     ]
     rows.sort(key=lambda row: (RANK[row.severity], -row.behind_ns, row.group))
-    return Groups(rows)
+    return Groups(rows, changing)
 
 
 def _row(
@@ -92,4 +107,6 @@ def _terms(lag: GroupLag) -> GroupTerms | None:
     told = max((at for at in lag.places if at.settings is not None), key=lambda at: at.at, default=None)
     if told is None or told.settings is None:
         return None
-    return GroupTerms(**{name: getattr(told.settings, name) for name in GroupTerms.__struct_fields__})
+    terms = GroupTerms(**{name: getattr(told.settings, name) for name in GroupTerms.__struct_fields__})
+    terms.governed = [name.removesuffix("_ms") for name in told.settings.governed]
+    return terms

@@ -12,18 +12,19 @@ meaning changes gets a new struct with a new tag, and the old tag an entry in `U
 |---|---|
 | service | PlaneStarted, PlaneResumed, PlaneStopped, Tick, FoldVersions, FoldsRebuilt, SettingSet, RedriveDecided, |
 | | RecorderLag, CopyFounded, CopyStands, CopyBeyond, JournalRebuilt |
-| effects | OfferAnswered, IntentFailed |
+| effects | OfferAnswered, GroupChanged, IntentFailed |
 | supervisor | FleetFounded, BrokerStarted, BrokerLost, BrokerStopped, BrokerSampled |
 | folds, derived | LeadershipProposed, OfferClosed, LeaderElected, PartitionWaits, RestartScheduled, BrokerSilent, |
 | | BrokerHeard, BrokerLost (a start that timed out), SagaStuck, Carried; the heart: FoldQuarantined |
 | operators; folds; effects | AgentQuarantined, AgentReleased; AgentSuspected, AgentFailed; GroupOpened: see `agents` |
 | operators; folds | RoutesSet; what follows from rules and needs: see `dispatch` |
 | operators, and the fleet that obeys | see `decisions` |
+| operators | GroupsRemoved, GroupUpdated |
 | operators; the projections' desk | ProjectionAdded, ProjectionRebuilt, ProjectionRemoved; ProjectionQuarantined |
 | folds, derived | what follows of ballots and leases: see `coordination` |
 
-The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about agents in `agents`, about
-projections in `projections`, events in `rows`, intents in `intents`.
+The facts about the fleet stand in `fleet` and in `controlplane.decisions`, those about agents, groups and projections
+in files named so, events in `rows`, intents in `intents`.
 All instants and durations are integer nanoseconds.
 """
 
@@ -74,6 +75,10 @@ from controlplane.facts.fleet import OfferAnswered as OfferAnswered
 from controlplane.facts.fleet import OfferClosed as OfferClosed
 from controlplane.facts.fleet import PartitionWaits as PartitionWaits
 from controlplane.facts.fleet import RestartScheduled as RestartScheduled
+from controlplane.facts.groups import GroupChanged as GroupChanged
+from controlplane.facts.groups import GroupsRemoved as GroupsRemoved
+from controlplane.facts.groups import GroupUpdated as GroupUpdated
+from controlplane.facts.intents import ChangeGroup as ChangeGroup
 from controlplane.facts.intents import OfferEpoch as OfferEpoch
 from controlplane.facts.intents import PlaceSeat as PlaceSeat
 from controlplane.facts.intents import PublishEvent as PublishEvent
@@ -284,9 +289,20 @@ AnyFact = (
     | JournalTrimmed
     | DispatchFact
     | AgentFact
+    | GroupsRemoved
+    | GroupUpdated
+    | GroupChanged
 )
 AnyIntent = (
-    StartBroker | HaltBroker | ReleaseBroker | OfferEpoch | PlaceSeat | SpreadTopology | PublishEvent | OpenGroup
+    StartBroker
+    | HaltBroker
+    | ReleaseBroker
+    | OfferEpoch
+    | PlaceSeat
+    | SpreadTopology
+    | PublishEvent
+    | OpenGroup
+    | ChangeGroup
 )
 
 UPCASTERS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}

@@ -44,6 +44,18 @@ class SpreadTopology(Intent, frozen=True):
     plane_epoch: int
 
 
+class ChangeGroup(Intent, frozen=True):
+    """Tell every partition's leader what was decided of a group at position `cause`. Answer: GroupChanged.
+
+    `changes`: new values of its settings; None removes it.
+    """
+
+    group: str
+    changes: dict[str, int] | None
+    cause: int
+    plane_epoch: int
+
+
 class PublishEvent(Intent, frozen=True):
     """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`.
 

@@ -48,6 +48,8 @@ DEAD_ATTEMPTS_MAX = 50
 """Attempts kept of one dead letter, newest."""
 LATELY_MAX = 200
 """Happenings kept for LATELY."""
+LATELY_GROUPS_MAX = 5
+"""Removed groups named in one line of LATELY; the others are counted."""
 LATELY_MERGE_MS = 10_000
 """Happenings of one kind within this time are told as one."""
 BEHIND_WARN_MS = 10_000
@@ -64,3 +66,9 @@ DEAD_LOOK_CHARS_MAX = 64_000
 """Of an error's text, in looking for the line that says what killed: half from its beginning, half from its end."""
 DEAD_LINE_CHARS_MAX = 1_000
 """Of that line, before what differs each time is left out of it."""
+SCHEMAS_MAX = 10_000
+"""Payload schemas, all versions of all types."""
+SCHEMAS_BYTES_MAX = 32 * 1024 * 1024
+"""Their JSON together."""
+SCHEMAS_PAGE_BYTES = 512 * 1024
+"""JSON in one page that a client is told; stays under CALL_BYTES_MAX of the bus."""

@@ -16,7 +16,7 @@ import msgspec
 from controlplane.questions import routing
 from controlplane.questions.agents import Agent, AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents
 from controlplane.questions.differing import Divergence, StateChange, TableChange
-from controlplane.questions.listeners import AskGroups, GroupPlace, GroupRow, Groups, GroupTerms, Holding
+from controlplane.questions.listeners import AskGroups, GroupChanging, GroupPlace, GroupRow, Groups, GroupTerms, Holding
 from controlplane.questions.operations import (
     AskBrokers,
     AskPartitions,
@@ -193,6 +193,7 @@ __all__ = [
     "FlowRow",
     "Flows",
     "Goal",
+    "GroupChanging",
     "GroupPlace",
     "GroupRow",
     "GroupTerms",

@@ -30,6 +30,8 @@ class GroupTerms(msgspec.Struct):
     lateness_ms: int
     late: str
     gap: str
+    governed: list[str] = []
+    """Those that an operator has set, whatever members come with."""
 
 
 class GroupPlace(msgspec.Struct):
@@ -81,5 +83,16 @@ class GroupRow(msgspec.Struct):
     """None until a leader has told them."""
 
 
+class GroupChanging(msgspec.Struct):
+    """What was decided of a group and is not so at every partition yet. `changes`: setting -> value; None: removed."""
+
+    group: str
+    since: int
+    changes: dict[str, int] | None
+    by: str
+    reason: str
+
+
 class Groups(Reply):
     rows: list[GroupRow]
+    changing: list[GroupChanging] = []

@@ -13,7 +13,7 @@ from controlplane.questions.parts import BrokerStatus, Partitioning, PartitionSt
 
 Verb = Literal[
     "add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause",
-    "rebalance_resume", "recover", "quarantine", "release",
+    "rebalance_resume", "recover", "quarantine", "release", "remove_group", "update_group",
 ]  # fmt: skip
 
 
@@ -115,9 +115,12 @@ class Partitions(Reply):
 
 
 class Operate(Ask, frozen=True):
-    """Pull a lever. `targets`: brokers, agents, or partitions as numbers; `to`: the broker a partition is moved to.
+    """Pull a lever. `targets`: brokers, agents, groups, or partitions as numbers; `to`: the broker that a partition is
+    moved to.
 
-    For `add` the one target is the address of a broker that runs; none has the plane start one.
+    For `add` the one target is the address of a broker that runs; none has the plane start one. `changes`: setting ->
+    value, for `update_group`. `pattern`: the one target of `remove_group` stands for many
+    names, `*` for any characters and `?` for one.
     """
 
     verb: Verb
@@ -127,6 +130,8 @@ class Operate(Ask, frozen=True):
     reason: str = ""
     by: str = ""
     expected: list[str] | None = None
+    changes: dict[str, int] = {}
+    pattern: bool = False
 
 
 class Operated(Reply):

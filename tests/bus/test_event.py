@@ -143,6 +143,41 @@ def test_validate_names_the_attribute(change: dict[str, Any], attribute: str) ->
     assert refused.value.attribute == attribute
 
 
+BROKEN: dict[str, tuple[str, Any]] = {
+    "type": ("type", "a..b"),
+    "source": ("source", ""),
+    "id": ("id", "x\n"),
+    "subject": ("subject", ""),
+    "time": ("time", 1.5),
+    "correlationid": ("correlationid", "\x00"),
+    "traceparent": ("traceparent", ""),
+    "partitionkey": ("partitionkey", ""),
+    "deps": ("deps", {0: -1}),
+    "priority": ("priority", "urgent"),
+    "requires": ("requires", []),
+    "expirytime": ("expirytime", 2**63),
+    "extensions": ("Name", {"Name": "x", "fine": 1}),
+}
+
+
+@given(st.sets(st.sampled_from(sorted(BROKEN)), min_size=1))
+def test_everything_that_is_wrong_is_named_and_nothing_else(wrong: set[str]) -> None:
+    fine: dict[str, Any] = {
+        "type": "test",
+        "source": "/",
+        "id": "1",
+        "subject": "s",
+        "priority": "low",
+        "requires": ["x"],
+    }
+    with pytest.raises(InvalidEvent) as refused:
+        validate(Event(**fine | {name: BROKEN[name][1] for name in wrong}))
+    assert {name for name, _ in refused.value.errors} == {BROKEN[name][0] for name in wrong}
+    assert len(refused.value.errors) == len(wrong)
+    assert (refused.value.attribute, refused.value.why) == refused.value.errors[0]
+    assert str(refused.value) == "; ".join(f"{name}: {why}" for name, why in refused.value.errors)
+
+
 def test_data_survives_to_the_character() -> None:
     data = '{"a" : 1.00000000000000000001, "b":12345678901234567890123, "c":1e999, "d":"\\u00e9"}'
     event = from_json(f'{{"specversion":"1.0","id":"1","source":"/","type":"t","data":{data}}}')

@@ -9,6 +9,7 @@ from bus import limits
 from bus.companion import Companion
 from bus.errors import ClientError, CorruptRecord, GroupConflict, InvalidPattern
 from bus.group import Group
+from bus.groupsettings import check_same, check_settings
 from bus.groupstate import (
     Attempt,
     Delta,
@@ -17,8 +18,6 @@ from bus.groupstate import (
     Kept,
     Open,
     Opened,
-    check_same,
-    check_settings,
     decode_deltas,
     encode_deltas,
 )

@@ -11,7 +11,9 @@ import pytest
 
 from bus.bitmap import bits_of
 from bus.companion import Companion
+from bus.errors import CorruptRecord
 from bus.group import Group
+from bus.groupsettings import changed
 from bus.groupstate import Delta, GroupState, decode_deltas, encode_deltas
 from bus.wire import GroupSettings, Settlement
 from tests.bus.groupmodel import deliveries
@@ -115,13 +117,32 @@ class Stage:
         delta = self.group.delta()
         if delta is None:
             return ["nothing to log"]
+        if delta.settings is None and "g" not in self.companion.groups:
+            with pytest.raises(CorruptRecord, match="not defined"):
+                self.companion.apply(self.index, encode_deltas([delta]))
+            return ["does not fit: the group is not defined"]
         self.companion.apply(self.index, encode_deltas([delta]))
         self.group.logged(self.index)
         self.index += 1
         return [self.show(decode_deltas(encode_deltas([delta]))[0])]
 
+    def do_change(self, ack_wait: str = "", max_deliver: str = "") -> list[str]:
+        """An operator's new settings."""
+        changes = {"ack_wait_ms": int(float(ack_wait) * 1_000)} if ack_wait else {}
+        changes |= {"max_deliver": int(max_deliver)} if max_deliver else {}
+        self.group.change(changed("g", self.group.settings, changes))
+        return []
+
+    def do_remove(self) -> list[str]:
+        """What a leader does when an operator removes the group: one record, and no other of it any more."""
+        self.companion.apply(self.index, encode_deltas([self.group.removal()]))
+        self.index += 1
+        return [f"groups: {', '.join(self.companion.groups) or 'none'}"]
+
     def do_failover(self) -> list[str]:
         """The leader dies with all that it had not committed; a new one starts from the committed state."""
+        if "g" not in self.companion.groups:
+            return ["there is no such group"]
         self.group = Group(self.companion.groups["g"], self.now)
         return []
 
@@ -133,7 +154,8 @@ class Stage:
     def show(self, delta: Delta) -> str:
         parts = [f"log upto={delta.upto}"]
         if delta.settings is not None:
-            parts.append("defined")
+            governed = ",".join(f"{name}={getattr(delta.settings, name)}" for name in delta.settings.governed)
+            parts.append(f"set {governed}" if governed else "defined")
         parts += [f"opened={','.join(map(str, part.runs))}" for part in delta.opened]
         if delta.closed:
             parts.append(f"closed={','.join(map(str, delta.closed))}")

@@ -171,7 +171,7 @@ def test_a_sleeping_group_wakes_for_its_deadlines_and_for_its_members() -> None:
 
 
 def test_a_group_whose_order_spans_partitions_is_visited_in_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bus.groupstate.ORDERS", ("none", "strict", "spanning"))
+    monkeypatch.setattr("bus.groupsettings.ORDERS", ("none", "strict", "spanning"))
     stage = Stage()
     many(stage, 3)
     join(stage, "spans", "other.x", order="spanning")

@@ -31,6 +31,8 @@ def drawn(kind: Any) -> st.SearchStrategy[Any]:
         return st.integers(inner[1].ge, inner[1].le)
     if origin is list:
         return st.lists(drawn(inner[0]), max_size=2)
+    if origin is tuple and inner[-1] is Ellipsis:
+        return st.lists(drawn(inner[0]), max_size=2).map(tuple)
     if origin is tuple:
         return st.tuples(*map(drawn, inner))
     if origin is dict:

@@ -162,6 +162,19 @@ def test_a_sample_is_journaled_when_room_or_clock_changes(story: Story) -> None:
     assert thinned.thin(idle, 6) is not None
 
 
+def test_a_group_that_is_gone_and_comes_again_is_told_though_it_looks_the_same(story: Story) -> None:
+    terms = GroupSettings("order.>", -1, 30_000, 5)
+    quiet = msgspec.structs.replace(group(acked=0), latency={}, delivered=0, settings=terms)
+    sampled = Sampled(1, "b1", story.now, [], [quiet], 0, 0, 1, MS, MS, MB, MB, 1, 0, 0)
+    without = msgspec.structs.replace(sampled, groups=[])
+    thinned = Thinned()
+    first = thinned.thin(sampled, 0)
+    assert first is not None and first.groups == [quiet] and thinned.thin(sampled, 1) is None
+    assert thinned.thin(without, 2) is None
+    again = thinned.thin(sampled, 3)
+    assert again is not None and again.groups == [quiet], "with its settings"
+
+
 def test_a_pattern_that_matches_nothing_is_told(story: Story) -> None:
     story.sample("b1", [group(pattern="ordre.>", acked=0)])
     assert (row(story).types, row(story).severity) == (0, "warn")

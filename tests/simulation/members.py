@@ -48,7 +48,7 @@ class Member:
         self.leader = ""
         self.session: Session | None = None
         self.heard = self.number = 0
-        self.joined = False
+        self.joined = self.was_joined = False
 
     def tick(self) -> None:
         dice, now = self.world.dice, self.world.now
@@ -131,9 +131,9 @@ class Member:
                 self.number += 1
                 credit = max(0, CREDIT - len(holds) - len(self.pending))
                 name = f"{self.name}.{self.lives}"
-                self.say(wire.Join(1, "g", 0, name, self.groups.settings, credit, holds))
+                self.say(wire.Join(1, "g", 0, name, self.groups.settings, credit, holds, again=self.was_joined))
             case wire.Joined():
-                self.joined = True
+                self.joined = self.was_joined = True
                 self.flush()
             case wire.Deliver():
                 header, dice = batch.header_of(blobs[0]), self.world.dice

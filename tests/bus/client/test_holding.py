@@ -10,6 +10,7 @@ from bus import batch, wire
 from bus.bitmap import packed
 from bus.client.deliveries import Delivery
 from bus.client.holding import OrderedSubscription
+from bus.client.transport import LoopClock
 from bus.errors import ClientError
 from bus.event import Event
 from bus.record import EVENTS, Header, seal
@@ -72,6 +73,7 @@ class Cluster:
         self.observers: set[Any] = set()
         self.numbers = count(1)
         self.closed = False
+        self.clock = LoopClock()
         self.link = Link()
 
     def leader(self, partition: int) -> Link:

@@ -7,6 +7,7 @@ import bus
 from bus import batch, limits, wire
 from bus.client.packing import check, fill, pack, receipts, surely_fine
 from bus.errors import ClientError
+from bus.repeats import Repeated
 
 texts = st.one_of(
     st.sampled_from(["a", "a.b", "signalbox.x", "signalbox/x", "a..b", "*", "é", ""]), st.text(max_size=4)
@@ -80,6 +81,18 @@ def test_filling_leaves_the_given_event_alone() -> None:
 
 
 def test_receipts_count_up_from_the_base() -> None:
-    made = receipts(wire.Outcome(3, 40, 2, 99), ["a", "b"], "leader")
+    events = [bus.Event(type="t", id=id) for id in ("a", "b")]
+    made = receipts(wire.Outcome(3, 40, 2, 99), events, "leader")
     assert [(one.partition, one.offset, one.appended, one.id) for one in made] == [(3, 40, 99, "a"), (3, 41, 99, "b")]
-    assert "lost if" in made[0].guarantee
+    assert "lost if" in made[0].guarantee and {one.routing for one in made} == {"topic"}
+
+
+def test_receipts_of_a_batch_that_repeats_say_where_each_stands_and_how_it_is_routed() -> None:
+    events = [bus.Event(type="t", id="a"), bus.Event(type="t", id="b", requires=["x"]), bus.Event(type="t", id="c")]
+    made = receipts(wire.Outcome(3, 40, 2, 99, repeats=[Repeated(0, 1, 7, 55)]), events, "quorum")
+    assert [(one.offset, one.appended, one.duplicate) for one in made] == [
+        (7, 55, True),
+        (40, 99, False),
+        (41, 99, False),
+    ]
+    assert [one.routing.split(":")[0] for one in made] == ["topic", "dispatch", "topic"]

@@ -8,7 +8,14 @@ from typing import Any, cast
 
 import pytest
 
-from bus.errors import AccessDenied, BrokerUnavailable, BusError, GroupConflict, InsufficientReplicas
+from bus.errors import (
+    AccessDenied,
+    BrokerUnavailable,
+    BusError,
+    GroupConflict,
+    InsufficientReplicas,
+    NotLeader,
+)
 from bus.event import from_json
 from bus.wire import Answered, Placed, Seat, Topology
 from controlplane import effects, limits
@@ -16,7 +23,9 @@ from controlplane.deadletters import WAITING, Letter
 from controlplane.effects import Effects
 from controlplane.facts import (
     Carried,
+    ChangeGroup,
     Fact,
+    GroupChanged,
     GroupOpened,
     HaltBroker,
     Intent,
@@ -82,6 +91,10 @@ class Hands:
 
     async def place(self, plane_epoch: int, uuid: str, seat: Seat) -> Any:
         self.done.append(("place", plane_epoch, uuid, seat.partition))
+        return self._next()
+
+    async def change_group(self, plane_epoch: int, uuid: str, partition: int, group: str, changes: Any) -> Any:
+        self.done.append(("change", plane_epoch, partition, group, changes))
         return self._next()
 
     def spread(self, plane_epoch: int, uuid: str, topology: Topology) -> None:
@@ -270,6 +283,26 @@ def test_a_letter_that_nobody_takes_waits_again_and_can_be_redriven_again() -> N
     assert isinstance(story.steps[-1].derived[0].fact, Carried)
     assert waiting() == 0 and not story.heart.states["outbox"].table("due")
     assert verify(story.steps, folds()).same
+
+
+async def test_a_decision_on_a_group_is_said_to_each_leader_until_it_has_committed_it(hands: Hands) -> None:
+    seats = [Seat(partition, 1, "b1", ["b1"], 1) for partition in range(2)]
+    await hands.carry(SpreadTopology(Topology(1, "f", 1, [], seats), NOW_EPOCH))
+    hands.done.clear()
+    hands.answers = [NotLeader("ask another"), None, BrokerUnavailable("it is gone"), None]
+    assert await hands.carry(ChangeGroup("g", None, 9, NOW_EPOCH)) == [GroupChanged("g", 9)]
+    assert sorted({done[2] for done in hands.done}) == [0, 1] and len(hands.done) == 4
+
+
+async def test_a_newer_decision_on_a_group_takes_the_place_of_one_on_its_way(hands: Hands) -> None:
+    seats = [Seat(0, 1, "b1", ["b1"], 1)]
+    await hands.carry(SpreadTopology(Topology(1, "f", 1, [], seats), NOW_EPOCH))
+    hands.there = False
+    hands.effects.carry([(1, 0, ChangeGroup("g", {"max_deliver": 3}, 5, NOW_EPOCH))])
+    await asyncio.sleep(0)
+    hands.there = True
+    assert await hands.carry(ChangeGroup("g", None, 9, NOW_EPOCH)) == [GroupChanged("g", 9)]
+    assert [done[4] for done in hands.done if done[0] == "change"] == [None]
 
 
 # ------------------------------------------------------------------------------------------- never in replay

@@ -1,0 +1,1 @@
+"""The fleet in memory: what tests have of it beside the surface of a real one."""
