@@ -1,9 +1,8 @@
 """What a console may ask the control plane, and the answers: the only thing `console/` imports from here.
 
-One question is one struct; its answer is one struct; both are listed in `Question` and `Body` and travel
-as MessagePack. Instants and durations are integer nanoseconds (instants since 1970, UTC); `0` and `None`
-say "not known", as each field's comment has it. Rates are events per second. Every answer holds at one
-journal position, named in the `Told` around it.
+One question is one struct; its answer is one struct; both are in `Question` and `Body`, and travel as MessagePack.
+Instants and durations are integer nanoseconds (instants since 1970, UTC); `0` and `None` say "not known", as a field's
+comment has it. Rates are events per second. Each answer holds at one journal position, named in the `Told` around it.
 
 On the socket: request `[MAGIC, request id, question]`, with `at` behind it for the answer as it was at a moment of the
 past; reply `[MAGIC, request id, told]`. Long work replies `Progress` bodies under the same id before its answer.
