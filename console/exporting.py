@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import IO
 
 from console import output as out
-from console.commands.asking import LONG_ANSWER_S, body_of, told
+from console.commands.asking import LONG_ANSWER_S, begins, body_of, told
 from console.failures import Failure
 from console.limits import EXPORT_PAGE
 from console.link import Link
 from controlplane.questions import AskExport, At, Exported
 
 FORMATS = ("jsonl", "parquet", "csv", "xes")
+ALSO_CALLED = {"ndjson": "jsonl"}
 LENGTH_BYTES = 4
 OnProgress = Callable[[int, int], None]
 
@@ -43,6 +44,8 @@ def pages(
             after=after, up_to=up_to, internal=internal, pattern=pattern, limit=EXPORT_PAGE, columns=columns
         )
         page = body_of(told(link, question, LONG_ANSWER_S, at=at), Exported)
+        if up_to is None and page.journal_from:
+            out.say(begins(page.journal_from))
         done += count_of(page)
         if on_progress is not None:
             on_progress(done, page.total)

@@ -1,6 +1,6 @@
 """A moment as an operator types it, on the command line and at the time bar alike: an instant, or a position.
 
-All clocks are UTC. A clock time is the last one that was: 14:03 at noon is yesterday's.
+All clocks are UTC. A clock time is the last one that was: 14:03 at noon is yesterday's. A date is its first instant.
 """
 
 import re
@@ -9,12 +9,13 @@ import bus
 from console.measure import DAY, HOUR, MINUTE, SECOND, clock, day
 from controlplane.questions import At
 
-INSTANTS = "now, 14:03, -5m or 2026-03-01T12:00:00Z"
-FORMS = "now, 14:03, -5m, 2026-03-01T12:00:00Z or a position"
+INSTANTS = "now, 14:03, -5m, 2026-03-01 or 2026-03-01T12:00:00Z"
+FORMS = "now, 14:03, -5m, 2026-03-01, 2026-03-01T12:00:00Z or a position"
 POSITION_MAX = 2**63 - 1
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d))?", re.ASCII)
 _BACK = re.compile(r"(?:now\s*)?-\s*((?:\d{1,6}(?:\.\d{1,3})?(?:ms|s|m|h|d))+)", re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _DATED = re.compile(r"\d{4}-", re.ASCII)
 _POSITION = re.compile(r"@?(\d[\d,]*)", re.ASCII)
 _UNITS = {"ms": 1_000_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -52,7 +53,7 @@ def _instant(text: str, now: int, forms: str) -> int:
         then = now - sum(int(float(number) * _UNITS[unit]) for number, unit in _PART.findall(back[1]))
     else:
         try:
-            then = bus.parse_time(text)
+            then = bus.parse_time(f"{text}T00:00:00Z" if _DATE.fullmatch(text) else text)
         except ValueError as error:
             why = f" ({error})" if _DATED.match(text) else ""
             raise ValueError(f"{text!r} is no moment{why}: write {forms}") from None

@@ -13,7 +13,7 @@ from console.fleetdir import Fleet, plane_of
 from console.limits import PLANE_SAID_BYTES_MAX
 from console.link import Link, NoAnswer
 from console.output import say
-from console.settings import path_setting, setting
+from console.settings import number_setting, path_setting, setting
 from console.terminal import PYTHON
 from controlplane.questions import AskStatus, Status
 
@@ -42,12 +42,34 @@ class Partitioning(NamedTuple):
         return [f"{flag}={value}" for flag, value in told.items() if value]
 
 
-_RETENTION = (
-    "--retention-seconds",
-    "--retention-bytes",
-    "--journal-retention-seconds",
-    "--journal-retention-bytes",
-)
+class Retention(NamedTuple):
+    """For how long and how much is kept: of a partition in a broker, and of the journal; 0 without end."""
+
+    seconds: int = 0
+    bytes: int = 0
+    journal_seconds: int = 0
+    journal_bytes: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        seconds: int | None = None,
+        bytes: int | None = None,
+        journal_seconds: int | None = None,
+        journal_bytes: int | None = None,
+    ) -> "Retention":
+        """The settings that hold, where no flag is given. Raises Usage."""
+        given = (seconds, bytes, journal_seconds, journal_bytes)
+        return cls(*(number_setting(name, value) for name, value in zip(_RETENTION, given, strict=True)))
+
+    def flags(self) -> list[str]:
+        """Of the control plane's command line."""
+        told = zip(_RETENTION, self, strict=True)
+        return [f"--{name.replace('_', '-')}={value}" for name, value in told if value]
+
+
+_RETENTION = ("retention_seconds", "retention_bytes", "journal_retention_seconds", "journal_retention_bytes")
+KEEPS_ALL = Retention()
 ANY_PARTITIONING = Partitioning("", None, "")
 
 
@@ -57,21 +79,14 @@ def command(
     while_stdin: bool = False,
     take_over: bool = False,
     reason: str = "",
-    retention: tuple[int, int] = (0, 0),
+    retention: Retention = KEEPS_ALL,
     partitioning: Partitioning = ANY_PARTITIONING,
-    journal_retention: tuple[int, int] = (0, 0),
 ) -> list[str]:
-    """The command line of a control plane.
-
-    `retention`: seconds and bytes per partition, `journal_retention` the same of the journal; 0 without end.
-    """
+    """The command line of a control plane."""
     line = [*PYTHON, "controlplane", "--data-dir", str(data_dir)]
     if brokers is not None:
         line += ["--brokers", str(brokers)]
-    for flag, value in zip(_RETENTION, (*retention, *journal_retention), strict=True):
-        if value:
-            line += [flag, str(value)]
-    line += partitioning.flags()
+    line += retention.flags() + partitioning.flags()
     if while_stdin:
         line.append("--while-stdin")
     if take_over:
@@ -189,5 +204,11 @@ def _missing(status: Status | None) -> str:
 
 
 def _hint(data_dir: Path) -> str:
+    """Where to look further; the log is of no use where another plane writes it."""
     log = data_dir / "plane.log"
+    try:
+        if plane_of(Fleet(data_dir)) is not None:
+            return "signalbox status"
+    except Failure:
+        return f"See {log}."  # plane.json is damaged
     return f"See {log}." if log.exists() else ""

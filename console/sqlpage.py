@@ -9,6 +9,7 @@ import io
 from typing import Any
 
 from console import output as out
+from console.commands.asking import begins
 from console.measure import took
 from console.output import Column, Format, Page
 from controlplane.questions import SQL_SCHEMA, SqlAnswer, SqlTableDoc, Told
@@ -27,7 +28,10 @@ def show(told: Told, body: SqlAnswer, format: Format, as_of: str = "") -> None:
         page.as_of = as_of
         out.show(page, format)
     elif format is Format.json:
-        record = {"columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut, "took_ns": body.took_ns}
+        record = {
+            "columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut, "took_ns": body.took_ns,
+            "journal_from": body.journal_from,
+        }  # fmt: skip
         stamp = {"position": told.position, "recorded": told.recorded}
         out.write_data(out.encode(out.record_of(record, stamp)) + "\n")
     elif format is Format.ndjson:
@@ -36,6 +40,8 @@ def show(told: Told, body: SqlAnswer, format: Format, as_of: str = "") -> None:
         out.write_data(csv_of(names, rows))
     if body.cut:
         out.say(f"▲ there are {body.cut}: these are the first {body.count:,}. Ask for less, or for sums of it.")
+    if body.journal_from:
+        out.say(begins(body.journal_from))
 
 
 def _page(body: SqlAnswer, rows: list[dict[str, Any]]) -> Page:

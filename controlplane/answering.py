@@ -150,9 +150,9 @@ class Answering:
         self._extras.url = url
         self._extras.started = int(started * 1_000_000_000)
 
-    def keeps(self, seconds: int, bytes: int) -> None:
-        """How long and how much the journal keeps; 0 without end."""
-        self._extras.journal_keeps = seconds, bytes
+    def keeps(self, journal: tuple[int, int], brokers: tuple[int, int]) -> None:
+        """For how long, s, and how much the journal and the local brokers keep; 0 without end."""
+        self._extras.journal_keeps, self._extras.brokers_keep = journal, brokers
 
     def look_through(self, fleet: Fleet) -> None:
         """The plane's own fleet is there: high watermarks can be asked for."""

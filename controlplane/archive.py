@@ -146,7 +146,7 @@ class Archive:
             found = self._rows(db, f"{where} order by position desc limit 1", where.parameters)
             if not found:
                 hint = "See `signalbox event search`; an event just published may take a moment to be archived."
-                return Refusal("not_found", f"no archived event {ask.id}", hint)
+                return Refusal("not_found", f"there is no archived event {ask.id}", hint)
             row = found[0]
             line = self._lines(db, f"position = {row.position}", {})[1][0]
             saga = fetch(db, f"select {SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
@@ -192,6 +192,7 @@ class Archive:
                 if fit < taken:
                     taken, after = fit, positions[fit - 1]
             told = Exported(lines[:taken], after, up_to, total, after >= up_to, taken)
+            told.journal_from = self._journal.reach.position
             if ask.columns and taken:
                 told.arrow = _arrow(columns.page(db, page, where.parameters))
         return told

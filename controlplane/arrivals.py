@@ -179,15 +179,16 @@ class Arrival(msgspec.Struct, gc=False):
         count = len(self.types)
         type_ids = {name: names(name) for name in dict.fromkeys(self.types)}
         source_ids = {name: names(name) for name in dict.fromkeys(self.sources)}
-        subject_hashes = [None if subject is None else crc32(subject.encode()) for subject in self.subjects]
+        hashes = {text: None if text is None else name_hash(text) for text in dict.fromkeys(self.subjects)}
+        subject_hashes = _array(list(map(hashes.__getitem__, self.subjects)), pa.uint32())
         columns: dict[str, Any] = {
             "position": _run(first_position, count),
             "recorded": _same(recorded, count, pa.int64()),
             "partition": _same(self.partition, count, pa.uint16()),
             "offset": _run(self.first_offset, count),
             "appended": self.appended,
-            "type": [type_ids[name] for name in self.types],
-            "source": [source_ids[name] for name in self.sources],
+            "type": list(map(type_ids.__getitem__, self.types)),
+            "source": list(map(source_ids.__getitem__, self.sources)),
             "subject_hash": subject_hashes,
             "saga_hash": self._saga_hashes(subject_hashes),
             "internal": self._internal(),
@@ -204,19 +205,21 @@ class Arrival(msgspec.Struct, gc=False):
         }
         return pa.Table.from_arrays([_array(columns[field.name], field.type) for field in _SCHEMA], schema=_SCHEMA)
 
-    def _saga_hashes(self, subject_hashes: list[int | None]) -> list[int | None]:
+    def _saga_hashes(self, subject_hashes: "pa.Array") -> Any:
         if not any(self.correlations) and "" not in self.subjects:
             return subject_hashes
-        return [crc32(saga.encode()) if saga else None for saga in self._sagas()]
+        return [name_hash(saga) if saga else None for saga in self._sagas()]
 
     def _sagas(self) -> list[str]:
         return [
             correlation or subject or "" for correlation, subject in zip(self.correlations, self.subjects, strict=True)
         ]
 
-    def _internal(self) -> list[bool]:
+    def _internal(self) -> Any:
         redriven = self._per_extras(_redriven, False)
         internal = {name: is_internal(name, {}) for name in set(self.types)}
+        if True not in internal.values() and True not in redriven:
+            return _same(False, len(self.types), pa.bool_())
         return [internal[name] or again for name, again in zip(self.types, redriven, strict=True)]
 
     def _per_extras(self, read: Callable[[Extras], Any], without: Any) -> list[Any]:
@@ -230,7 +233,7 @@ class Arrival(msgspec.Struct, gc=False):
         return [known[id(extras)] for extras in self.extras]
 
     def _texts(self) -> Any:
-        if all(kind == JSON for kind in self.kinds):
+        if self.kinds.count(JSON) == len(self.kinds):
             return _joined(self.payloads)
         return [
             payload.decode() if kind == JSON else None for kind, payload in zip(self.kinds, self.payloads, strict=True)
@@ -257,7 +260,7 @@ def _run(first: int, count: int) -> "pa.Array":
     return pa.Array.from_buffers(pa.uint64(), count, [None, pa.py_buffer(array("Q", range(first, first + count)))])
 
 
-def _same(value: int, count: int, kind: Any) -> "pa.Array":
+def _same(value: int | bool, count: int, kind: Any) -> "pa.Array":
     return pa.repeat(pa.scalar(value, kind), count)
 
 
@@ -327,6 +330,19 @@ def of_record(header: batch.Header, body: bytes) -> Arrival:
     )
 
 
+def _alike(columns: dict[str, list[Any]], names: Sequence[str]) -> dict[str, Any]:
+    """What `Rows` and `Arrival` have of the same name."""
+    return {
+        "partition": columns["partition"][0],
+        "first_offset": columns["offset"][0],
+        "appended": columns["appended"],
+        "types": [names[number] for number in columns["type"]],
+        "sources": [names[number] for number in columns["source"]],
+        "ids": columns["id"],
+        "times": columns["time"],
+    }
+
+
 def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followed: dict[int, bytes]) -> Rows:
     """What the folds see of consecutive journal rows, by the columns named in `ROWS`: without payloads, which are most
     of an event and which no fold reads, but for those that are `followed`, by row."""
@@ -336,13 +352,7 @@ def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followe
         if blob is not None:
             known[blob] = (_importof(_extras_of(blob)), _redriven(_extras_of(blob)))
     return Rows(
-        partition=columns["partition"][0],
-        first_offset=columns["offset"][0],
-        appended=columns["appended"],
-        types=[names[number] for number in columns["type"]],
-        sources=[names[number] for number in columns["source"]],
-        ids=columns["id"],
-        times=columns["time"],
+        **_alike(columns, names),
         sagas=columns["saga"],
         importofs=[known[blob][0] for blob in blobs],
         redriven=[known[blob][1] for blob in blobs],
@@ -355,13 +365,7 @@ def of_archive(columns: dict[str, list[Any]], names: Sequence[str]) -> Arrival:
     """The events of consecutive journal rows, by the columns named in `STORED`; `names[id]` is a type or source."""
     texts, blobs = columns["data"], columns["bytes"]
     return Arrival(
-        partition=columns["partition"][0],
-        first_offset=columns["offset"][0],
-        appended=columns["appended"],
-        types=[names[number] for number in columns["type"]],
-        sources=[names[number] for number in columns["source"]],
-        ids=columns["id"],
-        times=columns["time"],
+        **_alike(columns, names),
         subjects=columns["subject"],
         correlations=columns["correlation"],
         causations=columns["causation"],

@@ -9,12 +9,17 @@ from typing import Any
 
 import msgspec
 
+from bus.rfc3339 import format_time
 from controlplane.fold import World
 from controlplane.limits import DIFF_FIELDS_MAX, DIFF_TEXT_CHARS_MAX
 from controlplane.questions import StateChange, TableChange
 from controlplane.state import ABSENT, Key, KeyedState
 
 _EMPTY = KeyedState("")
+_EMPTIES: tuple[Any, ...] = ("", 0, None, [], {}, (), b"")
+_SECOND = 1_000_000_000
+_INSTANTS = 10**18, 4 * 10**18
+"""What is between is an instant: of 2001 to 2096, ns. Nothing that is counted comes to so much."""
 
 
 def compare(was: World, now: World, limit: int) -> tuple[list[TableChange], list[StateChange]]:
@@ -55,18 +60,23 @@ def changes_at(fold: str, table: str, key: Key, was: Any, now: Any) -> list[Stat
     """What differs at one key: the value, or its fields where both have them; at most `DIFF_FIELDS_MAX`."""
     place = (fold, table, str(key))
     if was is ABSENT:
-        return [StateChange(*place, "added", now=text_of(now))]
+        return [StateChange(*place, "added", now=readable(now))]
     if now is ABSENT:
-        return [StateChange(*place, "removed", was=text_of(was))]
-    fields = list(field_changes(was, now))
+        return [StateChange(*place, "removed", was=readable(was))]
+    fields = list(field_changes(was, now, readable))
     found = [StateChange(*place, "changed", field, old, new) for field, old, new in fields[:DIFF_FIELDS_MAX]]
     if len(fields) > DIFF_FIELDS_MAX:
         found.append(StateChange(*place, "changed", f"and {len(fields) - DIFF_FIELDS_MAX:,} more"))
     return found
 
 
-def field_changes(was: Any, now: Any) -> Iterator[tuple[str, str, str]]:
-    """Field, old and new text of what differs in two values; one without a name where they have no fields."""
+def field_changes(
+    was: Any, now: Any, text: Callable[[Any, str], str] = lambda value, name: text_of(value)
+) -> Iterator[tuple[str, str, str]]:
+    """Field, old and new text of what differs in two values; one without a name where they have no fields.
+
+    `text` makes a text of a value and its field's name.
+    """
     if isinstance(was, msgspec.Struct) and type(was) is type(now):
         pairs: list[tuple[str, Any, Any]] = [
             (name, getattr(was, name), getattr(now, name)) for name in was.__struct_fields__
@@ -78,7 +88,7 @@ def field_changes(was: Any, now: Any) -> Iterator[tuple[str, str, str]]:
         pairs = [("", was, now)]
     for name, old, new in pairs:
         if _differ(old, new):
-            yield name, text_of(old), text_of(new)
+            yield name, text(old, name), text(new, name)
 
 
 def deepest(was: Any, now: Any) -> tuple[str, Any, Any] | None:
@@ -129,10 +139,42 @@ def _differ_in_order(was: Any, now: Any) -> bool:
 
 
 def text_of(value: Any) -> str:
-    """A value as one line, cut to `DIFF_TEXT_CHARS_MAX`; "" for none."""
+    """A value as one line, exact, cut to `DIFF_TEXT_CHARS_MAX`; "" for none."""
     if value is ABSENT:
         return ""
-    text = value if isinstance(value, str) else repr(value)
+    return _cut(value if isinstance(value, str) else repr(value))
+
+
+def readable(value: Any, name: str = "") -> str:
+    """A value as people read it, cut alike: instants as times, durations (their `name` says so) with a unit."""
+    return "" if value is ABSENT else _cut(_read(value, name))
+
+
+def _read(value: Any, name: str) -> str:
+    if isinstance(value, bool) or value is None:
+        return str(value).lower()
+    if isinstance(value, int):
+        if name.endswith("_ns"):
+            return f"{value / 1e9:.12g} s" if abs(value) >= _SECOND else f"{value / 1e6:.12g} ms"
+        return format_time(value) if _INSTANTS[0] <= value < _INSTANTS[1] else str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, msgspec.Struct):
+        pairs = [(each, getattr(value, each)) for each in value.__struct_fields__]
+        return ", ".join(f"{each} {_inner(it, each)}" for each, it in pairs if it not in _EMPTIES) or "–"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_inner(it, str(key))}" for key, it in value.items()) or "–"
+    if isinstance(value, list | tuple):
+        return ", ".join(_inner(each, name) for each in value) or "–"
+    return str(value)
+
+
+def _inner(value: Any, name: str) -> str:
+    text = _read(value, name)
+    return f"({text})" if isinstance(value, msgspec.Struct | Mapping | list | tuple) and value else text
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= DIFF_TEXT_CHARS_MAX else text[: DIFF_TEXT_CHARS_MAX - 1] + "…"
 
 

@@ -86,7 +86,7 @@ class Fleet(Fold):
     timed = ("broker", "partition")
     tables = MappingProxyType(
         {"plane": Plane, "broker": Broker, "partition": Partition, "figures": Figures, "replica": Replica}
-        | {"reserved": str}
+        | {"reserved": str, "began": int}
         | membership.TABLES
         | operations.TABLES
     )
@@ -235,6 +235,10 @@ def _broker(state: KeyedState, entry: Entry, fact: Any) -> None:
         # A joined one may have been started anew by its owner while nobody here looked.
         goes_on = fact.adopted and (not known.joined or fact.pid == known.pid)
         state.put("broker", fact.id, lives.started(known, now, position, fact.pid, fact.store, fact.url))
+        if fact.began:
+            state.put("began", fact.id, min(fact.began, now))
+        else:
+            state.delete("began", fact.id)
         _believe_seats(state, entry, fact, known, goes_on)
         for p in every_partition_of(state):
             if p.phase == WAITING and p.patient and fact.id in p.replicas:

@@ -29,6 +29,8 @@
 | tasks wait that nobody can do; some of them are to be escalated | warn; bad | 3; 8 |
 | conditions of content rules raise | warn | 1 |
 | agents say what cannot be read, or more of them come than can be known | warn | 1; 2 |
+| a projection stands still | warn | 2 each |
+| folds have changed, and what they would be folded from is gone | warn | 1 |
 
 OK from 90, WARNING from 70, CRITICAL below, UNKNOWN before any broker has been sampled. The score does not go below 0.
 Imported sagas cost nothing: they are history. Each penalty says why, since when, and what mends or explains it.
@@ -37,6 +39,7 @@ Imported sagas cost nothing: they are history. Each penalty says why, since when
 |---|---|---|
 | since | need's key | when it began |
 | quarantined | fold | its FoldQuarantined, and when |
+| base | "why" | what changed folds cannot know of the time before the journal begins, and since when |
 """
 
 from collections.abc import Iterator
@@ -47,7 +50,7 @@ from controlplane import adaptive, agenthealth, deadletters, dispatchhealth, led
 from controlplane import sagas as saga_fold
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
-from controlplane.facts import FoldQuarantined, FoldVersions, Tick
+from controlplane.facts import FoldQuarantined, FoldVersions, JournalTrimmed, PlaneStarted, Tick
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
     ADAPTIVE_TOLD_MS_MIN,
@@ -71,10 +74,10 @@ class Health(Fold):
     """The fold: it remembers since when each thing has been wrong. See the module."""
 
     name = "health"
-    version = 4
-    follows = (Tick, FoldQuarantined, FoldVersions)
-    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive")
-    tables = MappingProxyType({"since": int, "quarantined": list[Any]})
+    version = 5
+    follows = (Tick, FoldQuarantined, FoldVersions, PlaneStarted, JournalTrimmed)
+    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive", "projections")
+    tables = MappingProxyType({"since": int, "quarantined": list[Any], "base": list[Any]})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Once a tick, what is new begins and what is mended ends."""
@@ -85,6 +88,8 @@ class Health(Fold):
             for fold, (version, _, _) in list(state.items("quarantined")):
                 if fact.versions.get(str(fold)) != version:
                     state.delete("quarantined", fold)
+        elif isinstance(fact, PlaneStarted | JournalTrimmed):
+            _began(state, fact.journal_why if isinstance(fact, PlaneStarted) else "", entry.recorded)
         else:
             wrong = {need.key for need in penalties(world, entry.recorded)}
             for key in sorted(wrong):
@@ -92,6 +97,15 @@ class Health(Fold):
                     state.put("since", key, entry.recorded)
             for known in [known for known in state.table("since") if known not in wrong]:
                 state.delete("since", known)
+
+
+def _began(state: KeyedState, why: str, now: int) -> None:
+    """What a journal that is trimmed begins with is made by the present folds."""
+    known, _ = state.get("base", "why", ["", 0])
+    if why and why != known:
+        state.put("base", "why", [why, now])
+    elif known and not why:
+        state.delete("base", "why")
 
 
 def penalties(world: World, now: int) -> list[Need]:
@@ -156,6 +170,17 @@ def _all(world: World, now: int) -> Iterator[Need]:
         why = "the recorder takes less than publishers send"
         yield Need("warn", f"journal {behind:,} behind", why, 0, "status", 3, "recorder")
     yield from _copy(world["ledger"], now)
+    yield from _projections(world["projections"])
+    why, since = world["health"].get("base", "why", ["", 0])
+    if why:
+        yield Need("warn", "changed folds do not know all of what was", why, since, "doctor", 1, "base")
+
+
+def _projections(state: KeyedState) -> Iterator[Need]:
+    for name, each in state.items("projection"):
+        if each.error:
+            mend = f"projection rebuild {name}"
+            yield Need("warn", f"projection {name} stands still", each.error, 0, mend, 2, f"projection {name}")
 
 
 def _copy(state: KeyedState, now: int) -> Iterator[Need]:

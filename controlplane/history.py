@@ -14,7 +14,7 @@ from bus.event import is_internal
 from controlplane.facts import BrokerSampled, Rows, Tick
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.groups import SLOT_NS
-from controlplane.health import penalties, score_of
+from controlplane.health import Health, penalties, score_of
 from controlplane.limits import HISTORY_SLOTS_MAX
 
 
@@ -40,7 +40,7 @@ class History(Fold):
     name = "history"
     version = 3
     follows = (Rows, BrokerSampled, Tick)
-    reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive", "health")
+    reads = (*Health.reads, "health")
     tables = MappingProxyType({"slot": Slot, "edge": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:

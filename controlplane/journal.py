@@ -53,8 +53,7 @@ class Journal:
         self._folder = folder
         self._follows = follows
         self._read_only = read_only
-        self._ids: dict[str, int] = {}
-        self._names: list[str] = []
+        self._names = stored.Names([])
         self._names_kept = 0
         self.offsets: dict[int, int] = {}
         self.named = Named()
@@ -132,7 +131,7 @@ class Journal:
         newest = self._shelf.newest
         alias, birth = newest.alias, newest.birth
         try:
-            self._names = [name for _, name in self._all(f"select id, name from {alias}.names order by id")]  # noqa: S608
+            names = [name for _, name in self._all(f"select id, name from {alias}.names order by id")]  # noqa: S608
             last = self._all(
                 f"select number, last, recorded, digest from {alias}.steps order by number desc limit 1"  # noqa: S608
             )
@@ -147,8 +146,7 @@ class Journal:
                 self.named.recall(segments.named_by_rules(self._folder), db.across("entries"))
         except duckdb.Error as error:
             raise segments.explained(error, newest.path) from error
-        self._ids = {name: number for number, name in enumerate(self._names)}
-        self._names_kept = len(self._names)
+        self._names, self._names_kept = stored.Names(names), len(names)
         known = (birth.step, birth.position, birth.recorded, birth.digest)
         self.step, self.position, self.recorded, self.digest = last[0] if last else known
         self.offsets = dict(birth.floors) | {partition: int(offset) for partition, offset in nexts}
@@ -169,10 +167,11 @@ class Journal:
 
     def commit(self, turn: Sequence[Kept]) -> None:
         """One turn's steps, whole or not at all. Raises DiskFull: nothing of it is kept, and it may be tried again."""
-        rows = stored.rows_of(turn, self._name)
+        rows = stored.rows_of(turn, self._names.id_of)
         target, birth = self._target()
         first_name = 0 if birth is not None else self._names_kept
-        news = [(number, self._names[number]) for number in range(first_name, len(self._names))]
+        texts = self._names.texts
+        news = [(number, texts[number]) for number in range(first_name, len(texts))]
         # Before it is committed: whoever reads it then knows what is followed after it.
         self.named.hear(kept.step for kept in turn)
         db = self._shelf.db
@@ -189,7 +188,7 @@ class Journal:
             raise segments.explained(error, target.path) from error
         if birth is not None:
             self._went_over(target, birth)
-        self._names_kept = len(self._names)
+        self._names_kept = len(texts)
         for kept in turn:
             if kept.arrival is not None:
                 self.offsets[kept.arrival.partition] = kept.arrival.next_offset
@@ -199,13 +198,6 @@ class Journal:
         self.step, self.position, self.recorded, self.digest = last.number, last.last, last.recorded, last.digest
         if segments.is_nearly_due(self.rows) and self._ready is None:
             self._prepare()
-
-    def _name(self, text: str) -> int:
-        number = self._ids.get(text)
-        if number is None:
-            number = self._ids[text] = len(self._names)
-            self._names.append(text)
-        return number
 
     def _roll_back(self) -> None:
         try:
@@ -277,7 +269,7 @@ class Journal:
                 if not heads:
                     return
                 follows = self._follows.also(self.named.within(heads[0][1], heads[-1][2]))
-                steps = stored.steps_of(db, segment, heads, self._names, follows)
+                steps = stored.steps_of(db, segment, heads, self._names.texts, follows)
             yield steps
             after = heads[-1][0]
 
@@ -344,11 +336,11 @@ class Journal:
 
     def name(self, number: int) -> str:
         """The type or source behind a small id."""
-        return self._names[number]
+        return self._names.texts[number]
 
     @property
     def names(self) -> Sequence[str]:
-        return self._names
+        return self._names.texts
 
     @property
     def path(self) -> Path:

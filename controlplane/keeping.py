@@ -17,13 +17,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from controlplane import bases, segments
+from controlplane import bases, limits, segments
 from controlplane.bases import Base
 from controlplane.errors import PlaneError
 from controlplane.facts import FoldVersions, JournalTrimmed, decode_fact
 from controlplane.fold import Fold, Heart
 from controlplane.journal import Journal
-from controlplane.limits import RETENTION_LOOK_MS, SEGMENTS_LEFT_MIN
 from controlplane.outbox import due_of
 from controlplane.snapshots import Snapshots
 from controlplane.turns import Turns
@@ -47,7 +46,7 @@ def due(parts: Sequence[Part], now: int, seconds: int, bytes: int, needed: int |
     `seconds` and `bytes`: how long and how much is kept, 0 without end. `needed`: the first position that must stay.
     """
     count, by, total = 0, "", sum(part.bytes for part in parts)
-    for part in parts[:-SEGMENTS_LEFT_MIN]:
+    for part in parts[: -limits.SEGMENTS_LEFT_MIN]:
         is_old = seconds > 0 and now - part.recorded > seconds * _SECOND
         is_much = bytes > 0 and total > bytes
         if not (is_old or is_much) or not part.is_sealed or (needed is not None and part.last >= needed):
@@ -78,7 +77,7 @@ class Keeping:
     async def run(self) -> None:
         """Look, and look again, until cancelled."""
         while self._seconds or self._bytes:
-            await asyncio.sleep(RETENTION_LOOK_MS / 1000)
+            await asyncio.sleep(limits.RETENTION_LOOK_MS / 1000)
             await self.look()
 
     async def look(self) -> bool:

@@ -61,6 +61,7 @@ from controlplane.facts import (
     PlaneResumed,
     PlaneStarted,
     PlaneStopped,
+    ProjectionQuarantined,
     RedriveDecided,
     RestartScheduled,
     RoutesSet,
@@ -91,13 +92,13 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 8
+    version = 9
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
         RedriveDecided, RestartScheduled, SagaStuck, SettingSet, CopyFounded, CopyStands, CopyBeyond,
         JournalRebuilt, JournalTrimmed, AgentFailed, AgentQuarantined, AgentReleased, AgentSuspected, RoutesSet,
-        RuleFailed, GroupsRemoved, GroupUpdated, *get_args(Decision),
+        RuleFailed, GroupsRemoved, GroupUpdated, ProjectionQuarantined, *get_args(Decision),
     )  # fmt: skip
     tables = MappingProxyType({"line": Line, "kind": int, "next": int})
 
@@ -224,6 +225,8 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{_by(fact.by)}", ""
     if isinstance(fact, FoldQuarantined):
         return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
+    if isinstance(fact, ProjectionQuarantined):
+        return "warn", f"projection {fact.name}", f"projection {fact.name} stands still: {fact.error}", ""
     if isinstance(fact, FoldsRebuilt):
         return "ok", "rebuilt", f"folded again: {', '.join(fact.folds)}", ""
     if isinstance(fact, IntentFailed):

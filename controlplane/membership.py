@@ -92,7 +92,7 @@ def removed(state: KeyedState, entry: Entry, fact: BrokerRemoved) -> None:
         return
     gone = Removed(entry.recorded, entry.position, fact.by, fact.reason, broker.dial)
     state.put("removed", fact.id, gone)
-    for table in ("broker", "figures", "drained", "leaving"):
+    for table in ("broker", "began", "figures", "drained", "leaving"):
         state.delete(table, fact.id)
     for p in every_partition_of(state):
         state.delete("replica", f"{p.partition}/{fact.id}")

@@ -18,15 +18,16 @@ from pathlib import Path
 import duckdb
 import msgspec
 
-from controlplane import limits, segments, soundness, stored
+from controlplane import bases, limits, segments, soundness, statefile, stored
 from controlplane.brokerlogs import BrokerLogs
 from controlplane.copied import MISSING, CopiedStep
 from controlplane.copyindex import CopyIndex
-from controlplane.errors import NotRebuilt
+from controlplane.errors import NotRebuilt, SnapshotUnusable
 from controlplane.remaking import SOURCE, Missing, Remade, Remaking
 from controlplane.segments import Birth
 from controlplane.shelf import Segment, Shelf, alias_of
 from controlplane.soundness import Looked
+from controlplane.statefile import Header
 
 log = logging.getLogger("signalbox.rebuild")
 
@@ -98,7 +99,7 @@ class Rebuilding:
         empty = there.pop(max(there)) if there and there[max(there)].is_empty else None
         self._know_names(there)
         oldest = segments.oldest(self._folder)
-        birth = _beginning(there.get(oldest), oldest)
+        birth = self._beginning(there, oldest)
         for number in range(oldest, max(there) + 1) if there else ():
             looked = there.get(number) or Looked(number, Path(), unsound={"": "the file is missing"})
             if looked.is_sound and looked.birth != birth:
@@ -131,6 +132,48 @@ class Rebuilding:
                 f"the copy has another step {birth.step} than the journal: it is of another life of this fleet, and "
                 "cannot mend this one. Nothing was changed."
             )
+
+    def _beginning(self, there: dict[int, Looked], number: int) -> Birth:
+        """Where the oldest segment begins. Raises NotRebuilt where nothing says so."""
+        first = there.get(number, Looked(number, Path(), unsound={"": "the file is missing"}))
+        if number == 1:
+            return _BEGINNING
+        if first.birth is not None:
+            return first.birth
+        after, base = there.get(number + 1), bases.path_of(self._folder, number)
+        why = f"segment {number} is the oldest that retention left, and is damaged ({first.why}). Where it begins"
+        if after is None or after.birth is None:
+            raise NotRebuilt(
+                f"{why} cannot be told, as segment {number + 1} is, too. "
+                "Nothing was changed: put one of them back from a backup."
+            )
+        try:
+            with base.open("rb") as file:
+                header = statefile.read_header(file.read(statefile.HEAD_BYTES_MAX))
+        except (SnapshotUnusable, OSError) as error:
+            raise NotRebuilt(
+                f"{why} is told by {base}, which cannot be read: {error}. "
+                "Nothing was changed: put the segment, or that file, back from a backup."
+            ) from error
+        return self._counted_back(first, header, after.birth)
+
+    def _counted_back(self, first: Looked, header: Header, after: Birth) -> Birth:
+        """From where the next one begins, over the steps that the copy has from the base on."""
+        due, events, floors = header.step, after.events, dict(after.floors)
+        for step in self._copy.steps(header.step, after.step):
+            due, count = step.number, step.events or 0
+            if due == header.step + 1 and step.first != header.position + 1:
+                raise NotRebuilt(
+                    f"the copy's step {due} begins at position {step.first}, and the base of segment {first.number} "
+                    f"ends at {header.position}: they are of two lives of this fleet. Nothing was changed."
+                )
+            events -= count
+            if step.partition is not None:
+                floors[step.partition] = floors.get(step.partition, 0) - count
+        if due != after.step:
+            raise NotRebuilt(self._why_not(first, due + 1, after.step))
+        floors = {partition: offset for partition, offset in floors.items() if offset}
+        return Birth(first.number, header.position, header.step, header.recorded, header.journaled, events, floors)
 
     # ------------------------------------------------------------------------------------------ one segment
 
@@ -241,19 +284,6 @@ class Rebuilding:
         old.replace(target)
         segments.sync(aside)
         return str(target.relative_to(self._folder))
-
-
-def _beginning(first: Looked | None, number: int) -> Birth:
-    """Where the oldest segment begins. Raises NotRebuilt where nothing says so."""
-    if number == 1:
-        return _BEGINNING
-    if first is not None and first.birth is not None:
-        return first.birth
-    why = "is missing" if first is None else f"cannot be read ({first.why})"
-    raise NotRebuilt(
-        f"segment {number} is the oldest that retention left, it {why}, and nothing else says where it begins. "
-        "Nothing was changed: put it back from a backup."
-    )
 
 
 def _upto(there: dict[int, Looked], number: int, birth: Birth) -> tuple[int | None, Birth | None]:

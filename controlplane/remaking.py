@@ -51,8 +51,7 @@ class Remaking:
         """
         self._db: Any = duckdb.connect(str(path), config=segments.settings(limits.SEALING_MEMORY_MB))
         self._birth = birth
-        self._names = names
-        self._ids = {name: number for number, name in enumerate(names)}
+        self._names = stored.Names(names)
         self._marks = {} if marks is None else {MISSING: marks, SOURCE: marks + 1}
         self.marked = False
         self._events = events
@@ -88,20 +87,13 @@ class Remaking:
     def _put_events(self, step: CopiedStep, partition: int, first: int, count: int) -> None:
         position = step.first
         for piece in self._events(partition, first, count) if self._events is not None else ():
-            name: Callable[[str], int] = self._name
+            name: Callable[[str], int] = self._names.id_of
             if isinstance(piece, range):
                 self.made.missing.append(Missing(partition, piece.start, len(piece), position))
                 piece, self.marked = placeholders(partition, piece, step.recorded), bool(self._marks)
-                name = self._marks.__getitem__ if self._marks else self._name
+                name = self._marks.__getitem__ if self._marks else self._names.id_of
             self.insert("events", piece.table(position, step.recorded, name))
             position += len(piece)
-
-    def _name(self, text: str) -> int:
-        number = self._ids.get(text)
-        if number is None:
-            number = self._ids[text] = len(self._names)
-            self._names.append(text)
-        return number
 
     def insert(self, table: str, rows: "pa.Table") -> None:
         """Rows as they are."""
@@ -112,7 +104,7 @@ class Remaking:
     def finish(self) -> Remade:
         """Its birth, its floors and all names; durable and closed."""
         birth = self._birth
-        names = dict(enumerate(self._names))
+        names = dict(enumerate(self._names.texts))
         if self.marked:
             names |= {number: name for name, number in self._marks.items()}
         self.insert("names", stored.names_table(list(names.items())))

@@ -5,6 +5,7 @@
 | plane | "plane" | Plane |
 | broker | id | brokers.Broker |
 | partition | number | elections.Partition |
+| began | broker | when its process began, ns; of one that was adopted |
 | figures | broker | Figures, from its newest sample |
 | reserved | number | what the partition is for: "journal", its copy |
 | replica | partition/broker | Replica, from that broker's newest sample |

@@ -2,7 +2,7 @@
 
     lock ─▶ journal replayed into the heart ─▶ living brokers greeted ─▶ epoch and uuid ─▶ PlaneStarted committed
          ─▶ brokers adopted or started ─▶ elections ─▶ recorder, samples, questions ─▶ ...
-         ─▶ brokers ended ─▶ PlaneStopped committed ─▶ journal closed
+         ─▶ PlaneStopped ─▶ brokers ended ─▶ all of it committed ─▶ journal closed
 
 Everything runs on one loop; commits, and questions to the archive, in threads. What ends a plane is a `Stop`: on
 purpose (a signal, `down`, the end of standard input), and then its brokers end with it; or a failure (fenced by a newer
@@ -24,6 +24,7 @@ from bus.errors import BusError
 from bus.wire import PROTOCOL_MAX, Topology, Welcome
 from controlplane import fencing, limits
 from controlplane.answering import Answering
+from controlplane.archived import Archived
 from controlplane.arrivals import Follows
 from controlplane.asking import QuestionSocket
 from controlplane.catalogue import tell_schemas
@@ -31,7 +32,7 @@ from controlplane.clock import Clock
 from controlplane.config import BROKERS_DEFAULT, Config
 from controlplane.copying import Copying
 from controlplane.decisions import StrategyChosen
-from controlplane.directory import BrokerAddress, Directory, FleetFile, Mark, PlaneFile
+from controlplane.directory import BrokerAddress, Directory, FleetFile, PlaneFile
 from controlplane.effects import Effects
 from controlplane.errors import DirectoryLocked, PlaneError, TakeOverNeeded, WrongFleet
 from controlplane.facts import (
@@ -158,6 +159,7 @@ class Plane:
         heart, journal = restored.heart, restored.journal
         self._heart = heart
         self._said = restored.said
+        self._begun_at_base = restored.snapshots.why
         self._stop = stop
         self._over = over
         self._urls: list[str] = []
@@ -174,6 +176,7 @@ class Plane:
         self._turns = Turns(
             heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
         )
+        self._archived = Archived(journal, directory, self._supervisor)
         self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)
         keeps = config.journal_retention_seconds, config.journal_retention_bytes
         self._keeping = Keeping(directory.journal, self._turns, restored.snapshots, folds, *keeps)
@@ -182,7 +185,7 @@ class Plane:
         joining = Joining(self._supervisor, directory, file.fleet, file.partitions)
         self._answering = Answering(self._turns, self._supervisor, joining, str(directory.root), self._down)
         self._answering.copying = self._copying
-        self._answering.keeps(*keeps)
+        self._answering.keeps(keeps, (config.retention_seconds, config.retention_bytes))
 
     def _report(self, fact: Fact) -> None:
         self._turns.report(fact)
@@ -221,7 +224,7 @@ class Plane:
             self._start("copy", self._copying.run())
             self._start("keeping", self._keeping.run())
             self._start("lag", self._tell_lag())
-            self._start("archived", self._tell_archived(epoch, name))
+            self._start("archived", self._archived.run(epoch, name))
             stop = await self._stop
             log.info("ending: %s", stop.reason)
             await self._finish(stop, socket)
@@ -268,7 +271,8 @@ class Plane:
     async def _begin(self, url: str, epoch: int, name: str) -> None:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
-        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, self._heart.lacking))
+        lacking, why = self._heart.lacking, self._begun_at_base
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, lacking, why))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
         state, here = self._heart.states["fleet"], self._directory.brokers()
         known = brokers_of(state)
@@ -334,21 +338,6 @@ class Plane:
                 self._report(RecorderLag(events, max(0, self._clock.now() - oldest) if oldest else 0))
             was_behind = is_behind
 
-    async def _tell_archived(self, epoch: int, name: str) -> None:
-        """What the journal has, for brokers' retention to let go of; again and again, as one that starts knows none."""
-        while True:
-            await asyncio.sleep(limits.ARCHIVED_MS / 1000)
-            self._mark()
-            for controls in self._supervisor.sessions().values():
-                controls.keep(epoch, name, self._turns.journal.offsets)
-
-    def _mark(self) -> None:
-        journal = self._turns.journal
-        try:
-            self._directory.write_mark(Mark(journal.position, journal.step))
-        except PlaneError as error:
-            log.debug("an older mark stays: %s", error)
-
     def _told(self, topology: Topology) -> None:
         """A topology was decided: the fleet's file names its brokers."""
         brokers = [BrokerAddress(node.id, node.url) for node in topology.nodes]
@@ -371,13 +360,14 @@ class Plane:
             await self._supervisor.leave()
             return
         self._answering.stopping = True
-        await self._supervisor.end(stop.reason)
+        # First: what becomes of brokers after it is meant, and no trouble.
         self._report(PlaneStopped(stop.reason))
+        await self._supervisor.end(stop.reason)
         self._turns.finish()
         turning = next(task for task in self._tasks if task.get_name() == "turns")
         await asyncio.wait((turning,), timeout=limits.FINISH_MS_MAX / 1000)
         # However short its life was, what it journaled to the end is known to the next plane.
-        self._mark()
+        self._archived.mark()
         await socket.drain()
 
     async def _let_go(self) -> None:

@@ -206,7 +206,8 @@ class Supervisor:
             while not ended.done():
                 controls = running.controls
                 pid, store, url = running.process.pid, controls.store, controls.url
-                self._report(BrokerStarted(broker, pid, store, url, adopted, running.seats))
+                began = int(running.process.started * 1e9) if adopted else 0
+                self._report(BrokerStarted(broker, pid, store, url, adopted, running.seats, began))
                 await asyncio.wait((ended, controls.closed), return_when=asyncio.FIRST_COMPLETED)
                 if not ended.done() and not self._stopping:
                     log.warning("the session with broker %s is over: %s", broker, controls.closed.result().why)

@@ -5,9 +5,13 @@
     a Tick when due ┘          (on the loop)                    (in a thread)      (on the loop)
 
 While a commit is under way the heart is ahead of the journal, so whoever reads its state waits for `settled`; nothing
-is told that a crash could take back. When the disk is full the turn's steps wait as they are, and are tried again until
-there is room: nothing new is taken meanwhile, and questions are still answered. So they are when a turn stands still
-for no known reason: the watchdog says so (`stand_still`), and answers carry it.
+is told that a crash could take back. A full turn of events that waits meanwhile is stepped while the one before is
+committed: then the heart is two turns ahead, and never more. Not so where somebody waits for the state, or a snapshot
+is due: for these the heart has to stand where the journal does.
+
+When the disk is full the steps wait as they are, and are tried again until there is room: nothing new is taken
+meanwhile, and questions are still answered. So they are when a turn stands still for no known reason: the watchdog says
+so (`stand_still`), and answers carry it.
 """
 
 import asyncio
@@ -16,6 +20,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from controlplane import limits
 from controlplane.arrivals import Arrival, Follows
@@ -33,6 +38,17 @@ log = logging.getLogger("signalbox.plane")
 _SECOND = 1_000_000_000
 Carry = Callable[[Sequence[tuple[int, int, Intent]]], None]
 """Takes (cause, index, intent) of a committed turn; must not block."""
+
+
+class Stepped(NamedTuple):
+    """A turn that the heart has taken and the journal has not. `waiting`: who waits for which position.
+
+    `is_due`: a snapshot is, of the state after it.
+    """
+
+    kept: list[Kept]
+    waiting: list[tuple[asyncio.Future[int], int]]
+    is_due: bool
 
 
 class Turns:
@@ -70,6 +86,12 @@ class Turns:
         self._called = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
+        self._asking = 0
+        """How many wait for that."""
+        self._ahead = 0
+        """Turns that the heart has begun and the journal does not have."""
+        self._landing: asyncio.Task[None] | None = None
+        """The commit that is under way, and what follows it."""
         self._committed = asyncio.Condition()
         self._thread = ThreadPoolExecutor(1, "journal")
         self._ticked = 0
@@ -106,7 +128,11 @@ class Turns:
 
     async def settled(self) -> None:
         """Wait until the heart's state is what the journal holds."""
-        await self._settled.wait()
+        self._asking += 1
+        try:
+            await self._settled.wait()
+        finally:
+            self._asking -= 1
 
     async def reached(self, offsets: dict[int, int]) -> None:
         """Wait until everything below these offsets (partition -> offset) is archived."""
@@ -122,10 +148,17 @@ class Turns:
 
     async def run(self) -> None:
         """Turn after turn, until `finish`."""
-        while not self._finishing or self._facts:
-            self._doing = "it waits for something to do"
-            await self._wait()
-            await self.turn()
+        try:
+            while not self._finishing or self._facts:
+                self._doing = "it waits for something to do"
+                await self._wait()
+                stepped = await self._begin()
+                if not self._may_go_ahead(stepped):
+                    await self._landed()
+            await self._landed()
+        finally:
+            if self._landing is not None:
+                self._landing.cancel()
 
     def progress(self) -> tuple[int, str]:
         """A number that grows as turns go on, and what is done now, in words; may be called in any thread."""
@@ -170,39 +203,79 @@ class Turns:
 
     async def turn(self) -> None:
         """Take what is there, or let time pass; commit it; have its effects carried out."""
+        await self._begin()
+        await self._landed()
+
+    async def _begin(self) -> Stepped:
+        """Step the next turn, and once the one before has landed, have it committed."""
         if self.refold is not None and self.refold.near.is_set():
             await self._take_over(self.refold)
+        self._ahead += 1
+        self._settled.clear()
+        try:
+            stepped = await self._stepped()
+            await self._landed()
+        except BaseException:
+            self._over()
+            raise
+        self._landing = asyncio.create_task(self._land(stepped), name="commit")
+        return stepped
+
+    def _may_go_ahead(self, stepped: Stepped) -> bool:
+        """Whether the next turn may be stepped while this one is committed."""
+        stands = self._asking or stepped.is_due or self.refold is not None
+        return self.recorder.events >= limits.TURN_EVENTS_MAX and not stands
+
+    async def _landed(self) -> None:
+        """Nothing is being committed any more. Raises what the commit raised."""
+        if self._landing is not None:
+            landing, self._landing = self._landing, None
+            await landing
+
+    def _over(self) -> None:
+        """A turn has come to its end."""
+        self._ahead -= 1
+        self._beats += 1
+        self.stuck = ""
+        if self._ahead:
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    async def _stepped(self) -> Stepped:
         now = self.clock.now()
         self._notice_gap(now)
         kept: list[Kept] = []
         waiting: list[tuple[asyncio.Future[int], int]] = []
-        self._settled.clear()
         self._doing = "it takes facts and events"
+        for _ in range(min(len(self._facts), limits.TURN_FACTS_MAX)):
+            fact, committed = self._facts.popleft()
+            kept.append(self._step(fact, now))
+            if committed is not None:
+                waiting.append((committed, kept[-1].step.first))
+        for arrival in self.recorder.take():
+            kept.append(self._step(arrival, now))
+            # Sockets get their turn between steps; questions about state wait for the commit.
+            await asyncio.sleep(0)
+        if self._tick_due() <= now:
+            self._ticked = now
+            kept.append(self._step(Tick(), now))
+        return Stepped(kept, waiting, self.snapshots is not None and self.snapshots.is_due(self.heart))
+
+    async def _land(self, stepped: Stepped) -> None:
+        """Commit a turn, and only then tell of it and have its effects carried out."""
         try:
-            for _ in range(min(len(self._facts), limits.TURN_FACTS_MAX)):
-                fact, committed = self._facts.popleft()
-                kept.append(self._step(fact, now))
-                if committed is not None:
-                    waiting.append((committed, kept[-1].step.first))
-            for arrival in self.recorder.take():
-                kept.append(self._step(arrival, now))
-                # Sockets get their turn between steps; questions about state wait for the commit.
-                await asyncio.sleep(0)
-            if self._tick_due() <= now:
-                self._ticked = now
-                kept.append(self._step(Tick(), now))
-            if kept:
-                await self._commit(kept)
-                if intents := [intent for each in kept for intent in each.step.intents]:
+            if stepped.kept:
+                await self._commit(stepped.kept)
+                if intents := [intent for each in stepped.kept for intent in each.step.intents]:
                     self._carry(intents)
-                await self._write_down()
+                if stepped.is_due:
+                    await self._write_down()
         finally:
-            self._beats += 1
-            self.stuck = ""
-            self._settled.set()
+            self._over()
         async with self._committed:
             self._committed.notify_all()
-        for committed, position in waiting:
+        for committed, position in stepped.waiting:
             if not committed.done():
                 committed.set_result(position)
 

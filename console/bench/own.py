@@ -8,15 +8,12 @@ from pathlib import Path
 
 from console.fleetdir import Fleet
 from console.output import say
-from console.planeprocess import PlaneProcess, command
+from console.planeprocess import KEEPS_ALL, PlaneProcess, Retention, command
 
 
 @contextmanager
-def own_fleet(brokers: int, retention: tuple[int, int] = (0, 0)) -> Iterator[tuple[Fleet, str]]:
-    """The fleet, in a temporary directory, and its control plane's address. It ends with this process in any case.
-
-    `retention`: seconds and bytes per partition, 0 without end.
-    """
+def own_fleet(brokers: int, retention: Retention = KEEPS_ALL) -> Iterator[tuple[Fleet, str]]:
+    """The fleet, in a temporary directory, and its control plane's address. It ends with this process in any case."""
     folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
     try:
         say(f"starting a control plane and {brokers} brokers in {folder}, for this measurement only")

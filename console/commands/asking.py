@@ -53,7 +53,8 @@ def told(
             progress.close()
     if isinstance(answer.body, questions.Refusal):
         refusal = answer.body
-        raise BY_REFUSAL.get(refusal.code, Failure)(refusal.message, refusal.hint)
+        message = of_then(refusal.message) if answer.past else refusal.message
+        raise BY_REFUSAL.get(refusal.code, Failure)(message, refusal.hint)
     return answer
 
 
@@ -90,6 +91,16 @@ def finished(page: Page, answer: questions.Told) -> Page:
     if answer.past:
         page.as_of = as_of(answer, time.time_ns())
     return page
+
+
+def of_then(message: str) -> str:
+    """A refusal's words, which were right then, as they are said now."""
+    return message.replace("there is no ", "then there was no ", 1)
+
+
+def begins(position: int) -> str:
+    """What is missing of events and facts: retention let go of those up to this position."""
+    return f"▲ the journal begins after position {position:,}: retention let go of what was before"
 
 
 def as_of(answer: questions.Told, now: int) -> str:

@@ -55,7 +55,9 @@ def bench(
         raise Usage(f"--brokers {brokers}: failover needs 3 at least, as a leader's loss leaves no quorum of fewer")
     plan = Plan(chosen, events, size, batch, tasks, seconds, rate, runs, calls, kills, acks=acks, brokers=brokers)
     home = None if own or chosen == ("failover",) else resolve(data_dir)
-    asks = home is not None and not yes and sys.stdin.isatty() and sys.stderr.isatty()
+    asks = home is not None and not yes
+    if asks and not (dry_run or (sys.stdin.isatty() and sys.stderr.isatty())):
+        raise Usage("without a terminal to ask on, bench needs --yes", "--dry-run shows what it would do; or --own.")
     if home is not None and (dry_run or asks):
         question_url(home)  # whether it lives, before anything is said of it; else the measurement finds out
     if dry_run:

@@ -126,10 +126,11 @@ def export(
     per saga, for process mining.
     """
     from console.commands.publishing import export_to
-    from console.exporting import FORMATS
+    from console.exporting import ALSO_CALLED, FORMATS
     from console.fleetdir import resolve
 
     _check_pattern(pattern)
+    format_ = ALSO_CALLED.get(format_, format_)
     if format_ not in FORMATS:
         raise Usage(f"--format {format_}: one of {', '.join(FORMATS)}")
     if format_ == "parquet" and out == "-":

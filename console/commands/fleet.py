@@ -22,17 +22,17 @@ def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return when the fleet is ready.")] = False,
     take_over: Annotated[bool, typer.Option("--take-over", help="Also with an older journal, beside a copy.")] = False,
     retention_seconds: Annotated[
-        int, typer.Option("--retention-seconds", min=0, help="Brokers trim older events, once archived; 0: never.")
-    ] = 0,
+        int | None, typer.Option("--retention-seconds", min=0, help="Brokers trim older events, once archived.")
+    ] = None,
     retention_bytes: Annotated[
-        int, typer.Option("--retention-bytes", min=0, help="A partition's most bytes in a broker; 0: any number.")
-    ] = 0,
+        int | None, typer.Option("--retention-bytes", min=0, help="A partition's most bytes in a broker.")
+    ] = None,
     journal_retention_seconds: Annotated[
-        int, typer.Option("--journal-retention-seconds", min=0, help="The journal drops older segments; 0: never.")
-    ] = 0,
+        int | None, typer.Option("--journal-retention-seconds", min=0, help="The journal drops older segments.")
+    ] = None,
     journal_retention_bytes: Annotated[
-        int, typer.Option("--journal-retention-bytes", min=0, help="The journal's most bytes; 0: any number.")
-    ] = 0,
+        int | None, typer.Option("--journal-retention-bytes", min=0, help="The journal's most bytes.")
+    ] = None,
     partitioning: Annotated[
         str | None, typer.Option("--partitioning", metavar="hash|semantic|adaptive", help="How partitions are used.")
     ] = None,
@@ -45,9 +45,12 @@ def up(
     reason: Reason = "",
     output: Output = "table",
 ) -> None:
-    """Start a fleet, or come back to its brokers. On a terminal it opens the console; the fleet ends with it."""
+    """Start a fleet, or come back to its brokers. On a terminal it opens the console; the fleet ends with it.
+
+    Retention is 0, without end, unless a flag, SIGNALBOX_RETENTION_SECONDS and so on, or signalbox.toml says otherwise.
+    """
     from console.fleetdir import resolve
-    from console.planeprocess import Partitioning, command
+    from console.planeprocess import Partitioning, Retention, command
 
     if headless and detach:
         raise Usage("--headless stays and --detach returns: take one")
@@ -61,8 +64,7 @@ def up(
         while_stdin=tied,
         take_over=take_over,
         reason=reason,
-        retention=(retention_seconds, retention_bytes),
-        journal_retention=(journal_retention_seconds, journal_retention_bytes),
+        retention=Retention.of(retention_seconds, retention_bytes, journal_retention_seconds, journal_retention_bytes),
         partitioning=Partitioning.of(partitioning, partition_rules, locality),
     )
     if detach:
@@ -130,7 +132,9 @@ def down(
         record = {"would_end": pids, "ended": []}
         show(Page(record, [record], above=f"would end {what}  pids {pids}"), Format(output))
         return
-    if not yes and sys.stdin.isatty() and sys.stderr.isatty() and not typer.confirm(f"End {what}?", err=True):
+    if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Usage("without a terminal to ask on, down needs --yes", "--dry-run shows what it would end.")
+    if not yes and not typer.confirm(f"End {what}?", err=True):
         raise Failure("nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from console.measure import age, clock, count, lag, moment, percent, rate, size, took
+from console.measure import SECOND, age, clock, count, lag, moment, percent, rate, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
@@ -53,9 +53,24 @@ def status_page(body: q.Status, told: q.Told) -> Page:
             + f"\n{counts_line(counts)}\n"
             + "\n"
         ),
-        below="\n".join(["", *below]),
+        below="\n".join(["", *below, *_kept(plane)]),
         empty="no brokers yet",
     )
+
+
+def _kept(plane: q.PlaneStatus) -> list[str]:
+    """What retention has let go of, and what it keeps; nothing where it keeps everything."""
+    said = []
+    if plane.journal_from:
+        said.append(f"the journal begins after position {count(plane.journal_from)}")
+    for who, seconds, bytes in (
+        ("the journal keeps", plane.journal_retention_seconds, plane.journal_retention_bytes),
+        ("a broker's partition keeps", plane.retention_seconds, plane.retention_bytes),
+    ):
+        bounds = ([age(seconds * SECOND)] if seconds else []) + ([f"at most {size(bytes)}"] if bytes else [])
+        if bounds:
+            said.append(f"{who} {' and '.join(bounds)}")
+    return [f"○ retention: {', '.join(said)}"] if said else []
 
 
 STATES = {

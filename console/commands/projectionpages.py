@@ -3,7 +3,7 @@
 from typing import Any
 
 from console import output as out
-from console.commands.asking import finished
+from console.commands.asking import begins, finished
 from console.commands.options import partition_number
 from console.commands.pages import since
 from console.failures import Usage
@@ -42,6 +42,8 @@ def _why(row: q.ProjectionRow) -> str:
 def projection_page(body: q.Projections, told: q.Told) -> Page:
     """One projection, in full."""
     page = projections_page(body, told)
+    if len(body.rows) == 1:
+        page.columns = [column for column in page.columns if column.name != "why"]  # it stands below, in full
     for row in body.rows:
         said = ": ".join(filter(None, (row.by and f"by {row.by}", row.reason)))
         page.below = "\n".join(
@@ -76,7 +78,7 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
     elif format is Format.json:
         record = {
             "name": body.name, "columns": body.columns, "rows": rows, "count": body.count, "cut": body.cut,
-            "behind": body.behind,
+            "behind": body.behind, "journal_from": body.journal_from,
         }  # fmt: skip
         stamp = {"position": told.position, "recorded": told.recorded}
         out.write_data(out.encode(out.record_of(record, stamp)) + "\n")
@@ -88,6 +90,8 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
         out.say(f"▲ it is still being built: {body.behind:,} positions to go. --after waits for one.")
     if body.cut:
         out.say(f"▲ there are {body.cut}: these are the first {body.count:,}.")
+    if body.journal_from:
+        out.say(begins(body.journal_from))
 
 
 def _column(name: str, rows: list[dict[str, Any]]) -> Column:

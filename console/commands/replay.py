@@ -81,10 +81,15 @@ def diff(
     """What differs in state between A and B: keys added, removed and changed, by fold and table."""
     from console.commands.asking import LONG_ANSWER_S, show
     from console.commands.replaypages import diff_page
-    from controlplane.questions import AskDiff, Diff
+    from console.output import Page
+    from controlplane.questions import AskDiff, Diff, Told
 
     question = AskDiff(*_moment(first), *_moment(second), limit=limit)
-    show(data_dir, output, question, Diff, diff_page, timeout=LONG_ANSWER_S, label="diff")
+
+    def page(body: Diff, told: Told) -> Page:
+        return diff_page(body, told, question)
+
+    show(data_dir, output, question, Diff, page, timeout=LONG_ANSWER_S, label="diff")
 
 
 @app.command("what-if", cls=_Moments)

@@ -8,12 +8,14 @@ from controlplane import questions as q
 _GLYPHS = {"gone": "−", "new": "+", "moved": "→", "changed": "≠", "added": "+", "removed": "−"}
 
 
-def diff_page(body: q.Diff, told: q.Told) -> Page:
-    """Keys that differ between two moments, with old and new values."""
+def diff_page(body: q.Diff, told: q.Told, asked: q.AskDiff) -> Page:
+    """Keys that differ between two moments, with old and new values; `asked` names the moments that were meant."""
     above = [
         f"A  {_when(body.position_a, body.recorded_a)}  {health_word(body.counts_a)}",
+        *_within(asked.position_a, body.position_a),
         f"   {counts_line(body.counts_a)}",
         f"B  {_when(body.position_b, body.recorded_b)}  {health_word(body.counts_b)}",
+        *_within(asked.position_b, body.position_b),
         f"   {counts_line(body.counts_b)}",
         "",
     ]
@@ -147,6 +149,13 @@ def _fewer(changes: list[q.StateChange], tables: list[q.TableChange]) -> str:
 
 def _key(key: str) -> str:
     return key.replace("\0", " ")
+
+
+def _within(asked: int | None, found: int) -> list[str]:
+    """That a position is not the end of a step, and that the state is the one before it."""
+    if asked is None or asked == found:
+        return []
+    return [f"   {count(asked)} is within a step: this is as of the end of the one before"]
 
 
 def _when(position: int, recorded: int) -> str:

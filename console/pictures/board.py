@@ -250,8 +250,10 @@ def sagas(board: Board, view: BoardView, width: int, height: int) -> Canvas:
     c = Canvas(width, height)
     counts = board.status.counts
     stuck = [s for s in board.sagas if s.severity in ("warn", "bad")]
-    title = "STUCK SAGAS" if stuck or counts.sagas_stuck else "SAGAS"
-    heading(c, 1, 0, width - 1, title, f"{counts.sagas_stuck:,} of {counts.sagas_open:,} open")
+    if stuck or counts.sagas_stuck:
+        heading(c, 1, 0, width - 1, "STUCK SAGAS", f"{counts.sagas_stuck:,} of {counts.sagas_open:,} open")
+    else:
+        heading(c, 1, 0, width - 1, "SAGAS", f"{counts.sagas_open:,} open, none stuck")
     shown = board.sagas[: max(height - 1, 0)]
     for y, saga in enumerate(shown, start=1):
         if f"saga:{saga.saga}" == view.selected:

@@ -51,8 +51,8 @@ def start(folder: Path, brokers: int, live: Fleet, run: str) -> Fleet:
             (folder / MARK).write_text(json.dumps({"of": live.name, "run": run}) + "\n", encoding="utf-8")
     except OSError as error:
         raise Failure(f"{folder} cannot be used: {error.strerror}", "Name another with --shadow.") from error
-    say(f"starting a shadow fleet in {folder}")
     known = (folder / "fleet.json").exists()
+    say(f"the shadow fleet in {folder} goes on" if known else f"starting a shadow fleet in {folder}")
     with signals_interrupt():
         plane = PlaneProcess(command(folder, None if known else brokers), folder, tied=False)
         try:

@@ -39,15 +39,19 @@ class Prompt(ModalScreen[str | None]):
         value: str = "",
         on_change: Callable[[str], None] | None = None,
         suggestions: Sequence[str] = (),
+        hint: str = "",
     ) -> None:
+        """`hint` stands there until something is typed."""
         super().__init__()
         self.sign, self.value, self.on_change, self.suggestions = sign, value, on_change, suggestions
+        self.hint = hint
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Paint(self._sign, 1, fresh=True)
             yield Input(
                 self.value,
+                placeholder=self.hint,
                 max_length=TYPED_CHARS_MAX,
                 suggester=SuggestFromList(self.suggestions, case_sensitive=False) if self.suggestions else None,
                 select_on_focus=False,

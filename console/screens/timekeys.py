@@ -7,7 +7,7 @@ from typing import cast
 from textual.screen import Screen
 
 from console.measure import clock
-from console.moments import moment
+from console.moments import FORMS, moment
 from console.pictures import timebar
 from console.pictures.parts import light
 from console.screens.prompt import Prompt
@@ -86,7 +86,7 @@ class TimeKeys(Screen[None]):
 
     def do_instant(self) -> None:
         """Type where to go."""
-        self.app.push_screen(Prompt("@"), self._typed)
+        self.app.push_screen(Prompt("@", hint=FORMS), self._typed)
 
     def _typed(self, typed: str | None) -> None:
         shell = self.shell

@@ -109,6 +109,7 @@ class Extras(msgspec.Struct):
     journal_from: int = 0
     journal_why: str = ""
     journal_keeps: tuple[int, int] = (0, 0)
+    brokers_keep: tuple[int, int] = (0, 0)
     copied: int = 0
     copy_behind: int = 0
     copy_why: str = ""
@@ -258,6 +259,8 @@ def _plane(heart: Heart, extras: Extras) -> PlaneStatus:
         journal_why=extras.journal_why,
         journal_retention_seconds=extras.journal_keeps[0],
         journal_retention_bytes=extras.journal_keeps[1],
+        retention_seconds=extras.brokers_keep[0],
+        retention_bytes=extras.brokers_keep[1],
         copied=extras.copied,
         copy_behind=extras.copy_behind,
         copy_why=extras.copy_why,

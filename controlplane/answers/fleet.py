@@ -109,7 +109,7 @@ def brokers(world: World, now: int, rates: Rates) -> list[BrokerStatus]:
             leads=led,
             url=broker.url,
             store=broker.store,
-            since=broker.since,
+            since=state.get("began", broker.id, broker.since) if broker.state == UP else broker.since,
             restarts=broker.restarts,
             retry_at=broker.retry_at,
             why=why,

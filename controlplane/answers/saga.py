@@ -21,7 +21,7 @@ def saga(heart: Heart, question: AskSaga, now: int, steps: list[SagaStep], liste
     known: Known | None = state.get("saga", question.saga)
     if known is None:
         hint = "signalbox saga list --state all; its key is the correlationid of its events, else their subject"
-        return Refusal("not_found", f"no saga {question.saga!r}", hint)
+        return Refusal("not_found", f"there is no saga {question.saga!r}", hint)
     row = row_of(state, question.saga, known, now)
     dead = {(x.partition, x.offset): x for _, x in heart.states["deadletters"].items("letter")}
     for step in steps:

@@ -101,6 +101,7 @@ class PlaneStarted(Fact, frozen=True):
 
     `over`: why it was told to take over although brokers, `journal.mark` or a living twin knew more than this journal.
     `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
+    `journal_why`: what folds that have changed cannot know any more, as retention let go of it; "" for nothing.
     """
 
     epoch: int
@@ -110,6 +111,7 @@ class PlaneStarted(Fact, frozen=True):
     gap_ns: int = 0
     over: str = ""
     rebuilding: list[str] = []
+    journal_why: str = ""
 
 
 class PlaneResumed(Fact, frozen=True):
@@ -119,7 +121,7 @@ class PlaneResumed(Fact, frozen=True):
 
 
 class PlaneStopped(Fact, frozen=True):
-    """The plane went, on purpose."""
+    """The plane goes, on purpose, and its own brokers with it: their ends follow."""
 
     reason: str
 

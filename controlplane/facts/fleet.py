@@ -23,7 +23,9 @@ class CopyFounded(Fact, frozen=True):
 
 
 class BrokerStarted(Fact, frozen=True):
-    """A broker answers. `adopted`: it was running before this plane; `seats` is what it says of itself (`Claimed`)."""
+    """A broker answers. `adopted`: it was running before this plane, or this session; then `began` is when its process
+    began, 0 where that is not known. `seats` is what it says of itself (`Claimed`).
+    """
 
     id: str
     pid: int
@@ -31,6 +33,7 @@ class BrokerStarted(Fact, frozen=True):
     url: str
     adopted: bool = False
     seats: list[Seat] = []
+    began: int = 0
 
 
 class BrokerLost(Fact, frozen=True):

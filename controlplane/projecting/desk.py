@@ -114,7 +114,7 @@ class ProjectionDesk:
         """A view that was registered then, as of then, by a query to `sql`; of a class nothing is kept."""
         registered = registered_in(then.states["projections"], ask.name)
         if registered is None:
-            return self._refused(Refusal("not_found", f"there was no projection {ask.name!r}", f"{_LIST} --at"))
+            return self._refused(Refusal("not_found", f"then there was no projection {ask.name!r}", f"{_LIST} --at"))
         if registered.kind != VIEW:
             why = f"projection {ask.name} is a class: it keeps what it holds now, and nothing of what it held"
             return self._refused(Refusal("usage", why, "signalbox sql --at looks back."))
@@ -174,7 +174,7 @@ class ProjectionDesk:
         if position < wanted:
             return None
         behind = 0 if runner.follows else self._turns.journal.position - position
-        body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind)
+        body = ProjectionRows(name, found.columns, found.rows, found.count, found.cut, behind, runner.journal_from)
         return Told(position, recorded, body, rebuilding=behind > 0)
 
     async def _wanted(self, ask: AskProjection) -> int:
@@ -218,6 +218,7 @@ def _viewed(ask: AskProjection, told: Told) -> Told:
     if isinstance(told.body, SqlAnswer):
         found = told.body
         told.body = ProjectionRows(
-            ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut
+            *(ask.name, [column.name for column in found.columns], found.rows, found.count, found.cut),
+            journal_from=found.journal_from,
         )
     return told

@@ -35,14 +35,14 @@ class Broken(Exception):
 class Runner:
     """One build of one projection. `advance` and `rows` belong into `thread`; `end` may be called from any.
 
-    It stands at `position`, whose instant is `recorded`, with so many `keys`.
+    It stands at `position`, whose instant is `recorded`, with so many `keys`, built from after `journal_from` on.
     """
 
     def __init__(self, name: str, registered: Registered, folder: Path, journal: Journal) -> None:
         self.name = name
         self.registered = registered
         self.thread = ThreadPoolExecutor(1, f"projection-{name}")
-        self.position = self.recorded = self.keys = 0
+        self.position = self.recorded = self.keys = self.journal_from = 0
         self.follows = False
         """It has come to the journal's end since its process began; before that it is being built."""
         self._deaths, self._died_at = 0, NOWHERE
@@ -60,6 +60,7 @@ class Runner:
         Raises Broken; WorkerEnded when its process ended, ProjectionRefused when its code does not load any more.
         """
         self._ready()
+        self._begin()
         sealed, upto = self._journal.sealed
         if self._more:
             self._took(self._ask(frames.Go()))
@@ -105,6 +106,15 @@ class Runner:
             self._process.close()
 
     # ---------------------------------------------------------------------------------------- in the thread
+
+    def _begin(self) -> None:
+        """It gets every event from where the journal begins now, or it begins anew."""
+        begins = self._journal.reach.position
+        if not self.position:
+            self.journal_from = begins
+        elif self.position < begins:
+            self._lost()
+            raise WorkerEnded("retention let go of events that it had not got yet")
 
     def _piece(self, up_to: int) -> tuple[bytes, int]:
         """The next rows that it gets, if there are any up to there, and up to which position these are all."""

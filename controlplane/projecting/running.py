@@ -49,9 +49,12 @@ class Runners:
         """Have those run that are registered, and no others."""
         try:
             while True:
-                await self._turns.settled()
-                self._reconcile()
-                await self._turns.beyond(self._turns.journal.position)
+                position = self._turns.journal.position
+                if self._turns.heart.states["projections"].digest != self._digest:
+                    # Only then: whoever waits for that holds up the turns.
+                    await self._turns.settled()
+                    self._reconcile()
+                await self._turns.beyond(position)
         finally:
             for live in self._live.values():
                 if live.task is not None:

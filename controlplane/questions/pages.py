@@ -251,6 +251,8 @@ class Exported(Reply):
     """Events in this page."""
     arrow: bytes = b""
     """The page as an Arrow IPC stream, when columns were asked for."""
+    journal_from: int = 0
+    """Events up to this position are not in the archive any more: retention let go of them."""
 
 
 class AskVerify(Ask, frozen=True):

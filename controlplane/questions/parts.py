@@ -45,6 +45,9 @@ class PlaneStatus(msgspec.Struct):
     journal_retention_seconds: int = 0
     journal_retention_bytes: int = 0
     """How long the journal keeps its segments, and how much; 0 without end."""
+    retention_seconds: int = 0
+    retention_bytes: int = 0
+    """How long local brokers keep records that are archived, and how much of a partition; 0 without end."""
 
 
 class BrokerStatus(msgspec.Struct):

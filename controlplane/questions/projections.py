@@ -79,6 +79,8 @@ class ProjectionRows(Reply):
     cut: str = ""
     """Why there are rows that are not in the answer; "" when it is whole."""
     behind: int = 0
+    journal_from: int = 0
+    """It was built from the event after this position on: retention had let go of what was before."""
 
     def values(self) -> list[list[Any]]:
         """The rows."""

@@ -176,6 +176,8 @@ class SqlAnswer(Reply):
     cut: str = ""
     """Why there are rows that are not in the answer; "" when it is whole."""
     took_ns: int = 0
+    journal_from: int = 0
+    """Where it is about events or facts: those up to this position are gone, as retention let go of them."""
 
     def values(self) -> list[list[Any]]:
         """The rows."""

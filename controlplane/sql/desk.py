@@ -219,6 +219,8 @@ class Desk:
         if not isinstance(answer, frames.Answered):
             raise SqlWorkerEnded(f"the SQL worker answers {type(answer).__name__} to Run")
         body: SqlAnswer = answer.answer
+        if "events" in tables or "facts" in tables:
+            body.journal_from = self._turns.journal.reach.position
         return Told(now.position, now.recorded, body, past=now.past)
 
     def _feed(self, worker: WorkerProcess, tables: list[str], now: _Now) -> None:

@@ -91,7 +91,10 @@ class Files:
         database.see(None if at is None else end)
         database.prepare(tables)
         rows = min(ask.rows or limits.SQL_ROWS_MAX, limits.SQL_ROWS_MAX)
-        return Told(end, recorded, database.run(ask.sql, rows, limits.SQL_ANSWER_BYTES_MAX), past=at is not None)
+        body = database.run(ask.sql, rows, limits.SQL_ANSWER_BYTES_MAX)
+        if "events" in tables or "facts" in tables:
+            body.journal_from = database.begin()
+        return Told(end, recorded, body, past=at is not None)
 
     def _opened(self) -> Database:
         if self._database is None:

@@ -28,12 +28,14 @@ from controlplane.plane import folds
 from controlplane.restoring import Restored, restore
 from tests.bench import sql
 from tests.bench._life import TURN_EVENTS, Life, Turned, build, leave
+from tests.bench._loop import looped
 from tests.bench.memory import anonymous
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = 40
 LOOKUPS = 60
 FOLDED_EVENTS = 400_000
+LOOPED_EVENTS = 400_000
 MEMORY_LOOK_S = 0.1
 CHILD_S = 600
 FIVE_MINUTES = 300 * 1_000_000_000
@@ -88,6 +90,10 @@ def turns(state: State, found: Found) -> None:
     found("turns", "p50", [_share(built.commits, 50) * 1e3])
     found("turns", "p99", [_share(built.commits, 99) * 1e3])
     found("turns", "longest", [max(built.commits) * 1e3])
+    with tempfile.TemporaryDirectory(dir=state.directory.root) as place:
+        loop = looped(Path(place) / "looped", Life(min(state.life.events, LOOPED_EVENTS)))
+    found("turns", "by its loop", [loop.events / loop.wall])
+    found("turns", "by its loop, by processor", [loop.events / loop.cpu])
 
 
 def replayed(state: State, found: Found) -> None:

@@ -55,4 +55,4 @@ def run(report: Callable[..., None]) -> None:
             report("export of it", [took("event", "export", "--out", Path(place) / "out.jsonl", *here)], "s")
             report("replay verify of it", [took("replay", "verify", *here)], "s")
         finally:
-            took("down", *here)
+            took("down", "--yes", *here)

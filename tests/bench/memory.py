@@ -19,6 +19,7 @@ from pathlib import Path
 from console.bench.own import own_fleet
 from console.bench.plan import Plan
 from console.fleetdir import Fleet, brokers_of
+from console.planeprocess import Retention
 from tests.bench.peers.ours import measured, urls_of
 
 ONLY_IF_NAMED = True
@@ -26,7 +27,7 @@ LOOK_S = 0.5
 MB = 1_000_000
 TARGET_MB = 150
 GROWTH_MAX = 1.1
-RETENTION = (0, 32 * 1024 * 1024)
+RETENTION = Retention(bytes=32 * 1024 * 1024)
 
 
 def anonymous(pid: int) -> float:

@@ -39,9 +39,12 @@ def p99(values: Sequence[float]) -> float:
 
 
 async def runaway(office: Office) -> "asyncio.Task[object]":
-    """One that is being run."""
-    task: asyncio.Task[object] = asyncio.create_task(office.ask(RUNAWAY, token="runaway", timeout_ms=600_000))
-    while not any(query.doing == "running the query" for query in office.desk._queries.values()):  # noqa: ASYNC110
+    """One that is being run. Raises where it is refused before it runs, as when its worker does not start in time."""
+    ask = AskSql(RUNAWAY, token="runaway", timeout_ms=600_000)
+    task: asyncio.Task[object] = asyncio.create_task(office.desk.answer(ask, lambda body: None))
+    while not any(query.doing == "running the query" for query in office.desk._queries.values()):
+        if task.done():
+            raise RuntimeError(f"the runaway query did not run: {task.result()}")
         await asyncio.sleep(0.01)
     return task
 

@@ -56,6 +56,18 @@ def board(story: Story, bars: int = 100) -> questions.Board:
     return told
 
 
+def test_an_adopted_broker_is_up_since_its_process_began() -> None:
+    story = Story().begin(partitions=1)
+    began, here = story.now - 90 * SECOND, ("b1", 100, "store-b1", "tcp://b1", True, [])
+    for fact, since in (
+        (facts.BrokerStarted(*here, began), began),
+        (facts.BrokerLost("b1", "killed: 137"), None),
+        (facts.BrokerStarted(*here), None),
+    ):
+        story.tell(fact, 5)
+        assert board(story).status.brokers[0].since == (since or story.now), fact
+
+
 def test_the_board_names_everything(night: Story) -> None:
     told = board(night)
     assert questions.decode_told(questions.encode(questions.Told(1, 2, told))).body == told

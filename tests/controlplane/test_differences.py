@@ -1,13 +1,14 @@
 """What differs between two states, down to the field."""
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controlplane.differences import compare, differing, field_changes, text_of
+from controlplane.differences import compare, differing, field_changes, readable, text_of
 from controlplane.limits import DIFF_FIELDS_MAX, DIFF_TEXT_CHARS_MAX
 from controlplane.questions import StateChange, TableChange
-from controlplane.state import KeyedState
+from controlplane.state import ABSENT, KeyedState
 
 
 class Thing(msgspec.Struct, frozen=True):
@@ -33,10 +34,10 @@ def test_keys_are_added_removed_and_changed() -> None:
     assert tables == [TableChange("f", "gone", 0, 1, 0), TableChange("f", "t", 1, 1, 1)]
     assert changes == [
         StateChange("f", "gone", "k", "removed", was="1"),
-        StateChange("f", "t", "a", "removed", was="Thing(size=1, colour='red')"),
+        StateChange("f", "t", "a", "removed", was="size 1, colour red"),
         StateChange("f", "t", "b", "changed", "size", "2", "3"),
         StateChange("f", "t", "b", "changed", "colour", "red", "blue"),
-        StateChange("f", "t", "c", "added", now="Thing(size=4, colour='red')"),
+        StateChange("f", "t", "c", "added", now="size 4, colour red"),
     ]
     assert compare(was, now, 1)[0] == tables
     assert [change.key for change in compare(was, now, 1)[1]] == ["k", "a"]
@@ -66,6 +67,25 @@ def test_fields_of_maps_and_plain_values() -> None:
     assert list(field_changes({"a": 1, "b": 2}, {"b": 3, "c": 4})) == [("a", "1", ""), ("b", "2", "3"), ("c", "", "4")]
     assert list(field_changes(1, "1")) == [("", "1", "1")]
     assert list(field_changes(Thing(1), Thing(1))) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "text"),
+    [
+        (1_772_366_400_123_000_000, "since", "2026-03-01T12:00:00.123Z"),
+        (30_000_000_000, "threshold_ns", "30 s"),
+        (-1_500_000, "skew_ns", "-1.5 ms"),
+        (120_431, "position", "120431"),
+        (True, "up", "true"),
+        ("b1", "id", "b1"),
+        (b"\x01\xff", "digest", "01ff"),
+        ([1_772_366_400_000_000_000, Thing(1)], "", "2026-03-01T12:00:00.000Z, (size 1, colour red)"),
+        ({"b1": [], "b2": Thing(0, "")}, "", "b1 –, b2 (–)"),
+        (ABSENT, "", ""),
+    ],
+)
+def test_a_value_is_told_as_people_read_it(value: object, name: str, text: str) -> None:
+    assert readable(value, name) == text
 
 
 def test_what_is_told_is_bounded() -> None:

@@ -45,6 +45,32 @@ def test_a_fleet_that_is_well_has_a_hundred() -> None:
     assert (score(story), needs(story)) == (100, {})
 
 
+def test_a_projection_that_broke_costs_two_until_it_is_rebuilt() -> None:
+    story = well()
+    story.tell(facts.ProjectionAdded("sums", "class", "m:C"))
+    added = story.heart.position
+    assert needs(story) == {}
+    story.tell(facts.ProjectionQuarantined("sums", added, 40, "e-1", "KeyError: 'n'"))
+    need = needs(story)["projection sums"]
+    assert (need.severity, need.points, need.why, need.mend) == ("warn", 2, "KeyError: 'n'", "projection rebuild sums")
+    story.tell(facts.ProjectionRebuilt("sums", "", ""))
+    assert needs(story) == {}
+
+
+def test_folds_that_cannot_know_what_was_cost_one_until_the_journal_is_trimmed_again() -> None:
+    story = well()
+    story.tell(facts.PlaneStarted(2, "u", journal_why="sagas changed: of what was before position 9 ..."))
+    need, since = needs(story)["base"], story.now
+    assert (need.severity, need.points, need.since, need.why[:13]) == ("warn", 1, since, "sagas changed")
+    story.tell(facts.PlaneStarted(3, "v", journal_why=need.why), 60)
+    assert needs(story)["base"].since == since
+    story.tell(facts.JournalTrimmed(900, 2, 800, 10_000, "age"))
+    assert "base" not in needs(story)
+    story.tell(facts.PlaneStarted(4, "w", journal_why=need.why))
+    story.tell(facts.PlaneStarted(5, "x"))
+    assert "base" not in needs(story)
+
+
 def test_states_begin_at_their_borders() -> None:
     assert [state_of(score) for score in (100, 90, 89, 70, 69, 0, None)] == [
         "OK", "OK", "WARNING", "WARNING", "CRITICAL", "CRITICAL", "UNKNOWN"

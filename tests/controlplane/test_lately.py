@@ -50,6 +50,12 @@ def test_lines_stand_in_the_order_of_the_times_that_they_show() -> None:
     assert [line.at for line in lines] == sorted((line.at for line in lines), reverse=True)
 
 
+def test_a_projection_that_broke_is_told() -> None:
+    story = Story().begin(partitions=1)
+    story.tell(facts.ProjectionQuarantined("sums", 1, 40, "e-1", "KeyError: 'n'"))
+    assert texts(story)[0] == "projection sums stands still: KeyError: 'n'"
+
+
 def test_each_broker_that_is_lost_has_its_own_line_and_repeated_restarts_too() -> None:
     story = Story().begin(partitions=1)
     for n in range(2):

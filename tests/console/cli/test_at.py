@@ -135,11 +135,20 @@ def test_a_clock_time_is_the_last_one_that_was(cli, then: tuple[Path, Responder]
     assert isinstance(plane.asked[1], AskDiff) and plane.asked[1].instant_a == midnight.instant
 
 
+def test_what_was_not_there_then_is_not_said_of_now(cli, tmp_path: Path, responder: Callable[..., Responder]) -> None:
+    refusal = Refusal("not_found", "there is no saga 'tale-1'", "signalbox saga list")
+    plane = responder(lambda question: Told(7, 7 * SECOND, refusal, past=plane.moments[-1] is not None))
+    (tmp_path / "plane.json").write_bytes(plane_file(plane.url))
+    for at, said in (([], "there is no saga 'tale-1'"), (["--at", "7"], "then there was no saga 'tale-1'")):
+        result = cli("saga", "show", "tale-1", *at, "--data-dir", tmp_path)
+        assert (result.code, result.err.splitlines()[0]) == (4, f"signalbox: {said}")
+
+
 @pytest.mark.parametrize("words", [*READING, ["event", "export"], ["sql", "select 1"]], ids=" ".join)
 def test_what_is_no_moment_is_said_with_what_one_is_like(cli, then: tuple[Path, Responder], words: list[str]) -> None:
     folder, plane = then
     for text, said in (
-        ("soon", "write now, 14:03, -5m, 2026-03-01T12:00:00Z or a position"),
+        ("soon", "write now, 14:03, -5m, 2026-03-01, 2026-03-01T12:00:00Z or a position"),
         ("2026-02-30T12:00:00Z", "2026-03-01T12:00:00Z or a position"),
         ("2200-01-01T00:00:00Z", "has not been yet: it is "),
         ("1960-01-01T00:00:00Z", "before every journal"),

@@ -25,7 +25,7 @@ SMALL = ["--events", "1000", "--runs", "2", "--calls", "32", "--seconds", "0.5",
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        ([], 3, "no fleet here"),
+        ([], 2, "bench needs --yes"),
         (["publish", "--yes"], 3, "no fleet here"),
         (["--dry-run"], 3, "no fleet in"),
         (["nosuch"], 2, "There are: publish"),
@@ -74,7 +74,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        signalbox("down", "--data-dir", folder)
+        signalbox("down", "--yes", "--data-dir", folder)
         assert gone(pids)
 
 
@@ -85,7 +85,7 @@ async def counted(folder: Path, pattern: str) -> int:
 
 @pytest.mark.fleet
 def test_a_running_fleet_is_measured_and_left_with_what_was_said(fleet: Path, rewrite: bool) -> None:
-    found = asked(fleet, "bench", *SMALL)
+    found = asked(fleet, "bench", *SMALL, "--yes")
     assert [row["bench"] for row in found["rows"]] == ["publish", "publish", "consume", "latency", "calls", "calls"]
     assert [row["count"] for row in found["rows"]] == [2_000, 200, 2_000, 200, 64, 64]
     assert not any(row["partial"] or row["failed"] for row in found["rows"])
@@ -111,7 +111,7 @@ def test_a_running_fleet_is_measured_and_left_with_what_was_said(fleet: Path, re
 @pytest.mark.fleet
 @pytest.mark.parametrize(("format", "lines"), [("table", 7), ("ndjson", 2), ("csv", 3)])
 def test_every_format(fleet: Path, format: str, lines: int) -> None:
-    said = signalbox("bench", "calls", *SMALL, "-o", format, "--data-dir", fleet)
+    said = signalbox("bench", "calls", *SMALL, "--yes", "-o", format, "--data-dir", fleet)
     assert "\x1b" not in said
     assert len(said.splitlines()) >= lines - 1
     if format == "ndjson":
@@ -121,7 +121,17 @@ def test_every_format(fleet: Path, format: str, lines: int) -> None:
 @pytest.mark.fleet
 def test_a_fleet_whose_plane_is_named_by_address_is_measured_too(fleet: Path) -> None:
     url = asked(fleet, "status")["brokers"][0]["url"]
-    line = [sys.executable, "-c", "from console.cli import main; main()", "bench", "publish", *SMALL, "-o", "json"]
+    line = [
+        sys.executable,
+        "-c",
+        "from console.cli import main; main()",
+        "bench",
+        "publish",
+        *SMALL,
+        "--yes",
+        "-o",
+        "json",
+    ]
     environment = os.environ | {"SIGNALBOX_URL": url}
     ended = subprocess.run(line, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
     assert ended.returncode == 0, ended.stderr.decode()
@@ -131,7 +141,7 @@ def test_a_fleet_whose_plane_is_named_by_address_is_measured_too(fleet: Path) ->
 @pytest.mark.fleet
 @pytest.mark.parametrize("bench", ["latency", "consume"])
 def test_interrupted_it_says_what_it_has_and_leaves_nothing_running(fleet: Path, bench: str) -> None:
-    line = [sys.executable, "-c", "from console.cli import main; main()", "bench", bench, "--runs", "1000"]
+    line = [sys.executable, "-c", "from console.cli import main; main()", "bench", bench, "--yes", "--runs", "1000"]
     line += ["--seconds", "600", "--events", "2000", "-o", "json", "--data-dir", str(fleet)]
     process = subprocess.Popen(line, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

@@ -13,7 +13,8 @@ from bus.event import Event
 from console.sheets.parquet import SCHEMA
 from controlplane.archive import Archive
 from controlplane.journal import Journal
-from controlplane.questions import SQL_SCHEMA, AskExport, Question, Refusal, Told
+from controlplane.questions import SQL_SCHEMA, AskExport, Exported, Question, Refusal, Told
+from tests.console.cli.conftest import telling
 from tests.controlplane.edge.examples import FOLLOWS, arrived, step_of
 
 AT = 1_772_366_400_123_456_789
@@ -119,8 +120,15 @@ def test_what_is_left_out_is_said(cli, folder: Path, tmp_path: Path) -> None:
     assert "exported 7 events" in result.out
 
 
-def test_lines_are_as_they_were(cli, folder: Path, tmp_path: Path) -> None:
-    assert len(export(cli, folder, "jsonl", tmp_path / "out.jsonl").splitlines()) == 8
+@pytest.mark.parametrize("name", ["jsonl", "ndjson"])
+def test_lines_are_as_they_were(cli, folder: Path, tmp_path: Path, name: str) -> None:
+    assert len(export(cli, folder, name, tmp_path / "out.jsonl").splitlines()) == 8
+
+
+def test_what_retention_let_go_of_is_said(cli, fleet_of) -> None:
+    page = Exported(['{"id":"a"}'], 7, 7, 1, True, journal_from=1_204)
+    result = cli("event", "export", "--data-dir", str(fleet_of(telling(page))))
+    assert result.out == '{"id":"a"}\n' and "begins after position 1,204: retention" in result.err
 
 
 @pytest.mark.parametrize("kind", ["parquet", "csv", "xes"])

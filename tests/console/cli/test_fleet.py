@@ -67,7 +67,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        signalbox("down", "--data-dir", folder)
+        signalbox("down", "--yes", "--data-dir", folder)
         assert gone(pids)
 
 
@@ -251,9 +251,9 @@ def test_down_ends_brokers_whose_plane_is_gone(tmp_path: Path) -> None:
     os.kill(asked(folder, "status")["controlplane"]["pid"], signal.SIGKILL)
     would = asked(folder, "down", "--dry-run")["would_end"]
     assert set(would) < pids
-    signalbox("down", "--data-dir", folder)
+    signalbox("down", "--yes", "--data-dir", folder)
     assert gone(pids)
-    signalbox("down", "--data-dir", folder, code=3)
+    signalbox("down", "--yes", "--data-dir", folder, code=3)
 
 
 def test_headless_stays_until_sigterm(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_the_demo_proves_that_nothing_was_lost(tmp_path: Path) -> None:
         assert done["ids"] == dry["ids"] and len(done["ids"]) == groups["rows"][0]["waiting"]
         assert asked(folder, "replay", "verify")["same"]
     finally:
-        signalbox("down", "--data-dir", folder)
+        signalbox("down", "--yes", "--data-dir", folder)
     assert gone(pids)
 
 
@@ -347,4 +347,4 @@ def test_real_logs_go_through_whole(tmp_path: Path, name: str, long: bool) -> No
         counts = asked(folder, "status")["counts"]
         assert counts["sagas_open"] + counts["sagas_finished"] + counts["sagas_failed"] == stats["cases"]
     finally:
-        signalbox("down", "--data-dir", folder)
+        signalbox("down", "--yes", "--data-dir", folder)

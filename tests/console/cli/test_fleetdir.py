@@ -11,7 +11,7 @@ import pytest
 
 from console.failures import Failure, Unreachable, Usage
 from console.fleetdir import alive, brokers_of, plane_of, question_url, resolve
-from console.planeprocess import Partitioning, command, is_ready
+from console.planeprocess import KEEPS_ALL, Partitioning, Retention, command, is_ready
 from tests.console import story_calm
 from tests.console.cli.responder import plane_file
 
@@ -46,6 +46,34 @@ def test_the_same_holds_for_how_partitions_are_used(monkeypatch, tmp_path: Path)
     assert Partitioning.of() == ("adaptive", tmp_path / "here.toml", "eu")
     line = command(tmp_path, partitioning=Partitioning.of("hash", Path("flag.toml"), "us"))
     assert line[-3:] == ["--partitioning=hash", f"--partition-rules={tmp_path / 'flag.toml'}", "--locality=us"]
+
+
+def test_the_same_holds_for_how_much_is_kept(monkeypatch, tmp_path: Path) -> None:
+    assert Retention.of() == KEEPS_ALL and KEEPS_ALL.flags() == []
+    user = tmp_path / "config" / "signalbox"
+    user.mkdir(parents=True)
+    (user / "config.toml").write_text('journal_retention_seconds = 86400\nretention_bytes = "5"')
+    assert Retention.of() == (0, 5, 86_400, 0)
+    Path("signalbox.toml").write_text("retention_bytes = 7\nretention_seconds = 9")
+    assert Retention.of() == (9, 7, 86_400, 0)
+    monkeypatch.setenv("SIGNALBOX_RETENTION_SECONDS", "11")
+    monkeypatch.setenv("SIGNALBOX_JOURNAL_RETENTION_BYTES", "13")
+    assert Retention.of() == (11, 7, 86_400, 13)
+    line = command(tmp_path, retention=Retention.of(seconds=0, journal_seconds=2))
+    assert line[-3:] == ["--retention-bytes=7", "--journal-retention-seconds=2", "--journal-retention-bytes=13"]
+
+
+@pytest.mark.parametrize("value", ["-1", "true", "1.5", '"soon"', '"٣"'])
+def test_a_number_that_is_none_is_named(value: str) -> None:
+    Path("signalbox.toml").write_text(f"retention_seconds = {value}")
+    with pytest.raises(Usage, match=r"signalbox\.toml: retention_seconds"):
+        Retention.of()
+
+
+def test_a_number_in_the_environment_that_is_none_is_named(monkeypatch) -> None:
+    monkeypatch.setenv("SIGNALBOX_RETENTION_SECONDS", "soon")
+    with pytest.raises(Usage, match="SIGNALBOX_RETENTION_SECONDS"):
+        Retention.of()
 
 
 @pytest.mark.parametrize("text", ["data_dir = 5", "data_dir ="])

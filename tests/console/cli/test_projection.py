@@ -75,6 +75,11 @@ def test_lists_in_every_format(cli, fleet_of, format: str, rewrite: bool) -> Non
             pin("projection list", json.loads(result.out), rewrite)
 
 
+def test_one_that_broke_says_why_once(cli, fleet_of) -> None:
+    said = cli("projection", "show", "broken", "--data-dir", fleet_of(telling(Projections([BROKEN])))).out
+    assert said.count("KeyError: 'total'") == said.count("projection rebuild broken") == 1
+
+
 def pin(name: str, found: Any, rewrite: bool) -> None:
     pinned = json.loads(SHAPES.read_text())
     if rewrite:
@@ -105,6 +110,13 @@ def test_what_is_not_whole_is_said(cli, fleet_of) -> None:
     held = ProjectionRows("totals", ["key"], msgspec.Raw(b"\x91\x91\x01"), 1, "more than 1 rows", 120)
     result = cli("projection", "rows", "totals", "--data-dir", fleet_of(telling(held)))
     assert "120 positions to go" in result.err and "more than 1 rows" in result.err
+    assert "retention" not in result.err
+
+
+def test_what_was_gone_before_it_was_built_is_said(cli, fleet_of) -> None:
+    held = ProjectionRows("totals", ["key"], msgspec.Raw(b"\x91\x91\x01"), 1, journal_from=1_204)
+    result = cli("projection", "rows", "totals", "--data-dir", fleet_of(telling(held)))
+    assert "begins after position 1,204: retention" in result.err
 
 
 @pytest.mark.parametrize(

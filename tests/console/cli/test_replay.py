@@ -186,6 +186,12 @@ def test_diff_takes_its_moments_in_their_order(cli, fleet_of, words: tuple[str, 
     assert "1 of 4 keys shown; --limit shows more" in result.out
 
 
+def test_diff_says_that_a_position_is_within_a_step(cli, fleet_of) -> None:
+    body = Diff(9, THEN, 12, THEN, True, [], [], counts(), counts())
+    said = cli("replay", "diff", "10", "12", "--data-dir", fleet_of(asking([], body))).out
+    assert "10 is within a step: this is as of the end of the one before" in said and "12 is within" not in said
+
+
 def test_diff_of_the_same(cli, fleet_of) -> None:
     body = Diff(10, THEN, 10, THEN, True, [], [], counts(), counts())
     result = cli("replay", "diff", "10", "10", "--data-dir", fleet_of(asking([], body)))

@@ -36,7 +36,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             signalbox("event", "publish", f"order.{word}", "--subject", "order-42", "--data-dir", folder)
         yield folder
     finally:
-        signalbox("down", "--data-dir", folder)
+        signalbox("down", "--yes", "--data-dir", folder)
         assert gone(pids)
 
 
@@ -113,7 +113,7 @@ def test_a_shadow_fleet_is_another_one_and_stays(fleet: Path, tmp_path: Path) ->
         assert "no replay made it" in signalbox_said("replay", "run", "--shadow", fleet, "--yes", "--data-dir",
                                                      shadow, code=2)  # fmt: skip
     finally:
-        signalbox("down", "--data-dir", shadow)
+        signalbox("down", "--yes", "--data-dir", shadow)
         assert gone(pids)
 
 

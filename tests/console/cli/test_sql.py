@@ -48,7 +48,7 @@ def folder(fleet_of) -> Path:
 def test_every_format(cli, folder: Path) -> None:
     ask = ("sql", "select", "--data-dir", str(folder), "-o")
     told = json.loads(cli(*ask, "json").out)
-    assert set(told) == {"schema", "position", "recorded", "columns", "rows", "count", "cut", "took_ns"}
+    assert set(told) == {"schema", "position", "recorded", "columns", "rows", "count", "cut", "took_ns", "journal_from"}
     assert told["columns"][0] == {"name": "n", "type": "UBIGINT"}
     assert told["rows"][0] == {"n": 2**64 - 1, "d": "1.10", "b": None, "x": "AA==", "j": {"a": [1]}, "t": "a\nb"}
     lines = cli(*ask, "ndjson").out.splitlines()
@@ -65,6 +65,12 @@ def test_every_format(cli, folder: Path) -> None:
 def test_a_cut_answer_and_an_empty_one(cli, fleet_of) -> None:
     cut = SqlAnswer([SqlColumn("n", "BIGINT")], msgspec.Raw(b"\x91\x91\x01"), 1, "more than 1 rows")
     assert "there are more than 1 rows" in cli("sql", "x", "--data-dir", str(fleet_of(telling(cut)))).err
+
+
+def test_what_retention_let_go_of_is_said_and_no_data(cli, fleet_of) -> None:
+    told = SqlAnswer([SqlColumn("n", "BIGINT")], msgspec.Raw(b"\x91\x91\x01"), 1, journal_from=1_204)
+    result = cli("sql", "x", "-o", "csv", "--data-dir", str(fleet_of(telling(told))))
+    assert result.out == '"n"\n1\n' and "begins after position 1,204: retention" in result.err
 
 
 def test_an_empty_answer_still_has_a_header(cli, fleet_of) -> None:

@@ -1,5 +1,6 @@
 """`up` over a fleet that is there already, and with settings that make no sense: what is said, and the exit code."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,16 @@ def test_another_number_of_brokers_is_not_passed_over_in_silence(tmp_path: Path)
     try:
         said = signalbox_said("up", "--detach", "--brokers", 1, "--data-dir", folder, code=1)
         assert "in use by the control plane" in said and "signalbox broker add | remove" in said
+        assert "plane.log" not in said
+        would = asked(folder, "down", "--dry-run")["would_end"]
+        assert "down needs --yes" in signalbox_said("down", "--data-dir", folder, code=2)
+        assert set(would) == pids == pids_of(folder)
         signalbox("down", "--yes", "--data-dir", folder)
+        told = json.loads(signalbox("sql", "--file", folder, "select kind from facts order by position", "-o", "json"))
+        kinds = [row["kind"] for row in told["rows"]]
+        ends = set(kinds[kinds.index("PlaneStopped") :])
+        assert "BrokerStopped" in ends and "BrokerStopped" not in kinds[: kinds.index("PlaneStopped")]
+        assert not ends & {"BrokerLost", "PartitionWaits", "LeadershipProposed"}, "an ordinary end is no trouble"
         said = signalbox_said("up", "--detach", "--brokers", 2, "--data-dir", folder)
         assert "broker" not in said
         pids |= pids_of(folder)

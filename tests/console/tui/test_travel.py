@@ -116,6 +116,12 @@ async def test_an_instant_that_is_refused_says_so_and_one_stays_where_one_is(typ
         assert said not in at_.text and "reviewer 6 s behind" in at_.text
 
 
+async def test_who_is_asked_for_an_instant_is_told_what_one_is_like() -> None:
+    async with seat() as at_:
+        await at_.press("t")
+        assert "now, 14:03, -5m, 2026-03-01" in at_.text
+
+
 async def test_no_lever_is_pulled_in_the_past() -> None:
     async with seat() as at_:
         await go_back(at_)

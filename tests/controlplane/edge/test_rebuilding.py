@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from controlplane import copied, limits, segments
+from controlplane import bases, copied, limits, segments, statefile
 from controlplane.arrivals import Arrival
 from controlplane.brokerlogs import BrokerLogs
 from controlplane.copied import MISSING, Chunk, CopiedStep
@@ -17,6 +17,7 @@ from controlplane.errors import CorruptJournal, NotRebuilt
 from controlplane.journal import Journal
 from controlplane.rebuilding import ASIDE, Rebuilding, Rebuilt
 from controlplane.remaking import Missing
+from controlplane.statefile import Header
 from controlplane.stored import copied_steps
 from tests.controlplane.edge.examples import FOLLOWS, arrived, simple, tick
 from tests.controlplane.edge.test_journal import exported, plain
@@ -130,6 +131,54 @@ def test_a_segment_that_is_lost_or_cut_short_is_made_again(
     assert (folder / ASIDE / name).exists() == (harm is cut)
     assert rebuilt(folder, logs) == []
     assert read(folder) == (whole.steps, whole.lines)
+
+
+def trimmed(whole: Whole, folder: Path) -> tuple[Path, segments.Birth]:
+    """The journal once retention has let go of its first two segments, and where it begins."""
+    whole.damaged(folder, lambda _: None)
+    birth = whole.floors[2]
+    for name in FORMS[:2]:
+        segments.remove(folder / name)
+    segments.write_oldest(folder, 3)
+    header = Header(birth.position, birth.step, birth.recorded, b"", birth.digest, {}, [])
+    bases.path_of(folder, 3).write_bytes(b"".join(statefile.encode(header, {})))
+    return folder, birth
+
+
+@pytest.mark.parametrize("harm", [remove, cut])
+def test_the_oldest_that_retention_left_is_made_again_from_where_its_base_says(
+    whole: Whole, tmp_path: Path, harm: Callable[[Path], None]
+) -> None:
+    folder, birth = trimmed(whole, tmp_path / "journal")
+    harm(folder / FORMS[2])
+    (one,) = rebuilt(folder, Logs(whole.rows))
+    assert (one.segment, one.first, one.missing, one.bare) == (3, birth.position + 1, [], [])
+    assert rebuilt(folder, Logs(whole.rows)) == []
+    with closing(Journal(folder, FOLLOWS)) as journal:
+        assert journal.reach == birth
+        assert [plain(step) for step in journal.replay(after=birth.step)] == whole.steps[birth.step :]
+
+
+@pytest.mark.parametrize(
+    ("harm", "skip", "said"),
+    [
+        (lambda folder: bases.path_of(folder, 3).unlink(), 0, r"told by .*000003\.base, which cannot be read"),
+        (lambda folder: bases.path_of(folder, 3).write_bytes(b"x"), 0, "no snapshot of this version"),
+        (lambda folder: segments.remove(folder / FORMS[3]), 0, "segment 4 is, too"),
+        (lambda folder: None, 3, "it needs steps .* and the copy has steps"),
+    ],
+)
+def test_the_oldest_that_retention_left_is_refused_where_something_is_missing(
+    whole: Whole, tmp_path: Path, harm: Callable[[Path], object], skip: int, said: str
+) -> None:
+    folder, birth = trimmed(whole, tmp_path / "journal")
+    segments.remove(folder / FORMS[2])
+    harm(folder)
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(NotRebuilt, match=said) as refused:
+        rebuilt(folder, Logs(whole.rows[birth.step + skip :] if skip else whole.rows))
+    assert "Nothing was changed" in str(refused.value)
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_flipped_bits_are_found_wherever_they_matter(whole: Whole, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from controlplane.questions import (
     AskAt,
     AskDiff,
     AskExport,
+    AskSql,
     AskStatus,
     AskVerify,
     AskWhatIf,
@@ -35,10 +36,12 @@ from controlplane.questions import (
     Past,
     Question,
     Refusal,
+    SqlAnswer,
     Status,
     Verified,
     WhatIf,
 )
+from controlplane.sql.files import Files
 from controlplane.timeline import as_of
 from controlplane.turns import Turns
 from tests.controlplane.edge.brokerless import FOLLOWS, Lived
@@ -194,7 +197,20 @@ async def test_what_was_before_is_refused_and_the_rest_is_verified(root: Path) -
         otherwise = await plane.ask(AskWhatIf({}))
         assert isinstance(otherwise, WhatIf) and otherwise.same and otherwise.first == begins + 1
         page = await plane.ask(AskExport(limit=10, up_to=plane.journal.position))
-        assert isinstance(page, Exported) and page.lines
+        assert isinstance(page, Exported) and page.lines and page.journal_from == begins
+        then = await plane.ask(AskExport(), At(position=plane.journal.position))
+        assert isinstance(then, Exported) and then.journal_from == begins
+
+
+async def test_sql_says_where_events_and_facts_begin(root: Path, tmp_path: Path) -> None:
+    begins = await trimmed(root)
+    async with plane_on(root) as plane:
+        for sql, said in (("select count(*) from events", begins), ("select count(*) from flows", 0)):
+            told = await plane.ask(AskSql(sql))
+            assert isinstance(told, SqlAnswer) and told.journal_from == said
+    files = Files([str(root)], str(tmp_path / "spill"))
+    told = files.answer(AskSql("select count(*) from facts"), lambda work: None).body
+    assert isinstance(told, SqlAnswer) and told.journal_from == begins
 
 
 async def test_a_start_without_snapshots_begins_with_the_base(root: Path) -> None:

@@ -1,6 +1,7 @@
 """Turns: what is reported is committed, in order and once, whatever the clock and the disk do."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus import batch
+from bus.limits import BATCH_EVENTS_MAX
 from controlplane import limits
 from controlplane.clock import Clock
-from controlplane.errors import DiskFull
+from controlplane.errors import CorruptJournal, DiskFull
 from controlplane.facts import (
     BrokerLost,
     Intent,
@@ -152,6 +154,171 @@ async def test_effects_do_not_wait_for_a_snapshot(tmp_path: Path) -> None:
     turns.report(BrokerLost("b1", "it ended"))
     await turns.turn()
     assert carried == [StartBroker("b1", 1)], "when the snapshot begins it is under way"
+    turns.close()
+    turns.journal.close()
+
+
+RECORDS = limits.TURN_EVENTS_MAX // BATCH_EVENTS_MAX
+"""Of a full turn."""
+FLOODED = dict.fromkeys(range(4 * RECORDS), BATCH_EVENTS_MAX)
+
+
+class Gate:
+    """Commits that wait until they are let through; `begun` counts them."""
+
+    def __init__(self, turns: Turns, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = 0
+        self.room = threading.Semaphore(0)
+        self.fails: Exception | None = None
+        self._commit: Callable[[Sequence[Kept]], None] = turns.journal.commit
+        monkeypatch.setattr(turns.journal, "commit", self.commit)
+
+    def commit(self, kept: Sequence[Kept]) -> None:
+        self.begun += 1
+        self.room.acquire()
+        if self.fails is not None:
+            raise self.fails
+        self._commit(kept)
+
+    def open(self) -> None:
+        self.room.release(100)
+
+
+def flood(turns: Turns, turns_full: int) -> None:
+    """So many full turns of events wait, a record in each partition."""
+    for partition in range(turns_full * RECORDS):
+        header = batch.Header(batch.EVENTS, partition, 1, 0, BATCH_EVENTS_MAX, 7)
+        turns.recorder.add(header, batch.encode(simple(BATCH_EVENTS_MAX)))
+
+
+async def while_looking(until: Callable[[], bool]) -> None:
+    """The loop goes round until then."""
+    while not until():  # noqa: ASYNC110 - a state of what is tested, which has no event for it
+        await asyncio.sleep(0)
+
+
+async def idle() -> None:
+    """Whatever can go on without a commit has gone on."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_a_full_turn_is_stepped_while_one_is_committed_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands, size = Hands(), limits.TURN_EVENTS_MAX
+    turns = hands.turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    flood(turns, 4)
+    turns.report(BrokerLost("b1", "it ended"))
+    running = asyncio.create_task(turns.run())
+    await while_looking(lambda: turns.heart.position > 2 * size)
+    await idle()
+    assert (gate.begun, turns.heart.states["counting"].get("count", "all")) == (1, 2 * size + 1)
+    asked = asyncio.create_task(turns.settled())
+    turns.report(BrokerLost("b2", "it ended"))
+    await idle()
+    assert not asked.done() and turns.journal.position == 0 and hands.carried == []
+    gate.room.release()
+    await while_looking(lambda: gate.begun == 2)
+    await idle()
+    # Somebody waits for the state: nothing is stepped beyond the second turn.
+    assert turns.heart.states["counting"].get("count", "all") == 2 * size + 1
+    assert [intent.id for _, _, intent in hands.carried] == ["b1"]  # type: ignore[attr-defined]
+    assert not asked.done()
+    gate.room.release()
+    await asked
+    assert turns.heart.position == turns.journal.position and turns.heart.digest() == turns.journal.digest
+    gate.open()
+    await turns.reached(FLOODED)
+    turns.finish()
+    await running
+    assert turns.journal.digest == turns.heart.digest()
+    kinds = [type(fact) for fact in facts(turns) if type(fact) is not Tick]
+    assert kinds == [BrokerLost, *[Rows] * 2 * RECORDS] * 2
+    turns.close()
+    turns.journal.close()
+
+
+async def test_a_snapshot_is_taken_where_the_journal_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Snapshots:
+        taken = 0
+
+        def is_due(self, heart: Heart) -> bool:
+            return True
+
+        def take(self, heart: Heart, journaled: bytes) -> None:
+            assert heart.digest() == journaled
+            self.taken += 1
+
+    turns = Hands().turns(tmp_path)
+    turns.snapshots = Snapshots()  # type: ignore[assignment]
+    flood(turns, 4)
+    running = asyncio.create_task(turns.run())
+    await turns.reached(FLOODED)
+    turns.finish()
+    await running
+    assert turns.snapshots.taken >= 4  # type: ignore[attr-defined]
+    turns.close()
+    turns.journal.close()
+
+
+async def test_a_disk_that_is_full_while_the_next_turn_is_stepped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FULL_RETRY_MS", 1)
+    hands, size = Hands(), limits.TURN_EVENTS_MAX
+    turns = hands.turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    flood(turns, 4)
+    turns.report(BrokerLost("b1", "it ended"))
+    running = asyncio.create_task(turns.run())
+    await while_looking(lambda: turns.heart.position > 2 * size)
+    gate.fails = DiskFull("no room for the journal")
+    gate.open()
+    await while_looking(lambda: gate.begun > 3)
+    await turns.settled()
+    assert turns.full and turns.heart.states["counting"].get("count", "all") == 2 * size + 1
+    assert not hands.carried and turns.journal.position == 0
+    gate.fails = None
+    gate.open()
+    await turns.reached(FLOODED)
+    turns.finish()
+    await running
+    assert turns.full == "" and len(hands.carried) == 1
+    assert turns.journal.digest == turns.heart.digest()
+    turns.close()
+    turns.journal.close()
+
+
+async def test_a_commit_that_fails_ends_the_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hands = Hands()
+    turns = hands.turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    flood(turns, 4)
+    running = asyncio.create_task(turns.run())
+    await while_looking(lambda: turns.heart.position > 2 * limits.TURN_EVENTS_MAX)
+    gate.fails = CorruptJournal("it is damaged")
+    gate.open()
+    with pytest.raises(CorruptJournal):
+        await running
+    assert gate.begun == 1 and turns.journal.position == 0
+    turns.close()
+    turns.journal.close()
+
+
+async def test_who_is_cancelled_amid_a_full_disk_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Hands().turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    flood(turns, 4)
+    running = asyncio.create_task(turns.run())
+    await while_looking(lambda: turns.heart.position > 2 * limits.TURN_EVENTS_MAX)
+    gate.fails = DiskFull("no room for the journal")
+    gate.open()
+    await while_looking(lambda: bool(turns.full))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
     turns.close()
     turns.journal.close()
 

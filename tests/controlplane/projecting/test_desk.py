@@ -5,15 +5,18 @@ import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import psutil
 import pytest
 
 from controlplane import limits
+from controlplane.errors import WorkerEnded
 from controlplane.facts import FleetFounded, ProjectionQuarantined
 from controlplane.projecting.process import ProjectionProcess
-from controlplane.projecting.runner import Broken
+from controlplane.projecting.runner import Broken, Runner
+from controlplane.projections import Registered
 from controlplane.questions import (
     AskProjection,
     AskProjections,
@@ -92,6 +95,24 @@ async def test_a_receipt_of_no_partition_is_refused_at_once(room: Room) -> None:
     await room.turns.decide(FleetFounded("mine", 4, 16, ["b1"]))
     refused = await room.refused("sums", offsets={4: 0})
     assert (refused.code, refused.message) == ("not_found", "there is no partition p04; this fleet has 4")
+
+
+def test_one_that_retention_overtakes_begins_anew(tmp_path: Path) -> None:
+    registered = Registered("class", "m:C", ">", "", "", 1, 0, "", "")
+    journal = SimpleNamespace(reach=SimpleNamespace(position=7))
+    runner = Runner("sums", registered, tmp_path, cast(Any, journal))
+    runner._begin()
+    runner.position = 50
+    journal.reach.position = 40
+    runner._begin()
+    assert (runner.journal_from, runner.position) == (7, 50)
+    journal.reach.position = 60
+    with pytest.raises(WorkerEnded, match="retention let go of events"):
+        runner._begin()
+    assert runner.position == 0
+    runner._begin()
+    assert runner.journal_from == 60
+    runner.close()
 
 
 async def test_a_pattern_of_ones_own(room: Room) -> None:
