@@ -74,6 +74,7 @@ def agent_page(body: q.Agent, told: q.Told) -> Page:
         f"{lag(g.behind_ns)} behind"
         for g in body.groups
     ]
+    below += ["", "has", *(_task(task, told) for task in body.tasks)] if body.tasks else []
     below += ["", "why", *(f"  {'  ' * k.depth}{'✓ ruled out: ' if k.ruled_out else ''}{k.text}" for k in body.why)]
     below += ["", *(f"  signalbox {line}" for line in body.mend)] if body.mend else []
     return Page(
@@ -88,6 +89,14 @@ def agent_page(body: q.Agent, told: q.Told) -> Page:
         above=f"{glyph(row)} {name(row)}  {row.state} for {since(told, row.since)}{held}\n\n",
         below="\n".join(below),
     )
+
+
+def _task(task: q.RouteTask, told: q.Told) -> str:
+    """One task that it has not settled."""
+    again = f", attempt {task.attempt}" if task.attempt > 1 else ""
+    stuck = f", stuck in {age(task.stuck_from - told.recorded)}" if task.stuck_from > told.recorded else ""
+    where = f"  signalbox route explain @{task.position}"
+    return f"  {task.event} for {since(told, task.since)}{again}, needs {task.needs}{stuck}{where}"
 
 
 def _load(row: q.AgentRow) -> str:

@@ -21,12 +21,25 @@ from controlplane.agents import (
 )
 from controlplane.answers.flows import RANK, severity_of
 from controlplane.answers.lag import GroupLag, Listening
+from controlplane.answers.routing import task_row
 from controlplane.answers.words import age, many, said_by
 from controlplane.fold import KeyedState, World
 from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
 from controlplane.questions import Agent as AgentDetail
-from controlplane.questions import AgentGroup, AgentRow, Agents, AgentTurn, AskAgent, AskAgents, Link, Refusal, Severity
+from controlplane.questions import (
+    AgentGroup,
+    AgentRow,
+    Agents,
+    AgentTurn,
+    AskAgent,
+    AskAgents,
+    Link,
+    Refusal,
+    RouteTask,
+    Severity,
+)
 from controlplane.roll import OUT
+from controlplane.tasks import held_by, task_of
 
 _MS = 1_000_000
 _LN10 = 2.302585
@@ -99,7 +112,14 @@ def agent(world: World, question: AskAgent, now: int) -> AgentDetail | Refusal:
         alone_for=alone,
         why=_why(found, row, turns, groups, now),
         mend=[row.mend] if row.mend else [],
+        tasks=_tasks(world["dispatch"], source),
     )
+
+
+def _tasks(state: KeyedState, source: str) -> list[RouteTask]:
+    """What it was given and has not settled."""
+    found = ((id, task_of(state, id)) for id in held_by(state, source))
+    return [task_row(id, task) for id, task in found if task is not None]
 
 
 def source_of(state: KeyedState, name: str) -> str | None:

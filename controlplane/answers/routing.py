@@ -182,10 +182,15 @@ def _tasks(state: KeyedState, position: int) -> list[RouteTask]:
     for id in (id_of(position, number) for number in range(RECIPIENTS_MAX)):
         task: Task | None = state.get("task", id)
         if task is not None:
-            last, shown = task.tries[-1].why if task.tries else "", OUT if task.state == OUT else WAITING
-            needs = task.needs or task.named
-            found.append(RouteTask(id, shown, needs, task.agent, task.attempt, task.since, last))
+            found.append(task_row(id, task))
     return found
+
+
+def task_row(id: str, task: Task) -> RouteTask:
+    """A task as it is shown."""
+    last, shown = task.tries[-1].why if task.tries else "", OUT if task.state == OUT else WAITING
+    of = (task.event_id, task.position, task.deadline)
+    return RouteTask(id, shown, task.needs or task.named, task.agent, task.attempt, task.since, last, *of)
 
 
 # ------------------------------------------------------------------------------------------------- changes

@@ -4,6 +4,7 @@ import msgspec
 
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import Link, Severity
+from controlplane.questions.routing import RouteTask
 
 
 class AskAgents(Ask, frozen=True):
@@ -124,3 +125,5 @@ class Agent(Reply):
     """Capabilities that no other agent has which may be given work."""
     why: list[Link]
     mend: list[str]
+    tasks: list[RouteTask] = []
+    """Work that was dispatched to it and that it has not settled, oldest first."""

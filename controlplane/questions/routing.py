@@ -230,7 +230,8 @@ class RouteTo(msgspec.Struct):
 
 
 class RouteTask(msgspec.Struct):
-    """A task of a recorded event that is not over. `state`: waiting, out."""
+    """A task that is not over, of the event `event` at `position`. `state`: waiting, out, and then who has it counts as
+    stuck from `stuck_from` on, ns."""
 
     task: str
     state: str
@@ -239,6 +240,9 @@ class RouteTask(msgspec.Struct):
     attempt: int
     since: int
     why: str = ""
+    event: str = ""
+    position: int = 0
+    stuck_from: int = 0
 
 
 class RouteStep(msgspec.Struct):

@@ -25,7 +25,7 @@ from controlplane.questions import (
     Status,
 )
 from tests.controlplane.agentwords import beat, join, mail, tell, word
-from tests.controlplane.logs import NOW, SECOND, empty_rows
+from tests.controlplane.logs import NOW, SECOND, add, empty_rows
 from tests.controlplane.made import Story
 
 
@@ -287,3 +287,14 @@ def test_mail_that_is_not_kept_is_told(story: Story) -> None:
     assert not [
         it for step in story.steps for _, _, it in step.intents if isinstance(it, PublishEvent) and b"dead" in it.event
     ]
+
+
+def test_what_it_has_is_shown(story: Story) -> None:
+    rows = story.rows()
+    rows.followed[0] = b'{"specversion":"1.0","id":"w-1","type":"task.asked","source":"agent/asker","requires":"plan"}'
+    add(rows, "task.asked", "agent/asker", "", "w-1", story.now)
+    story.record(rows)
+    (task,) = show(story, "busy").tasks
+    assert (task.event, task.needs, task.state, task.attempt) == ("w-1", "plan", "out", 1)
+    assert task.since == story.now < task.stuck_from
+    assert show(story, "held").tasks == []

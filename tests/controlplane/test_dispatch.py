@@ -177,6 +177,21 @@ def test_a_word_about_an_earlier_attempt_changes_nothing() -> None:
     assert fleet.tasks() == {}
 
 
+def test_nor_does_one_of_the_same_agents_about_an_earlier_attempt() -> None:
+    fleet = Agents()
+    fleet.joins("a")
+    fleet.asks("work")
+    (old,) = fleet.taken()
+    fleet.settles(old, "failed")
+    fleet.wait(2)
+    (new,) = fleet.taken()
+    assert (new["type"], new["data"]["attempt"]) == ("agent.inbox.a", 2)
+    fleet.settles(old)
+    assert len(fleet.tasks()) == 1 and fleet.count("handled") == 0
+    fleet.settles(new)
+    assert fleet.tasks() == {}
+
+
 def test_released_agents_come_for_what_waits() -> None:
     fleet = Agents()
     fleet.joins("a")
