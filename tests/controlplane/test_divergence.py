@@ -69,7 +69,7 @@ def test_a_fact_that_no_fold_says_is_named_by_who_would_say_it(story: Story) -> 
     more = Entry(step.last + 1, step.recorded, step.first, PartitionWaits(0, "made up"))
     where = found(changed(story, place, derived=[*step.derived, more]))
     assert (where.position, where.what, where.kind) == (step.last + 1, "fact", "PartitionWaits")
-    assert where.fold == "fleet, sagas, registry, dispatch, ballots, leases", "nobody has said it so far: whoever could have"
+    assert where.fold == "fleet, sagas, registry, dispatch, ballots, leases", "nobody has said it: whoever could"
     carried = place_of(story, says(Carried))
     step = story.steps[carried]
     again = Entry(step.last + 1, step.recorded, step.first, Carried(1, 2, 3, 4))
