@@ -1,7 +1,7 @@
 """A newsroom: agents that plan, research, write and review an article together. No language model is needed.
 
     article.requested ─▶ planner ─▶ research.requested, which requires `research`: the control plane chooses who
-        ─▶ research.completed ─▶ writer: has the press to itself (a lease) ─▶ draft.completed, and a ballot of the others
+        ─▶ research.completed ─▶ writer: has the press to itself (a lease) ─▶ draft.completed, a ballot of the others
         ─▶ workflow.article.completed, or workflow.article.failed
 
     signalbox up --detach
