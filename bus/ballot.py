@@ -20,6 +20,7 @@ that comes first in `options`, or the one that the proposer voted for, or neithe
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import msgspec
 
@@ -30,6 +31,7 @@ from bus.coordinationlimits import (
     BALLOT_VOTERS_MAX,
     BALLOT_WEIGHT_MAX,
     COORDINATION_ID_CHARS_MAX,
+    COORDINATION_NUMBER_MAX,
 )
 
 PATTERN = "ballot.>"
@@ -56,6 +58,9 @@ OF_PROPOSALS = ("malformed", "taken", "too_many_ballots")
 """Those of `WHY` that are about proposals."""
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=COORDINATION_NUMBER_MAX)]
+
+
 class Proposal(msgspec.Struct, frozen=True):
     """The data of `ballot.proposed`. `deadline_ms` counts from when it is recorded."""
 
@@ -64,9 +69,9 @@ class Proposal(msgspec.Struct, frozen=True):
     options: list[str]
     voters: list[str] | None = None
     quorum: str = MAJORITY
-    weights: dict[str, int] = {}
-    needed: int = 0
-    deadline_ms: int = 30_000
+    weights: dict[str, Number] = {}
+    needed: Number = 0
+    deadline_ms: Number = 30_000
     tie: str = "none"
     change: bool = False
 

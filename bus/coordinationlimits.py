@@ -2,6 +2,8 @@
 
 COORDINATION_ID_CHARS_MAX = 200
 """A ballot's or lease's id, a resource's name, an option, a voter."""
+COORDINATION_NUMBER_MAX = (1 << 63) - 1
+"""Any number in what is asked; most have a bound of their own below it."""
 BALLOT_QUESTION_CHARS_MAX = 2_000
 """What a ballot asks."""
 BALLOT_OPTIONS_MAX = 100

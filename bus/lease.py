@@ -13,10 +13,13 @@ A lease that was granted out of a queue is held once a renewal is answered: how 
 known, only when the request was sent.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from bus.coordinationlimits import (
     COORDINATION_ID_CHARS_MAX,
+    COORDINATION_NUMBER_MAX,
     LEASE_CAPACITY_MAX,
     LEASE_MARGIN_MS_MIN,
     LEASE_MARGIN_PERMILLE,
@@ -57,16 +60,19 @@ WHY = {
 _MS = 1_000_000
 
 
+Number = Annotated[int, msgspec.Meta(ge=0, le=COORDINATION_NUMBER_MAX)]
+
+
 class Request(msgspec.Struct, frozen=True):
     """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once."""
 
     lease: str
     resource: str
-    ttl_ms: int
-    units: int = 1
-    capacity: int = 1
+    ttl_ms: Number
+    units: Number = 1
+    capacity: Number = 1
     priority: str = "medium"
-    wait_ms: int = 0
+    wait_ms: Number = 0
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -74,8 +80,8 @@ class Renewal(msgspec.Struct, frozen=True):
 
     lease: str
     resource: str
-    token: int
-    renewal: int = 0
+    token: Number
+    renewal: Number = 0
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -83,7 +89,7 @@ class Release(msgspec.Struct, frozen=True):
 
     lease: str
     resource: str
-    token: int = 0
+    token: Number = 0
 
 
 class Said(msgspec.Struct, frozen=True):

@@ -14,7 +14,7 @@ older journal and so never decided it.
 | tally | id | Tally |
 | decided | id | Decided |
 | order | number | id, of the decided ones in order |
-| count | slept newest forgotten malformed unsaid | how many |
+| count | bytes slept newest forgotten malformed unsaid | how many |
 | said | number | what this step says, see `coordination` |
 """
 
@@ -29,13 +29,14 @@ from bus.coordinationlimits import BALLOT_VOTERS_MAX, COORDINATION_ID_CHARS_MAX
 from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, remember, sleep, slept
 from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
-from controlplane.limits import BALLOTS_DECIDED_MAX, BALLOTS_OPEN_MAX
+from controlplane.limits import BALLOTS_BYTES_MAX, BALLOTS_DECIDED_MAX, BALLOTS_OPEN_MAX
 from controlplane.saying import PLANE_SOURCE, say
 from controlplane.state import Key
 
 
 class Ballot(msgspec.Struct, frozen=True, array_like=True):
-    """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`."""
+    """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`;
+    `bytes`: of its proposal."""
 
     proposer: str
     proposal: Proposal
@@ -43,6 +44,7 @@ class Ballot(msgspec.Struct, frozen=True, array_like=True):
     due: int
     slept: int
     position: int
+    bytes: int
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
@@ -77,7 +79,10 @@ class Ballots(Fold):
         fact = entry.fact
         if isinstance(fact, Rows):
             for row, said in _said(fact):
-                _TAKES[fact.types[row]](state, entry, fact, row, said)
+                if len(fact.sources[row]) > COORDINATION_ID_CHARS_MAX:
+                    count(state, "malformed")
+                else:
+                    _TAKES[fact.types[row]](state, entry, fact, row, said)
         elif isinstance(fact, PlaneStarted | PlaneResumed):
             sleep(state, fact)
         elif isinstance(fact, BallotDecided):
@@ -159,18 +164,19 @@ def _propose(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes
         return
     proposal, source = said.data, rows.sources[row]
     if rules.wrong_with(proposal):
-        note(state, BallotRefused(proposal.ballot[:COORDINATION_ID_CHARS_MAX], source, "malformed", said.id))
+        _refuse(state, proposal.ballot, source, "malformed", said.id)
         return
     known: Ballot | Decided | None = state.get("ballot", proposal.ballot) or state.get("decided", proposal.ballot)
     if known is not None:
         if known.proposer != source:
-            note(state, BallotRefused(proposal.ballot, source, "taken", said.id))
+            _refuse(state, proposal.ballot, source, "taken", said.id)
         return
-    if len(state.table("ballot")) >= BALLOTS_OPEN_MAX:
-        note(state, BallotRefused(proposal.ballot, source, "too_many_ballots", said.id))
+    if len(state.table("ballot")) >= BALLOTS_OPEN_MAX or state.get("count", "bytes", 0) > BALLOTS_BYTES_MAX:
+        _refuse(state, proposal.ballot, source, "too_many_ballots", said.id)
         return
+    count(state, "bytes", len(event))
     due = entry.recorded + proposal.deadline_ms * MS
-    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row)
+    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row, len(event))
     state.put("ballot", proposal.ballot, ballot)
     state.put("tally", proposal.ballot, Tally([0] * len(proposal.options), 0, {}))
 
@@ -185,16 +191,21 @@ def _vote(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -
     ballot: Ballot | None = state.get("ballot", id)
     if ballot is None:
         why = "late" if state.get("decided", id) is not None else "unknown_ballot"
-        note(state, BallotRefused(id[:COORDINATION_ID_CHARS_MAX], voter, why, said.id))
+        _refuse(state, id, voter, why, said.id)
         return
     tally: Tally = state.get("tally", id)
     why = _why_not(state, ballot, tally, voter, said.data.choice, entry.recorded)
     if why:
-        note(state, BallotRefused(id, voter, why, said.id))
+        _refuse(state, id, voter, why, said.id)
         return
     choice = -1 if said.data.choice is None else ballot.proposal.options.index(said.data.choice)
     state.put("tally", id, _counted(ballot.proposal, tally, voter, choice))
     _count_up(state, ballot, entry.position + row, over=False)
+
+
+def _refuse(state: KeyedState, ballot: str, voter: str, why: str, event: str) -> None:
+    chars = COORDINATION_ID_CHARS_MAX
+    note(state, BallotRefused(ballot[:chars], voter, why, event[:chars]))
 
 
 def _hear(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -> None:
@@ -269,6 +280,7 @@ def _count_up(state: KeyedState, ballot: Ballot, position: int, over: bool) -> B
 
 def _close(state: KeyedState, decision: Decision) -> None:
     ballot: Ballot = state.get("ballot", decision.ballot)
+    count(state, "bytes", -ballot.bytes)
     state.delete("ballot", decision.ballot)
     state.delete("tally", decision.ballot)
     remember(state, "decided", decision.ballot, Decided(ballot.proposer, decision), BALLOTS_DECIDED_MAX)

@@ -24,7 +24,8 @@ from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
 
 POSITION_BITS = 44
-"""Of a token; what is above is the plane epoch."""
+"""Of a token; what is above is the plane epoch, up to `EPOCH_MAX`."""
+EPOCH_MAX = (1 << 63 - POSITION_BITS) - 1
 Queue = tuple[tuple[str, ...], ...]
 NOBODY: Queue = ((), (), ())
 """Leases that wait, by priority."""
@@ -129,7 +130,8 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
 
 def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
     greatest = state.get("count", "token", 0)
-    token = max(state.get("count", "epoch", 0) << POSITION_BITS | position, greatest + 1)
+    epoch = min(state.get("count", "epoch", 0), EPOCH_MAX)
+    token = max(epoch << POSITION_BITS | position, greatest + 1)
     state.put("count", "token", token)
     until = entry.recorded + (lease.ttl_ms + LEASE_SLACK_MS) * MS
     holder: Holder = state.get("holder", lease.holder) or Holder(0)

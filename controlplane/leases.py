@@ -144,6 +144,9 @@ class _Book:
         except (msgspec.DecodeError, UnicodeDecodeError):
             count(self.state, "malformed")
             return
+        if len(source) > COORDINATION_ID_CHARS_MAX:
+            count(self.state, "malformed")
+            return
         if isinstance(said, _Requested):
             self._request(said.id, said.data, source, position)
         elif isinstance(said, _Renewed):
@@ -181,7 +184,7 @@ class _Book:
         if lease.token:
             return
         if not request.wait_ms:
-            dequeue(state, id, lease, "held", event)
+            dequeue(state, id, lease, "held", event[:COORDINATION_ID_CHARS_MAX])
             return
         place = place_of(state.get("resource", request.resource), lease.rank, id)
         note(state, LeaseQueued(id, request.resource, source, place))
@@ -213,7 +216,7 @@ class _Book:
         if lease.token:
             end(self.state, release.lease, lease, "released")
         else:
-            dequeue(self.state, release.lease, lease, "cancelled", event)
+            dequeue(self.state, release.lease, lease, "cancelled", event[:COORDINATION_ID_CHARS_MAX])
         self._serve(lease.resource, position)
 
     def _own(self, event: str, id: str, name: str, source: str, token: int) -> Lease | None:
@@ -229,7 +232,7 @@ class _Book:
 
     def _refuse(self, id: str, name: str, source: str, why: str, event: str) -> None:
         chars = COORDINATION_ID_CHARS_MAX
-        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event))
+        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event[:chars]))
 
     def _come_or_go(self, type: str, source: str) -> None:
         """A holder is looked at, at once if it said itself that it leaves; it may come back until then."""

@@ -2,6 +2,8 @@
 
 BALLOTS_OPEN_MAX = 10_000
 """Ballots that are open; further proposals are refused."""
+BALLOTS_BYTES_MAX = 64 * 1024 * 1024
+"""Of the proposals of all open ballots together."""
 BALLOTS_DECIDED_MAX = 10_000
 """Decided ballots that are remembered; the oldest ones are forgotten first, and counted."""
 LEASES_MAX = 200_000

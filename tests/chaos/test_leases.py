@@ -228,6 +228,26 @@ async def test_nor_through_many_troubles(tmp_path: Path, seed: int) -> None:
         check(tmp_path / "data", resource, stopped)
 
 
+async def test_the_lease_of_an_agent_that_fails_goes_to_the_next(tmp_path: Path) -> None:
+    """Long before its time to live is over; and whoever still believes in it is told."""
+    with again(tmp_path) as live:
+        await serving(live)
+        async with bus.connect(data_dir=tmp_path, name="agent/x") as fleet:
+            joined = {"incarnation": "i-1", "capabilities": ["see"], "heartbeat_ms": 200}
+            await fleet.publish(bus.Event(type="agent.lifecycle.joined", data=joined))
+            # Not a heartbeat more.
+            acquire = fleet.leases.acquire
+            async with (
+                acquire(RESOURCE, ttl=600) as lost,
+                acquire(RESOURCE, ttl=600, wait=90, source="agent/y") as lease,
+            ):
+                assert lease.valid and lease.token > lost.token
+                await asyncio.wait_for(lost.lost.wait(), PROGRESS_S)
+                assert not lost.valid and "has failed" in lost.why
+        await verified(live)
+        assert live.end() == 0
+
+
 async def used(root: Path, times: int) -> int:
     """Acquire and give back; the last token."""
     token = 0

@@ -237,7 +237,13 @@ def test_what_is_malformed_is_counted_or_said() -> None:
         (rules.PROPOSED, "agent/a", {"ballot": 7}), (rules.VOTED, "agent/a", {}), proposed(options=[]), proposed("y"),
     )  # fmt: skip
     assert [(type, data["why"]) for type, data in said] == [(rules.REFUSED, "malformed")]
-    assert plane.ballots().get("count", "malformed") == 2
+    huge = (
+        rules.PROPOSED,
+        "agent/a",
+        {"ballot": "h", "question": "?", "options": ["a"], "quorum": "weighted", "needed": 1 << 70},
+    )
+    assert plane.says(huge, voted("agent/" + "a" * 300, "yes", "y")) == []
+    assert plane.ballots().get("count", "malformed") == 4
     assert [ballot.proposal.ballot for ballot, _ in open_ballots(plane.ballots())] == ["y"]
 
 
@@ -256,6 +262,16 @@ def test_open_and_decided_ones_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert plane.ballots().get("count", "forgotten") == 2
     assert plane.says(voted("agent/a", "yes", "b0"))[0][1]["why"] == "unknown_ballot"
     assert plane.says(voted("agent/a", "yes", "c2"))[0][1]["why"] == "late"
+
+
+def test_so_are_the_bytes_of_their_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOTS_BYTES_MAX", 1_000)
+    plane = Told()
+    long = {"voters": ["agent/a"], "question": "?" * 1_000}
+    assert [data["why"] for _, data in plane.says(proposed("x", **long), proposed("y"))] == ["too_many_ballots"]
+    plane.says(voted("agent/a", "yes", "x"))
+    assert plane.ballots().get("count", "bytes") == 0
+    assert plane.says(proposed("y")) == []
 
 
 def test_what_the_log_says_was_decided_stands_for_an_older_journal() -> None:

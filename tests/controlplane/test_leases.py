@@ -256,4 +256,11 @@ def test_history_of_elsewhere_and_nonsense_are_no_requests() -> None:
     plane = Told()
     assert plane.says(requested("1"), importof="log-1") == []
     assert plane.says((rules.REQUESTED, "agent/a", {"lease": 3}), (rules.RENEWED, "agent/a", {})) == []
-    assert plane.leases().get("count", "malformed") == 2 and not plane.leases().table("lease")
+    assert plane.says(renewed("1", 1, renewal=1 << 70), requested("1", "agent/" + "a" * 300)) == []
+    assert plane.leases().get("count", "malformed") == 4 and not plane.leases().table("lease")
+
+
+def test_tokens_fit_into_63_bits_however_often_the_plane_started() -> None:
+    plane = Told(epoch=1 << 40)
+    tokens = [plane.says(requested(f"{n}", resource=f"r{n}"))[0][1]["token"] for n in range(3)]
+    assert tokens == sorted(set(tokens)) and tokens[-1] < 1 << 63
