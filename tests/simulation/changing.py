@@ -123,6 +123,9 @@ class ChangeMember(Member):
                 return
             case wire.Joined():
                 self.incarnation = self.groups.removals
+                # Who lost its session and did not hear of the removal goes on in the group that others made anew: a
+                # leader cannot tell the two apart. What it had done counts there.
+                self.groups.acked |= {item.offset for item in self.pending if item.verdict == "ack"}
                 self.current = message.settings or self.current
             case wire.Governed():
                 self.current = message.settings
