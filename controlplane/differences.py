@@ -150,12 +150,19 @@ def readable(value: Any, name: str = "") -> str:
     return "" if value is ABSENT else _cut(_read(value, name))
 
 
+def _measured(ns: int, digits: int, unit: str) -> str:
+    """Nanoseconds in a unit of 10**`digits` of them, exact."""
+    whole, rest = divmod(abs(ns), 10**digits)
+    part = f"{rest:0{digits}d}".rstrip("0")
+    return f"{'-' if ns < 0 else ''}{whole}{'.' if part else ''}{part} {unit}"
+
+
 def _read(value: Any, name: str) -> str:
     if isinstance(value, bool) or value is None:
         return str(value).lower()
     if isinstance(value, int):
         if name.endswith("_ns"):
-            return f"{value / 1e9:.12g} s" if abs(value) >= _SECOND else f"{value / 1e6:.12g} ms"
+            return _measured(value, 9, "s") if abs(value) >= _SECOND else _measured(value, 6, "ms")
         return format_time(value) if _INSTANTS[0] <= value < _INSTANTS[1] else str(value)
     if isinstance(value, bytes):
         return value.hex()
