@@ -360,7 +360,7 @@ async def test_it_reads_sealed_segments_by_itself_and_goes_on_over_sealing(
     monkeypatch.setattr(limits, "SEGMENT_ROWS_MAX", 20)
     monkeypatch.setattr(limits, "SEGMENTS_SEALED_MAX", kept)
     await room.add("early", await room.file(SUMS, "Sums"))
-    for first in range(0, 60, 5):
+    for first in range(0, 90, 5):
         receipt = await orders(room, first, 5)
         await asyncio.to_thread(room.journal.settle)
     sealed, upto = room.journal.sealed
@@ -368,7 +368,7 @@ async def test_it_reads_sealed_segments_by_itself_and_goes_on_over_sealing(
     assert sealed[0].name.endswith(".parquet") == (kept == 1)
     await room.add("late", await room.file(SUMS, "Sums"))
     for name in ("early", "late"):
-        assert await held(room, name, offsets=receipt) == sums(60)
+        assert await held(room, name, offsets=receipt) == sums(90)
     rows, _ = await room.rows("late")
     assert rows == (await room.rows("early"))[0]
 
