@@ -17,7 +17,7 @@ def test_a_hand_made_registration_makes_nobody_fetch(tmp_path: Path) -> None:
             for schema in ({"$ref": there}, {"$schema": there}, {"$defs": {"a": {"$ref": there}}, "$ref": "#/$defs/a"}):
                 told = registration({"type": "a.b", "version": 1, "compatibility": "none", "schema": schema})
                 assert told is not None
-                with pytest.raises(InvalidSchema, match="own parts|dialects"):
+                with pytest.raises(InvalidSchema, match=r"own parts|dialects"):
                     Checker(told.schema)
         with pytest.raises(BlockingIOError):
             server.accept()

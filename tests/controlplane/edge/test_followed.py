@@ -1,13 +1,15 @@
 """Which events folds see whole, alike as they arrive and as the journal kept them; what a step names; echoes."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bus
-from bus.event import Event, to_json
+from bus.event import JSON, Event, make, to_json
 from controlplane.arrivals import Follows
-from controlplane.facts import Carried, Fact, PublishEvent, Rows, Tick
+from controlplane.facts import Carried, Fact, FoldQuarantined, PublishEvent, Rows, Tick
 from controlplane.fold import Entry, Fold, Heart
 from controlplane.journal import Journal, Kept
+from controlplane.limits import FOLLOWED_DEPTH_MAX
 from controlplane.plane import FOLLOWED_TYPES, folds
 from controlplane.saying import PLANE_SOURCE, say
 from tests.controlplane.dispatching import some_folds
@@ -71,6 +73,40 @@ def test_none_is_followed_where_none_is_to_be(tmp_path: Path) -> None:
     with_more = FOLLOWS.also(["order.*"])
     assert list(arrival.rows(with_more).followed) == [0]
     assert arrival.rows(FOLLOWS).followed == {}, "what is added makes another one"
+
+
+def nested(type: str, levels: int) -> Event:
+    """An event that is so deep as a whole, as a publisher with few calls on its stack can make it."""
+    plain = Event(type=type, source="agent/a", partitionkey="a", requires=["x"] if type == "work.wanted" else None)
+    payload = b"[" * (levels - 1) + b'"[[{"' + b"]" * (levels - 1)
+    return make(type, "agent/a", f"{type}-{levels}", None, None, None, None, None, plain.extras, JSON, payload)
+
+
+KINDS = (
+    *("agent.lifecycle.joined", "signalbox.deadletter", "dispatch.settled", "ballot.proposed", "lease.requested"),
+    *("schema.registered", "work.wanted"),
+)
+
+
+def test_what_is_nested_too_deep_is_not_followed_and_stops_no_fold(tmp_path: Path) -> None:
+    """Live and out of the archive alike, however many calls the stack holds already."""
+
+    def beneath(calls: int, replay: Callable[[], list[object]]) -> list[object]:
+        return beneath(calls - 1, replay) if calls else replay()
+
+    levels = (FOLLOWED_DEPTH_MAX, FOLLOWED_DEPTH_MAX + 1, 993, 3_000)
+    events = [nested(type, deep) for type in KINDS for deep in levels]
+    arrival = arrived(events, appended=NOW)
+    rows = arrival.rows(FOLLOWS)
+    assert sorted(rows.followed) == list(range(0, len(events), len(levels)))
+    journal, heart = Journal(tmp_path, FOLLOWS), Heart(folds())
+    step = heart.step(rows, NOW)
+    assert not [entry.fact for entry in step.derived if isinstance(entry.fact, FoldQuarantined)]
+    journal.commit([Kept(step, arrival)])
+    for calls in (0, 700):
+        assert beneath(calls, lambda: [step.input for step in journal.replay()]) == [rows]
+        assert beneath(calls, lambda: [Heart(folds()).step(rows, NOW).digest]) == [step.digest]
+    journal.close()
 
 
 # ------------------------------------------------------------------------------------------------- what a step names
