@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from bus.attributes import legible
+from bus.topic import is_type
 from controlplane.limits import (
     AGENT_CAPABILITIES_MAX,
     AGENT_COUNT_MAX,
@@ -32,6 +33,11 @@ HEARTBEAT = "heartbeat"
 LIVE = (JOINED, READY)
 GONE = (FAILED, LEFT)
 _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+def has_inbox(source: str) -> bool:
+    """Whether mail can be sent to an agent of this source, and so work: its name is part of its inbox's type."""
+    return source.startswith(SOURCE) and is_type(INBOX + source[len(SOURCE) :])
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -98,7 +104,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_able(self) -> bool:
-        """Whether it may be given work: it lives, by its own words, and is not quarantined."""
+        """Whether it may be given work, if it has an inbox: it lives, by its own words, and is not quarantined."""
         return self.state in LIVE and not self.quarantined and not self.importof
 
     @property

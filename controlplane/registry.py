@@ -71,7 +71,7 @@ class Registry(Fold):
     """The fold. See the module."""
 
     name = "registry"
-    version = 2
+    version = 3
     follows = (
         Rows, PlaneStarted, PlaneResumed, RecorderLag, AgentQuarantined, AgentReleased, GroupOpened, IntentFailed,
     )  # fmt: skip
