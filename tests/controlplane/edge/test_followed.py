@@ -143,9 +143,35 @@ def test_its_echo_is_known_by_its_source_and_nobody_elses() -> None:
     due = heart.states["outbox"].table("due")
     assert sorted(due) == ["1:0", "1:1", "1:2"]
     strange = said[0].replace(source="agent/forger")
-    heart.step(arrived([strange, Event(id="x", type="a", source=PLANE_SOURCE)], appended=NOW).rows(FOLLOWS), NOW)
+    redriven = strange.replace(extensions={"redriveto": "billing"})
+    heart.step(
+        arrived([strange, redriven, Event(id="x", type="a", source=PLANE_SOURCE)], appended=NOW).rows(FOLLOWS), NOW
+    )
     assert sorted(due) == ["1:0", "1:1", "1:2"]
-    step = heart.step(arrived([said[2], said[0]], first_offset=2, appended=NOW).rows(FOLLOWS), NOW)
+    step = heart.step(arrived([said[2], said[0]], first_offset=3, appended=NOW).rows(FOLLOWS), NOW)
     carried = [entry.fact for entry in step.derived]
-    assert carried == [Carried(1, 2, 0, 2), Carried(1, 0, 0, 3)]
+    assert carried == [Carried(1, 2, 0, 3), Carried(1, 0, 0, 4)]
     assert sorted(due) == ["1:1"]
+
+
+def test_the_echo_of_what_is_redriven_is_of_the_source_it_had() -> None:
+    class Redriver(Fold):
+        """Publishes what somebody else said again."""
+
+        name = "redriver"
+        follows = (Tick,)
+
+        def react(self, state: object, entry: Entry, world: object) -> list[Fact | PublishEvent]:  # type: ignore[override]
+            event = Event(id="1:0", type="order.created", source="agent/shop", extensions={"redriveto": "billing"})
+            return [PublishEvent("1:0", to_json(event))]
+
+    heart = Heart([*some_folds("outbox"), Redriver()])
+    step = heart.step(Tick(), NOW)
+    (event,) = [bus.from_json(intent.event) for _, _, intent in step.intents if isinstance(intent, PublishEvent)]
+    outbox = heart.states["outbox"]
+    forged = [event.replace(source="agent/forger"), event.replace(source=PLANE_SOURCE), event.replace(extensions={})]
+    heart.step(arrived(forged, appended=NOW).rows(FOLLOWS), NOW)
+    assert list(outbox.table("due")) == ["1:0"] == list(outbox.table("source"))
+    step = heart.step(arrived([event], first_offset=3, appended=NOW).rows(FOLLOWS), NOW)
+    assert [entry.fact for entry in step.derived] == [Carried(1, 0, 0, 3)]
+    assert not outbox.table("due") and not outbox.table("source")
