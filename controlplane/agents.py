@@ -18,6 +18,7 @@ from controlplane.limits import (
     AGENT_PREFERENCES_MAX,
     AGENT_TEXT_CHARS_MAX,
     CAPABILITY_CHARS_MAX,
+    FOLLOWED_DEPTH_MAX,
     HEARTBEAT_MS_MAX,
     HEARTBEAT_MS_MIN,
     RIVAL_TOLD_MS,
@@ -202,9 +203,12 @@ _NOTHING = b"{}"
 
 
 def read_word(name: str, event: bytes | None) -> Word | str:
-    """What an agent said, of `WORDS`; or why it is malformed. An event without data is a bare word, as is none."""
+    """What an agent said, of `WORDS`; or why it is malformed, as is None: an event that folds are not given whole. An
+    event without data is a bare word."""
+    if event is None:
+        return f"nested more than {FOLLOWED_DEPTH_MAX} deep"
     try:
-        data = msgspec.Raw(b"null") if event is None else _envelope.decode(event).data
+        data = _envelope.decode(event).data
         word: Word = _decoders[name].decode(_NOTHING if bytes(data) == b"null" else data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return cut(str(error))

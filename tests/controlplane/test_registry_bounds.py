@@ -80,6 +80,12 @@ def test_malformed_words_are_counted_and_change_nothing() -> None:
     assert agent(story) == before and agent_of(state_of(story), "agent/b") is None
     odd = state_of(story).get("amiss", "malformed")
     assert odd.count == 7 and odd.source == "agent/a" and odd.position == story.heart.position
+    rows = story.rows()
+    word(rows, "agent/a", "joined", {}, story.now)
+    rows.followed.clear()
+    story.record(rows)
+    odd = state_of(story).get("amiss", "malformed")
+    assert agent(story) == before and odd.count == 8 and "nested" in odd.why
 
 
 def test_an_agents_states_are_kept_up_to_a_bound() -> None:
