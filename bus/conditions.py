@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import msgspec
 from cel_expr_python import cel
 
+from bus.depth import is_deeper
 from bus.errors import InvalidRule
 from bus.routinglimits import (
     CONDITION_CHARS_MAX,
@@ -98,12 +99,14 @@ class Condition:
 
 def view_of(event: bytes | str) -> View:
     """An event, CloudEvents JSON, as conditions see it."""
+    if is_deeper(event.encode() if isinstance(event, str) else event, 1 + CONDITION_DATA_DEPTH_MAX):
+        return View({}, None, 0, f"data is nested more than {CONDITION_DATA_DEPTH_MAX} deep")
     try:
         fields = _fields.decode(event)
         raw = bytes(fields.pop("data", b"null"))
         attributes: dict[str, Any] = dict.fromkeys(ALWAYS_THERE, "")
         attributes |= {name: msgspec.json.decode(value) for name, value in fields.items() if name != "data_base64"}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return View({}, None, 0, "the event is not legible")
     requires = attributes.get("requires")
     attributes["requires"] = requires.split(" ") if isinstance(requires, str) else []
@@ -112,26 +115,12 @@ def view_of(event: bytes | str) -> View:
         return View(attributes, None, size, f"data of {size} bytes; conditions see {CONDITION_DATA_BYTES_MAX} at most")
     try:
         data = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return View(attributes, None, size, "data is not legible")
-    if raw.count(b"[") + raw.count(b"{") > CONDITION_DATA_DEPTH_MAX and _is_too_deep(data):
-        return View(attributes, None, size, f"data is nested more than {CONDITION_DATA_DEPTH_MAX} deep")
     return View(attributes, data, size, "")
 
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-
-
-def _is_too_deep(data: Any) -> bool:
-    level = [data]
-    for _ in range(CONDITION_DATA_DEPTH_MAX):
-        inside: list[Any] = []
-        for value in level:
-            inside += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-        if not inside:
-            return False
-        level = inside
-    return any(isinstance(value, dict | list) for value in level)
 
 
 def _at(view: View, path: tuple[str, ...]) -> Any:

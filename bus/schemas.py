@@ -76,7 +76,6 @@ def document(schema: Mapping[str, Any] | type[msgspec.Struct]) -> Document:
     if len(text) > SCHEMA_BYTES_MAX:
         raise InvalidSchema(f"{len(text)} bytes of JSON; {SCHEMA_BYTES_MAX} are allowed")
     plain: Document = msgspec.json.decode(text)
-    _check_refs(plain)
     Checker(plain)
     return plain
 
@@ -92,13 +91,17 @@ def registration(data: object) -> Schema | None:
 
 
 class Checker:
-    """A schema made ready. Raises InvalidSchema when it is none."""
+    """A schema made ready. Raises InvalidSchema when it is none, or refers to what is outside of it: whoever wrote the
+    event that registered it may not have gone through `document`."""
 
     def __init__(self, schema: Document) -> None:
         import jsonschema_rs  # most clients never see a schema, and need not wait for it
 
         try:
-            self._validator = jsonschema_rs.validator_for(schema)
+            _check_refs(schema)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
+        except RecursionError:
+            raise InvalidSchema("it is nested too deep") from None
         except (jsonschema_rs.ValidationError, ValueError) as error:
             raise InvalidSchema(f"it is no JSON Schema: {str(error).splitlines()[0]}") from None
 
@@ -118,6 +121,11 @@ def _place(path: list[str | int]) -> str:
     """`items[0].price: `; "" for the payload as a whole."""
     said = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return f"{said.removeprefix('.')}: " if said else ""
+
+
+def _fetch_nothing(uri: str) -> Any:
+    """The second lock, for a way to refer that `_check_refs` does not know."""
+    raise ValueError(f"a schema refers to its own parts only, and this one to {uri[:80]!r}")
 
 
 def _check_refs(part: object) -> None:

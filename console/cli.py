@@ -31,6 +31,7 @@ from console.commands import (
 )
 from console.commands.options import DataDir
 from console.failures import INTERRUPTED, Ended, Failure
+from console.output import say
 
 READER_GONE = 141
 HEALTH_UNKNOWN = 3
@@ -91,7 +92,7 @@ def run(arguments: list[str]) -> int:
     except Ended as ended:
         return ended.code
     except Failure as failure:
-        sys.stderr.write(f"signalbox: {failure}\n" + (f"  {failure.hint}\n" if failure.hint else ""))
+        say(f"signalbox: {failure}" + (f"\n  {failure.hint}" if failure.hint else ""))
         return HEALTH_UNKNOWN if checking else failure.code
     except KeyboardInterrupt:
         return INTERRUPTED

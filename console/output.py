@@ -88,12 +88,12 @@ def write(text: str) -> None:
 
 def write_data(text: str) -> None:
     """Data to stdout: as it is to a file or pipe; to a terminal only what a terminal does not obey."""
-    write("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
+    write(_lines_only(text) if sys.stdout.isatty() else text)
 
 
 def say(text: str) -> None:
-    """Talk, to stderr."""
-    sys.stderr.write(text + "\n")
+    """Talk, to stderr: it may name what events say, too."""
+    sys.stderr.write(_lines_only(text) + "\n")
     sys.stderr.flush()
 
 
@@ -169,6 +169,11 @@ def _fit(text: str, width: int, align: str) -> str:
     shown = middle(text, width)
     gap = " " * (width - width_of(shown))
     return gap + shown if align == "r" else shown + gap
+
+
+def _lines_only(text: str) -> str:
+    """Lines that a terminal only shows."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 def clean(text: str) -> str:

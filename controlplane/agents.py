@@ -10,6 +10,7 @@ from typing import Annotated
 import msgspec
 
 from bus.attributes import legible
+from bus.topic import is_type
 from controlplane.limits import (
     AGENT_CAPABILITIES_MAX,
     AGENT_COUNT_MAX,
@@ -17,6 +18,7 @@ from controlplane.limits import (
     AGENT_PREFERENCES_MAX,
     AGENT_TEXT_CHARS_MAX,
     CAPABILITY_CHARS_MAX,
+    FOLLOWED_DEPTH_MAX,
     HEARTBEAT_MS_MAX,
     HEARTBEAT_MS_MIN,
     RIVAL_TOLD_MS,
@@ -32,6 +34,11 @@ HEARTBEAT = "heartbeat"
 LIVE = (JOINED, READY)
 GONE = (FAILED, LEFT)
 _SPACE_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+
+
+def has_inbox(source: str) -> bool:
+    """Whether mail can be sent to an agent of this source, and so work: its name is part of its inbox's type."""
+    return source.startswith(SOURCE) and is_type(INBOX + source[len(SOURCE) :])
 
 
 class Mark(msgspec.Struct, frozen=True, array_like=True):
@@ -98,7 +105,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def is_able(self) -> bool:
-        """Whether it may be given work: it lives, by its own words, and is not quarantined."""
+        """Whether it may be given work, if it has an inbox: it lives, by its own words, and is not quarantined."""
         return self.state in LIVE and not self.quarantined and not self.importof
 
     @property
@@ -196,9 +203,12 @@ _NOTHING = b"{}"
 
 
 def read_word(name: str, event: bytes | None) -> Word | str:
-    """What an agent said, of `WORDS`; or why it is malformed. An event without data is a bare word, as is none."""
+    """What an agent said, of `WORDS`; or why it is malformed, as is None: an event that folds are not given whole. An
+    event without data is a bare word."""
+    if event is None:
+        return f"nested more than {FOLLOWED_DEPTH_MAX} deep"
     try:
-        data = msgspec.Raw(b"null") if event is None else _envelope.decode(event).data
+        data = _envelope.decode(event).data
         word: Word = _decoders[name].decode(_NOTHING if bytes(data) == b"null" else data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return cut(str(error))

@@ -20,10 +20,12 @@ import pyarrow as pa
 
 from bus import batch
 from bus.attributes import ABSENT, BYTES, JSON, Extras
+from bus.depth import is_deeper
 from bus.errors import CorruptRecord
 from bus.event import Event, is_internal, make, to_json
 from bus.topic import Filter
 from controlplane.facts import Rows
+from controlplane.limits import FOLLOWED_DEPTH_MAX
 
 EVENT_COLUMNS: dict[str, tuple[str, Any]] = {
     "position": ("UBIGINT", pa.uint64()),
@@ -167,8 +169,14 @@ class Arrival(msgspec.Struct, gc=False):
             importofs=self._per_extras(_importof, ""),
             redriven=self._per_extras(_redriven, False),
             sizes=list(map(len, self.payloads)),
-            followed={row: to_json(self.event(row)) for row in follows.rows(self.types, self.required())},
+            followed=self.whole((row, row) for row in follows.rows(self.types, self.required())),
         )
+
+    def whole(self, rows: Iterable[tuple[int, int]]) -> dict[int, bytes]:
+        """`Rows.followed`: the events of (place, row), by place, without those that are nested too deep to be read
+        alike wherever they are read."""
+        events = ((place, to_json(self.event(row))) for place, row in rows)
+        return {place: event for place, event in events if not is_deeper(event, FOLLOWED_DEPTH_MAX)}
 
     def required(self) -> list[bool]:
         """Of each row, whether its event is to be dispatched: it needs capabilities, or is redriven to dispatch."""

@@ -18,6 +18,7 @@ on, so that it is kept while the agent is away; that of a name that was never th
 | turns, out, rivals, count, changed, telling | | see `roll` |
 | amiss | malformed unknown refused capabilities inboxes | Amiss |
 | inbox | name | Inbox |
+| count | nobodys | inboxes of names that nobody joined under |
 | opened | name | position: its group is there, and agents are to be told so |
 | seen | "behind_ns" | how far the recorder is behind |
 """
@@ -65,13 +66,15 @@ from controlplane.state import Key
 _MS = 1_000_000
 _JOINED = LIFECYCLE + agents.JOINED
 _INBOX_GROUP = "inbox."
+_NOBODYS = "nobodys"
+"""The count of inboxes of names that nobody joined under."""
 
 
 class Registry(Fold):
     """The fold. See the module."""
 
     name = "registry"
-    version = 2
+    version = 4
     follows = (
         Rows, PlaneStarted, PlaneResumed, RecorderLag, AgentQuarantined, AgentReleased, GroupOpened, IntentFailed,
     )  # fmt: skip
@@ -285,13 +288,36 @@ def _seen(state: KeyedState, name: str, appended: int, at: Place) -> None:
     """Mail came: the first one says where the inbox begins."""
     if state.get("inbox", name) is not None:
         return
-    if len(state.table("inbox")) >= INBOXES_MAX or len(name) > AGENT_SOURCE_CHARS_MAX:
-        _amiss(state, "inboxes", agents.cut(name), f"{INBOXES_MAX:,} inboxes are known already", at.position, at.now)
-        return
     agent = agent_of(state, SOURCE + name)
     known = agent is not None and not agent.importof
+    if len(name) > AGENT_SOURCE_CHARS_MAX or not _has_room(state, known, at):
+        _amiss(state, "inboxes", agents.cut(name), f"{INBOXES_MAX:,} inboxes are known already", at.position, at.now)
+        return
     start = max(0, min(appended, at.now) - INBOX_EARLIER_MS * _MS)
     state.put("inbox", name, Inbox(start, at.position if known else 0))
+    if not known:
+        _count_nobodys(state, 1)
+
+
+def _has_room(state: KeyedState, known: bool, at: Place) -> bool:
+    """Whether one more inbox can be remembered. That of an agent that is known takes the place of names that nobody
+    joined under, the oldest first."""
+    if len(state.table("inbox")) < INBOXES_MAX:
+        return True
+    if not known or not state.get("count", _NOBODYS, 0):
+        return False
+    nobodys = sorted((inbox.start, str(name)) for name, inbox in state.items("inbox") if not inbox.asked)
+    forgotten = [name for _, name in nobodys[: max(1, INBOXES_MAX // 16)]]
+    for name in forgotten:
+        state.delete("inbox", name)
+    _count_nobodys(state, -len(forgotten))
+    why = f"{len(forgotten):,} names that nobody joined under were forgotten, as {INBOXES_MAX:,} inboxes are known"
+    _amiss(state, "inboxes", forgotten[-1], why, at.position, at.now)
+    return True
+
+
+def _count_nobodys(state: KeyedState, change: int) -> None:
+    state.put("count", _NOBODYS, state.get("count", _NOBODYS, 0) + change)
 
 
 def _claimed(state: KeyedState, name: str, at: Place) -> None:
@@ -304,6 +330,7 @@ def _claimed(state: KeyedState, name: str, at: Place) -> None:
         roll.telling(state, at.now)
     elif not inbox.asked:
         state.put("inbox", name, msgspec.structs.replace(inbox, asked=at.position))
+        _count_nobodys(state, -1)
 
 
 def _opened(state: KeyedState, entry: Entry, group: str) -> None:

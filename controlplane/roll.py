@@ -18,7 +18,7 @@ from itertools import accumulate, islice
 import msgspec
 
 from controlplane.able import seat, unseat
-from controlplane.agents import FAILED, GONE, JOINED, LEFT, QUARANTINED, READY, SUSPECTED, Agent, Turn
+from controlplane.agents import FAILED, GONE, JOINED, LEFT, QUARANTINED, READY, SUSPECTED, Agent, Turn, has_inbox
 from controlplane.facts import PublishEvent
 from controlplane.limits import (
     AGENT_SEATS_MAX,
@@ -132,6 +132,8 @@ def _fitting(names: Iterable[str]) -> int:
 
 
 def _reseat(state: KeyedState, source: str, before: Agent | None, after: Agent) -> None:
+    if not has_inbox(source):  # whoever else has a name like it would get what is sent to its inbox
+        return
     was_able = before is not None and before.is_able
     same = before is not None and before.capabilities == after.capabilities
     if was_able == after.is_able and (same or not was_able):

@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 import pyarrow as pa
 
-from bus.event import to_json
 from controlplane import limits
 from controlplane.arrivals import (
     ROWS,
@@ -205,8 +204,7 @@ def _followed(
         db,
         f"select {stored} from {alias}.events where position {within} and ({either}) order by position",  # noqa: S608
     )
-    arrival = of_archive(found, names)
-    return {place: to_json(arrival.event(row)) for row, place in enumerate(places)}
+    return of_archive(found, names).whole((place, row) for row, place in enumerate(places))
 
 
 def _list(numbers: Iterable[int]) -> str:

@@ -17,6 +17,7 @@ from controlplane.agents import (
     Agent,
     Amiss,
     Turn,
+    has_inbox,
     is_doubled,
 )
 from controlplane.answers.flows import RANK, severity_of
@@ -110,7 +111,7 @@ def agent(world: World, question: AskAgent, now: int) -> AgentDetail | Refusal:
         turns=[AgentTurn(turn.state, turn.at, turn.position, turn.why) for turn in reversed(turns)],
         groups=groups,
         alone_for=alone,
-        why=_why(found, row, turns, groups, now),
+        why=[*_why(found, row, turns, groups, now), *_without_inbox(source, found)],
         mend=[row.mend] if row.mend else [],
         tasks=_tasks(world["dispatch"], source),
     )
@@ -283,6 +284,12 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
 def _group(through: str, lag: GroupLag) -> AgentGroup:
     severity = severity_of(lag)[0]
     return AgentGroup(lag.group, through, lag.pattern, severity, lag.members, lag.waiting, lag.in_flight, lag.behind_ns)
+
+
+def _without_inbox(source: str, agent: Agent) -> list[Link]:
+    if has_inbox(source) or not agent.is_able:
+        return []
+    return [Link("it is given no work: its source is not agent/NAME, with a NAME that agent.inbox.NAME can be sent to")]
 
 
 def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup], now: int) -> list[Link]:

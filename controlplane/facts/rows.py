@@ -11,8 +11,8 @@ class Rows(msgspec.Struct, gc=False):
     In the journal row i stands at the entry's position + i. `sagas` is correlationid else subject, or "";
     `importofs` is the name of the log an event was imported from, or "". `sizes` are payload bytes. `followed` holds
     the whole event, CloudEvents JSON, of those rows whose type a fold follows (`plane.FOLLOWED_TYPES`) or a content
-    rule names, that have `requires`, or that are redriven to dispatch. A fold looks at their types, as there may be
-    others than those it wants.
+    rule names, that have `requires`, or that are redriven to dispatch; those nested deeper than FOLLOWED_DEPTH_MAX are
+    left out. A fold looks at their types, as there may be others than those it wants.
     """
 
     partition: int

@@ -43,7 +43,8 @@ RIVAL_WORDS_MIN = 2
 RIVAL_TOLD_MS = 30_000
 """How long after its last word that is a finding, at least."""
 INBOXES_MAX = 10_000
-"""Inboxes that mail was seen for; mail to further ones is not kept for an agent that is away, and is counted."""
+"""Inboxes that mail was seen for; mail to further ones is not kept for an agent that is away, and is counted. One of an
+agent that is known takes the place of names that nobody joined under."""
 QUARANTINE_AT_ONCE_MAX = 1_000
 """Agents in one decision to quarantine or release."""
 INBOX_EARLIER_MS = 5_000

@@ -2,6 +2,8 @@
 
 CASCADE_FACTS_MAX = 20_000
 """Facts that may follow from one input; a fold that says more is quarantined."""
+FOLLOWED_DEPTH_MAX = 128
+"""Arrays and objects within each other in an event that folds are given whole; a deeper one they see as a row only."""
 TIMERS_FIRED_MAX = 2_000
 """Deadlines that fire at one input; the rest fires at the next one."""
 QUARANTINE_ERROR_CHARS_MAX = 300

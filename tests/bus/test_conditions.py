@@ -1,5 +1,6 @@
 """Conditions of content rules: what they see, what is refused before it is kept, and that they come out alike."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -104,8 +105,23 @@ def test_large_and_deep_data_is_not_shown() -> None:
         deep = [deep]
     assert "nested" in holds("true", deep)[1]
     assert holds("true", deep[0]) == (True, "")
-    assert "legible" in Condition("true").holds(view_of(b'{"data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}"))[1]
+    deepest = view_of(b'{"data": ' + b"[" * 5_000 + b"]" * 5_000 + b"}")
+    assert "nested" in Condition("true").holds(deepest)[1]
     assert "legible" in Condition("true").holds(view_of(b"no json"))[1]
+
+
+def test_how_deep_is_too_deep_does_not_depend_on_who_asks() -> None:
+    """Depths that a decoder with few calls on its stack can do, and one with many cannot."""
+
+    def beneath(calls: int, deep: bytes) -> str:
+        return beneath(calls - 1, deep) if calls else view_of(deep).why
+
+    room = sys.getrecursionlimit() - len(inspect.stack(0)) - 100
+    for levels in (32, 33, 150, 900, 980, 2_000):
+        deep = b'{"id": "e", "data": ' + b'[{"a":' * (levels // 2) + b"[" * (levels % 2) + b"1"
+        deep += b"]" * (levels % 2) + b"}]" * (levels // 2) + b"}"
+        why = "" if levels <= 32 else "data is nested more than 32 deep"
+        assert [beneath(calls, deep) for calls in (0, room)] == [why, why]
 
 
 def test_the_most_that_may_be_asked_is_soon_answered() -> None:

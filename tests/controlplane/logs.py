@@ -88,7 +88,9 @@ def add(
     time: str | None = None,
     redriven: bool = False,
 ) -> None:
-    """One more event at the end of the rows."""
+    """One more event at the end of the rows; a lifecycle word that folds were not given whole yet is a bare one."""
+    if type.startswith("agent.lifecycle."):
+        rows.followed.setdefault(len(rows), b"{}")
     rows.appended.append(appended)
     rows.types.append(type)
     rows.sources.append(source)

@@ -13,7 +13,7 @@ from controlplane.facts import (
 from controlplane.fold import Entry, Heart
 from controlplane.plane import folds
 from controlplane.registry import able_agents, agent_of, out_of
-from tests.controlplane.agentwords import agent, facts, join, mail, state_of, tell, turns, word
+from tests.controlplane.agentwords import agent, facts, join, mail, opened, state_of, tell, turns, word
 from tests.controlplane.logs import NOW, SECOND, empty_rows
 from tests.controlplane.made import Story
 
@@ -80,6 +80,12 @@ def test_malformed_words_are_counted_and_change_nothing() -> None:
     assert agent(story) == before and agent_of(state_of(story), "agent/b") is None
     odd = state_of(story).get("amiss", "malformed")
     assert odd.count == 7 and odd.source == "agent/a" and odd.position == story.heart.position
+    rows = story.rows()
+    word(rows, "agent/a", "joined", {}, story.now)
+    rows.followed.clear()
+    story.record(rows)
+    odd = state_of(story).get("amiss", "malformed")
+    assert agent(story) == before and odd.count == 8 and "nested" in odd.why
 
 
 def test_an_agents_states_are_kept_up_to_a_bound() -> None:
@@ -96,6 +102,23 @@ def test_inboxes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     mail(story, "b")
     assert dict(state_of(story).items("inbox")) == {"a": Inbox(story.now - 5 * SECOND)}
     assert state_of(story).get("amiss", "inboxes").source == "b"
+
+
+def test_names_that_nobody_joined_under_make_room_for_agents(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "INBOXES_MAX", 3)
+    story = Story()
+    state = state_of(story)
+    for name in ("junk-2", "junk-1", "later"):
+        mail(story, name)
+        story.wait(1)
+    for name in ("a", "b", "c", "d"):
+        join(story, f"agent/{name}")
+    join(story, "agent/later")
+    assert state.get("count", "nobodys") == 2
+    assert [len(opened([mail(story, name)])) for name in ("a", "more-junk", "b", "c")] == [1, 0, 1, 0]
+    assert sorted(state.table("inbox")) == ["a", "b", "later"], "who joined is never forgotten"
+    odd = state.get("amiss", "inboxes")
+    assert (odd.count, odd.source, state.get("count", "nobodys")) == (4, "c", 0)
 
 
 def test_ten_thousand_agents_cost_what_one_costs() -> None:

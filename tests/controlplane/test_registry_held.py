@@ -4,6 +4,7 @@ import pytest
 
 from controlplane import roll
 from controlplane.agents import JOINED, LEFT, QUARANTINED, READY
+from controlplane.answers import agents as answers
 from controlplane.facts import (
     AgentQuarantined,
     AgentReleased,
@@ -12,7 +13,9 @@ from controlplane.facts import (
     OpenGroup,
     PlaneStarted,
 )
-from controlplane.registry import able_agents, out_of
+from controlplane.questions import Agent as AgentDetail
+from controlplane.questions import AskAgent
+from controlplane.registry import able_agents, nth_able, out_of
 from tests.controlplane.agentwords import agent, beat, join, mail, opened, said, state_of, tell, turns
 from tests.controlplane.logs import SECOND
 from tests.controlplane.made import Story
@@ -114,6 +117,23 @@ def test_what_does_not_fit_into_one_telling_is_counted(monkeypatch: pytest.Monke
 
 
 # ------------------------------------------------------------------------------------------------- inboxes
+
+
+def test_who_has_no_inbox_is_known_and_gets_no_work() -> None:
+    """What is for `bob` would go to the inbox of `agent/bob`; nothing can be published to that of `agent/a..b`."""
+    story = Story()
+    for source in ("bob", "agent/a..b", "agent/", "agent/a.*", "agent/bob"):
+        join(story, source, "plan")
+        assert agent(story, source).state == READY
+    assert able_agents(state_of(story), "plan") == 1 and nth_able(state_of(story), "plan", 0) == "agent/bob"
+    tell(story, "bob", "left", {"incarnation": "i-1"})
+    join(story, "bob", "plan", "code", incarnation="i-2")
+    assert (able_agents(state_of(story), "plan"), able_agents(state_of(story), "code")) == (1, 0)
+    world = story.heart.states
+    for source, told in (("bob", True), ("agent/bob", False), ("agent/a..b", True)):
+        shown = answers.agent(world, AskAgent(source), story.now)
+        assert isinstance(shown, AgentDetail)
+        assert any("is given no work" in link.text for link in shown.why) is told
 
 
 def test_the_first_mail_to_an_agent_that_is_known_opens_its_inbox_from_there_on() -> None:

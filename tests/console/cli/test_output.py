@@ -8,8 +8,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.canvas import width_of
-from console.output import Column, Page, csv_of, paint, record_of, table_of
-from controlplane.questions import SCHEMA, Happening
+from console.output import Column, Page, csv_of, paint, record_of, say, table_of
+from controlplane.questions import (
+    SCHEMA,
+    AgentRow,
+    AgentTurn,
+    AskAgent,
+    Happening,
+    Link,
+    Refusal,
+    RouteExplained,
+    RouteStep,
+    RouteTask,
+    RuleVerdict,
+)
+from controlplane.questions import Agent as AgentDetail
+from tests.console.cli.conftest import telling
 
 texts = st.text(max_size=20)
 COLUMNS = [Column("one", lambda row: row[0], flex=True), Column("two", lambda row: row[1], "r")]
@@ -64,3 +78,34 @@ def test_the_past_says_so_in_a_dim_heading() -> None:
     assert table_of(page, None, colour=True).startswith(
         "\x1b[2mas of 14:03:12.123, position 120,431\x1b[0m\n\x1b[32m●\x1b[0m fine\n"
     )
+
+
+def test_talk_does_not_drive_the_terminal_either(cli, fleet_of, capsys) -> None:
+    say("one\x1b[2J\ntwo\x9b31m\r\x7f")
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 2 and all(line.isprintable() for line in said.splitlines()), said
+    folder = fleet_of(telling(Refusal("failed", "it said \x1b]0;owned\x07", "do\x1b[2J")))
+    result = cli("agent", "show", "a", "--data-dir", folder)
+    assert (result.code, result.out) == (1, "") and "owned" in result.err and "do" in result.err
+    assert all(line.isprintable() for line in result.err.splitlines()), result.err
+
+
+def test_an_error_text_that_an_agent_gave_does_not_drive_the_terminal(cli, fleet_of) -> None:
+    evil = "boom\x1b[2J\x1b]0;owned\x07\x9b31m"
+    task = RouteTask("4711.0", "out", "plan", "agent/a", 2, 1, evil)
+    row = AgentRow(
+        "agent/a", "warn", "quarantined", 1, 1, ["plan"], evil, evil, None, None, None, 1, None, None, None, None, None,
+        1, 1, evil, evil, evil, evil, evil,
+    )  # fmt: skip
+    detail = AgentDetail(
+        row, evil, evil, {evil: evil}, 0, 0, 0, evil, 1, 1, [AgentTurn("left", 1, 1, evil)], [], [evil], [Link(evil)],
+        [evil], [task],
+    )  # fmt: skip
+    explained = RouteExplained(
+        evil, evil, 1, 1, [RuleVerdict(evil, "error", evil)], [], [task], [RouteStep(1, 1, "TaskSettled", evil)], evil
+    )
+    folder = fleet_of(lambda asked: telling(detail if isinstance(asked, AskAgent) else explained)(asked))
+    for line in (("agent", "show", "a"), ("route", "explain", "e-1")):
+        result = cli(*line, "--data-dir", folder)
+        assert (result.code, result.err) == (0, "") and "owned" in result.out
+        assert all(shown.isprintable() for shown in result.out.split("\n")), result.out
