@@ -6,6 +6,8 @@ brokers and of the plane, as a share of one core; first of the fleet with one co
 
 `handler`: from the call of `publish` to a handler's first line, one event at a time, in one process against three
 brokers; beside it a bare subscription in the same run, and a handler whose payload has a type.
+
+`dispatch`: the same way through the control plane: an event with `requires`, chosen for one of two idle agents.
 """
 
 import asyncio
@@ -35,6 +37,7 @@ PROBES = 300
 PARTITIONS = 12
 IDLE_TARGET = 5.0
 HANDLER_TARGET = 3.0
+DISPATCH_TARGET = 12.0
 
 
 class Ping(msgspec.Struct):
@@ -93,13 +96,14 @@ async def idle(report: Callable[..., None]) -> None:
             report(f"{AGENTS:,} agents left", [time.monotonic() - began], "s")
 
 
-async def probe(fleet: bus.Fleet, type: str, arrived: asyncio.Event) -> list[float]:
+async def probe(fleet: bus.Fleet, type: str, arrived: asyncio.Event, requires: list[str] | None = None) -> list[float]:
     """Milliseconds from publishing to `arrived`, sorted."""
     took = []
     for number in range(PROBES):
         arrived.clear()
         began = time.perf_counter_ns()
-        sent = asyncio.ensure_future(fleet.publish(bus.Event(type=type, subject=f"s-{number}", data={"n": number})))
+        event = bus.Event(type=type, subject=f"s-{number}", data={"n": number}, requires=requires)
+        sent = asyncio.ensure_future(fleet.publish(event))
         await arrived.wait()
         took.append((time.perf_counter_ns() - began) / 1e6)
         await sent
@@ -140,13 +144,37 @@ async def handler(urls: Sequence[str], report: Callable[..., None]) -> None:
         taking.cancel()
 
 
-def run(report: Callable[..., None], rows: Sequence[str] = ("handler", "idle")) -> None:
+async def dispatch(report: Callable[..., None]) -> None:
+    """See the module."""
+    arrived = asyncio.Event()
+
+    async def work(event: bus.Event, context: bus.Context) -> None:
+        arrived.set()
+
+    with own_fleet(3) as (home, _):
+        async with bus.connect(data_dir=home.data_dir, name="prober") as fleet, AsyncExitStack() as stack:
+            for number in (1, 2):
+                agent = bus.Agent(f"able-{number}", capabilities=["probing"], fleet=fleet)
+                agent.on("bench.dispatched", dispatched=True)(work)
+                await stack.enter_async_context(agent)
+            await probe(fleet, "bench.dispatched", arrived, ["probing"])
+            took = await probe(fleet, "bench.dispatched", arrived, ["probing"])
+            said = f"p99 {took[int(len(took) * 0.99)]:.2f} ms, target {DISPATCH_TARGET:g}"
+            report("dispatch: publish to the chosen one's handler", took, "ms", said)
+
+
+ROWS = ("handler", "dispatch", "idle")
+
+
+def run(report: Callable[..., None], rows: Sequence[str] = ROWS) -> None:
     """Print the figures."""
     if "handler" in rows:
         with tempfile.TemporaryDirectory() as folder, rig(Path(folder), partitions=PARTITIONS) as fleet:
             for partition in range(PARTITIONS):
                 fleet.elect(partition)
             asyncio.run(handler([process.url for process in fleet.processes.values()], report))
+    if "dispatch" in rows:
+        asyncio.run(dispatch(report))
     if "idle" in rows:
         asyncio.run(idle(report))
 
@@ -154,4 +182,4 @@ def run(report: Callable[..., None], rows: Sequence[str] = ("handler", "idle")) 
 if __name__ == "__main__":
     from tests.bench.__main__ import report as said
 
-    run(said, sys.argv[1:] or ("handler", "idle"))
+    run(said, sys.argv[1:] or ROWS)
