@@ -17,6 +17,7 @@ from typing import Annotated
 
 import msgspec
 
+from bus.attributes import is_legible
 from bus.coordinationlimits import (
     COORDINATION_ID_CHARS_MAX,
     COORDINATION_NUMBER_MAX,
@@ -108,8 +109,8 @@ class Said(msgspec.Struct, frozen=True):
 def wrong_with(request: Request) -> str:
     """What is wrong with a request, naming the field, or ""."""
     for field, text in (("lease", request.lease), ("resource", request.resource)):
-        if not 0 < len(text) <= COORDINATION_ID_CHARS_MAX:
-            return f"{field}: a text of 1 to {COORDINATION_ID_CHARS_MAX} characters"
+        if not 0 < len(text) <= COORDINATION_ID_CHARS_MAX or not is_legible(text):
+            return f"{field}: a text of 1 to {COORDINATION_ID_CHARS_MAX} characters, no control characters"
     if not LEASE_TTL_MS_MIN <= request.ttl_ms <= LEASE_TTL_MS_MAX:
         return f"ttl_ms: {LEASE_TTL_MS_MIN} to {LEASE_TTL_MS_MAX}"
     if not 0 < request.capacity <= LEASE_CAPACITY_MAX:

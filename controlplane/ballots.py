@@ -26,7 +26,19 @@ import msgspec
 from bus import ballot as rules
 from bus.ballot import Decision, Proposal, Refusal, Vote
 from bus.coordinationlimits import BALLOT_VOTERS_MAX, COORDINATION_ID_CHARS_MAX
-from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, remember, sleep, slept
+from controlplane.coordination import (
+    INPUTS,
+    MS,
+    clear,
+    count,
+    extended,
+    key_of,
+    note,
+    noted,
+    remember,
+    sleep,
+    slept,
+)
 from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import BALLOTS_BYTES_MAX, BALLOTS_DECIDED_MAX, BALLOTS_OPEN_MAX
@@ -100,7 +112,7 @@ class Ballots(Fold):
             return [_tell(_decision(fact))]
         if isinstance(fact, BallotRefused):
             data = Refusal(fact.ballot, fact.voter, fact.why, fact.event)
-            return [say(rules.REFUSED, data, fact.ballot, causationid=fact.event)]
+            return [say(rules.REFUSED, data, key_of(fact.ballot), causationid=fact.event)]
         return [*noted(state), *(_again(state, entry, fact) if isinstance(fact, Rows) else ())]
 
     def due(self, table: str, value: Ballot) -> int:

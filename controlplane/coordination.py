@@ -12,11 +12,13 @@ clears them. What has no event is no fact.
 
 from collections.abc import Iterable
 
+from bus.attributes import is_legible
 from controlplane.facts import Fact, PlaneResumed, PlaneStarted, Rows, Tick
 from controlplane.limits import CATCH_UP_MS, SAID_MAX
 from controlplane.state import KeyedState
 
 MS = 1_000_000
+UNNAMED = "unnamed"
 INPUTS = (Rows, Tick, PlaneStarted, PlaneResumed)
 """The inputs after which outcomes are given out; timers that fire at another one give out their own."""
 
@@ -36,6 +38,14 @@ def slept(state: KeyedState) -> int:
 def extended(state: KeyedState, until: int, since: int) -> int:
     """A deadline by the time that the plane has slept since it had slept for `since`."""
     return until + slept(state) - since
+
+
+def key_of(name: str) -> str:
+    """The `partitionkey` of what is said of a ballot or resource: its name, unless no event can carry it.
+
+    Only refusals are about such a name; they are said all the same, in whatever order.
+    """
+    return name if name and is_legible(name) else UNNAMED
 
 
 def count(state: KeyedState, name: str, change: int = 1) -> None:

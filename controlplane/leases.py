@@ -38,7 +38,7 @@ from bus.coordinationlimits import COORDINATION_ID_CHARS_MAX
 from bus.lease import Release, Renewal, Request
 from controlplane import agents
 from controlplane.agents import LIFECYCLE
-from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, sleep, slept
+from controlplane.coordination import INPUTS, MS, clear, count, extended, key_of, note, noted, sleep, slept
 from controlplane.facts import (
     Fact,
     Intent,
@@ -325,13 +325,12 @@ def _said(rows: Rows) -> Iterator[tuple[int, str, bytes]]:
 def _tell(fact: LeaseGranted | LeaseQueued | LeaseRefused | LeaseEnded) -> Intent:
     cause = fact.event if isinstance(fact, LeaseRefused) else ""
     data = {name: getattr(fact, name) for name in fact.__struct_fields__}
-    return say(_TYPES[type(fact)], data, fact.resource, causationid=cause)
+    return say(_TYPES[type(fact)], data, key_of(fact.resource), causationid=cause)
 
 
 def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
     """Renewals that were taken, together; and requests that came again, each as it stands."""
     taken: list[tuple[str, int]] = []
-    key = ""
     for row, type, event in _said(rows):
         if type not in (rules.REQUESTED, rules.RENEWED):
             continue
@@ -349,10 +348,11 @@ def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
                 yield _tell(_as_it_stands(state, said.lease, lease))
         elif lease.token and said.token == lease.token:
             taken.append((said.lease, said.renewal))
-            key = key or lease.resource
     rest = iter(taken)
     while some := list(islice(rest, EXTENDED_AT_ONCE)):
-        yield say(rules.EXTENDED, {"leases": some}, key)
+        # Of many resources, and so under the key of none. A holder renews after it heard of its grant, and what it
+        # hears of too late it believes no longer, so that nothing depends on the order of this and the other words.
+        yield say(rules.EXTENDED, {"leases": some}, rules.EXTENDED)
 
 
 def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:

@@ -106,7 +106,8 @@ def test_it_is_never_valid_beyond_a_renewal_that_was_answered(happens: list[tupl
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"lease": ""}, "lease"), ({"resource": "x" * 300}, "resource"), ({"ttl_ms": 10}, "ttl_ms"),
+    [({"lease": ""}, "lease"), ({"resource": "x" * 300}, "resource"), ({"lease": "l\n"}, "lease"),
+     ({"resource": "gpu\x85"}, "resource"), ({"ttl_ms": 10}, "ttl_ms"),
      ({"units": 2}, "units"), ({"capacity": 0}, "capacity"), ({"priority": "top"}, "priority"),
      ({"wait_ms": -1}, "wait_ms")],
 )  # fmt: skip

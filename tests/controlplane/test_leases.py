@@ -9,6 +9,7 @@ import pytest
 from bus import lease as rules
 from controlplane import leasebook
 from controlplane import leases as fold
+from controlplane.coordination import UNNAMED
 from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.leasebook import POSITION_BITS
@@ -76,6 +77,20 @@ def test_a_renewal_is_answered_and_moves_the_end_but_no_timer() -> None:
     assert len(dues) == 2
     assert plane.wait(ENDS - 1) == []
     assert told(plane.wait(2)) == [("ended", "1", "expired")]
+
+
+def test_no_resource_keeps_the_renewals_of_others_from_being_answered() -> None:
+    """One answer is about many resources: it goes under the name of none. A name that no event carries is refused."""
+    plane = Told()
+    said = plane.says(requested("1", resource="gpu\0"), requested("2", resource=""), requested("3"), requested("4\n"))
+    assert told(said) == [("refused", "1", "malformed"), ("refused", "2", "malformed"), ("granted", "3", ""),
+                          ("refused", "4\n", "malformed")]  # fmt: skip
+    token = said[2][1]["token"]
+    plane.says(renewed("9", 1, resource="gpu\0"), renewed("3", token))
+    answers = [json.loads(i.event) for _, _, i in plane.steps[-1].intents]  # type: ignore[union-attr]
+    assert {each["type"]: each["partitionkey"] for each in answers} == {
+        rules.REFUSED: UNNAMED, rules.EXTENDED: rules.EXTENDED,
+    }  # fmt: skip
 
 
 def test_only_its_holder_moves_a_lease() -> None:
