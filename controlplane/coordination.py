@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from bus.attributes import is_legible
 from controlplane.facts import Fact, PlaneResumed, PlaneStarted, Rows, Tick
-from controlplane.limits import CATCH_UP_MS, SAID_MAX
+from controlplane.limits import CATCH_UP_MS, SAID_MAX, SAID_SERVED_MAX
 from controlplane.state import KeyedState
 
 MS = 1_000_000
@@ -60,6 +60,11 @@ def note(state: KeyedState, fact: Fact) -> None:
         count(state, "unsaid")
         return
     state.put("said", waiting, fact)
+
+
+def has_room(state: KeyedState) -> bool:
+    """Whether this step may bring about more than was asked in it; else the next one does, so that it can be said."""
+    return len(state.table("said")) < SAID_SERVED_MAX
 
 
 def noted(state: KeyedState) -> Iterable[Fact]:

@@ -18,7 +18,7 @@ import msgspec
 from bus import lease as rules
 from bus.lease import Request
 from controlplane.agents import FAILED, LEFT, Agent
-from controlplane.coordination import MS, extended, note, remember, slept
+from controlplane.coordination import MS, extended, has_room, note, remember, slept
 from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
@@ -110,10 +110,11 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
         lease: Lease = state.get("lease", rank[0])
         if used + lease.units > resource.capacity:
             break
-        if served == LEASE_GRANTS_AT_ONCE:
+        id = rank[0]
+        if served == LEASE_GRANTS_AT_ONCE or not (id == fresh or has_room(state)):
             due = entry.recorded
             break
-        id = rank.pop(0)
+        del rank[0]
         is_over = extended(state, lease.until, lease.slept) <= entry.recorded
         why = "" if id == fresh else "waited" if is_over else who.gone(lease.holder)
         if why:

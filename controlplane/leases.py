@@ -38,7 +38,7 @@ from bus.coordinationlimits import COORDINATION_ID_CHARS_MAX
 from bus.lease import Release, Renewal, Request
 from controlplane import agents
 from controlplane.agents import LIFECYCLE
-from controlplane.coordination import INPUTS, MS, clear, count, extended, key_of, note, noted, sleep, slept
+from controlplane.coordination import INPUTS, MS, clear, count, extended, has_room, key_of, note, noted, sleep, slept
 from controlplane.facts import (
     Fact,
     Intent,
@@ -249,6 +249,9 @@ class _Book:
             kept = msgspec.structs.replace(lease, due=until, until=until, slept=slept(self.state))
             self.state.put("lease", id, kept)
             return
+        if not has_room(self.state):
+            self.state.put("lease", id, msgspec.structs.replace(lease, due=self.entry.recorded + 1))
+            return
         if lease.token:
             end(self.state, id, lease, "expired")
         else:
@@ -260,6 +263,10 @@ class _Book:
         due, now = extended(self.state, holder.due, holder.slept), slept(self.state)
         if due > self.entry.recorded:
             self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now))
+            return
+        if not has_room(self.state):
+            later = msgspec.structs.replace(holder, due=self.entry.recorded + 1, slept=now)
+            self.state.put("holder", source, later)
             return
         why, present = self.who.gone(source), self.who.incarnation(source)
         top = min(holder.left, holder.leases)

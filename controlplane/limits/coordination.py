@@ -26,5 +26,8 @@ LEASE_GRANTS_AT_ONCE = 64
 """Requests for one resource that are granted with one event or timer; the others with the next input."""
 EXTENDED_AT_ONCE = 500
 """Renewals that one event answers."""
+SAID_SERVED_MAX = 500
+"""Outcomes of one input after which no further queue is served, nor lease or holder looked at: they are left to the
+next input. What one input itself asks for (`INPUT_EVENTS_MAX`) fits beside them."""
 SAID_MAX = 5_000
 """Outcomes that one input may have of each of these folds; further ones are not said, and counted."""

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from bus import lease as rules
-from controlplane import leasebook
+from controlplane import coordination, leasebook
 from controlplane import leases as fold
 from controlplane.coordination import UNNAMED
 from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
@@ -250,6 +250,31 @@ def test_a_long_queue_is_served_some_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     plane.says(requested("all", units=20, **many), *(requested(f"{n}", "agent/b", **many) for n in range(10)))
     assert [type for type, _, _ in told(plane.says(released("all")))] == ["ended"] + ["granted"] * 4
     assert [lease for _, lease, _ in told(plane.wait(1))] == [f"{n}" for n in range(4, 10)]
+
+
+def test_whatever_ends_at_once_is_said_and_given_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten agents with twelve leases each fail together, and somebody waits for each of these."""
+    plane, wait = Told(), {"ttl_ms": 3_600_000, "wait_ms": 3_600_000}
+    agents, resources = [f"agent/{n}" for n in range(10)], range(12)
+    plane.says(*(requested(f"{by}-{n}", by, f"{by}:{n}", **wait) for by in agents for n in resources))
+    plane.says(*(requested(f"w-{by}-{n}", "agent/w", f"{by}:{n}", **wait) for by in agents for n in resources))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 40)
+    plane.says(*(("agent.lifecycle.failed", by, {}) for by in agents))
+    ended = told(plane.wait(LEASE_GRACE_MS + 1))
+    assert plane.leases().get("count", "unsaid") is None
+    assert sum(why == "holder_failed" for _, _, why in ended) == 120
+    assert {lease for type, lease, _ in ended if type == "granted"} == {
+        id for id, lease in plane.leases().items("lease") if lease.token
+    } == {f"w-{by}-{n}" for by in agents for n in resources}  # fmt: skip
+
+
+def test_leases_that_run_out_together_are_all_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Told()
+    plane.says(*(requested(f"{n}", resource=f"r{n}") for n in range(100)))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 12)
+    assert len(plane.wait(ENDS + 1)) == 100 and plane.leases().get("count", "unsaid") is None
 
 
 def test_everything_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
