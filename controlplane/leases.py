@@ -56,6 +56,7 @@ from controlplane.leasebook import (
     Lease,
     Presence,
     Resource,
+    ask_anew,
     dequeue,
     end,
     enqueue,
@@ -84,7 +85,7 @@ class Leases(Fold):
     """The fold. See the module."""
 
     name = "leases"
-    version = 1
+    version = 2
     follows = (*INPUTS, *OUTCOMES)
     reads = ("registry",)
     timed = ("lease", "resource", "holder")
@@ -171,27 +172,34 @@ class _Book:
     def _request(self, event: str, request: Request, source: str, position: int) -> None:
         state, id = self.state, request.lease
         known: Lease | None = state.get("lease", id)
-        if known is not None and (known.holder, known.resource) == (source, request.resource):
+        own = known is not None and (known.holder, known.resource) == (source, request.resource)
+        if own and known is not None and request.asked <= known.asked:
             return  # it comes again, and is answered again
         resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
-        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, resource)
+        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, own, resource)
         if why:
-            self._refuse(id, request.resource, source, why, event)
+            self._refuse(id, request.resource, source, why, event, asked=request.asked)
             return
-        enqueue(state, self.entry, position, request, source)
-        self._serve(request.resource, position, id)
+        if known is not None:
+            ask_anew(state, self.entry, position, known, request, self.who)
+        else:
+            enqueue(state, self.entry, position, request, source)
+            self._serve(request.resource, position, id)
         lease: Lease = state.get("lease", id)
         if lease.token:
             return
         if not request.wait_ms:
             dequeue(state, id, lease, "held", event[:COORDINATION_ID_CHARS_MAX])
+            self._serve(request.resource, position)
             return
-        place = place_of(state.get("resource", request.resource), lease.rank, id)
-        note(state, LeaseQueued(id, request.resource, source, place))
+        if known is None:  # else it is answered as one that comes again
+            place = place_of(state.get("resource", request.resource), lease.rank, id)
+            note(state, LeaseQueued(id, request.resource, source, place))
 
-    def _why_not(self, request: Request, known: Lease | None, resource: Resource) -> str:
+    def _why_not(self, request: Request, known: Lease | None, own: bool, resource: Resource) -> str:
         if known is not None:
-            return "taken"
+            goes_on = own and (request.units, request.capacity) == (known.units, resource.capacity)
+            return "" if goes_on else "taken"
         if self.state.get("ended", request.lease) is not None:
             return "ended"
         if resource.capacity != request.capacity:
@@ -210,7 +218,7 @@ class _Book:
     def _release(self, event: str, release: Release, source: str, position: int) -> None:
         if self.state.get("ended", release.lease) is not None:
             return  # it comes again
-        lease = self._own(event, release.lease, release.resource, source, release.token)
+        lease = self._own(event, release.lease, release.resource, source, release.token, release.asked)
         if lease is None:
             return
         if lease.token:
@@ -219,20 +227,22 @@ class _Book:
             dequeue(self.state, release.lease, lease, "cancelled", event[:COORDINATION_ID_CHARS_MAX])
         self._serve(lease.resource, position)
 
-    def _own(self, event: str, id: str, name: str, source: str, token: int) -> Lease | None:
-        """The lease, if it is this source's; a wrong word is refused. Token 0: whoever asked does not know it."""
+    def _own(self, event: str, id: str, name: str, source: str, token: int, asked: int = 0) -> Lease | None:
+        """The lease, if it is this source's; a wrong word is refused, as is one of a process that was followed by
+        another. Token 0: whoever asked does not know it."""
         lease: Lease | None = self.state.get("lease", id)
-        if lease is not None and lease.holder == source and (token in (0, lease.token)):
+        is_latest = lease is not None and (token == lease.token if token else asked == lease.asked)
+        if lease is not None and lease.holder == source and is_latest:
             return lease
         why = "stale_token" if lease is not None and lease.holder == source else "not_holder"
         if lease is None:
             why = "ended" if self.state.get("ended", id) is not None else "unknown_lease"
-        self._refuse(id, name, source, why, event)
+        self._refuse(id, name, source, why, event, token, asked)
         return None
 
-    def _refuse(self, id: str, name: str, source: str, why: str, event: str) -> None:
+    def _refuse(self, id: str, name: str, source: str, why: str, event: str, token: int = 0, asked: int = 0) -> None:
         chars = COORDINATION_ID_CHARS_MAX
-        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event[:chars]))
+        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event[:chars], token, asked))
 
     def _come_or_go(self, type: str, source: str) -> None:
         """A holder is looked at, at once if it said itself that it leaves; it may come back until then."""
@@ -351,7 +361,7 @@ def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
         if rows.sources[row] != lease.holder:
             continue
         if isinstance(said, Request):
-            if lease.position < entry.position and said.resource == lease.resource:
+            if lease.position < entry.position and said.resource == lease.resource and said.asked <= lease.asked:
                 yield _tell(_as_it_stands(state, said.lease, lease))
         elif lease.token and said.token == lease.token:
             taken.append((said.lease, said.renewal))
@@ -364,6 +374,6 @@ def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
 
 def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
     if lease.token:
-        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units)
+        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units, lease.asked)
     place = place_of(state.get("resource", lease.resource), lease.rank, id)
     return LeaseQueued(id, lease.resource, lease.holder, place)

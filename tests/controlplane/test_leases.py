@@ -115,6 +115,45 @@ def test_a_request_that_comes_again_is_answered_again_and_not_granted_again() ->
     assert told(plane.says(requested("1"))) == [("refused", "1", "ended")]
 
 
+def test_a_holder_that_was_started_again_gets_a_greater_token_and_the_earlier_process_moves_nothing() -> None:
+    plane, wait = Told(), {"wait_ms": 60_000}
+    ((_, first),) = plane.says(requested("1", asked=5))
+    ((_, second),) = plane.says(requested("1", asked=9))
+    assert second["token"] > first["token"] and second["asked"] == 9
+    assert plane.says(requested("1", asked=9)) == [(rules.GRANTED, second)], "the same request comes again"
+    assert plane.says(requested("1", asked=5)) == [(rules.GRANTED, second)], "the earlier one comes late"
+    plane.says(requested("2", "agent/b", **wait))
+    former = (renewed("1", first["token"]), released("1", first["token"]), released("1", asked=5))
+    said = plane.says(*former)
+    assert [(why, data["token"], data["asked"]) for (_, _, why), (_, data) in zip(told(said), said, strict=True)] == [
+        ("stale_token", first["token"], 0), ("stale_token", first["token"], 0), ("stale_token", 0, 5),
+    ]  # fmt: skip
+    assert holders(plane) == {"1"}
+    assert told(plane.says(requested("1", asked=10, units=2, capacity=2))) == [("refused", "1", "taken")]
+    assert told(plane.says(requested("1", asked=10, ttl_ms=1))) == [("refused", "1", "malformed")]
+    assert told(plane.says(released("1", asked=9))) == [("ended", "1", "released"), ("granted", "2", "")]
+
+
+def test_it_lasts_for_as_long_as_the_later_process_asked() -> None:
+    plane = Told()
+    plane.says(requested("1", ttl_ms=60_000, asked=1), requested("1", asked=2))
+    assert plane.wait(ENDS - 1) == []
+    assert told(plane.wait(2)) == [("ended", "1", "expired")]
+
+
+def test_who_waits_and_is_started_again_keeps_its_place() -> None:
+    plane, wait = Told(), {"wait_ms": 60_000}
+    plane.says(requested("1"), requested("2", "agent/b", asked=1, **wait), requested("3", "agent/c", **wait))
+    ((type, data),) = plane.says(requested("2", "agent/b", asked=2, **wait))
+    assert (type, data["place"]) == (rules.QUEUED, 1)
+    assert told(plane.says(released("2", by="agent/b", asked=1))) == [("refused", "2", "stale_token")]
+    said = plane.says(released("1"))
+    assert told(said) == [("ended", "1", "released"), ("granted", "2", "")] and said[1][1]["asked"] == 2
+    plane.says(requested("4", "agent/d", asked=1, **wait))
+    assert told(plane.says(requested("4", "agent/d", asked=2))) == [("refused", "4", "held")]
+    assert told(plane.says(released("2", by="agent/b", asked=2)))[1:] == [("granted", "3", "")]
+
+
 def test_units_are_counted_and_a_large_request_is_not_passed_by() -> None:
     plane = Told()
     four = {"capacity": 4, "wait_ms": 60_000}
@@ -191,6 +230,16 @@ def test_what_a_former_incarnation_had_ends_and_what_this_one_has_stays() -> Non
     assert plane.wait(LEASE_GRACE_MS - 1) == []
     assert told(plane.wait(2)) == [("ended", "2", "holder_restarted"), ("ended", "1", "holder_restarted")]
     assert holders(plane, "u") == {"3"} and holders(plane, "t") == {"b"}
+
+
+def test_what_the_new_incarnation_goes_on_with_stays() -> None:
+    plane, long = with_roll(), {"ttl_ms": 3_600_000}
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "one"]}))
+    plane.says(requested("1", asked=1, **long), requested("2", resource="s", asked=1, **long))
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "two"]}))
+    plane.says(requested("1", asked=2, **long))
+    assert told(plane.wait(2 * LEASE_GRACE_MS)) == [("ended", "2", "holder_restarted")]
+    assert holders(plane) == {"1"}
 
 
 def test_the_plane_says_who_has_failed_and_nobody_else_says_it_of_others() -> None:
