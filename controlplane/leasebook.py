@@ -65,12 +65,20 @@ class Resource(msgspec.Struct, frozen=True, array_like=True):
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
     """Who has leases, and how many. `due`: when it is looked at, as far as the plane had `slept`; 0: it need not be.
-    Its leases below `left` still are to be."""
+    Its leases below `left` still are to be.
+
+    `due` is a grace after the first that was heard, however much is heard meanwhile; `again`, 0: never, one after the
+    last of what was. `spared` is the incarnation that came meanwhile, if any, whose own grace that is; `lost`: the last
+    that was heard is that it is gone.
+    """
 
     leases: int
     due: int = 0
     slept: int = 0
     left: int = 0
+    again: int = 0
+    spared: str = ""
+    lost: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- coming

@@ -247,9 +247,19 @@ class _Book:
     def _come_or_go(self, type: str, source: str) -> None:
         """A holder is looked at, at once if it said itself that it leaves; it may come back until then."""
         holder: Holder | None = self.state.get("holder", source)
-        if holder is not None:
-            due = self.entry.recorded + (0 if type == LEFT else LEASE_GRACE_MS * MS)
-            self.state.put("holder", source, Holder(holder.leases, due, slept(self.state), holder.leases))
+        if holder is None:
+            return
+        now, grace = self.entry.recorded, LEASE_GRACE_MS * MS
+        lost, spared = type != JOINED, self.who.incarnation(source) if type == JOINED else ""
+        if type == LEFT or not holder.due:
+            due = now if type == LEFT else now + grace
+            at = slept(self.state)
+            self.state.put("holder", source, Holder(holder.leases, due, at, holder.leases, 0, spared, lost))
+        elif not (lost and holder.lost):
+            # A grace that has begun goes on: else one that crashes again and again would keep all that it ever had.
+            again = now + grace - slept(self.state) + holder.slept
+            spared = holder.spared or spared
+            self.state.put("holder", source, msgspec.structs.replace(holder, again=again, spared=spared, lost=lost))
 
     # ------------------------------------------------------------------------------------------- what time does
 
@@ -271,25 +281,31 @@ class _Book:
     def _holder(self, source: str, holder: Holder) -> None:
         """The leases of a holder that is gone, or of its former runs, end; from the last one down, some at a time."""
         due, now = extended(self.state, holder.due, holder.slept), slept(self.state)
-        if due > self.entry.recorded:
-            self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now))
+        again = extended(self.state, holder.again, holder.slept) if holder.again else 0
+        if due > self.entry.recorded or not has_room(self.state):
+            due = max(due, self.entry.recorded + 1)
+            self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now, again=again))
             return
-        if not has_room(self.state):
-            later = msgspec.structs.replace(holder, due=self.entry.recorded + 1, slept=now)
-            self.state.put("holder", source, later)
-            return
-        why, present = self.who.gone(source), self.who.incarnation(source)
+        gone, present = self.who.gone(source), self.who.incarnation(source)
+        why = "" if again else gone
         top = min(holder.left, holder.leases)
         first = max(0, top - LEASES_RELEASED_AT_ONCE)
         for seat in range(top - 1, first - 1, -1):
             id = held_by(self.state, source, seat)
             lease: Lease = self.state.get("lease", id)
-            if why or (lease.incarnation and present and lease.incarnation != present):
+            if why or (lease.incarnation and present and lease.incarnation not in (present, holder.spared)):
                 end(self.state, id, lease, why or "holder_restarted")
                 self._serve(lease.resource, self.entry.position)
         known: Holder | None = self.state.get("holder", source)
-        if known is not None:
-            self.state.put("holder", source, Holder(known.leases, self.entry.recorded if first else 0, now, first))
+        if known is None:
+            return
+        if first:
+            rest = (self.entry.recorded, now, first, again, holder.spared, holder.lost)
+        elif again:
+            rest = (again, now, known.leases, 0, "" if gone else present, holder.lost)
+        else:
+            rest = (0, now, 0, 0, "", False)
+        self.state.put("holder", source, Holder(known.leases, *rest))
 
     def _serve(self, resource: str, position: int, fresh: str = "") -> None:
         serve(self.state, self.entry, position, resource, self.who, fresh)

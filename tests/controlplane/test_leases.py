@@ -232,6 +232,35 @@ def test_what_a_former_incarnation_had_ends_and_what_this_one_has_stays() -> Non
     assert holders(plane, "u") == {"3"} and holders(plane, "t") == {"b"}
 
 
+def test_one_that_crashes_again_and_again_keeps_nothing_of_its_former_runs() -> None:
+    """Each run has its grace from when it was lost, however soon the next one comes."""
+    plane, long, step = with_roll(), {"ttl_ms": 3_600_000}, LEASE_GRACE_MS * 6 // 10
+    lost, ended = {}, {}
+    for run in range(8):
+        plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", f"i{run}"]}))
+        lost[f"{run - 1}"] = plane.now
+        plane.says(requested(f"{run}", resource=f"r{run}", **long))
+        if run % 2:
+            plane.says(("agent.lifecycle.failed", "agent/a", {}))
+        for _ in range(step // 100):
+            for type, lease, why in told(plane.wait(100)):
+                assert (type, why) == ("ended", "holder_restarted")
+                ended[lease] = plane.now
+    for lease, at in ended.items():
+        assert LEASE_GRACE_MS <= (at - lost[lease]) // MS <= 1.5 * LEASE_GRACE_MS, lease
+    assert set(ended) >= {"0", "1", "2", "3", "4"}
+
+
+def test_one_that_fails_again_after_it_came_back_has_its_grace_anew() -> None:
+    plane, long = Told(), {"ttl_ms": 3_600_000}
+    plane.says(requested("1", **long))
+    for type in ("failed", "joined", "failed", "failed"):
+        plane.says((f"agent.lifecycle.{type}", "agent/a", {}))
+        assert plane.wait(LEASE_GRACE_MS * 3 // 10) == []
+    assert plane.wait(LEASE_GRACE_MS * 4 // 10 - 1) == []
+    assert told(plane.wait(2)) == [("ended", "1", "holder_failed")]
+
+
 def test_what_the_new_incarnation_goes_on_with_stays() -> None:
     plane, long = with_roll(), {"ttl_ms": 3_600_000}
     plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "one"]}))
