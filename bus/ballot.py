@@ -50,6 +50,7 @@ WHY = {
     "unknown_ballot": "no such ballot is open; it may have been decided long ago",
     "unknown_option": "the ballot has no such option",
     "full": f"a ballot that is open to anyone takes {BALLOT_VOTERS_MAX} votes",
+    "too_many_votes": "there are as many votes as the control plane keeps: wait until some ballots are decided",
     "malformed": "the proposal breaks the rules of `bus.ballot`",
     "taken": "another ballot has this id",
     "too_many_ballots": "as many ballots are open as the control plane keeps: wait until some are decided",
