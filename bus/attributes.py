@@ -59,8 +59,13 @@ def check_text(name: str, value: object) -> None:
         raise InvalidEvent(name, f"must be a string, not {_kind(value)}")
     if not value:
         raise InvalidEvent(name, "must not be empty")
-    if not value.isprintable() and _CONTROL.search(value):
+    if not is_legible(value):
         raise InvalidEvent(name, "must not contain control characters")
+
+
+def is_legible(value: str) -> bool:
+    """Whether it holds no control characters, and can be encoded."""
+    return value.isprintable() or not _CONTROL.search(value)
 
 
 def legible(text: str, chars_max: int) -> str:

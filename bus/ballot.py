@@ -24,6 +24,7 @@ from typing import Annotated
 
 import msgspec
 
+from bus.attributes import is_legible
 from bus.coordinationlimits import (
     BALLOT_DEADLINE_MS_MAX,
     BALLOT_OPTIONS_MAX,
@@ -49,6 +50,7 @@ WHY = {
     "unknown_ballot": "no such ballot is open; it may have been decided long ago",
     "unknown_option": "the ballot has no such option",
     "full": f"a ballot that is open to anyone takes {BALLOT_VOTERS_MAX} votes",
+    "too_many_votes": "there are as many votes as the control plane keeps: wait until some ballots are decided",
     "malformed": "the proposal breaks the rules of `bus.ballot`",
     "taken": "another ballot has this id",
     "too_many_ballots": "as many ballots are open as the control plane keeps: wait until some are decided",
@@ -112,8 +114,8 @@ def wrong_with(proposal: Proposal) -> str:
     texts = [("ballot", [proposal.ballot]), ("options", proposal.options)]
     texts += [("voters", proposal.voters or []), ("weights", list(proposal.weights))]
     for field, names in texts:
-        if any(not 0 < len(name) <= COORDINATION_ID_CHARS_MAX for name in names):
-            return f"{field}: each is a text of 1 to {COORDINATION_ID_CHARS_MAX} characters"
+        if any(not 0 < len(name) <= COORDINATION_ID_CHARS_MAX or not is_legible(name) for name in names):
+            return f"{field}: each is a text of 1 to {COORDINATION_ID_CHARS_MAX} characters, no control characters"
         if len(set(names)) < len(names):
             return f"{field}: one stands there twice"
     if not 0 < len(proposal.options) <= BALLOT_OPTIONS_MAX:

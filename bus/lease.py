@@ -17,6 +17,7 @@ from typing import Annotated
 
 import msgspec
 
+from bus.attributes import is_legible
 from bus.coordinationlimits import (
     COORDINATION_ID_CHARS_MAX,
     COORDINATION_NUMBER_MAX,
@@ -52,6 +53,7 @@ WHY = {
     "released": "its holder gave it back",
     "cancelled": "whoever asked for it does not want it any more",
     "expired": "it was not renewed in time",
+    "taken_over": "a later request under its id was taken: its holder was started again, or a clock was set back",
     "holder_failed": "its holder has failed",
     "holder_left": "its holder has left",
     "holder_restarted": "its holder came back as another incarnation",
@@ -64,7 +66,11 @@ Number = Annotated[int, msgspec.Meta(ge=0, le=COORDINATION_NUMBER_MAX)]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once."""
+    """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once.
+
+    `asked` tells requests under one id apart: a greater one, of a holder that was started again, is granted anew, with
+    a greater token; the same one is the same request that comes again.
+    """
 
     lease: str
     resource: str
@@ -73,6 +79,7 @@ class Request(msgspec.Struct, frozen=True):
     capacity: Number = 1
     priority: str = "medium"
     wait_ms: Number = 0
+    asked: Number = 0
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -85,16 +92,18 @@ class Renewal(msgspec.Struct, frozen=True):
 
 
 class Release(msgspec.Struct, frozen=True):
-    """The data of `lease.released`; token 0: the request is taken back, or the token is not known."""
+    """The data of `lease.released`; token 0: the request, by its `asked`, is taken back, or its token is not known."""
 
     lease: str
     resource: str
     token: Number = 0
+    asked: Number = 0
 
 
 class Said(msgspec.Struct, frozen=True):
     """What the data of the plane's events may have: `token` of granted, `place` of queued, `why` of refused, ended;
-    `leases` of extended: [lease, renewal] of each that was renewed."""
+    `leases` of extended: [lease, renewal] of each that was renewed. `asked`: of the request that was granted; `token`
+    and `asked` of refused: of what was said."""
 
     lease: str = ""
     resource: str = ""
@@ -103,13 +112,14 @@ class Said(msgspec.Struct, frozen=True):
     place: int = 0
     why: str = ""
     leases: list[tuple[str, int]] = []
+    asked: int = 0
 
 
 def wrong_with(request: Request) -> str:
     """What is wrong with a request, naming the field, or ""."""
     for field, text in (("lease", request.lease), ("resource", request.resource)):
-        if not 0 < len(text) <= COORDINATION_ID_CHARS_MAX:
-            return f"{field}: a text of 1 to {COORDINATION_ID_CHARS_MAX} characters"
+        if not 0 < len(text) <= COORDINATION_ID_CHARS_MAX or not is_legible(text):
+            return f"{field}: a text of 1 to {COORDINATION_ID_CHARS_MAX} characters, no control characters"
     if not LEASE_TTL_MS_MIN <= request.ttl_ms <= LEASE_TTL_MS_MAX:
         return f"ttl_ms: {LEASE_TTL_MS_MIN} to {LEASE_TTL_MS_MAX}"
     if not 0 < request.capacity <= LEASE_CAPACITY_MAX:
@@ -131,10 +141,8 @@ def margin_ns(ttl_ms: int) -> int:
 class Claim:
     """One lease as its holder sees it. Instants are ns of a clock of its own that never stands still or goes back."""
 
-    def __init__(self, lease: str, ttl_ms: int, renewals: int = 0, is_new: bool = True) -> None:
-        """`is_new`: nobody ever asked under this id, so that an answer is this request's. Else, as after a restart, it
-        is held once a renewal is answered; `renewals`, where these begin to count, must be other numbers than before.
-        """
+    def __init__(self, lease: str, ttl_ms: int, asked: int = 0) -> None:
+        """`asked`: see `Request`; renewals count from there, so that after a restart it is greater than any of them."""
         self.lease = lease
         self.state = ASKING
         self.token = 0
@@ -146,13 +154,12 @@ class Claim:
         """Why it is refused, lost or over."""
         self._lasts = ttl_ms * _MS - margin_ns(ttl_ms)
         self._sent: dict[int, int] = {}
-        self._renewals = renewals
-        self._first = renewals
-        self._is_new = is_new
+        self._renewals = asked
+        self._asked = asked
 
     def ask(self, now: int) -> None:
         """The request is about to be sent."""
-        self._sent[self._first] = now
+        self._sent[self._asked] = now
 
     def renew(self, now: int) -> int:
         """A renewal is about to be sent; its number."""
@@ -162,12 +169,18 @@ class Claim:
             del self._sent[min(self._sent)]
         return self._renewals
 
-    def granted(self, token: int, now: int) -> None:
-        """The plane gave it: held up to what the request's own instant allows, which may be over already."""
-        if self.state == ASKING and not self.token:
+    def granted(self, token: int, now: int, asked: int = 0) -> None:
+        """The plane gave it: held up to what the request's own instant allows, which may be over already; if it was
+        asked for later, to who goes on with it. What was given to an earlier request is not this one's."""
+        if asked > self._asked:
+            self.ended("taken_over")
+        elif asked == self._asked and self.state == ASKING and not self.token:
             self.token = token
-            if self._is_new:
-                self._extend(self._first, now)
+            self._extend(self._asked, now)
+
+    def is_about(self, token: int, asked: int) -> bool:
+        """Whether a refusal or an end is this one's, and not that of an earlier or later one under its id."""
+        return token == self.token if token else asked == self._asked
 
     def extended(self, renewal: int, now: int) -> None:
         """The plane took a renewal. Too late: it stays lost, as whoever held it was told so."""

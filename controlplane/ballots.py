@@ -14,7 +14,7 @@ older journal and so never decided it.
 | tally | id | Tally |
 | decided | id | Decided |
 | order | number | id, of the decided ones in order |
-| count | bytes slept newest forgotten malformed unsaid | how many |
+| count | bytes voted slept newest forgotten malformed unsaid | how many |
 | said | number | what this step says, see `coordination` |
 """
 
@@ -26,10 +26,28 @@ import msgspec
 from bus import ballot as rules
 from bus.ballot import Decision, Proposal, Refusal, Vote
 from bus.coordinationlimits import BALLOT_VOTERS_MAX, COORDINATION_ID_CHARS_MAX
-from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, remember, sleep, slept
+from controlplane.coordination import (
+    INPUTS,
+    MS,
+    clear,
+    count,
+    extended,
+    key_of,
+    note,
+    noted,
+    remember,
+    sleep,
+    slept,
+)
 from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
-from controlplane.limits import BALLOTS_BYTES_MAX, BALLOTS_DECIDED_MAX, BALLOTS_OPEN_MAX
+from controlplane.limits import (
+    BALLOT_VOTE_BYTES,
+    BALLOT_VOTES_BYTES_MAX,
+    BALLOTS_BYTES_MAX,
+    BALLOTS_DECIDED_MAX,
+    BALLOTS_OPEN_MAX,
+)
 from controlplane.saying import PLANE_SOURCE, say
 from controlplane.state import Key
 
@@ -48,11 +66,13 @@ class Ballot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
-    """What was voted so far: weight by option, weight of those who abstain, and each voter's option, -1: abstains."""
+    """What was voted so far: weight by option, weight of those who abstain, and each voter's option, -1: abstains.
+    `bytes`: what the votes take."""
 
     sums: list[int]
     abstained: int
     votes: dict[str, int]
+    bytes: int = 0
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):
@@ -66,7 +86,7 @@ class Ballots(Fold):
     """The fold. See the module."""
 
     name = "ballots"
-    version = 1
+    version = 2
     follows = (*INPUTS, BallotDecided, BallotRefused)
     timed = ("ballot",)
     tables = MappingProxyType({
@@ -100,7 +120,7 @@ class Ballots(Fold):
             return [_tell(_decision(fact))]
         if isinstance(fact, BallotRefused):
             data = Refusal(fact.ballot, fact.voter, fact.why, fact.event)
-            return [say(rules.REFUSED, data, fact.ballot, causationid=fact.event)]
+            return [say(rules.REFUSED, data, key_of(fact.ballot), causationid=fact.event)]
         return [*noted(state), *(_again(state, entry, fact) if isinstance(fact, Rows) else ())]
 
     def due(self, table: str, value: Ballot) -> int:
@@ -199,7 +219,9 @@ def _vote(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -
         _refuse(state, id, voter, why, said.id)
         return
     choice = -1 if said.data.choice is None else ballot.proposal.options.index(said.data.choice)
-    state.put("tally", id, _counted(ballot.proposal, tally, voter, choice))
+    counted = _counted(ballot.proposal, tally, voter, choice)
+    count(state, "voted", counted.bytes - tally.bytes)
+    state.put("tally", id, counted)
     _count_up(state, ballot, entry.position + row, over=False)
 
 
@@ -238,7 +260,9 @@ def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice
         return "unknown_option"
     if voter in tally.votes:
         return "" if proposal.change else "duplicate"
-    return "full" if len(tally.votes) >= BALLOT_VOTERS_MAX else ""
+    if len(tally.votes) >= BALLOT_VOTERS_MAX:
+        return "full"
+    return "too_many_votes" if state.get("count", "voted", 0) >= BALLOT_VOTES_BYTES_MAX else ""
 
 
 def _counted(proposal: Proposal, tally: Tally, voter: str, choice: int) -> Tally:
@@ -248,7 +272,8 @@ def _counted(proposal: Proposal, tally: Tally, voter: str, choice: int) -> Tally
             abstained += change
         elif place is not None:
             sums[place] += change
-    return Tally(sums, abstained, tally.votes | {voter: choice})
+    more = 0 if voter in tally.votes else BALLOT_VOTE_BYTES + len(voter.encode())
+    return Tally(sums, abstained, tally.votes | {voter: choice}, tally.bytes + more)
 
 
 # ------------------------------------------------------------------------------------------------- deciding
@@ -280,7 +305,9 @@ def _count_up(state: KeyedState, ballot: Ballot, position: int, over: bool) -> B
 
 def _close(state: KeyedState, decision: Decision) -> None:
     ballot: Ballot = state.get("ballot", decision.ballot)
+    tally: Tally = state.get("tally", decision.ballot)
     count(state, "bytes", -ballot.bytes)
+    count(state, "voted", -tally.bytes)
     state.delete("ballot", decision.ballot)
     state.delete("tally", decision.ballot)
     remember(state, "decided", decision.ballot, Decided(ballot.proposer, decision), BALLOTS_DECIDED_MAX)

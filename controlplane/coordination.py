@@ -12,11 +12,13 @@ clears them. What has no event is no fact.
 
 from collections.abc import Iterable
 
+from bus.attributes import is_legible
 from controlplane.facts import Fact, PlaneResumed, PlaneStarted, Rows, Tick
-from controlplane.limits import CATCH_UP_MS, SAID_MAX
+from controlplane.limits import CATCH_UP_MS, SAID_MAX, SAID_SERVED_MAX
 from controlplane.state import KeyedState
 
 MS = 1_000_000
+UNNAMED = "unnamed"
 INPUTS = (Rows, Tick, PlaneStarted, PlaneResumed)
 """The inputs after which outcomes are given out; timers that fire at another one give out their own."""
 
@@ -38,6 +40,14 @@ def extended(state: KeyedState, until: int, since: int) -> int:
     return until + slept(state) - since
 
 
+def key_of(name: str) -> str:
+    """The `partitionkey` of what is said of a ballot or resource: its name, unless no event can carry it.
+
+    Only refusals are about such a name; they are said all the same, in whatever order.
+    """
+    return name if name and is_legible(name) else UNNAMED
+
+
 def count(state: KeyedState, name: str, change: int = 1) -> None:
     """Add to a count."""
     state.put("count", name, state.get("count", name, 0) + change)
@@ -50,6 +60,11 @@ def note(state: KeyedState, fact: Fact) -> None:
         count(state, "unsaid")
         return
     state.put("said", waiting, fact)
+
+
+def has_room(state: KeyedState) -> bool:
+    """Whether this step may bring about more than was asked in it; else the next one does, so that it can be said."""
+    return len(state.table("said")) < SAID_SERVED_MAX
 
 
 def noted(state: KeyedState) -> Iterable[Fact]:

@@ -18,7 +18,7 @@ import msgspec
 from bus import lease as rules
 from bus.lease import Request
 from controlplane.agents import FAILED, LEFT, Agent
-from controlplane.coordination import MS, extended, note, remember, slept
+from controlplane.coordination import MS, extended, has_room, note, remember, slept
 from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
@@ -36,7 +36,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 
     `due`: when it is looked at. `until`: when it ends, as far as the plane had `slept`. `seat`: its place among the
     holder's. `incarnation`: which run of the holder it was granted to, "" where that is not known. `position`: of the
-    request, then of what granted it.
+    request, then of what granted it. `asked`: see `bus.lease.Request`.
     """
 
     resource: str
@@ -51,6 +51,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     token: int = 0
     seat: int = 0
     incarnation: str = ""
+    asked: int = 0
 
 
 class Resource(msgspec.Struct, frozen=True, array_like=True):
@@ -64,12 +65,20 @@ class Resource(msgspec.Struct, frozen=True, array_like=True):
 
 class Holder(msgspec.Struct, frozen=True, array_like=True):
     """Who has leases, and how many. `due`: when it is looked at, as far as the plane had `slept`; 0: it need not be.
-    Its leases below `left` still are to be."""
+    Its leases below `left` still are to be.
+
+    `due` is a grace after the first that was heard, however much is heard meanwhile; `again`, 0: never, one after the
+    last of what was. `spared` is the incarnation that came meanwhile, if any, whose own grace that is; `lost`: the last
+    that was heard is that it is gone.
+    """
 
     leases: int
     due: int = 0
     slept: int = 0
     left: int = 0
+    again: int = 0
+    spared: str = ""
+    lost: bool = False
 
 
 # ------------------------------------------------------------------------------------------------- coming
@@ -80,7 +89,7 @@ def enqueue(state: KeyedState, entry: Entry, position: int, request: Request, ho
     until = entry.recorded + request.wait_ms * MS
     rank = rules.PRIORITIES.index(request.priority)
     asked = (request.resource, holder, request.ttl_ms, request.units, rank)
-    lease = Lease(*asked, until, until, slept(state), position)
+    lease = Lease(*asked, until, until, slept(state), position, asked=request.asked)
     resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
     state.put("lease", request.lease, lease)
     _put_queue(state, request.resource, resource, rank, (*resource.queue[rank], request.lease))
@@ -110,15 +119,16 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
         lease: Lease = state.get("lease", rank[0])
         if used + lease.units > resource.capacity:
             break
-        if served == LEASE_GRANTS_AT_ONCE:
+        id = rank[0]
+        if served == LEASE_GRANTS_AT_ONCE or not (id == fresh or has_room(state)):
             due = entry.recorded
             break
-        id = rank.pop(0)
+        del rank[0]
         is_over = extended(state, lease.until, lease.slept) <= entry.recorded
         why = "" if id == fresh else "waited" if is_over else who.gone(lease.holder)
         if why:
             _forget(state, id)
-            note(state, LeaseRefused(id, name, lease.holder, why))
+            note(state, LeaseRefused(id, name, lease.holder, why, asked=lease.asked))
         else:
             used += lease.units
             _grant(state, entry, position, id, lease, who.incarnation(lease.holder))
@@ -128,21 +138,34 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
         state.delete("resource", name)
 
 
+def ask_anew(state: KeyedState, entry: Entry, position: int, lease: Lease, request: Request, who: "Presence") -> None:
+    """Its holder asks again, started anew: what is held is granted anew, who waits keeps the place."""
+    anew = msgspec.structs.replace(lease, ttl_ms=request.ttl_ms, asked=request.asked)
+    if lease.token:
+        _hold(state, entry, position, request.lease, anew, who.incarnation(lease.holder))
+    else:
+        until = entry.recorded + request.wait_ms * MS
+        state.put("lease", request.lease, msgspec.structs.replace(anew, due=until, until=until, slept=slept(state)))
+
+
 def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
+    holder: Holder = state.get("holder", lease.holder) or Holder(0)
+    state.put("held", _seat(lease.holder, holder.leases), id)
+    state.put("holder", lease.holder, msgspec.structs.replace(holder, leases=holder.leases + 1))
+    _hold(state, entry, position, id, msgspec.structs.replace(lease, seat=holder.leases), incarnation)
+
+
+def _hold(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
     greatest = state.get("count", "token", 0)
     epoch = min(state.get("count", "epoch", 0), EPOCH_MAX)
     token = max(epoch << POSITION_BITS | position, greatest + 1)
     state.put("count", "token", token)
     until = entry.recorded + (lease.ttl_ms + LEASE_SLACK_MS) * MS
-    holder: Holder = state.get("holder", lease.holder) or Holder(0)
     held = msgspec.structs.replace(
-        lease, due=until, until=until, slept=slept(state), position=position, token=token, seat=holder.leases,
-        incarnation=incarnation,
-    )  # fmt: skip
+        lease, due=until, until=until, slept=slept(state), position=position, token=token, incarnation=incarnation
+    )
     state.put("lease", id, held)
-    state.put("held", _seat(lease.holder, holder.leases), id)
-    state.put("holder", lease.holder, msgspec.structs.replace(holder, leases=holder.leases + 1))
-    note(state, LeaseGranted(id, lease.resource, lease.holder, token, lease.ttl_ms, lease.units))
+    note(state, LeaseGranted(id, lease.resource, lease.holder, token, lease.ttl_ms, lease.units, lease.asked))
 
 
 class Presence:
@@ -186,7 +209,7 @@ def dequeue(state: KeyedState, id: str, lease: Lease, why: str, event: str = "")
     rest = tuple(each for each in resource.queue[lease.rank] if each != id)
     _put_queue(state, lease.resource, resource, lease.rank, rest)
     _forget(state, id)
-    note(state, LeaseRefused(id, lease.resource, lease.holder, why, event))
+    note(state, LeaseRefused(id, lease.resource, lease.holder, why, event, asked=lease.asked))
 
 
 def held_by(state: KeyedState, holder: str, seat: int) -> str:

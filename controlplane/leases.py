@@ -38,7 +38,7 @@ from bus.coordinationlimits import COORDINATION_ID_CHARS_MAX
 from bus.lease import Release, Renewal, Request
 from controlplane import agents
 from controlplane.agents import LIFECYCLE
-from controlplane.coordination import INPUTS, MS, clear, count, extended, note, noted, sleep, slept
+from controlplane.coordination import INPUTS, MS, clear, count, extended, has_room, key_of, note, noted, sleep, slept
 from controlplane.facts import (
     Fact,
     Intent,
@@ -56,6 +56,7 @@ from controlplane.leasebook import (
     Lease,
     Presence,
     Resource,
+    ask_anew,
     dequeue,
     end,
     enqueue,
@@ -84,7 +85,7 @@ class Leases(Fold):
     """The fold. See the module."""
 
     name = "leases"
-    version = 1
+    version = 2
     follows = (*INPUTS, *OUTCOMES)
     reads = ("registry",)
     timed = ("lease", "resource", "holder")
@@ -171,27 +172,34 @@ class _Book:
     def _request(self, event: str, request: Request, source: str, position: int) -> None:
         state, id = self.state, request.lease
         known: Lease | None = state.get("lease", id)
-        if known is not None and (known.holder, known.resource) == (source, request.resource):
+        own = known is not None and (known.holder, known.resource) == (source, request.resource)
+        if own and known is not None and request.asked <= known.asked:
             return  # it comes again, and is answered again
         resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
-        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, resource)
+        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, own, resource)
         if why:
-            self._refuse(id, request.resource, source, why, event)
+            self._refuse(id, request.resource, source, why, event, asked=request.asked)
             return
-        enqueue(state, self.entry, position, request, source)
-        self._serve(request.resource, position, id)
+        if known is not None:
+            ask_anew(state, self.entry, position, known, request, self.who)
+        else:
+            enqueue(state, self.entry, position, request, source)
+            self._serve(request.resource, position, id)
         lease: Lease = state.get("lease", id)
         if lease.token:
             return
         if not request.wait_ms:
             dequeue(state, id, lease, "held", event[:COORDINATION_ID_CHARS_MAX])
+            self._serve(request.resource, position)
             return
-        place = place_of(state.get("resource", request.resource), lease.rank, id)
-        note(state, LeaseQueued(id, request.resource, source, place))
+        if known is None:  # else it is answered as one that comes again
+            place = place_of(state.get("resource", request.resource), lease.rank, id)
+            note(state, LeaseQueued(id, request.resource, source, place))
 
-    def _why_not(self, request: Request, known: Lease | None, resource: Resource) -> str:
+    def _why_not(self, request: Request, known: Lease | None, own: bool, resource: Resource) -> str:
         if known is not None:
-            return "taken"
+            goes_on = own and (request.units, request.capacity) == (known.units, resource.capacity)
+            return "" if goes_on else "taken"
         if self.state.get("ended", request.lease) is not None:
             return "ended"
         if resource.capacity != request.capacity:
@@ -210,7 +218,7 @@ class _Book:
     def _release(self, event: str, release: Release, source: str, position: int) -> None:
         if self.state.get("ended", release.lease) is not None:
             return  # it comes again
-        lease = self._own(event, release.lease, release.resource, source, release.token)
+        lease = self._own(event, release.lease, release.resource, source, release.token, release.asked)
         if lease is None:
             return
         if lease.token:
@@ -219,27 +227,39 @@ class _Book:
             dequeue(self.state, release.lease, lease, "cancelled", event[:COORDINATION_ID_CHARS_MAX])
         self._serve(lease.resource, position)
 
-    def _own(self, event: str, id: str, name: str, source: str, token: int) -> Lease | None:
-        """The lease, if it is this source's; a wrong word is refused. Token 0: whoever asked does not know it."""
+    def _own(self, event: str, id: str, name: str, source: str, token: int, asked: int = 0) -> Lease | None:
+        """The lease, if it is this source's; a wrong word is refused, as is one of a process that was followed by
+        another. Token 0: whoever asked does not know it."""
         lease: Lease | None = self.state.get("lease", id)
-        if lease is not None and lease.holder == source and (token in (0, lease.token)):
+        is_latest = lease is not None and (token == lease.token if token else asked == lease.asked)
+        if lease is not None and lease.holder == source and is_latest:
             return lease
         why = "stale_token" if lease is not None and lease.holder == source else "not_holder"
         if lease is None:
             why = "ended" if self.state.get("ended", id) is not None else "unknown_lease"
-        self._refuse(id, name, source, why, event)
+        self._refuse(id, name, source, why, event, token, asked)
         return None
 
-    def _refuse(self, id: str, name: str, source: str, why: str, event: str) -> None:
+    def _refuse(self, id: str, name: str, source: str, why: str, event: str, token: int = 0, asked: int = 0) -> None:
         chars = COORDINATION_ID_CHARS_MAX
-        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event[:chars]))
+        note(self.state, LeaseRefused(id[:chars], name[:chars], source, why, event[:chars], token, asked))
 
     def _come_or_go(self, type: str, source: str) -> None:
         """A holder is looked at, at once if it said itself that it leaves; it may come back until then."""
         holder: Holder | None = self.state.get("holder", source)
-        if holder is not None:
-            due = self.entry.recorded + (0 if type == LEFT else LEASE_GRACE_MS * MS)
-            self.state.put("holder", source, Holder(holder.leases, due, slept(self.state), holder.leases))
+        if holder is None:
+            return
+        now, grace = self.entry.recorded, LEASE_GRACE_MS * MS
+        lost, spared = type != JOINED, self.who.incarnation(source) if type == JOINED else ""
+        if type == LEFT or not holder.due:
+            due = now if type == LEFT else now + grace
+            at = slept(self.state)
+            self.state.put("holder", source, Holder(holder.leases, due, at, holder.leases, 0, spared, lost))
+        elif not (lost and holder.lost):
+            # A grace that has begun goes on: else one that crashes again and again would keep all that it ever had.
+            again = now + grace - slept(self.state) + holder.slept
+            spared = holder.spared or spared
+            self.state.put("holder", source, msgspec.structs.replace(holder, again=again, spared=spared, lost=lost))
 
     # ------------------------------------------------------------------------------------------- what time does
 
@@ -248,6 +268,9 @@ class _Book:
         if until > self.entry.recorded:
             kept = msgspec.structs.replace(lease, due=until, until=until, slept=slept(self.state))
             self.state.put("lease", id, kept)
+            return
+        if not has_room(self.state):
+            self.state.put("lease", id, msgspec.structs.replace(lease, due=self.entry.recorded + 1))
             return
         if lease.token:
             end(self.state, id, lease, "expired")
@@ -258,21 +281,31 @@ class _Book:
     def _holder(self, source: str, holder: Holder) -> None:
         """The leases of a holder that is gone, or of its former runs, end; from the last one down, some at a time."""
         due, now = extended(self.state, holder.due, holder.slept), slept(self.state)
-        if due > self.entry.recorded:
-            self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now))
+        again = extended(self.state, holder.again, holder.slept) if holder.again else 0
+        if due > self.entry.recorded or not has_room(self.state):
+            due = max(due, self.entry.recorded + 1)
+            self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now, again=again))
             return
-        why, present = self.who.gone(source), self.who.incarnation(source)
+        gone, present = self.who.gone(source), self.who.incarnation(source)
+        why = "" if again else gone
         top = min(holder.left, holder.leases)
         first = max(0, top - LEASES_RELEASED_AT_ONCE)
         for seat in range(top - 1, first - 1, -1):
             id = held_by(self.state, source, seat)
             lease: Lease = self.state.get("lease", id)
-            if why or (lease.incarnation and present and lease.incarnation != present):
+            if why or (lease.incarnation and present and lease.incarnation not in (present, holder.spared)):
                 end(self.state, id, lease, why or "holder_restarted")
                 self._serve(lease.resource, self.entry.position)
         known: Holder | None = self.state.get("holder", source)
-        if known is not None:
-            self.state.put("holder", source, Holder(known.leases, self.entry.recorded if first else 0, now, first))
+        if known is None:
+            return
+        if first:
+            rest = (self.entry.recorded, now, first, again, holder.spared, holder.lost)
+        elif again:
+            rest = (again, now, known.leases, 0, "" if gone else present, holder.lost)
+        else:
+            rest = (0, now, 0, 0, "", False)
+        self.state.put("holder", source, Holder(known.leases, *rest))
 
     def _serve(self, resource: str, position: int, fresh: str = "") -> None:
         serve(self.state, self.entry, position, resource, self.who, fresh)
@@ -325,13 +358,12 @@ def _said(rows: Rows) -> Iterator[tuple[int, str, bytes]]:
 def _tell(fact: LeaseGranted | LeaseQueued | LeaseRefused | LeaseEnded) -> Intent:
     cause = fact.event if isinstance(fact, LeaseRefused) else ""
     data = {name: getattr(fact, name) for name in fact.__struct_fields__}
-    return say(_TYPES[type(fact)], data, fact.resource, causationid=cause)
+    return say(_TYPES[type(fact)], data, key_of(fact.resource), causationid=cause)
 
 
 def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
     """Renewals that were taken, together; and requests that came again, each as it stands."""
     taken: list[tuple[str, int]] = []
-    key = ""
     for row, type, event in _said(rows):
         if type not in (rules.REQUESTED, rules.RENEWED):
             continue
@@ -345,18 +377,19 @@ def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
         if rows.sources[row] != lease.holder:
             continue
         if isinstance(said, Request):
-            if lease.position < entry.position and said.resource == lease.resource:
+            if lease.position < entry.position and said.resource == lease.resource and said.asked <= lease.asked:
                 yield _tell(_as_it_stands(state, said.lease, lease))
         elif lease.token and said.token == lease.token:
             taken.append((said.lease, said.renewal))
-            key = key or lease.resource
     rest = iter(taken)
     while some := list(islice(rest, EXTENDED_AT_ONCE)):
-        yield say(rules.EXTENDED, {"leases": some}, key)
+        # Of many resources, and so under the key of none. A holder renews after it heard of its grant, and what it
+        # hears of too late it believes no longer, so that nothing depends on the order of this and the other words.
+        yield say(rules.EXTENDED, {"leases": some}, rules.EXTENDED)
 
 
 def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
     if lease.token:
-        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units)
+        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units, lease.asked)
     place = place_of(state.get("resource", lease.resource), lease.rank, id)
     return LeaseQueued(id, lease.resource, lease.holder, place)

@@ -57,7 +57,8 @@ class Leases:
         `ttl` seconds after the last renewal it is lost; `wait`: seconds to stand in the queue, 0: not at all. A
         resource has `capacity` units (1: exclusive) by the first request while it is in use; this takes `units`.
         `source` is the holder: an agent, whose failure ends it; the fleet's name by default. With an `id` of your own
-        the same lease is gone on with after a restart, while it lasts.
+        the same lease is gone on with after a restart, while it lasts, under a new token; the earlier process may
+        believe in it to the end of its time to live, so that the resource needs a Fence.
 
         Raises InvalidLease. Entering raises LeaseRefused (its `why`: held, waited, queue_full ...), PlaneSilent when
         the control plane does not answer, and what `publish` raises.
@@ -70,11 +71,12 @@ class Leases:
             capacity=capacity,
             priority=priority,
             wait_ms=round(wait * 1000),
+            asked=time.time_ns() // 1_000 if id else 0,
         )
         wrong = rules.wrong_with(request)
         if wrong:
             raise InvalidLease(f"a lease of {resource!r}: {wrong}")
-        return Lease(self, request, source or self._name, is_new=not id)
+        return Lease(self, request, source or self._name)
 
     def _heard(self, event: Event) -> None:
         said = _said.decode(event.payload)
@@ -93,12 +95,11 @@ class Leases:
 class Lease:
     """One lease. `lost` is set when it is, for whatever reason; `why` says which."""
 
-    def __init__(self, leases: Leases, request: Request, source: str, is_new: bool) -> None:
+    def __init__(self, leases: Leases, request: Request, source: str) -> None:
         self._leases = leases
         self._request = request
         self._source = source
-        renewals = 0 if is_new else time.time_ns() // 1_000
-        self._claim = Claim(request.lease, request.ttl_ms, renewals, is_new)
+        self._claim = Claim(request.lease, request.ttl_ms, request.asked)
         self._changed = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
         self._trouble = ""
@@ -187,7 +188,7 @@ class Lease:
                 while self._claim.state == ASKING:
                     self._changed.clear()
                     if self._claim.token:
-                        # It stood in a queue for long, or was asked for before: a renewal's answer says how it stands.
+                        # It stood in a queue for long: a renewal's answer says how it stands.
                         await self._send_renewal(SILENT_SECONDS)
                     if self._claim.state == ASKING:
                         await self._changed.wait()
@@ -197,7 +198,7 @@ class Lease:
             raise LeaseRefused(f"{self.resource!r}: {self.why}", self._claim.why)
 
     async def _give_back(self) -> None:
-        data = Release(self.id, self.resource, self.token)
+        data = Release(self.id, self.resource, self.token, self._request.asked)
         await self._leases.feed.tell(rules.RELEASED, data, self.resource, self._source, RELEASE_SECONDS)
 
     async def _send_renewal(self, within: float) -> None:
@@ -244,10 +245,14 @@ class Lease:
     def heard(self, type: str, said: Said) -> None:
         """The plane speaks of it."""
         if type == rules.GRANTED and said.holder == self._source:
-            self._claim.granted(said.token, clock())
+            self._claim.granted(said.token, clock(), said.asked)
         elif type == rules.QUEUED:
             self._claim.queued(said.place)
-        elif type in (rules.REFUSED, rules.ENDED) and said.holder == self._source:
+        elif (
+            type in (rules.REFUSED, rules.ENDED)
+            and said.holder == self._source
+            and self._claim.is_about(said.token, said.asked)
+        ):
             self._claim.ended(said.why)
         self._changed.set()
 

@@ -28,7 +28,7 @@ class BallotRefused(Fact, frozen=True):
 
 
 class LeaseGranted(Fact, frozen=True):
-    """`holder` has `units` of a resource; `token` is greater than that of any lease before."""
+    """`holder` has `units` of a resource; `token` is greater than that of any lease before; `asked`: of its request."""
 
     lease: str
     resource: str
@@ -36,6 +36,7 @@ class LeaseGranted(Fact, frozen=True):
     token: int
     ttl_ms: int
     units: int
+    asked: int = 0
 
 
 class LeaseQueued(Fact, frozen=True):
@@ -48,13 +49,16 @@ class LeaseQueued(Fact, frozen=True):
 
 
 class LeaseRefused(Fact, frozen=True):
-    """A request, renewal or release does not count, and why; `event` is its id, "" for a request that has waited."""
+    """A request, renewal or release does not count, and why; `event` is its id, "" for a request that has waited;
+    `token` and `asked` are its own."""
 
     lease: str
     resource: str
     holder: str
     why: str
     event: str = ""
+    token: int = 0
+    asked: int = 0
 
 
 class LeaseEnded(Fact, frozen=True):

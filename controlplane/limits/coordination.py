@@ -4,6 +4,10 @@ BALLOTS_OPEN_MAX = 10_000
 """Ballots that are open; further proposals are refused."""
 BALLOTS_BYTES_MAX = 64 * 1024 * 1024
 """Of the proposals of all open ballots together."""
+BALLOT_VOTES_BYTES_MAX = 64 * 1024 * 1024
+"""Of the votes of all open ballots together; further ones are refused."""
+BALLOT_VOTE_BYTES = 128
+"""What one vote takes beside its voter's name."""
 BALLOTS_DECIDED_MAX = 10_000
 """Decided ballots that are remembered; the oldest ones are forgotten first, and counted."""
 LEASES_MAX = 200_000
@@ -26,5 +30,8 @@ LEASE_GRANTS_AT_ONCE = 64
 """Requests for one resource that are granted with one event or timer; the others with the next input."""
 EXTENDED_AT_ONCE = 500
 """Renewals that one event answers."""
+SAID_SERVED_MAX = 500
+"""Outcomes of one input after which no further queue is served, nor lease or holder looked at: they are left to the
+next input. What one input itself asks for (`INPUT_EVENTS_MAX`) fits beside them."""
 SAID_MAX = 5_000
 """Outcomes that one input may have of each of these folds; further ones are not said, and counted."""

@@ -122,6 +122,7 @@ def test_a_sum_that_is_needed_decides_when_it_is_there() -> None:
     [
         ({"options": []}, "options"), ({"options": ["a", "a"]}, "options"), ({"options": [""]}, "options"),
         ({"voters": []}, "voters"), ({"voters": ["v", "v"]}, "voters"), ({"quorum": "most"}, "quorum"),
+        ({"options": ["a\0"]}, "options"), ({"voters": ["v\n"]}, "voters"), ({"ballot": "x\x7f"}, "ballot"),
         ({"tie": "last"}, "tie"), ({"deadline_ms": 0}, "deadline_ms"), ({"ballot": ""}, "ballot"),
         ({"weights": {"v": 1}}, "weights"), ({"quorum": "weighted", "weights": {"v": 0}}, "weights"),
         ({"quorum": "weighted", "weights": {"v": 1}, "needed": 3}, "needed"), ({"question": "?" * 3_000}, "question"),

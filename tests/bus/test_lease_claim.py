@@ -36,14 +36,23 @@ def test_an_answer_that_comes_too_late_is_held_once_a_renewal_is_answered() -> N
     assert queued.is_valid(70 * SECOND) and not queued.is_valid(71 * SECOND)
 
 
-def test_a_lease_that_was_asked_for_before_is_held_by_a_renewal_only() -> None:
-    again = claim(renewals=1_000, is_new=False)
-    again.granted(77, 1)
-    assert again.state == ASKING
-    again.extended(7, 1)  # of an earlier life
-    assert again.state == ASKING
-    again.extended(again.renew(2), 3)
-    assert again.state == HELD
+def test_what_was_given_to_an_earlier_process_is_not_this_ones() -> None:
+    again = claim(asked=1_000)
+    again.granted(77, 1, asked=900)
+    again.extended(901, 1)
+    assert (again.state, again.token) == (ASKING, 0)
+    assert not again.is_about(77, 0) and not again.is_about(0, 900) and again.is_about(0, 1_000)
+    again.granted(78, 2, asked=1_000)
+    assert (again.state, again.token) == (HELD, 78) and again.is_about(78, 0) and not again.is_about(77, 0)
+
+
+def test_who_is_followed_by_a_later_process_hears_that() -> None:
+    held, asking = claim(asked=1_000), claim(asked=1_000)
+    held.granted(77, 1, asked=1_000)
+    for former in (held, asking):
+        former.granted(78, 2, asked=2_000)
+    assert (held.state, held.token, held.why) == (LOST, 77, "taken_over")
+    assert (asking.state, asking.why) == (NOT_GIVEN, "taken_over")
 
 
 def test_renewals_extend_whichever_is_answered_and_never_shorten() -> None:
@@ -106,7 +115,8 @@ def test_it_is_never_valid_beyond_a_renewal_that_was_answered(happens: list[tupl
 
 @pytest.mark.parametrize(
     ("change", "field"),
-    [({"lease": ""}, "lease"), ({"resource": "x" * 300}, "resource"), ({"ttl_ms": 10}, "ttl_ms"),
+    [({"lease": ""}, "lease"), ({"resource": "x" * 300}, "resource"), ({"lease": "l\n"}, "lease"),
+     ({"resource": "gpu\x85"}, "resource"), ({"ttl_ms": 10}, "ttl_ms"),
      ({"units": 2}, "units"), ({"capacity": 0}, "capacity"), ({"priority": "top"}, "priority"),
      ({"wait_ms": -1}, "wait_ms")],
 )  # fmt: skip

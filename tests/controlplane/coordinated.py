@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from bus.event import from_json
 from controlplane.ballots import Ballots
 from controlplane.facts import Fact, PlaneStarted, PublishEvent, Rows, Tick
 from controlplane.fold import Fold, Heart, Step
@@ -52,6 +53,7 @@ class Told:
         self.steps.append(step)
         for _, _, intent in step.intents:
             if isinstance(intent, PublishEvent):
+                from_json(intent.event)  # which raises what a publisher would
                 event = json.loads(intent.event)
                 assert event["source"] == "signalbox/plane" and "subject" not in event
                 if event["type"].startswith(("ballot.", "lease.")):

@@ -18,8 +18,8 @@ def renewed(lease: str, token: int, by: str = "agent/a", resource: str = "r", re
     return rules.RENEWED, by, {"lease": lease, "resource": resource, "token": token, "renewal": renewal}
 
 
-def released(lease: str, token: int = 0, by: str = "agent/a", resource: str = "r") -> Saying:
-    return rules.RELEASED, by, {"lease": lease, "resource": resource, "token": token}
+def released(lease: str, token: int = 0, by: str = "agent/a", resource: str = "r", asked: int = 0) -> Saying:
+    return rules.RELEASED, by, {"lease": lease, "resource": resource, "token": token, "asked": asked}
 
 
 def told(said: list[tuple[str, dict[str, Any]]]) -> list[tuple[str, str, str]]:

@@ -264,6 +264,17 @@ def test_open_and_decided_ones_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert plane.says(voted("agent/a", "yes", "c2"))[0][1]["why"] == "late"
 
 
+def test_so_are_their_votes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOT_VOTES_BYTES_MAX", 250)
+    plane = Told()
+    assert plane.says(proposed("x", voters=None, change=True), proposed("y", voters=None)) == []
+    said = plane.says(voted("agent/a", "yes", "x"), voted("agent/b", "yes", "x"), voted("agent/c", "yes", "y"))
+    assert [(data["voter"], data["why"]) for _, data in said] == [("agent/c", "too_many_votes")]
+    assert plane.says(voted("agent/a", "no", "x")) == [], "a vote that is changed takes no more"
+    assert [type for type, _ in plane.wait(31_000)] == [rules.DECIDED, rules.DECIDED]
+    assert plane.ballots().get("count", "voted") == 0
+
+
 def test_so_are_the_bytes_of_their_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "BALLOTS_BYTES_MAX", 1_000)
     plane = Told()

@@ -14,7 +14,7 @@ from heapq import heappop, heappush
 import pytest
 
 from bus import lease as rules
-from bus.lease import ASKING, HELD, Claim
+from bus.lease import ASKING, HELD, LOST, Claim
 from controlplane import leasebook, leases
 from controlplane.facts import PlaneResumed, PlaneStarted, Tick
 from tests.controlplane.coordinated import MS, Saying, Told
@@ -28,15 +28,21 @@ AGENTS = 4
 class Agent:
     """Asks, holds, renews, gives back; asks again."""
 
-    def __init__(self, world: "World", number: int, claim: type[Claim]) -> None:
-        self.world, self.name, self.kind = world, f"agent/{number}", claim
+    def __init__(self, world: "World", number: int, claim: type[Claim], former: "Agent | None" = None) -> None:
+        self.world, self.number, self.name, self.kind = world, number, f"agent/{number}", claim
         self.rate = world.dice.uniform(0.995, 1.005)
         self.offset = world.dice.randrange(10**15)
         self.paused_until = 0
         self.claims = 0
         self.claim = claim("", TTL_MS)
-        self.held = 0
-        world.at(world.dice.randrange(5_000) * MS, self.begin)
+        self.asked = 0
+        self.is_former = False
+        """Another process was started in its place, under its name, and goes on with its lease; it may live on."""
+        if former is None:
+            world.at(world.dice.randrange(5_000) * MS, self.begin)
+        else:
+            self.claims = former.claims
+            self.ask(former.claim.lease)
 
     def clock(self) -> int:
         return self.offset + int(self.world.now * self.rate)
@@ -53,11 +59,19 @@ class Agent:
         return done
 
     def begin(self) -> None:
-        self.claims += 1
-        self.claim = claim = self.kind(f"{self.name}:{self.claims}", TTL_MS)
+        if not self.is_former:
+            self.claims += 1
+            self.ask(f"{self.name}:{self.claims}")
+
+    def ask(self, lease: str) -> None:
+        self.world.asked += 1_000
+        self.asked = self.world.asked
+        self.claim = claim = self.kind(lease, TTL_MS, self.asked)
         claim.ask(self.clock())
         wait = self.world.dice.choice([0, 2_000, 20_000])
-        self.send(rules.REQUESTED, {"ttl_ms": TTL_MS, "wait_ms": wait})
+        self.send(rules.REQUESTED, {"ttl_ms": TTL_MS, "wait_ms": wait, "asked": self.asked})
+        if self.world.dice.random() < 0.1:
+            self.send(rules.REQUESTED, {"ttl_ms": TTL_MS, "wait_ms": wait, "asked": self.asked})
         self.world.after(wait + 15_000, self.awake(lambda: self.give_up(claim)))
         self.world.after(500, self.awake(lambda: self.work(claim)))
 
@@ -74,10 +88,10 @@ class Agent:
         elif data.get("lease") != claim.lease:
             return
         elif type == rules.GRANTED:
-            claim.granted(data["token"], now)
-            if claim.state == ASKING:
+            claim.granted(data["token"], now, data["asked"])
+            if claim.state == ASKING and claim.token:
                 self.renew()
-        elif type in (rules.REFUSED, rules.ENDED):
+        elif type in (rules.REFUSED, rules.ENDED) and claim.is_about(data["token"], data.get("asked", 0)):
             claim.ended(data["why"])
         if claim.state not in (ASKING, HELD):
             self.world.after(self.world.dice.randrange(3_000), self.awake(lambda: self.again(claim)))
@@ -92,15 +106,17 @@ class Agent:
             return
         claim.look(self.clock())
         if claim.state == HELD:
-            self.held += 1
+            self.world.held += 1
             chance = self.world.dice.random()
             if chance < 0.1:
                 claim.release()
-                self.send(rules.RELEASED, {"token": claim.token})
+                self.send(rules.RELEASED, {"token": claim.token, "asked": self.asked})
             elif chance < 0.15:
                 claim.release()
             elif chance < 0.9:
                 self.renew()
+        elif claim.state == LOST and claim.why == "expired":
+            self.send(rules.RELEASED, {"token": claim.token, "asked": self.asked})
         if claim.state in (ASKING, HELD):
             self.world.after(TTL_MS / 3, self.awake(lambda: self.work(claim)))
         else:
@@ -109,7 +125,7 @@ class Agent:
     def give_up(self, claim: Claim) -> None:
         if claim is self.claim and claim.state == ASKING:
             claim.release()
-            self.send(rules.RELEASED, {})
+            self.send(rules.RELEASED, {"token": claim.token, "asked": self.asked})
             self.again(claim)
 
     def again(self, claim: Claim) -> None:
@@ -130,11 +146,13 @@ class World:
         self.ahead = 0
         self.stands_until = 0
         self.waiting: list[Saying] = []
+        self.asked = self.held = self.restarts = 0
         self.agents = [Agent(self, number, claim) for number in range(AGENTS)]
         self.after(500, self.tick)
         self.after(self.dice.randrange(30_000), self.stand_still)
         self.after(self.dice.randrange(60_000), self.jump)
         self.after(self.dice.randrange(20_000), self.pause)
+        self.after(self.dice.randrange(20_000), self.start_again)
 
     def at(self, when: int, work: Callable[[], None]) -> None:
         self.numbers += 1
@@ -150,8 +168,13 @@ class World:
         while self.coming and self.now < WORLD_MS * MS:
             self.now, _, work = heappop(self.coming)
             work()
-            believers = [agent.name for agent in self.agents if agent.claim.is_valid(agent.clock())]
-            assert len(believers) <= 1, f"at {self.now // MS} ms {' and '.join(believers)} believe that they hold it"
+            believers = [agent for agent in self.agents if agent.claim.is_valid(agent.clock())]
+            latest = [agent for agent in believers if not agent.is_former]
+            names = " and ".join(agent.name for agent in latest)
+            assert len(latest) <= 1, f"at {self.now // MS} ms {names} believe that they hold it"
+            tokens = sorted(agent.claim.token for agent in believers)
+            assert len(set(tokens)) == len(tokens), "a fence can tell a process from the one that followed it"
+            assert not latest or latest[0].claim.token == tokens[-1], "and admits the latter"
 
     # The plane
 
@@ -209,12 +232,25 @@ class World:
         agent.paused_until = self.now + self.dice.randrange(3 * TTL_MS) * MS
         self.after(self.dice.randrange(20_000), self.pause)
 
+    def start_again(self) -> None:
+        """Somebody's process is taken for dead and started again, which goes on with its lease; it may wake up."""
+        former = self.dice.choice([agent for agent in self.agents if not agent.is_former])
+        if former.claim.state in (ASKING, HELD):
+            former.is_former = True
+            if self.dice.random() < 0.5:
+                former.paused_until = self.now + self.dice.randrange(2 * TTL_MS) * MS
+            self.agents = [each for each in self.agents if each.claim.state in (ASKING, HELD) or not each.is_former]
+            self.agents.append(Agent(self, former.number, former.kind, former))
+            self.restarts += 1
+        self.after(self.dice.randrange(30_000), self.start_again)
+
 
 @pytest.mark.parametrize("seed", range(40))
 def test_nobody_believes_in_what_somebody_else_has(seed: int) -> None:
     world = World(seed)
     world.live()
-    assert sum(agent.held for agent in world.agents) > 10, "they do get it"
+    assert world.held > 10, "they do get it"
+    assert world.restarts
     assert any(type == rules.ENDED and data["why"] == "expired" for type, data in world.plane.said)
 
 
@@ -260,6 +296,17 @@ def test_a_holder_that_believes_too_much_is_found_out(claim: type[Claim]) -> Non
 def test_a_plane_that_waits_too_little_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (leasebook, leases):
         monkeypatch.setattr(module, "LEASE_SLACK_MS", -1_000)
+    assert violated()
+
+
+def test_a_plane_that_hears_former_processes_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = leases._Book._own
+
+    def hears(self: leases._Book, event: str, id: str, name: str, source: str, token: int, asked: int = 0) -> object:
+        lease = self.state.get("lease", id)
+        return lease if lease is not None and lease.holder == source else own(self, event, id, name, source, token)
+
+    monkeypatch.setattr(leases._Book, "_own", hears)
     assert violated()
 
 

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from bus import lease as rules
-from controlplane import leasebook
+from controlplane import coordination, leasebook
 from controlplane import leases as fold
+from controlplane.coordination import UNNAMED
 from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.leasebook import POSITION_BITS
@@ -78,6 +79,20 @@ def test_a_renewal_is_answered_and_moves_the_end_but_no_timer() -> None:
     assert told(plane.wait(2)) == [("ended", "1", "expired")]
 
 
+def test_no_resource_keeps_the_renewals_of_others_from_being_answered() -> None:
+    """One answer is about many resources: it goes under the name of none. A name that no event carries is refused."""
+    plane = Told()
+    said = plane.says(requested("1", resource="gpu\0"), requested("2", resource=""), requested("3"), requested("4\n"))
+    assert told(said) == [("refused", "1", "malformed"), ("refused", "2", "malformed"), ("granted", "3", ""),
+                          ("refused", "4\n", "malformed")]  # fmt: skip
+    token = said[2][1]["token"]
+    plane.says(renewed("9", 1, resource="gpu\0"), renewed("3", token))
+    answers = [json.loads(i.event) for _, _, i in plane.steps[-1].intents]  # type: ignore[union-attr]
+    assert {each["type"]: each["partitionkey"] for each in answers} == {
+        rules.REFUSED: UNNAMED, rules.EXTENDED: rules.EXTENDED,
+    }  # fmt: skip
+
+
 def test_only_its_holder_moves_a_lease() -> None:
     plane = Told()
     token = plane.says(requested("1"))[0][1]["token"]
@@ -98,6 +113,45 @@ def test_a_request_that_comes_again_is_answered_again_and_not_granted_again() ->
     assert told(plane.says(requested("2", "agent/b", wait_ms=9_000))) == [("queued", "2", "")]
     assert told(plane.says(released("1"), released("1"))) == [("ended", "1", "released"), ("granted", "2", "")]
     assert told(plane.says(requested("1"))) == [("refused", "1", "ended")]
+
+
+def test_a_holder_that_was_started_again_gets_a_greater_token_and_the_earlier_process_moves_nothing() -> None:
+    plane, wait = Told(), {"wait_ms": 60_000}
+    ((_, first),) = plane.says(requested("1", asked=5))
+    ((_, second),) = plane.says(requested("1", asked=9))
+    assert second["token"] > first["token"] and second["asked"] == 9
+    assert plane.says(requested("1", asked=9)) == [(rules.GRANTED, second)], "the same request comes again"
+    assert plane.says(requested("1", asked=5)) == [(rules.GRANTED, second)], "the earlier one comes late"
+    plane.says(requested("2", "agent/b", **wait))
+    former = (renewed("1", first["token"]), released("1", first["token"]), released("1", asked=5))
+    said = plane.says(*former)
+    assert [(why, data["token"], data["asked"]) for (_, _, why), (_, data) in zip(told(said), said, strict=True)] == [
+        ("stale_token", first["token"], 0), ("stale_token", first["token"], 0), ("stale_token", 0, 5),
+    ]  # fmt: skip
+    assert holders(plane) == {"1"}
+    assert told(plane.says(requested("1", asked=10, units=2, capacity=2))) == [("refused", "1", "taken")]
+    assert told(plane.says(requested("1", asked=10, ttl_ms=1))) == [("refused", "1", "malformed")]
+    assert told(plane.says(released("1", asked=9))) == [("ended", "1", "released"), ("granted", "2", "")]
+
+
+def test_it_lasts_for_as_long_as_the_later_process_asked() -> None:
+    plane = Told()
+    plane.says(requested("1", ttl_ms=60_000, asked=1), requested("1", asked=2))
+    assert plane.wait(ENDS - 1) == []
+    assert told(plane.wait(2)) == [("ended", "1", "expired")]
+
+
+def test_who_waits_and_is_started_again_keeps_its_place() -> None:
+    plane, wait = Told(), {"wait_ms": 60_000}
+    plane.says(requested("1"), requested("2", "agent/b", asked=1, **wait), requested("3", "agent/c", **wait))
+    ((type, data),) = plane.says(requested("2", "agent/b", asked=2, **wait))
+    assert (type, data["place"]) == (rules.QUEUED, 1)
+    assert told(plane.says(released("2", by="agent/b", asked=1))) == [("refused", "2", "stale_token")]
+    said = plane.says(released("1"))
+    assert told(said) == [("ended", "1", "released"), ("granted", "2", "")] and said[1][1]["asked"] == 2
+    plane.says(requested("4", "agent/d", asked=1, **wait))
+    assert told(plane.says(requested("4", "agent/d", asked=2))) == [("refused", "4", "held")]
+    assert told(plane.says(released("2", by="agent/b", asked=2)))[1:] == [("granted", "3", "")]
 
 
 def test_units_are_counted_and_a_large_request_is_not_passed_by() -> None:
@@ -178,6 +232,45 @@ def test_what_a_former_incarnation_had_ends_and_what_this_one_has_stays() -> Non
     assert holders(plane, "u") == {"3"} and holders(plane, "t") == {"b"}
 
 
+def test_one_that_crashes_again_and_again_keeps_nothing_of_its_former_runs() -> None:
+    """Each run has its grace from when it was lost, however soon the next one comes."""
+    plane, long, step = with_roll(), {"ttl_ms": 3_600_000}, LEASE_GRACE_MS * 6 // 10
+    lost, ended = {}, {}
+    for run in range(8):
+        plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", f"i{run}"]}))
+        lost[f"{run - 1}"] = plane.now
+        plane.says(requested(f"{run}", resource=f"r{run}", **long))
+        if run % 2:
+            plane.says(("agent.lifecycle.failed", "agent/a", {}))
+        for _ in range(step // 100):
+            for type, lease, why in told(plane.wait(100)):
+                assert (type, why) == ("ended", "holder_restarted")
+                ended[lease] = plane.now
+    for lease, at in ended.items():
+        assert LEASE_GRACE_MS <= (at - lost[lease]) // MS <= 1.5 * LEASE_GRACE_MS, lease
+    assert set(ended) >= {"0", "1", "2", "3", "4"}
+
+
+def test_one_that_fails_again_after_it_came_back_has_its_grace_anew() -> None:
+    plane, long = Told(), {"ttl_ms": 3_600_000}
+    plane.says(requested("1", **long))
+    for type in ("failed", "joined", "failed", "failed"):
+        plane.says((f"agent.lifecycle.{type}", "agent/a", {}))
+        assert plane.wait(LEASE_GRACE_MS * 3 // 10) == []
+    assert plane.wait(LEASE_GRACE_MS * 4 // 10 - 1) == []
+    assert told(plane.wait(2)) == [("ended", "1", "holder_failed")]
+
+
+def test_what_the_new_incarnation_goes_on_with_stays() -> None:
+    plane, long = with_roll(), {"ttl_ms": 3_600_000}
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "one"]}))
+    plane.says(requested("1", asked=1, **long), requested("2", resource="s", asked=1, **long))
+    plane.says(("agent.lifecycle.joined", "agent/a", {"known": ["ready", "two"]}))
+    plane.says(requested("1", asked=2, **long))
+    assert told(plane.wait(2 * LEASE_GRACE_MS)) == [("ended", "2", "holder_restarted")]
+    assert holders(plane) == {"1"}
+
+
 def test_the_plane_says_who_has_failed_and_nobody_else_says_it_of_others() -> None:
     plane, long = with_roll(), {"ttl_ms": 3_600_000}
     plane.says(requested("1", **long), ("agent.lifecycle.joined", "agent/a", {"known": ["failed", "one"]}))
@@ -235,6 +328,31 @@ def test_a_long_queue_is_served_some_at_a_time(monkeypatch: pytest.MonkeyPatch) 
     plane.says(requested("all", units=20, **many), *(requested(f"{n}", "agent/b", **many) for n in range(10)))
     assert [type for type, _, _ in told(plane.says(released("all")))] == ["ended"] + ["granted"] * 4
     assert [lease for _, lease, _ in told(plane.wait(1))] == [f"{n}" for n in range(4, 10)]
+
+
+def test_whatever_ends_at_once_is_said_and_given_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten agents with twelve leases each fail together, and somebody waits for each of these."""
+    plane, wait = Told(), {"ttl_ms": 3_600_000, "wait_ms": 3_600_000}
+    agents, resources = [f"agent/{n}" for n in range(10)], range(12)
+    plane.says(*(requested(f"{by}-{n}", by, f"{by}:{n}", **wait) for by in agents for n in resources))
+    plane.says(*(requested(f"w-{by}-{n}", "agent/w", f"{by}:{n}", **wait) for by in agents for n in resources))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 40)
+    plane.says(*(("agent.lifecycle.failed", by, {}) for by in agents))
+    ended = told(plane.wait(LEASE_GRACE_MS + 1))
+    assert plane.leases().get("count", "unsaid") is None
+    assert sum(why == "holder_failed" for _, _, why in ended) == 120
+    assert {lease for type, lease, _ in ended if type == "granted"} == {
+        id for id, lease in plane.leases().items("lease") if lease.token
+    } == {f"w-{by}-{n}" for by in agents for n in resources}  # fmt: skip
+
+
+def test_leases_that_run_out_together_are_all_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Told()
+    plane.says(*(requested(f"{n}", resource=f"r{n}") for n in range(100)))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 12)
+    assert len(plane.wait(ENDS + 1)) == 100 and plane.leases().get("count", "unsaid") is None
 
 
 def test_everything_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

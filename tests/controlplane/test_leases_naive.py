@@ -45,7 +45,8 @@ class Naive:
 
     def fails(self, holder: str, now: int) -> None:
         has = any(each["by"] == holder for each in self.held.values())
-        self.gone[holder] = now + LEASE_GRACE_MS * MS if has else NEVER
+        if self.gone.get(holder, NEVER) >= NEVER:  # else it has failed already
+            self.gone[holder] = now + LEASE_GRACE_MS * MS if has else NEVER
 
     def serve(self, now: int, fresh: str = "") -> None:
         for resource, capacity in CAPACITY.items():
