@@ -70,6 +70,11 @@ class Agent(Speaking):
         data_dir: str | None = None,
         fleet: "Fleet | None" = None,
     ) -> None:
+        if isinstance(name, str) and "/" in name:
+            meant = name.rpartition("/")[2] or "planner"
+            raise ClientError(
+                f"name: {name!r}: a name has no slash; say {meant!r}, and its events come from agent/{meant}"
+            )
         self.name = _name("name", name)
         self.capabilities = [
             _name("capabilities", one) for one in saying.names("capabilities", capabilities, CAPABILITIES_MAX)
@@ -117,6 +122,8 @@ class Agent(Speaking):
         only what the control plane chooses this agent for. Raises InvalidPattern, ClientError.
         """
 
+        _check_called("on", pattern, '"task.plan.requested"')
+
         def decorate(function: Decorated) -> Decorated:
             self._check_idle("handlers")
             if len(self.handlers.all) >= HANDLERS_MAX:
@@ -141,7 +148,11 @@ class Agent(Speaking):
         return decorate
 
     def answers(self, capability: str = "") -> Callable[[Decorated], Decorated]:
-        """Answer calls to `agent/<name>`, or to a capability of it, by `async def answer(request, context)`."""
+        """Answer calls to `agent/<name>`, or to a capability of it, by `async def answer(request, context)`.
+
+        Raises ClientError.
+        """
+        _check_called("answers", capability, "")
 
         def decorate(function: Decorated) -> Decorated:
             self._check_idle("answers")
@@ -268,6 +279,13 @@ class Agent(Speaking):
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, capabilities={self.capabilities!r})"
+
+
+def _check_called(decorator: str, given: object, example: str) -> None:
+    """A decorator without its brackets gets the function, and would do nothing with it."""
+    if not isinstance(given, str):
+        what = getattr(given, "__qualname__", repr(given))
+        raise ClientError(f"@agent.{decorator} got {what}, no text: write `@agent.{decorator}({example})` above it")
 
 
 def _name(what: str, value: str) -> str:
