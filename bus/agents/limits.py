@@ -56,3 +56,7 @@ FAREWELL_MS_MAX = 2_000
 """How long an agent that leaves tries to say so."""
 ERROR_CHARS_MAX = 1_000
 """The text of a failure."""
+COMPLAINTS_MAX = 5
+"""Warnings of an agent in COMPLAINTS_MS about events that end unhandled; further ones are counted."""
+COMPLAINTS_MS = 10_000
+"""For how long they are counted together."""

@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bus.agents.complaining import Complaints
 from bus.agents.handlers import Handling, Settings
 from bus.agents.inbox import PREFIX, Order, order_of
 from bus.agents.limits import RENEW_PERMILLE
@@ -80,6 +81,7 @@ class Work:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._seen = Seen()
+        self._complaints = Complaints()
         self._behind: dict[Key, deque[Job]] = {}
         self._jobs: dict[Job, None] = {}
         self._renewal: asyncio.TimerHandle | None = None
@@ -162,6 +164,7 @@ class Work:
         try:
             order = order_of(event) if not self.place else None
         except ClientError as error:
+            self._complaints.complain(self._loop.time(), f"{self.settings.group}: {event.id} is a dead letter: {error}")
             delivery.terminate(str(error))
             return
         if order is None and (event.requires or (self.place and event.type.startswith(PREFIX))):
