@@ -292,6 +292,10 @@ class Group:
         floor = lines.floor(self.floor) if isinstance(lines, groupactive.Floors) else self.floor
         return floor, self._odd.ready + self._plain.ready > 0 or self.cursor < high_offset
 
+    def delayed(self) -> list[tuple[int, int]]:
+        """What failed and rests: offset, and when it is ready again (ns)."""
+        return [(work.offset, work.timer) for work in self._odd.works.values() if work.phase == DELAYED]
+
     def delta(self) -> Delta | None:
         """What is to be logged since the last `logged()`; None: nothing worth a record."""
         return self._log.delta(self.cursor, self._odd.works)

@@ -14,6 +14,7 @@ docs/agents.md is the page for authors.
 import asyncio
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, suppress
 from types import TracebackType
@@ -26,6 +27,7 @@ from bus.agents.life import Life
 from bus.agents.limits import (
     CAPABILITIES_MAX,
     CONCURRENCY_MAX,
+    ERROR_CHARS_MAX,
     HANDLERS_MAX,
     HEARTBEAT_MS_MAX,
     HEARTBEAT_MS_MIN,
@@ -33,9 +35,9 @@ from bus.agents.limits import (
     TEXT_CHARS_MAX,
 )
 from bus.agents.speaking import Speaking
-from bus.attributes import check_text
+from bus.attributes import check_text, legible
 from bus.client.fleet import connect
-from bus.errors import BusError, ClientError
+from bus.errors import BrokerUnavailable, BusError, ClientError, NoFleet
 from bus.limits import AGENT_NAME_CHARS_MAX
 from bus.topic import is_type
 
@@ -70,6 +72,11 @@ class Agent(Speaking):
         data_dir: str | None = None,
         fleet: "Fleet | None" = None,
     ) -> None:
+        if isinstance(name, str) and "/" in name:
+            meant = name.rpartition("/")[2] or "planner"
+            raise ClientError(
+                f"name: {name!r}: a name has no slash; say {meant!r}, and its events come from agent/{meant}"
+            )
         self.name = _name("name", name)
         self.capabilities = [
             _name("capabilities", one) for one in saying.names("capabilities", capabilities, CAPABILITIES_MAX)
@@ -91,6 +98,7 @@ class Agent(Speaking):
         self._stack = AsyncExitStack()
         self._over: asyncio.Future[str] | None = None
         self._stopped = ""
+        self._runs = False
 
     # ----------------------------------------------------------------------------------------- defining
 
@@ -117,6 +125,8 @@ class Agent(Speaking):
         only what the control plane chooses this agent for. Raises InvalidPattern, ClientError.
         """
 
+        _check_called("on", pattern, '"task.plan.requested"')
+
         def decorate(function: Decorated) -> Decorated:
             self._check_idle("handlers")
             if len(self.handlers.all) >= HANDLERS_MAX:
@@ -141,7 +151,11 @@ class Agent(Speaking):
         return decorate
 
     def answers(self, capability: str = "") -> Callable[[Decorated], Decorated]:
-        """Answer calls to `agent/<name>`, or to a capability of it, by `async def answer(request, context)`."""
+        """Answer calls to `agent/<name>`, or to a capability of it, by `async def answer(request, context)`.
+
+        Raises ClientError.
+        """
+        _check_called("answers", capability, "")
 
         def decorate(function: Decorated) -> Decorated:
             self._check_idle("answers")
@@ -204,15 +218,27 @@ class Agent(Speaking):
 
     def fail(self, error: BusError) -> None:
         """The agent cannot go on: `wait` raises."""
-        log.error("%s cannot go on: %s", self.source, error)
+        if not self._runs:
+            log.error("%s cannot go on: %s", self.source, error)
         if self._over is not None and not self._over.done():
             self._over.set_exception(error)
             self._over.exception()  # whoever does not wait has the log
 
     def run(self) -> None:
-        """Connect, join, work and leave at SIGINT or SIGTERM, for a script. Raises what `connect` and `wait` do."""
-        with suppress(asyncio.CancelledError):  # signalled before it had joined
-            asyncio.run(self._serve())
+        """Connect, join, work and leave at SIGINT or SIGTERM, for a script.
+
+        What keeps it from its work ends the script: one line on stderr, and exit code 3 where no fleet answers, else 1.
+        """
+        self._runs = True
+        try:
+            with suppress(asyncio.CancelledError):  # signalled before it had joined
+                asyncio.run(self._serve())
+        except BusError as error:
+            why = legible(" ".join(str(error).split()), ERROR_CHARS_MAX)
+            print(f"{self.source} cannot go on: {why}", file=sys.stderr)
+            raise SystemExit(3 if isinstance(error, (NoFleet, BrokerUnavailable)) else 1) from None
+        finally:
+            self._runs = False
 
     async def _serve(self) -> None:
         loop = asyncio.get_running_loop()
@@ -268,6 +294,13 @@ class Agent(Speaking):
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r}, capabilities={self.capabilities!r})"
+
+
+def _check_called(decorator: str, given: object, example: str) -> None:
+    """A decorator without its brackets gets the function, and would do nothing with it."""
+    if not isinstance(given, str):
+        what = getattr(given, "__qualname__", repr(given))
+        raise ClientError(f"@agent.{decorator} got {what}, no text: write `@agent.{decorator}({example})` above it")
 
 
 def _name(what: str, value: str) -> str:

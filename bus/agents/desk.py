@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bus.agents import inbox
+from bus.agents.complaining import Complaints
 from bus.agents.context import Context
 from bus.agents.handlers import HEARD, Handlers, Handling
 from bus.agents.limits import DRAIN_MS_MAX, HEARD_RUNNING_MAX
@@ -70,6 +71,7 @@ class Desk:
         self._loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[None]] = set()
         self._hearing: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints()
 
     @property
     def share(self) -> float:
@@ -126,8 +128,18 @@ class Desk:
         if ended != LEFT:
             self.handled += ended == WELL
             self.failed += ended != WELL
+        if ended == UNFIT:
+            self._complain(job, error)
         await self._settle(
             job, verdict(ended, job.origin, job.delivery.attempt, most), self._loop.time() - began, error
+        )
+
+    def _complain(self, job: "Job", error: str) -> None:
+        """Nobody here can handle it, whenever it comes: its author, or this agent's, has to hear of it."""
+        what = "dead letter" if job.order is None else "refused, the control plane decides"
+        self._complaints.complain(
+            self._loop.time(),
+            f"{self.agent.source}: {job.event.type} of {job.event.source} ends here ({what}): {error}",
         )
 
     async def _handle(self, job: "Job", handler: Handling) -> tuple[str, str]:

@@ -8,6 +8,9 @@
 | anything else, or with `group=` | a group: the given one, else one of its own, `agent/<name>:<pattern>` |
 | any, with `dispatched=True` | the inbox alone: what the plane dispatches to the agent |
 
+Mail is its addressee's alone: a pattern under `agent.inbox.` that is not the agent's own is refused, and groups of
+wider patterns, such as `agent.>`, leave mail alone (`work.py`).
+
 What the plane dispatches is handled by the handler whose pattern fits the original type best, whichever way its other
 events come. Best is who says more tokens literally; then who has no `>`; then who was defined first.
 """
@@ -15,7 +18,7 @@ events come. Best is who says more tokens literally; then who has no `>`; then w
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from bus.agents.inbox import pattern_of
+from bus.agents.inbox import PREFIX, pattern_of
 from bus.agents.limits import (
     SHARED_ACK_WAIT_MS,
     SHARED_DELIVER_ATTEMPTS,
@@ -124,10 +127,10 @@ def _way(agent: str, capabilities: Sequence[str], pattern: str, group: str | Non
         if group is not None:
             raise ClientError(f"group={group!r}: what is dispatched comes by the inbox; leave out one of the two")
         return ORDERED, ""
+    if pattern.startswith(PREFIX):
+        return _mail(agent, pattern, group)
     if group is not None:
         return GROUP, ""
-    if pattern == pattern_of(agent):
-        return MAIL, ""
     if pattern.startswith(_HEARD):
         return HEARD, ""
     # The longest first: `nlp.translate` before `nlp`.
@@ -135,6 +138,18 @@ def _way(agent: str, capabilities: Sequence[str], pattern: str, group: str | Non
         if pattern.startswith(f"capability.{capability}."):
             return ABLE, capability
     return GROUP, ""
+
+
+def _mail(agent: str, pattern: str, group: str | None) -> tuple[str, str]:
+    own = pattern_of(agent)
+    if pattern != own:
+        raise ClientError(
+            f"{pattern}: mail is its addressee's alone, and that of {agent} is {own}: handle it by "
+            "`@agent.on(agent.inbox)`; to look at others' mail use `fleet.read`"
+        )
+    if group is not None:
+        raise ClientError(f"group={group!r}: mail comes by the inbox, which has a group; leave `group` out")
+    return MAIL, ""
 
 
 class Handlers:

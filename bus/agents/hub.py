@@ -14,7 +14,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from bus.agents import inbox
+from bus.agents import inbox, namesakes
 from bus.agents.handlers import GROUP, Handling, Settings
 from bus.agents.heard import Heard
 from bus.agents.limits import (
@@ -24,10 +24,11 @@ from bus.agents.limits import (
     HEARD_BACK_MS,
     INBOX_EARLIER_MS,
     JOINS_AT_ONCE_MAX,
+    NAMESAKE_LOOKS_MAX,
 )
 from bus.agents.mail import FirstMail
 from bus.agents.pulse import Pulse
-from bus.agents.saying import CHANGED, COORDINATION
+from bus.agents.saying import CHANGED, COORDINATION, source_of
 from bus.agents.work import Work
 from bus.errors import BusError, ClientError, FleetError, GroupConflict, InvalidEvent, NoSuchGroup
 from bus.event import format_time
@@ -59,6 +60,7 @@ class Hub:
         self._gate = asyncio.Semaphore(JOINS_AT_ONCE_MAX)
         self._first_mail = FirstMail(fleet, self._mail_came)
         self._opening: dict[str, asyncio.Task[None]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._heard = [
             Heard(fleet, COORDINATION, HEARD_BACK_MS, self._coordination),
             Heard(fleet, CHANGED, HEARD_BACK_MS, self._changed),
@@ -100,6 +102,8 @@ class Hub:
             del _HUBS[self._fleet]
             await self.pulse.close()
             await self._first_mail.close()
+            for task in self._looking:
+                task.cancel()
             for heard in self._heard:
                 await heard.close()
 
@@ -169,7 +173,17 @@ class Hub:
         for name in _opened(found):
             if self._first_mail.is_expected(name):
                 self._mail_came(name, found.appended)
+        self._look_for_namesakes(found)
         self._coordination(found)
+
+    def _look_for_namesakes(self, found: "Positioned") -> None:
+        told = namesakes.changes_of(found.event)
+        lives = {name: desk.agent.life for name, desk in self.desks.items() if source_of(name) in told and desk.is_open}
+        lives = {name: life for name, life in lives.items() if life.is_ready}
+        if lives and len(self._looking) < NAMESAKE_LOOKS_MAX:
+            task = asyncio.get_running_loop().create_task(namesakes.look(self._fleet, found, lives))
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
 
 
 def _inbox(name: str, start: Any) -> Settings:

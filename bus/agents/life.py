@@ -21,7 +21,7 @@ log = logging.getLogger("bus.agents")
 
 class Life:
     """See the module. `incarnation` names it; `address`: where the agent's answers are called, "" if it has none.
-    `is_ready`: it has said that it is.
+    `is_ready`: it has said that it is; `joined`: when it had, by the leader's clock, ns.
     """
 
     def __init__(self, agent: "Agent", fleet: "Fleet") -> None:
@@ -30,6 +30,9 @@ class Life:
         self.incarnation = new_id()
         self.address = ""
         self.is_ready = False
+        self.joined = 0
+        self._rival = ""
+        self._joins_again = False
         self.every = agent.heartbeat
         self.due = 0.0
         self.desk = Desk(agent, agent.handlers, agent.concurrency)
@@ -48,7 +51,7 @@ class Life:
                 )
                 await self._answers.enter_async_context(answering)
                 self.address = answering.url
-            await self.fleet.publish(self._event(saying.JOINED, self._told()))
+            self.joined = (await self.fleet.publish(self._event(saying.JOINED, self._told()))).appended
             said = True
             self._hub.pulse.add(self)
             await self._hub.take_work(agent.name, self.desk, agent.handlers.all)
@@ -59,6 +62,38 @@ class Life:
             if said:
                 await self._say_left(f"it could not join: {type(error).__name__}")
             raise
+
+    async def told(self, state: str, newest: str, at: int) -> None:
+        """The plane told, at an instant of the log, a state of this name, under which `newest` joined last, so far as
+        that can be seen.
+
+        Another one that joined later is warned of, once; when it has gone, this one joins again, as a new one.
+        """
+        if newest == self.incarnation or self._joins_again or not self.desk.is_open:
+            return
+        if newest and newest != self._rival:
+            self._rival = newest
+            log.warning(
+                "%s: incarnation %s has joined under this name: the control plane listens to it, and no more to this "
+                "one, %s; both take work from the same groups. Stop one of them, or give it another name",
+                *(self.agent.source, newest, self.incarnation),
+            )
+        if at >= self.joined and (state == "left" or (state == "failed" and self._rival)):
+            await self._join_again()
+
+    async def _join_again(self) -> None:
+        self._hub.pulse.remove(self)
+        self.incarnation, self._rival, self._joins_again = new_id(), "", True
+        try:
+            self.joined = (await self.fleet.publish(self._event(saying.JOINED, self._told()))).appended
+            await self.fleet.publish(self._event(saying.READY, {}))
+            log.warning("%s: the other one has gone; this one joined again, as %s", self.agent.source, self.incarnation)
+        except BusError as error:
+            log.warning("%s: the other one has gone, and this one cannot join again: %s", self.agent.source, error)
+        finally:
+            self._joins_again = False
+            if self.desk.is_open:
+                self._hub.pulse.add(self)
 
     async def end(self, reason: str) -> None:
         """Leave: end what is under way, give back what waits, and say so."""

@@ -56,3 +56,11 @@ FAREWELL_MS_MAX = 2_000
 """How long an agent that leaves tries to say so."""
 ERROR_CHARS_MAX = 1_000
 """The text of a failure."""
+COMPLAINTS_MAX = 5
+"""Warnings of an agent in COMPLAINTS_MS about events that end unhandled; further ones are counted."""
+COMPLAINTS_MS = 10_000
+"""For how long they are counted together."""
+NAMESAKE_BACK_MS = 60_000
+"""How far back an agent looks for another one under its name, when the plane tells of it."""
+NAMESAKE_LOOKS_MAX = 16
+"""Such looks of one connection at once; what is told meanwhile is not looked into."""

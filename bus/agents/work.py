@@ -6,7 +6,8 @@ so that it goes to another only if this process dies or stands still. So a capab
 costs one member, not a thousand.
 
 An event that comes again although it was handled is acked and counted; one that comes while it is handled waits for
-how that ends. An event with `requires` that was not dispatched is acked: the control plane chooses who gets it.
+how that ends. An event with `requires` that was not dispatched is acked: the control plane chooses who gets it. So is
+mail, which a wider pattern matches, outside of the inbox: it is its addressee's.
 """
 
 import asyncio
@@ -15,8 +16,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bus.agents.complaining import Complaints
 from bus.agents.handlers import Handling, Settings
-from bus.agents.inbox import Order, order_of
+from bus.agents.inbox import PREFIX, Order, order_of
 from bus.agents.limits import RENEW_PERMILLE
 from bus.agents.seen import DONE, RUNNING, Key, Seen, key_of
 from bus.agents.settling import DISPATCHED, OWN, SHARED
@@ -55,7 +57,7 @@ class Work:
     """See the module. `place`: the group of those who handle it, "" for an inbox; `is_shared`: its settings are
     nobody's own. It joins when `gate` lets it, and tells `lost` when it cannot go on.
 
-    `passed` counts events that others are chosen for, `duplicates` those that were handled before.
+    `passed` counts events that are others', `duplicates` those that were handled before.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Work:
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._seen = Seen()
+        self._complaints = Complaints()
         self._behind: dict[Key, deque[Job]] = {}
         self._jobs: dict[Job, None] = {}
         self._renewal: asyncio.TimerHandle | None = None
@@ -161,9 +164,10 @@ class Work:
         try:
             order = order_of(event) if not self.place else None
         except ClientError as error:
+            self._complaints.complain(self._loop.time(), f"{self.settings.group}: {event.id} is a dead letter: {error}")
             delivery.terminate(str(error))
             return
-        if order is None and event.requires:
+        if order is None and (event.requires or (self.place and event.type.startswith(PREFIX))):
             self.passed += 1
             delivery.ack()
             return

@@ -217,6 +217,10 @@ class Ballot:
         self._error: BusError | None = None
         self._over = asyncio.Event()
 
+    def __repr__(self) -> str:
+        state = self.decision.outcome if self.decision is not None else "refused" if self.is_over else "open"
+        return f"<Ballot {self.id} {self.question[:80]!r} of {self.proposer}: {state}>"
+
     @property
     def id(self) -> str:
         """Its name in the log."""

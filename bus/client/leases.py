@@ -106,6 +106,10 @@ class Lease:
         """What kept the last word to the plane from getting through."""
         self.lost = asyncio.Event()
 
+    def __repr__(self) -> str:
+        state = f"held, token {self.token}" if self.valid else self.why or self._claim.state
+        return f"<Lease {self.id} of {self.resource!r} by {self._source}: {state}>"
+
     @property
     def id(self) -> str:
         """Its name in the log."""

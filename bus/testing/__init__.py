@@ -3,6 +3,7 @@
 | file | is |
 |---|---|
 | `fleet.py` | `TestFleet`: the surface, and what a test asks of it |
+| `client.py` | what its clients refuse, and what their receipts say |
 | `clock.py` | time that is moved by hand |
 | `exchange.py` `transport.py` | frames in memory, in place of sockets |
 | `broker.py` | one broker that leads everything: the real one's parts, without sockets, disk and process |

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from bus import limits, wire
 from bus.batch import decode, encode, unseal
@@ -37,6 +37,14 @@ from bus.wire import PROTOCOL_MAX
 
 BROKER = "memory"
 _LONG_AGO = -(1 << 62)
+
+
+class Resting(NamedTuple):
+    """An event that failed in a group with members, and comes again in so many seconds."""
+
+    group: str
+    event: Event
+    seconds: float
 
 
 class MemoryPeers(Peers):
@@ -101,6 +109,16 @@ class Groups(Delivering):
                 elif members and group.group.progress(self._ground.high_offset(led.partition))[1]:
                     found.setdefault(group.group.name, f"group {group.group.name}: its members take no more")
         return list(found.values())
+
+    def resting(self) -> dict[tuple[int, int], list[tuple[str, float]]]:
+        """(Partition, offset) -> (group, seconds) of each group with members to which it comes again then."""
+        found: dict[tuple[int, int], list[tuple[str, float]]] = {}
+        at = self._now()
+        for led in self._led.values():
+            for group in led.brought_up(at):
+                for offset, due in group.group.delayed() if group.group.members else ():
+                    found.setdefault((led.partition, offset), []).append((group.group.name, max(0, due - at) / 1e9))
+        return found
 
     def open(self, name: str, settings: wire.GroupSettings) -> None:
         """Make a group on all partitions, unless it is there: as a member that comes and goes."""
@@ -178,6 +196,14 @@ class MemoryBroker:
     def unsettled(self) -> list[str]:
         """What groups have still to do, in words."""
         return self.groups.unsettled()
+
+    def resting(self) -> list[Resting]:
+        """What failed and comes again later, to groups with members."""
+        resting = self.groups.resting()
+        if not resting:
+            return []
+        found = [(one.event, resting.get((one.partition, one.offset), ())) for one in self.events()]
+        return [Resting(group, event, seconds) for event, waits in found for group, seconds in waits]
 
     def events(self) -> Iterator[Positioned]:
         """All that were ever committed, in order."""

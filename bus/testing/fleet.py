@@ -15,8 +15,9 @@ have beside it: `advance`, `settled`, `events`, `dead_letters`, and `connect` fo
 `appended`, `start="-5m"`, the lateness of a group's order. What a client or an agent itself waits for (the time-out of
 a call, of a handler, heartbeats, the lateness of `read(order=...)`) goes by the event loop as ever.
 
-**What is not there:** brokers and disks that fail, retention, replicas (receipts say 1), keys and grants; of the plane
-only what `bus.testing.plane` says: no sagas, failure detector, ballots, leases, content rules. All ends with the test;
+**What is not there:** brokers and disks that fail, retention, replicas (receipts say 1, in memory), keys and grants; of
+the plane only what `bus.testing.plane` says: no sagas, failure detector, content rules, nor ballots and leases, which
+raise at once. All ends with the test;
 what is published is bounded by `limits.TEST_FLEET_BYTES_MAX`. One event loop, one process.
 """
 
@@ -35,6 +36,7 @@ from bus.client.schemas import PLANE as TELLS_SCHEMAS
 from bus.errors import ClientError
 from bus.event import Event, from_object
 from bus.testing.broker import MemoryBroker
+from bus.testing.client import MemoryFleet
 from bus.testing.clock import HandClock
 from bus.testing.exchange import Exchange
 from bus.testing.plane import MemoryPlane
@@ -61,10 +63,10 @@ class DeadLetter(NamedTuple):
 
 
 class NotSettled(ClientError, AssertionError):
-    """`TestFleet.settled` waited in vain; the message says for what."""
+    """Not all is done (`TestFleet.settled`); the message says what is not."""
 
 
-class TestFleet(Fleet):
+class TestFleet(MemoryFleet):
     """See the module. `partitions`: how many it has; `name`, `causal`: as for `bus.connect`."""
 
     __test__ = False  # pytest takes it for one of its own
@@ -101,7 +103,7 @@ class TestFleet(Fleet):
     def connect(self, name: str = "", causal: bool = False) -> Fleet:
         """A further client of this fleet, to use in `async with`, as `bus.connect` makes them of a real one."""
         self._check_begun()
-        return Fleet(
+        return MemoryFleet(
             lambda: [self._broker.url], name=name or self.name, causal=causal, transport=self._transport_in_memory
         )
 
@@ -124,22 +126,27 @@ class TestFleet(Fleet):
         await self._quiet()
 
     async def settled(self, within: float = 5.0) -> None:
-        """Wait until nothing is on its way: each event that a group with members wants is settled, or waits for time to
-        be moved, and no call is being answered.
+        """Wait until nothing is left to do: each event that a group with members wants is settled, each task that was
+        dispatched, too, and no call is being answered.
 
-        Raises NotSettled after `within` seconds of the real clock, and says what is left.
+        Raises NotSettled, which says what is left: after `within` seconds of the real clock; at once where only time
+        can help, which stands still (an event that failed comes again later: `advance`), or an agent that is not there
+        (nobody can do what an event requires).
         """
         self._check_begun()
         try:
             async with asyncio.timeout(within):
                 while True:
                     await self._quiet()
-                    if not self._left():
-                        return
+                    if not self._moving():
+                        break
                     self._exchange.stirred.clear()
                     await self._exchange.stirred.wait()
         except TimeoutError:
-            raise NotSettled(f"after {within:g} s: {'; '.join(self._left()) or 'it does not come to rest'}") from None
+            left = [*self._moving(), *self._stuck()]
+            raise NotSettled(f"after {within:g} s: {'; '.join(left) or 'it does not come to rest'}") from None
+        if stuck := self._stuck():
+            raise NotSettled("; ".join(stuck))
 
     # ---------------------------------------------------------------------------------------------- looking
 
@@ -189,7 +196,19 @@ class TestFleet(Fleet):
             still = still + 1 if moved == self._exchange.moved else 0
             moved = self._exchange.moved
 
-    def _left(self) -> list[str]:
+    def _moving(self) -> list[str]:
+        """What is under way, and may come to its end by itself."""
         calls = self._switchboard.running if self._switchboard is not None else 0
+        resting = {one.group for one in self._broker.resting()}
         left = self._broker.unsettled()
+        left += [said for group, said in self._plane.in_hand() if group not in resting]
         return [*left, f"{calls} calls are being answered"] if calls else left
+
+    def _stuck(self) -> list[str]:
+        """What waits for time to be moved, or for an agent."""
+        resting = [
+            f"group {one.group}: {one.event.type} of {one.event.source} failed and comes again in {one.seconds:g} s, "
+            f"which pass by `await fleet.advance({one.seconds:g})`"
+            for one in self._broker.resting()
+        ]
+        return resting + self._plane.waiting()

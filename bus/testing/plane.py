@@ -35,6 +35,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.capabilities: frozenset[str] = frozenset()
+        self.incarnation: Any = None
         self.tasks: dict[str, None] = {}
 
 
@@ -77,6 +78,23 @@ class MemoryPlane:
                 self.tasks[task] = Task(event)
                 self._dispatch(task)
 
+    def in_hand(self) -> list[tuple[str, str]]:
+        """Tasks that agents have not said to be settled: the group of the agent's inbox, and a word of each."""
+        return [
+            (f"inbox.{task.agent.removeprefix('agent/')}", f"{task.agent} has not settled {_named(task.event)}")
+            for task in self.tasks.values()
+            if task.agent
+        ]
+
+    def waiting(self) -> list[str]:
+        """The tasks that nobody can do, in words."""
+        return [
+            f"{_named(task.event)} requires {', '.join(sorted(task.event.requires or ()))}, "
+            "and no agent that has joined can do that"
+            for task in self.tasks.values()
+            if not task.agent
+        ]
+
     # ---------------------------------------------------------------------------------------------- agents
 
     def _lifecycle(self, source: str, state: str, said: dict[str, Any]) -> None:
@@ -84,10 +102,13 @@ class MemoryPlane:
             agent = self.agents.setdefault(source, Agent())
             if state == "joined":
                 agent.capabilities = frozenset(map(str, said.get("capabilities") or ()))
+                agent.incarnation = said.get("incarnation")
             self._changed(source, state)
             for task in [task for task, known in self.tasks.items() if not known.agent]:
                 self._dispatch(task)
         elif state in ("left", "failed") and source in self.agents:
+            if said.get("incarnation") not in (None, self.agents[source].incarnation):
+                return  # of an older one, which is not listened to any more
             left = self.agents.pop(source)
             self._changed(source, state)
             for task in left.tasks:
@@ -146,6 +167,10 @@ class MemoryPlane:
             del self.tasks[task]
             if source in self.agents:
                 self.agents[source].tasks.pop(task, None)
+
+
+def _named(event: Event) -> str:
+    return f"{event.type} of {event.source}"
 
 
 def _said(type: str, data: dict[str, Any], key: str, **attributes: Any) -> Event:

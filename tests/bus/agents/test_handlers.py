@@ -34,7 +34,6 @@ def made(pattern: str, **more: Any) -> Handling:
         ("capability.draw.>", {}, GROUP, "agent/planner:capability.draw.>"),
         ("capability.*.asked", {}, GROUP, "agent/planner:capability.*.asked"),
         ("agent.inbox.planner", {}, MAIL, ""),
-        ("agent.inbox.other", {}, GROUP, "agent/planner:agent.inbox.other"),
         ("system.coordination.>", {}, HEARD, ""),
         ("signalbox.agents.changed", {}, HEARD, ""),
         ("task.>", {"dispatched": True}, ORDERED, ""),

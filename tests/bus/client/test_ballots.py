@@ -32,7 +32,9 @@ async def test_all_who_vote_come_to_one_decision(log: Log) -> None:
 
     voters = [asyncio.create_task(follows(fleet, choice)) for fleet, choice in zip(fleets, "yyn", strict=True)]
     ballot = await fleets[0].ballots.propose("Ship it?", ["y", "n"], voters=VOTERS, deadline=30)
+    assert repr(ballot) == f"<Ballot {ballot.id} 'Ship it?' of agent/a: open>"
     decision = await ballot.decided(timeout=20)
+    assert repr(ballot).endswith(": decided>")
     assert (decision.outcome, decision.choice, ballot.is_over) == ("decided", "y", True)
     assert decision.tally["y"] == 2 and decision.votes in (2, 3)
     # Whoever voted late hears the same.

@@ -39,13 +39,14 @@ async def test_one_has_it_and_the_next_gets_it_with_a_greater_token(log: Log) ->
     fence = Fence()
     async with a.leases.acquire("gpu", ttl=30) as first:
         assert first.valid and first.token and not first.lost.is_set() and first.why == ""
+        assert repr(first) == f"<Lease {first.id} of 'gpu' by agent/a: held, token {first.token}>"
         fence.admit(first.token)
         first.check()
         with pytest.raises(LeaseRefused, match="others hold it") as refused:
             async with b.leases.acquire("gpu", ttl=30):
                 raise AssertionError("two have it")
         assert refused.value.why == "held"
-    assert not first.valid
+    assert not first.valid and "held" not in repr(first) and first.why in repr(first)
     async with b.leases.acquire("gpu", ttl=30) as second:
         assert second.token > first.token
         fence.admit(second.token)

@@ -51,9 +51,15 @@ async def test_hours_of_retries_take_no_time(fleet: bus.TestFleet) -> None:
     (task,) = await begun(fleet, worker(fleet, "workers", handle, max_deliver=4))
     began, first = time.monotonic(), fleet.cluster.clock.time()
     await fleet.publish(event("task.a", data=1))
-    await fleet.settled()
+    with pytest.raises(
+        bus.NotSettled,
+        match=r"^group workers: task\.a of agent/tester failed and comes again in 10 s.*`await fleet\.advance\(10\)`$",
+    ):
+        await fleet.settled(within=30)
+    assert time.monotonic() - began < 20, "it is said at once"
     assert attempts == [(1, first)] and not fleet.dead_letters()
     await fleet.advance(HOUR)
+    await fleet.settled()
     assert [(n, round(at - first)) for n, at in attempts] == [(1, 0), (2, 10), (3, 30), (4, 60)]
     (letter,) = fleet.dead_letters("workers")
     assert (letter.reason, letter.error, letter.event.data, len(letter.attempts)) == ("max_deliver", "no 4", 1, 4)
@@ -91,6 +97,47 @@ async def test_what_does_not_come_to_rest_is_named(fleet: bus.TestFleet) -> None
     with pytest.raises(bus.NotSettled, match=r"group stuck: test/[0-9a-f]+ has not settled all"):
         await fleet.settled(within=0.2)
     task.cancel()
+
+
+async def test_a_task_that_nobody_can_do_or_has_done_is_named(fleet: bus.TestFleet) -> None:
+    await fleet.publish(event("text.new", requires=["translate", "legal"]))
+    await joined(fleet, "a", "translate")
+    with pytest.raises(
+        bus.NotSettled,
+        match=r"^text\.new of agent/tester requires legal, translate, and no agent that has joined can do that$",
+    ):
+        await fleet.settled(within=30)
+    await joined(fleet, "b", "translate", "legal")
+    with pytest.raises(bus.NotSettled, match=r"^after 0\.1 s: agent/b has not settled text\.new of agent/tester$"):
+        await fleet.settled(within=0.1)
+
+
+async def test_a_receipt_promises_nothing(fleet: bus.TestFleet) -> None:
+    async with fleet.connect("other") as other:
+        receipts = [await other.publish(event("task.a")), await fleet.publish(event("task.a"), acks="leader")]
+        receipts += await other.publish_many([event("task.a")])
+    said = "in memory, of a fleet for tests"
+    assert [one.guarantee for one in receipts] == [f"quorum: {said}", f"leader: {said}", f"quorum: {said}"]
+
+
+@pytest.mark.parametrize("what", ["ballots", "leases"])
+async def test_what_it_has_not_is_refused_at_once_and_may_be_faked(fleet: bus.TestFleet, what: str) -> None:
+    async with fleet.connect("other") as other:
+        for one in (fleet, other):
+            with pytest.raises(
+                bus.ClientError, match=rf"a TestFleet has no {what}: .*`fleet\.{what} = …`.*signalbox up"
+            ):
+                getattr(one, what)
+            setattr(one, what, fake := object())
+            assert getattr(one, what) is fake
+
+
+async def test_an_older_namesake_that_leaves_takes_nobody_away(fleet: bus.TestFleet) -> None:
+    await joined(fleet, "a", "translate")
+    await fleet.publish(event("agent.lifecycle.left", source="agent/a", data={"incarnation": "0", "reason": "done"}))
+    await fleet.publish(event("text.new", requires=["translate"]))
+    await fleet.advance(0)
+    assert len(fleet.events("agent.inbox.a")) == 1
 
 
 async def test_what_nobody_listens_for_is_no_work(fleet: bus.TestFleet) -> None:
@@ -185,7 +232,7 @@ async def test_an_event_with_requires_goes_to_an_agent_that_can_and_has_least_to
     ]
     assert all(receipt.routing.startswith("dispatch: needs translate;") for receipt in receipts)
     await fleet.publish(event("text.new", requires=["translate", "legal"], data=4))
-    await fleet.settled()
+    await fleet.advance(0)
     assert not fleet.events("agent.inbox.c")
     a, b = await inbox(fleet, "a", 2), await inbox(fleet, "b", 3)
     assert [one.event.data["event"]["data"] for one in a] == [0, 2]
@@ -199,7 +246,7 @@ async def test_an_event_with_requires_goes_to_an_agent_that_can_and_has_least_to
 
 async def test_without_such_an_agent_it_waits_and_when_one_leaves_another_gets_it(fleet: bus.TestFleet) -> None:
     await fleet.publish(event("text.new", requires=["translate"], data=1))
-    await fleet.settled()
+    await fleet.advance(0)
     assert not fleet.events("agent.inbox.>")
     await joined(fleet, "a", "translate")
     (first,) = await inbox(fleet, "a", 1)
