@@ -15,6 +15,7 @@ from controlplane.able import able_agents, is_able, nth_able
 from controlplane.agents import Agent
 from controlplane.facts import TaskDispatched
 from controlplane.limits import (
+    AGENT_QUEUE_MAX,
     AGENT_TASKS_DEFAULT,
     AGENT_TASKS_MAX,
     DISPATCHES_AT_ONCE_MAX,
@@ -66,7 +67,7 @@ class Plan:
         places, said = AGENT_TASKS_DEFAULT, 0
         if known is not None:
             places = min(known.concurrency or AGENT_TASKS_DEFAULT, AGENT_TASKS_MAX)
-            said = known.queue + known.in_flight
+            said = min(known.queue + known.in_flight, AGENT_QUEUE_MAX)
         out = len(held_by(self._state, agent)) + self._more.get(agent, 0)
         skill = skill_of(self._state, agent, needs)
         # What it says is as of its last heartbeat, and has in it what it was given before.

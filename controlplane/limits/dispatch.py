@@ -30,6 +30,8 @@ TASK_AGED_MS = 60_000
 """A task that has waited for so long counts as one of the next higher priority."""
 AGENT_TASKS_MAX = 256
 """Tasks that one agent has at once, whatever concurrency it says."""
+AGENT_QUEUE_MAX = 16 * AGENT_TASKS_MAX
+"""Events that wait or are under way at an agent, as dispatch counts them, whatever figures it says."""
 AGENT_TASKS_DEFAULT = 8
 """The same for one that says none."""
 NEEDS_REMEMBERED_MAX = 2_000
