@@ -126,7 +126,9 @@ def settle(state: KeyedState, entry: Entry, agent: str, said: words.Settled | No
     went_well = said.outcome == words.HANDLED
     counted(state, said.outcome if said.outcome in words.OUTCOMES else DEAD, 1)
     if task.needs:
-        fared(state, agent, task.needs, said.took_ms * US if went_well else None, went_well)
+        # It cannot have been at it for longer than it had it.
+        took_us = min(said.took_ms * US, max(0, entry.recorded - task.since) // US)
+        fared(state, agent, task.needs, took_us if went_well else None, went_well)
     if went_well:
         closed(state, said.task)
     elif said.outcome == words.EXPIRED:
@@ -165,6 +167,7 @@ def _back(state: KeyedState, id: str, task: Task, now: int, why: str, error: str
         refused = [*refused, agent]
     else:
         tried = [*(each for each in tried if each != agent), agent]
+    blamed = task.blamed + (why not in _NO_FAULT)
     told = [*task.tries, Try(task.attempt, agent, now, error or why, words.took_ms(task, now))]
     waiting = msgspec.structs.replace(
         task,
@@ -172,7 +175,8 @@ def _back(state: KeyedState, id: str, task: Task, now: int, why: str, error: str
         agent="",
         since=now,
         deadline=0,
-        again=now + rest_ns(task.attempt) if tried else 0,
+        again=now + rest_ns(max(1, blamed)) if tried else 0,
+        blamed=blamed,
         tried=tried,
         refused=refused,
         tries=told[-TASK_TRIES_KEPT_MAX:],
@@ -221,5 +225,5 @@ def dropped(state: KeyedState, id: str, reason: str, error: str) -> Iterator[Fac
 
 
 def is_worn_out(state: KeyedState, task: Task) -> bool:
-    """Whether a task was given to as many as it may be."""
-    return task.attempt >= attempts_max(state)
+    """Whether a task went wrong as often as it may."""
+    return task.blamed >= attempts_max(state)

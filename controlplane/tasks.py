@@ -59,7 +59,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     `agent`: who has it, "" while it waits; `attempt` counts whom it was given to; `since`: when it came into its state;
     `deadline`: when who has it counts as stuck; `again`: when one that had it already may have it again, 0: any time.
     `tried`: those that had it since then; `refused`: those that cannot do it. `skipped`: how long the plane had stood
-    still in all when it was sent. `expires`: 0 never. All instants in ns.
+    still in all when it was sent. `expires`: 0 never. `blamed`: attempts that say something against the task, or its
+    agent; an agent that goes in an orderly way is none. All instants in ns.
     """
 
     state: str
@@ -88,6 +89,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     refused: list[str] = []
     tries: list[Try] = []
     escalated: bool = False
+    blamed: int = 0
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):

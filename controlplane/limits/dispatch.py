@@ -7,7 +7,7 @@ TASK_BYTES_MAX = 256 * 1024 * 1024
 TASK_EVENT_BYTES_MAX = 512 * 1024
 """An event that is dispatched, as JSON; a larger one is a dead letter, with reason `too_large`."""
 TASK_ATTEMPTS_MAX = 5
-"""Agents that a task is given to, where `dispatch.attempts` is not set; then it is a dead letter."""
+"""Agents with which a task may go wrong, where `dispatch.attempts` is not set; then it is a dead letter."""
 TASK_ATTEMPTS_SET_MAX = 100
 """The greatest value of that setting."""
 TASK_TRIES_KEPT_MAX = 16
@@ -22,6 +22,8 @@ TASK_DEADLINE_MS_MIN = 60_000
 """An agent that has had a task for less than this is not stuck, unless `dispatch.deadline_ms` says so."""
 TASK_DEADLINE_MS_UNKNOWN = 600_000
 """The same while it is not known how long such work takes."""
+TASK_DEADLINE_MS_MAX = 7 * 24 * 3_600_000
+"""An agent that has had a task for more than this is stuck, unless `dispatch.deadline_ms` says so."""
 TASK_DEADLINE_TIMES = 8
 """An agent that has had a task for so many times as long as was expected is stuck."""
 TASK_NAMED_MS_MAX = 24 * 3_600_000

@@ -104,9 +104,11 @@ class Agents:
         self.say(event, after_ms=after_ms)
         return event.id
 
-    def settles(self, mail: dict[str, Any], outcome: str = "handled", took_ms: int = 100, **more: Any) -> Step:
+    def settles(
+        self, mail: dict[str, Any], outcome: str = "handled", took_ms: int = 100, after_ms: int = 0, **more: Any
+    ) -> Step:
         """Who got this mail is done with it."""
-        return self.say(settled(mail, outcome, took_ms, **more))
+        return self.say(settled(mail, outcome, took_ms, **more), after_ms=after_ms)
 
     def wait(self, seconds: float) -> None:
         """Time passes, with a tick each second and at each deadline."""
