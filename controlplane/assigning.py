@@ -29,6 +29,7 @@ from controlplane.tasks import (
     WAITING,
     Task,
     held_by,
+    needs_in,
     needs_waited_for,
     skill_of,
     stuck_to,
@@ -77,7 +78,7 @@ class Plan:
 
     def choose(self, id: str, task: Task) -> Found:
         """One agent for a task, if there is one with room."""
-        needs = task.needs.split()
+        needs = needs_in(task.needs)
         rarest = min(needs, key=lambda need: (able_agents(self._registry, need), need))
         others = [need for need in needs if need != rarest]
         barred = {"refused": 0, "resting": 0}
@@ -146,7 +147,7 @@ class Plan:
         """What waits for an agent and it has room for, in order."""
         if self._needs is None:
             self._needs = needs_waited_for(self._state)
-        mine = [needs for needs in self._needs if self.is_able(agent, needs.split())]
+        mine = [needs for needs in self._needs if self.is_able(agent, needs_in(needs))]
         while mine and len(self._taken) < DISPATCHES_AT_ONCE_MAX:
             best = min(filter(None, (self._first(agent, needs) for needs in mine)), default=None)
             if best is None:

@@ -68,6 +68,7 @@ from controlplane.tasks import (
     closed,
     counted,
     held_by,
+    needs_in,
     needs_waited_for,
     task_of,
     waiting_in,
@@ -226,7 +227,7 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
         task = task_of(state, id)
         if task is None:
             yield words.letter(fact, "full", f"no room for one more task; it was for {recipient}")
-        elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, task.needs.split()):
+        elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, needs_in(task.needs)):
             yield from place(state, registry, plan, id, entry.recorded)
 
 
@@ -262,7 +263,7 @@ def _place_by_needs(state: KeyedState, registry: KeyedState, plan: Plan, id: str
         yield from _drop(state, plan, id, "refused", f"all that can do {task.needs} refuse it; {last}")
     else:
         policy = policy_of(state, task)
-        why = f"nobody can do {' and '.join(task.needs.split())}"
+        why = f"nobody can do {' and '.join(needs_in(task.needs))}"
         if policy == words.DEAD:
             yield from _drop(state, plan, id, "no_capable", why)
         elif policy == words.ESCALATE and not task.escalated:
@@ -315,13 +316,13 @@ def _gone(state: KeyedState, registry: KeyedState, plan: Plan, agent: str, why: 
     """What an agent has and is not able to do any more comes back; and what only it could do nobody can."""
     for id in held_by(state, agent):
         task = task_of(state, id)
-        if task is not None and task.state == OUT and not plan.is_able(agent, task.needs.split()):
+        if task is not None and task.state == OUT and not plan.is_able(agent, needs_in(task.needs)):
             yield TaskReturned(id, agent, why)
     known: Agent | None = registry.get("agent", agent)
     if known is None or known.is_able or not state.table("line"):
         return
     for needs in needs_waited_for(state):
-        mine = [need for need in needs.split() if need in known.capabilities]
+        mine = [need for need in needs_in(needs) if need in known.capabilities]
         if any(not able_agents(registry, need) for need in mine):
             for priority in range(len(PRIORITIES)):
                 for id, task in islice(waiting_in(state, needs, priority), DISPATCHES_AT_ONCE_MAX):

@@ -15,7 +15,7 @@ from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
 from controlplane.saying import say
-from controlplane.tasks import MEDIUM, MS, PRIORITIES, Task
+from controlplane.tasks import MEDIUM, MS, PRIORITIES, Task, needs_in
 
 GROUP = "dispatch"
 SETTLED, ESCALATED = "dispatch.settled", "dispatch.escalated"
@@ -155,7 +155,7 @@ def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
     """A task on its way to an agent's inbox."""
     decision = {
         "rules": task.rules,
-        "requires": task.needs.split() if task.needs else [],
+        "requires": needs_in(task.needs),
         "among": sent.among,
         "expected_us": sent.expected_us,
         "reliability": sent.reliability,
@@ -202,7 +202,7 @@ def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any]
 
 def escalation(id: str, task: Task, why: str) -> PublishEvent:
     """Nobody can do a task, and somebody should know."""
-    data = {"task": id, "requires": task.needs.split(), "event": task.event_id, "type": task.type, "why": why}
+    data = {"task": id, "requires": needs_in(task.needs), "event": task.event_id, "type": task.type, "why": why}
     return say(ESCALATED, data, id, causationid=task.event_id)
 
 

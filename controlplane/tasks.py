@@ -131,6 +131,11 @@ TABLES = {
 }  # fmt: skip
 
 
+def needs_in(needs: str) -> list[str]:
+    """The capabilities of a task's `needs`. Only U+0020 separates them."""
+    return needs.split(" ") if needs else []
+
+
 def task_of(state: KeyedState, id: str) -> Task | None:
     """A task by its id; None where it is closed."""
     found: Task | None = state.get("task", id)

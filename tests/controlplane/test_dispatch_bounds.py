@@ -1,5 +1,7 @@
 """Dispatch under what agents and publishers say that is out of all proportion: nothing breaks, nothing is lost."""
 
+import re
+
 import pytest
 
 from bus.choice import FIGURE_MAX, standing
@@ -58,3 +60,17 @@ def test_agents_that_restart_wear_no_task_out() -> None:
     assert fleet.letters == [], "the first that speaks against it"
     fleet.settles(fleet.taken()[-1], "failed")
     assert [letter["data"]["reason"] for letter in fleet.letters] == ["attempts"]
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u2003", "\u3000", "\u2028"])
+def test_only_the_space_separates_capabilities(space: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker of an older version, or another log, may have let such an event through."""
+    monkeypatch.setattr("bus.attributes._SPACE", re.compile(" "))
+    fleet = Agents()
+    fleet.joins("a", can=["x", "y"])
+    fleet.asks(space)
+    fleet.asks(f"x{space}y")
+    fleet.beats("a", after_ms=1_000)
+    assert fleet.taken() == [] and sorted(task.needs for task in fleet.tasks().values()) == sorted(
+        [space, f"x{space}y"]
+    )
