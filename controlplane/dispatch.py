@@ -14,7 +14,8 @@ suspected, failed, left, quarantined or not able any more, when it says that it 
 gave it up, or when it has had it for far longer than was expected: then two may be at it, and the first is not listened
 to any more. After `dispatch.attempts` it is a dead letter of the group `dispatch`.
 
-A rule that names an agent sends it mail, whether it is there or not: the mail waits in its inbox.
+A rule that names an agent sends it mail, whether it is there or not: the mail waits in its inbox. So much of it is
+remembered as tasks that are out; what is beyond that is mail like any other.
 
 | table | key | value |
 |---|---|---|
@@ -225,7 +226,11 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
     for number, recipient in enumerate(fact.recipients):
         id = fates.id_of(fact.position, number)
         task = task_of(state, id)
-        if task is None:
+        if task is None and recipient.startswith(AGENT):
+            # It is not asked after; its inbox keeps it, and gives it up, as any mail.
+            untracked = fates.task_for(fact, recipient, entry.recorded)
+            yield words.mail(untracked, fact.event, TaskDispatched(id, recipient, 1))
+        elif task is None:
             yield words.letter(fact, "full", f"no room for one more task; it was for {recipient}")
         elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, needs_in(task.needs)):
             yield from place(state, registry, plan, id, entry.recorded)

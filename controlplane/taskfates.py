@@ -33,6 +33,7 @@ from controlplane.tasks import (
     counted,
     fared,
     is_full,
+    is_named_full,
     opened,
     sent,
     stick,
@@ -48,31 +49,36 @@ _NO_FAULT = ("left", "quarantined", "unable")
 
 def open_tasks(state: KeyedState, entry: Entry, fact: EventRouted) -> None:
     """A task for each recipient, as long as there is room; `react` says what becomes of the others."""
-    asked = words.asked(fact.event) or words.Asked()
     for number, recipient in enumerate(fact.recipients):
-        needs, size = " ".join(needs_of(recipient)), len(fact.event)
-        if is_full(state, needs, size):
-            continue
-        task = Task(
-            state=WAITING,
-            needs=needs,
-            named=recipient if recipient.startswith(AGENT) else "",
-            position=fact.position,
-            partition=fact.partition,
-            offset=fact.offset,
-            appended=fact.appended,
-            type=asked.type,
-            event_id=asked.id,
-            priority=words.priority_of(asked.priority),
-            sticky=asked.stuck_to,
-            expires=asked.expires,
-            policy=str(asked.nocapable),
-            arrived=entry.recorded,
-            size=size,
-            rules=fact.rules,
-            since=entry.recorded,
-        )
-        opened(state, id_of(fact.position, number), task, fact.event)
+        task = task_for(fact, recipient, entry.recorded)
+        if not (is_named_full(state, task.named, task.size) if task.named else is_full(state, task.needs, task.size)):
+            opened(state, id_of(fact.position, number), task, fact.event)
+        elif task.named:
+            counted(state, "untracked", 1)
+
+
+def task_for(fact: EventRouted, recipient: str, now: int) -> Task:
+    """The task of one recipient of an event."""
+    asked = words.asked(fact.event) or words.Asked()
+    return Task(
+        state=WAITING,
+        needs=" ".join(needs_of(recipient)),
+        named=recipient if recipient.startswith(AGENT) else "",
+        position=fact.position,
+        partition=fact.partition,
+        offset=fact.offset,
+        appended=fact.appended,
+        type=asked.type,
+        event_id=asked.id,
+        priority=words.priority_of(asked.priority),
+        sticky=asked.stuck_to,
+        expires=asked.expires,
+        policy=str(asked.nocapable),
+        arrived=now,
+        size=len(fact.event),
+        rules=fact.rules,
+        since=now,
+    )
 
 
 def id_of(position: int, number: int) -> str:

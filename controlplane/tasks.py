@@ -16,7 +16,9 @@ goes costs one look wherever it stands.
 | held | agent's source | tasks that it has, by need |
 | skill | agent's source | list of Skill |
 | sticky | needs NUL key | Stuck |
-| count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns | how many |
+| named | agent's source | how much mail to it by name is remembered |
+| count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns, of mail by name | |
+| | named named_bytes, untracked | how many |
 """
 
 from collections.abc import Iterator
@@ -29,7 +31,10 @@ from controlplane.limits import (
     SKILLS_MAX,
     STICKY_MAX,
     TASK_BYTES_MAX,
+    TASK_NAMED_BYTES_MAX,
     TASKS_MAX,
+    TASKS_NAMED_AGENT_MAX,
+    TASKS_NAMED_MAX,
 )
 from controlplane.state import KeyedState
 
@@ -127,7 +132,7 @@ class Stuck(msgspec.Struct, frozen=True, array_like=True):
 
 TABLES = {
     "task": Task, "event": str, "line": Line, "link": tuple[str, str], "work": Work, "held": list[str],
-    "skill": list[Skill], "sticky": Stuck, "count": int,
+    "skill": list[Skill], "sticky": Stuck, "named": int, "count": int,
 }  # fmt: skip
 
 
@@ -155,12 +160,21 @@ def work_of(state: KeyedState, needs: str) -> Work:
 
 
 def is_full(state: KeyedState, needs: str, size: int) -> bool:
-    """Whether there is no room for one more task."""
-    count = state.get("count", "tasks", 0), state.get("count", "bytes", 0)
-    if count[0] >= TASKS_MAX or count[1] + size > TASK_BYTES_MAX:
+    """Whether there is no room for one more task that needs this. Mail to agents by name takes none of it."""
+    named, named_bytes = state.get("count", "named", 0), state.get("count", "named_bytes", 0)
+    if state.get("count", "tasks", 0) - named >= TASKS_MAX:
         return True
-    is_new = needs != "" and state.get("work", needs) is None
+    if state.get("count", "bytes", 0) - named_bytes + size > TASK_BYTES_MAX:
+        return True
+    is_new = state.get("work", needs) is None
     return is_new and len(state.table("work")) >= NEEDS_REMEMBERED_MAX and not _room_for_needs(state)
+
+
+def is_named_full(state: KeyedState, agent: str, size: int) -> bool:
+    """Whether no more mail to this agent by name can be remembered."""
+    if state.get("named", agent, 0) >= TASKS_NAMED_AGENT_MAX or state.get("count", "named", 0) >= TASKS_NAMED_MAX:
+        return True
+    return bool(state.get("count", "named_bytes", 0) + size > TASK_NAMED_BYTES_MAX)
 
 
 def _room_for_needs(state: KeyedState) -> bool:
@@ -178,6 +192,7 @@ def opened(state: KeyedState, id: str, task: Task, event: str) -> None:
     counted(state, "tasks", 1)
     counted(state, "opened", 1)
     counted(state, "bytes", task.size)
+    _count_named(state, task, 1)
     state.put("task", id, task)
     _wait(state, id, task, at_head=False)
 
@@ -211,6 +226,19 @@ def closed(state: KeyedState, id: str) -> None:
     state.delete("event", id)
     counted(state, "tasks", -1)
     counted(state, "bytes", -task.size)
+    _count_named(state, task, -1)
+
+
+def _count_named(state: KeyedState, task: Task, change: int) -> None:
+    if not task.named:
+        return
+    counted(state, "named", change)
+    counted(state, "named_bytes", change * task.size)
+    count = state.get("named", task.named, 0) + change
+    if count:
+        state.put("named", task.named, count)
+    else:
+        state.delete("named", task.named)
 
 
 def _let_go(state: KeyedState, id: str) -> None:

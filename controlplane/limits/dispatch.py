@@ -1,9 +1,15 @@
 """Bounds of dispatch: tasks, and who gets them."""
 
 TASKS_MAX = 50_000
-"""Tasks that wait or are out; an event that would make one more is a dead letter, with reason `full`."""
+"""Tasks that wait or are out, mail by name left out; an event that would make one more is a dead letter, `full`."""
 TASK_BYTES_MAX = 256 * 1024 * 1024
 """Of the events of all tasks together; beyond it as with `TASKS_MAX`."""
+TASKS_NAMED_MAX = 10_000
+"""Of mail to agents that rules name that is remembered; further mail is sent, and not asked after."""
+TASKS_NAMED_AGENT_MAX = 1_000
+"""The same of one agent: one that is away costs others nothing."""
+TASK_NAMED_BYTES_MAX = 32 * 1024 * 1024
+"""Of the events of all such mail together."""
 TASK_EVENT_BYTES_MAX = 512 * 1024
 """An event that is dispatched, as JSON; a larger one is a dead letter, with reason `too_large`."""
 TASK_ATTEMPTS_MAX = 5

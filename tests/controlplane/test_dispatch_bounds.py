@@ -5,12 +5,14 @@ import re
 import pytest
 
 from bus.choice import FIGURE_MAX, standing
+from bus.router import Rule, Rules
 from controlplane.dispatchsettings import deadline_ns
 from controlplane.facts import SettingSet, encode_fact
 from controlplane.limits import AGENT_QUEUE_MAX, TASK_DEADLINE_MS_MAX
 from controlplane.state import KeyedState
 from controlplane.tasks import Work
-from tests.controlplane.dispatching import Agents
+from controlplane.timeline import verify
+from tests.controlplane.dispatching import ONLY, Agents, some_folds, work
 
 
 def test_no_figure_is_larger_than_can_be_written() -> None:
@@ -74,3 +76,26 @@ def test_only_the_space_separates_capabilities(space: str, monkeypatch: pytest.M
     assert fleet.taken() == [] and sorted(task.needs for task in fleet.tasks().values()) == sorted(
         [space, f"x{space}y"]
     )
+
+
+def test_mail_to_an_agent_that_is_away_takes_no_room_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controlplane.tasks.TASKS_MAX", 3)
+    monkeypatch.setattr("controlplane.tasks.TASKS_NAMED_AGENT_MAX", 4)
+    fleet = Agents(rules=Rules((Rule("r", "order.>", ("agent/away",)), Rule("s", "bill.>", ("agent/there",)))))
+    fleet.joins("a")
+    for n in range(6):
+        fleet.say(work(n, type="order.created"))
+    mail = fleet.taken()
+    assert [one["type"] for one in mail] == ["agent.inbox.away"] * 6, "all of it is sent"
+    assert fleet.count("named") == 4 and fleet.count("untracked") == 2
+    fleet.say(work(7, type="bill.created"))
+    assert fleet.count("named") == 5, "of each agent so much"
+    for _ in range(3):
+        fleet.asks("work")
+    assert fleet.letters == [] and fleet.count("tasks") == 8
+    fleet.settles(mail[5])
+    assert fleet.count("late") == 1 and fleet.count("tasks") == 8
+    for one in mail[:4]:
+        fleet.settles(one)
+    assert fleet.count("named") == 1 and fleet.state.table("named") == {"agent/there": 1}
+    assert verify(fleet.steps, some_folds(*ONLY)).divergence == ""
