@@ -139,7 +139,7 @@ class Plan:
             ):
                 if other == id:
                     break
-                if waiting.state == WAITING and not waiting.again and other not in self._taken:
+                if waiting.state == WAITING and not waiting.tried and other not in self._taken:
                     return True
         return False
 

@@ -246,6 +246,8 @@ def place(state: KeyedState, registry: KeyedState, plan: Plan, id: str, now: int
         return
     if task.expires and task.expires <= now:
         return  # its own timer ends it
+    if task.again > now and not task.tried:
+        return  # it is one of so many that its turn comes later
     last = task.tries[-1].why if task.tries else ""
     if fates.is_worn_out(state, task):
         yield from _drop(state, plan, id, "attempts", f"given to {task.attempt} agents; {last}")

@@ -20,7 +20,7 @@ from controlplane.facts import (
     TaskReturned,
 )
 from controlplane.fold import Entry, KeyedState
-from controlplane.limits import TASK_NAMED_MS_MAX, TASK_TRIES_KEPT_MAX
+from controlplane.limits import TASK_NAMED_MS_MAX, TASK_REST_MS_MIN, TASK_TRIES_KEPT_MAX, TASKS_AT_ONCE_MAX
 from controlplane.tasks import (
     MS,
     OUT,
@@ -52,9 +52,19 @@ def open_tasks(state: KeyedState, entry: Entry, fact: EventRouted) -> None:
     for number, recipient in enumerate(fact.recipients):
         task = task_for(fact, recipient, entry.recorded)
         if not (is_named_full(state, task.named, task.size) if task.named else is_full(state, task.needs, task.size)):
-            opened(state, id_of(fact.position, number), task, fact.event)
+            again = _turn_of_next(state, entry)
+            opened(state, id_of(fact.position, number), msgspec.structs.replace(task, again=again), fact.event)
         elif task.named:
             counted(state, "untracked", 1)
+
+
+def _turn_of_next(state: KeyedState, entry: Entry) -> int:
+    """When the next task that an input opens may go out, ns; 0: at once. So no input has facts without end."""
+    count = state.get("count", "input_tasks", 0) if state.get("count", "input", 0) == entry.cause else 0
+    state.put("count", "input", entry.cause)
+    state.put("count", "input_tasks", count + 1)
+    turn = count // TASKS_AT_ONCE_MAX
+    return entry.recorded + turn * TASK_REST_MS_MIN * MS if turn else 0
 
 
 def task_for(fact: EventRouted, recipient: str, now: int) -> Task:

@@ -17,8 +17,9 @@ goes costs one look wherever it stands.
 | skill | agent's source | list of Skill |
 | sticky | needs NUL key | Stuck |
 | named | agent's source | how much mail to it by name is remembered |
-| count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns, of mail by name | |
-| | named named_bytes, untracked | how many |
+| count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns | how many |
+| | named named_bytes untracked | the same of mail to agents by name |
+| | input input_tasks | the newest input that opened tasks, by position, and how many |
 """
 
 from collections.abc import Iterator
@@ -62,7 +63,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     """One task. `needs`: capabilities, sorted and spaced; "" where a rule names the agent, which is then `named`.
 
     `agent`: who has it, "" while it waits; `attempt` counts whom it was given to; `since`: when it came into its state;
-    `deadline`: when who has it counts as stuck; `again`: when one that had it already may have it again, 0: any time.
+    `deadline`: when who has it counts as stuck; `again`: when one that had it already may have it again, 0: any time;
+    for one that nobody had, when its turn comes.
     `tried`: those that had it since then; `refused`: those that cannot do it. `skipped`: how long the plane had stood
     still in all when it was sent. `expires`: 0 never. `blamed`: attempts that say something against the task, or its
     agent; an agent that goes in an orderly way is none. All instants in ns.

@@ -10,6 +10,8 @@ TASKS_NAMED_AGENT_MAX = 1_000
 """The same of one agent: one that is away costs others nothing."""
 TASK_NAMED_BYTES_MAX = 32 * 1024 * 1024
 """Of the events of all such mail together."""
+TASKS_AT_ONCE_MAX = 4_000
+"""Tasks of one input that go out at once; the rest follows in as many each `TASK_REST_MS_MIN`."""
 TASK_EVENT_BYTES_MAX = 512 * 1024
 """An event that is dispatched, as JSON; a larger one is a dead letter, with reason `too_large`."""
 TASK_ATTEMPTS_MAX = 5

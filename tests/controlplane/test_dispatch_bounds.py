@@ -7,12 +7,21 @@ import pytest
 from bus.choice import FIGURE_MAX, standing
 from bus.router import Rule, Rules
 from controlplane.dispatchsettings import deadline_ns
-from controlplane.facts import SettingSet, encode_fact
-from controlplane.limits import AGENT_QUEUE_MAX, TASK_DEADLINE_MS_MAX
+from controlplane.facts import SettingSet, TaskDispatched, encode_fact
+from controlplane.limits import (
+    AGENT_QUEUE_MAX,
+    CASCADE_FACTS_MAX,
+    INPUT_EVENTS_MAX,
+    TASK_DEADLINE_MS_MAX,
+    TASKS_AT_ONCE_MAX,
+    TASKS_MAX,
+    TASKS_NAMED_AGENT_MAX,
+    TASKS_NAMED_MAX,
+)
 from controlplane.state import KeyedState
 from controlplane.tasks import Work
 from controlplane.timeline import verify
-from tests.controlplane.dispatching import ONLY, Agents, some_folds, work
+from tests.controlplane.dispatching import ONLY, Agents, facts_of, some_folds, work
 
 
 def test_no_figure_is_larger_than_can_be_written() -> None:
@@ -99,3 +108,35 @@ def test_mail_to_an_agent_that_is_away_takes_no_room_of_others(monkeypatch: pyte
         fleet.settles(one)
     assert fleet.count("named") == 1 and fleet.state.table("named") == {"agent/there": 1}
     assert verify(fleet.steps, some_folds(*ONLY)).divergence == ""
+
+
+def test_what_one_input_opens_goes_out_in_turns() -> None:
+    """2,000 events for 10 each are within all that is configured: dispatch takes them, and goes on."""
+    fleet = Agents(rules=Rules((Rule("r", "order.>", tuple(f"agent/n{n}" for n in range(10))),)))
+    step = fleet.say(*(work(n, type="order.created") for n in range(INPUT_EVENTS_MAX)))
+    assert len(list(facts_of(step, TaskDispatched))) == TASKS_AT_ONCE_MAX
+    fleet.wait(4)
+    assert len(fleet.dispatched()) == fleet.count("out") == 10 * TASKS_NAMED_AGENT_MAX
+    assert len(fleet.taken()) == 10 * INPUT_EVENTS_MAX and fleet.count("waiting") == 0 and not fleet.letters
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_so_does_work_that_somebody_can_do_and_the_end_of_what_nobody_can(
+    able: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controlplane.taskfates.TASKS_AT_ONCE_MAX", 40)
+    fleet = Agents(rules=Rules((Rule("r", "order.>", ("capability:x", "capability:y")),)))
+    fleet.tell(SettingSet("dispatch.no_capable", "dead-letter"))
+    if able:
+        fleet.joins("a", "b", can=["x", "y"], places=256, heartbeat_ms=60_000)
+    fleet.say(*(work(n, type="order.created") for n in range(50)))
+    went = [len(fleet.dispatched()) + len(fleet.letters)]
+    for _ in range(2):
+        fleet.wait(1)
+        went.append(len(fleet.dispatched()) + len(fleet.letters))
+    assert went == [40, 80, 100] and fleet.count("waiting") == 0
+    assert verify(fleet.steps, some_folds(*ONLY)).divergence == ""
+
+
+def test_all_tasks_may_come_back_and_go_out_again_in_one_step() -> None:
+    assert CASCADE_FACTS_MAX >= 2 * (TASKS_MAX + TASKS_NAMED_MAX) + INPUT_EVENTS_MAX + TASKS_AT_ONCE_MAX
