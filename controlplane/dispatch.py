@@ -58,6 +58,7 @@ from controlplane.facts import (
     TaskReturned,
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.hopeless import looked_through
 from controlplane.limits import DISPATCHES_AT_ONCE_MAX, TASK_EVENT_BYTES_MAX
 from controlplane.state import Key
 from controlplane.tasks import (
@@ -65,6 +66,7 @@ from controlplane.tasks import (
     PRIORITIES,
     TABLES,
     WAITING,
+    Line,
     Task,
     closed,
     counted,
@@ -88,7 +90,7 @@ class Dispatch(Fold):
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
     )  # fmt: skip
     reads = ("registry",)
-    timed = ("task",)
+    timed = ("task", "line")
     tables = MappingProxyType(TABLES | inforce.TABLES | {"setting": str})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -141,12 +143,14 @@ class Dispatch(Fold):
             return _fetched(state, plan, fact.agents)
         return ()
 
-    def due(self, table: str, value: Task) -> int:
-        """When something is over for a task."""
-        return fates.due(value)
+    def due(self, table: str, value: Task | Line) -> int:
+        """When something is over for a task, or a line is looked through."""
+        return value.due if isinstance(value, Line) else fates.due(value)
 
     def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """It is."""
+        if table == "line":
+            return looked_through(state, world.get("registry"), str(key), entry.recorded)
         return fates.time_is_up(state, str(key), entry)
 
 

@@ -90,14 +90,8 @@ class FoldRaised(Exception):
 
     def __init__(self, fold: Fold, cause: str, entry: Entry | None = None) -> None:
         super().__init__(cause)
-        told = f"{_place(entry)}: {cause}" if entry is not None else cause
+        told = f"{entry.place}: {cause}" if entry is not None else cause
         self.fact = FoldQuarantined(fold.name, fold.version, legible(told, QUARANTINE_ERROR_CHARS_MAX))
-
-
-def _place(entry: Entry) -> str:
-    last = entry.position + (len(entry.fact) if isinstance(entry.fact, Rows) else 1) - 1
-    where = f"position {entry.position}" if last <= entry.position else f"positions {entry.position} to {last}"
-    return f"{where}, {type(entry.fact).__name__}"
 
 
 class Heart:

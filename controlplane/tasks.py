@@ -27,6 +27,7 @@ from collections.abc import Iterator
 import msgspec
 
 from controlplane.limits import (
+    LINE_LOOKED_THROUGH_MS,
     NEEDS_REMEMBERED_MAX,
     SKILLED_AGENTS_MAX,
     SKILLS_MAX,
@@ -100,11 +101,17 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """Tasks that wait for the same: its first, its last, and how many."""
+    """Tasks that wait for the same: its first, its last, and how many.
+
+    `due`: when some of them are looked at next, ns, whether anybody can do them at all; `cursor`: from which on,
+    "": the first.
+    """
 
     head: str
     tail: str
     count: int
+    due: int = 0
+    cursor: str = ""
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
@@ -269,16 +276,16 @@ def _wait(state: KeyedState, id: str, task: Task, at_head: bool) -> None:
     key = f"{task.needs}\0{task.priority}"
     line: Line | None = state.get("line", key)
     if line is None:
-        state.put("line", key, Line(id, id, 1))
+        state.put("line", key, Line(id, id, 1, task.since + LINE_LOOKED_THROUGH_MS * MS))
         state.put("link", id, ("", ""))
     elif at_head:
         state.put("link", line.head, (id, state.get("link", line.head)[1]))
         state.put("link", id, ("", line.head))
-        state.put("line", key, Line(id, line.tail, line.count + 1))
+        state.put("line", key, msgspec.structs.replace(line, head=id, count=line.count + 1))
     else:
         state.put("link", line.tail, (state.get("link", line.tail)[0], id))
         state.put("link", id, (line.tail, ""))
-        state.put("line", key, Line(line.head, id, line.count + 1))
+        state.put("line", key, msgspec.structs.replace(line, tail=id, count=line.count + 1))
     work = work_of(state, task.needs)
     since = work.since if work.waiting else task.since
     state.put("work", task.needs, msgspec.structs.replace(work, waiting=work.waiting + 1, since=since))
@@ -299,7 +306,9 @@ def _wait_no_more(state: KeyedState, id: str, task: Task) -> None:
     if line.count == 1:
         state.delete("line", key)
     else:
-        state.put("line", key, Line(line.head if before else after, line.tail if after else before, line.count - 1))
+        head, tail = line.head if before else after, line.tail if after else before
+        cursor = after if line.cursor == id else line.cursor
+        state.put("line", key, Line(head, tail, line.count - 1, line.due, cursor))
     work = work_of(state, task.needs)
     state.put("work", task.needs, msgspec.structs.replace(work, waiting=work.waiting - 1))
 

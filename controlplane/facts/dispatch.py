@@ -77,7 +77,7 @@ class TaskReturned(Fact, frozen=True):
 
 
 class TaskReady(Fact, frozen=True):
-    """Derived: a task that came back has rested, and may be given to those again that had it."""
+    """Derived: a waiting task is looked at anew: it has rested, its turn has come, or nobody can do it any more."""
 
     task: str
 

@@ -48,6 +48,12 @@ NEEDS_REMEMBERED_MAX = 2_000
 """Sets of capabilities asked for together; an event with a further one is a dead letter, with reason `full`."""
 TASKS_LOOKED_PAST_MAX = 8
 """Tasks at the head of a line that an agent may not have, and that it is looked past for one that it may."""
+LINE_LOOKED_THROUGH_MS = 10_000
+"""How often tasks of each line are looked at, whether anybody can do them at all."""
+LINE_LOOKED_AT_MAX = 1_000
+"""Of one line, each time; the next time those after them."""
+LINE_LOOKS_MAX = 100_000
+"""Agents that are looked at for those of them that nobody can do: where there are more of both, fewer tasks are."""
 DISPATCHES_AT_ONCE_MAX = 1_000
 """Waiting tasks that are given out at one input; the rest at the agents' next heartbeats."""
 SKILLED_AGENTS_MAX = 20_000
