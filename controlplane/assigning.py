@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bus.choice import Choice, Standing, alone, choose, expected_us, standing
+from bus.topic import is_type
 from controlplane.able import able_agents, is_able, nth_able
-from controlplane.agents import Agent
+from controlplane.agents import INBOX, SOURCE, Agent
 from controlplane.facts import TaskDispatched
 from controlplane.limits import (
     AGENT_QUEUE_MAX,
@@ -59,8 +60,8 @@ class Plan:
     # ----------------------------------------------------------------------------------------- agents
 
     def is_able(self, agent: str, needs: Iterable[str]) -> bool:
-        """Whether an agent lives and can do all of this."""
-        return all(is_able(self._registry, agent, need) for need in needs)
+        """Whether an agent lives, gets mail and can do all of this."""
+        return gets_mail(agent) and all(is_able(self._registry, agent, need) for need in needs)
 
     def standing(self, agent: str, needs: str) -> Standing:
         """How an agent is that lives."""
@@ -84,7 +85,7 @@ class Plan:
         barred = {"refused": 0, "resting": 0}
 
         def look(agent: str) -> Standing | None:
-            if others and not self.is_able(agent, others):
+            if not self.is_able(agent, others):
                 return None
             if agent in task.refused:
                 barred["refused"] += 1
@@ -180,6 +181,11 @@ class Plan:
         if task.state != WAITING or agent in task.refused:
             return False
         return not (task.again > self._now and agent in task.tried)
+
+
+def gets_mail(agent: str) -> bool:
+    """Whether an agent of this source can have an inbox: its name may stand in a type."""
+    return agent.startswith(SOURCE) and is_type(INBOX + agent[len(SOURCE) :])
 
 
 def agents_able(registry: KeyedState, needs: Iterable[str]) -> int:

@@ -45,8 +45,10 @@ from controlplane.facts import (
     EventRouted,
     Fact,
     Intent,
+    IntentFailed,
     PlaneResumed,
     PlaneStarted,
+    PublishEvent,
     RoutesSet,
     Rows,
     RuleFailed,
@@ -88,6 +90,7 @@ class Dispatch(Fold):
     follows = (
         Rows, RoutesSet, EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, TaskDropped,
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
+        PublishEvent, IntentFailed,
     )  # fmt: skip
     reads = ("registry",)
     timed = ("task", "line")
@@ -139,9 +142,16 @@ class Dispatch(Fold):
         if isinstance(fact, AgentQuarantined):
             gone = (_gone(state, registry, plan, agent, "quarantined", entry.recorded) for agent in fact.agents)
             return chain.from_iterable(gone)
+        if isinstance(fact, IntentFailed):
+            return fates.unsent(state, fact)
         if isinstance(fact, AgentReleased):
             return _fetched(state, plan, fact.agents)
         return ()
+
+    def intended(self, state: KeyedState, cause: int, index: int, intent: Intent) -> None:
+        """A task's mail is to be published."""
+        if isinstance(intent, PublishEvent):
+            fates.posted(state, f"{cause}:{index}", intent)
 
     def due(self, table: str, value: Task | Line) -> int:
         """When something is over for a task, or a line is looked through."""

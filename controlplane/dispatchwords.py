@@ -101,6 +101,7 @@ class _Mail(msgspec.Struct):
     attempt: int
 
 
+_DISPATCHED = b',"dispatched":true,'
 _asked = msgspec.json.Decoder(Asked)
 _of = msgspec.json.Decoder(_Of)
 _settled = msgspec.json.Decoder(Settled)
@@ -136,6 +137,17 @@ def undelivered(event: bytes) -> tuple[str, Settled] | None:
         return None
     why = f"{letter.group}: {letter.reason}" + (f": {letter.error}" if letter.error else "")
     return AGENT + letter.group[len(INBOX_GROUP) :], Settled(mail.task, mail.attempt, letter.reason, 0, why)
+
+
+def mailed(intent: PublishEvent) -> tuple[str, int] | None:
+    """The task and the attempt of mail that is to be published; None for any other event."""
+    if _DISPATCHED not in intent.event:
+        return None
+    try:
+        mail = _mail.decode(_of.decode(intent.event).data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return mail.task, mail.attempt
 
 
 def priority_of(text: str) -> int:

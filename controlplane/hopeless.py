@@ -10,6 +10,7 @@ import msgspec
 
 from bus.routinglimits import CHOICE_SCAN_MAX
 from controlplane.able import able_agents, is_able, nth_able
+from controlplane.assigning import gets_mail
 from controlplane.dispatchsettings import policy_of
 from controlplane.dispatchwords import ESCALATE, WAIT
 from controlplane.facts import Fact, Intent, TaskReady
@@ -44,7 +45,9 @@ class _Could:
         rarest = min(needs, key=lambda need: (able_agents(registry, need), need))
         count = able_agents(registry, rarest)
         agents = (nth_able(registry, rarest, i) for i in range(min(count, CHOICE_SCAN_MAX)))
-        self._rest = (agent for agent in agents if all(is_able(registry, agent, need) for need in needs))
+        self._rest = (
+            agent for agent in agents if gets_mail(agent) and all(is_able(registry, agent, need) for need in needs)
+        )
         self._known: list[str] = []
         self.is_whole = count <= CHOICE_SCAN_MAX
         self.at_most = max(1, LINE_LOOKS_MAX // max(1, count))

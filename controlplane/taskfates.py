@@ -13,6 +13,8 @@ from controlplane.facts import (
     EventRouted,
     Fact,
     Intent,
+    IntentFailed,
+    PublishEvent,
     Rows,
     TaskDispatched,
     TaskDropped,
@@ -42,7 +44,7 @@ from controlplane.tasks import (
 
 ENDING = "ending"
 """The state of a task that waits, and that nobody may have any more: its end is said in this very step."""
-STUCK, DEAD = "stuck", "dead"
+STUCK, DEAD, UNSENT = "stuck", "dead", "unsent"
 _NO_FAULT = ("left", "quarantined", "unable")
 """Why a task came back without that saying anything of how reliable its agent is."""
 
@@ -130,6 +132,23 @@ def words_of(rows: Rows) -> Iterator[tuple[str, words.Settled | None]]:
                 yield given_up
 
 
+def posted(state: KeyedState, mail: str, intent: PublishEvent) -> None:
+    """Mail of a task is on its way."""
+    of = words.mailed(intent)
+    task = None if of is None else task_of(state, of[0])
+    if of is not None and task is not None and task.state == OUT and task.attempt == of[1]:
+        state.put("task", of[0], msgspec.structs.replace(task, mail=mail))
+
+
+def unsent(state: KeyedState, fact: IntentFailed) -> Iterator[Fact | Intent]:
+    """No broker takes an agent's mail: whoever was to get it does not have it."""
+    mail = f"{fact.cause}:{fact.index}"
+    if fact.kind == PublishEvent.__name__ and not fact.by:
+        for id, task in state.items("task"):
+            if task.state == OUT and task.mail == mail:
+                yield TaskReturned(str(id), task.agent, UNSENT)
+
+
 def settle(state: KeyedState, entry: Entry, agent: str, said: words.Settled | None) -> None:
     """An agent, or its inbox, is done with a task. What is not of the present attempt is over."""
     if said is None:
@@ -160,11 +179,11 @@ def took_back(state: KeyedState, entry: Entry, fact: TaskReturned) -> None:
     if task is None or task.state != OUT or task.agent != fact.agent:
         return
     counted(state, "returned", 1)
-    if task.named:
+    if task.named and fact.why != UNSENT:
         # Its mail waits on in its inbox; it is only not remembered any more.
         closed(state, fact.task)
         return
-    if fact.why not in _NO_FAULT:
+    if task.needs and fact.why not in (*_NO_FAULT, UNSENT):
         took_us = words.took_ms(task, entry.recorded) * US if fact.why == STUCK else None
         fared(state, fact.agent, task.needs, took_us, False)
     _back(state, fact.task, task, entry.recorded, fact.why, fact.why)
@@ -189,6 +208,7 @@ def _back(state: KeyedState, id: str, task: Task, now: int, why: str, error: str
         task,
         state=WAITING,
         agent="",
+        mail="",
         since=now,
         deadline=0,
         again=now + rest_ns(max(1, blamed)) if tried else 0,

@@ -68,7 +68,8 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     for one that nobody had, when its turn comes.
     `tried`: those that had it since then; `refused`: those that cannot do it. `skipped`: how long the plane had stood
     still in all when it was sent. `expires`: 0 never. `blamed`: attempts that say something against the task, or its
-    agent; an agent that goes in an orderly way is none. All instants in ns.
+    agent; an agent that goes in an orderly way is none. `mail`: the intent that sends it, `position:index`. All
+    instants in ns.
     """
 
     state: str
@@ -98,6 +99,7 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     tries: list[Try] = []
     escalated: bool = False
     blamed: int = 0
+    mail: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):

@@ -68,7 +68,8 @@ class TaskDispatched(Fact, frozen=True):
 class TaskReturned(Fact, frozen=True):
     """Derived: an agent has a task no more, without having settled it: it is gone, or not able any more, or stuck.
 
-    `why` in one word: suspected, failed, left, quarantined, unable, stuck; or, of mail to an agent by name, unheard.
+    `why` in one word: suspected, failed, left, quarantined, unable, stuck, unsent; or, of mail to an agent by
+    name, unheard.
     """
 
     task: str

@@ -1,13 +1,17 @@
 """Dispatch under what agents and publishers say that is out of all proportion: nothing breaks, nothing is lost."""
 
 import re
+from typing import Any
 
 import pytest
 
 from bus.choice import FIGURE_MAX, standing
+from bus.event import Event
 from bus.router import Rule, Rules
+from controlplane.able import able_agents
+from controlplane.assigning import gets_mail
 from controlplane.dispatchsettings import deadline_ns
-from controlplane.facts import SettingSet, TaskDispatched, encode_fact
+from controlplane.facts import IntentFailed, SettingSet, TaskDispatched, encode_fact
 from controlplane.limits import (
     AGENT_QUEUE_MAX,
     CASCADE_FACTS_MAX,
@@ -140,3 +144,47 @@ def test_so_does_work_that_somebody_can_do_and_the_end_of_what_nobody_can(
 
 def test_all_tasks_may_come_back_and_go_out_again_in_one_step() -> None:
     assert CASCADE_FACTS_MAX >= 2 * (TASKS_MAX + TASKS_NAMED_MAX) + INPUT_EVENTS_MAX + TASKS_AT_ONCE_MAX
+
+
+def test_who_can_have_no_inbox_gets_no_work() -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.no_capable", "dead-letter"))
+    fleet.joins("a..b", "x*")
+    fleet.say(Event(type="agent.lifecycle.joined", source="billing", id="j", data={"capabilities": ["work"]}))
+    if able_agents(fleet.heart.states["registry"], "work"):
+        assert not gets_mail("agent/a..b") and not gets_mail("billing") and gets_mail("agent/x*")
+    fleet.leaves("x*")
+    fleet.asks("work")
+    assert fleet.dispatched() == []
+    fleet.wait(11)
+    assert [letter["data"]["reason"] for letter in fleet.letters] == ["no_capable"]
+
+
+def unsent(fleet: Agents, mail: dict[str, Any]) -> None:
+    cause, _, index = mail["id"].partition(":")
+    fleet.tell(IntentFailed(int(cause), int(index), "PublishEvent", "", "too large"))
+
+
+def test_work_whose_mail_no_broker_takes_is_given_to_another_at_once() -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.attempts", "2"))
+    fleet.joins("a", "b")
+    fleet.asks("work")
+    (mail,) = fleet.taken()
+    unsent(fleet, mail)
+    (again,) = fleet.taken()
+    assert again["type"] != mail["type"] and again["data"]["attempt"] == 2
+    assert fleet.dispatched()[-1].reliability == 1_000, "it says nothing of the agent"
+    unsent(fleet, mail)
+    assert fleet.taken() == [], "of an attempt that is over"
+    unsent(fleet, again)
+    assert [letter["data"]["reason"] for letter in fleet.letters] == ["attempts"]
+    assert verify(fleet.steps, some_folds(*ONLY)).divergence == ""
+
+
+def test_nor_is_mail_by_name_forgotten_that_no_broker_takes() -> None:
+    fleet = Agents(rules=Rules((Rule("r", "order.>", ("agent/away",)),)))
+    fleet.tell(SettingSet("dispatch.attempts", "1"))
+    fleet.say(work(1, type="order.created"))
+    unsent(fleet, fleet.taken()[0])
+    assert [letter["data"]["reason"] for letter in fleet.letters] == ["attempts"] and fleet.tasks() == {}
