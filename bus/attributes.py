@@ -28,6 +28,7 @@ NAMES = frozenset(
 INTEGER_MIN, INTEGER_MAX = -(1 << 31), (1 << 31) - 1
 _NAME = re.compile(r"[a-z0-9]+", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACE = re.compile(r"\s")
 _DEPS = re.compile(r"(?:0|[1-9]\d*)=(?:0|[1-9]\d*)(?:,(?:0|[1-9]\d*)=(?:0|[1-9]\d*))*", re.ASCII)
 
 
@@ -121,7 +122,7 @@ def check_extras(extras: Extras) -> None:
             raise InvalidEvent("requires", "must be a list of capabilities")
         for capability in extras.requires:
             check_text("requires", capability)
-            if " " in capability:
+            if _SPACE.search(capability):
                 raise InvalidEvent("requires", f"capability {capability!r} must not contain a space")
     if extras.expirytime is not None:
         check_instant("expirytime", extras.expirytime)

@@ -21,6 +21,8 @@ from bus.routinglimits import CHOICE_SCAN_MAX, CHOICE_TOLD_MAX
 
 FULL_RELIABILITY = 1_000
 """Thousandths: nothing went wrong."""
+FIGURE_MAX = (1 << 53) - 1
+"""What a score or a time comes to at most: what agents say goes into them, and JSON's numbers are exact up to it."""
 _RELIABILITY_MIN = 20
 """One that always failed is not out of the question, or it could never do better."""
 
@@ -47,12 +49,13 @@ def standing(busy: int, places: int, latency_us: int, reliability: int, is_full:
     """How an agent is that has `busy` tasks for its `places`."""
     load = busy * 1_000 // (places or 1)
     floor = reliability if reliability > _RELIABILITY_MIN else _RELIABILITY_MIN
-    return Standing(latency_us * (1_000 + load) // floor, load, latency_us, reliability, is_full)
+    score = min(latency_us * (1_000 + load) // floor, FIGURE_MAX)
+    return Standing(score, min(load, FIGURE_MAX), latency_us, reliability, is_full)
 
 
 def expected_us(latency_us: int, load: int) -> int:
     """How long work takes that takes `latency_us` where nothing else is to be done, in microseconds."""
-    return latency_us * (1_000 + load) // 1_000
+    return min(latency_us * (1_000 + load) // 1_000, FIGURE_MAX)
 
 
 class Candidate(msgspec.Struct, frozen=True, array_like=True):

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from bus.choice import Choice, Standing, alone, choose, expected_us, standing
+from bus.topic import is_type
 from controlplane.able import able_agents, is_able, nth_able
-from controlplane.agents import Agent
+from controlplane.agents import INBOX, SOURCE, Agent
 from controlplane.facts import TaskDispatched
 from controlplane.limits import (
+    AGENT_QUEUE_MAX,
     AGENT_TASKS_DEFAULT,
     AGENT_TASKS_MAX,
     DISPATCHES_AT_ONCE_MAX,
@@ -28,6 +30,7 @@ from controlplane.tasks import (
     WAITING,
     Task,
     held_by,
+    needs_in,
     needs_waited_for,
     skill_of,
     stuck_to,
@@ -57,8 +60,8 @@ class Plan:
     # ----------------------------------------------------------------------------------------- agents
 
     def is_able(self, agent: str, needs: Iterable[str]) -> bool:
-        """Whether an agent lives and can do all of this."""
-        return all(is_able(self._registry, agent, need) for need in needs)
+        """Whether an agent lives, gets mail and can do all of this."""
+        return gets_mail(agent) and all(is_able(self._registry, agent, need) for need in needs)
 
     def standing(self, agent: str, needs: str) -> Standing:
         """How an agent is that lives."""
@@ -66,7 +69,7 @@ class Plan:
         places, said = AGENT_TASKS_DEFAULT, 0
         if known is not None:
             places = min(known.concurrency or AGENT_TASKS_DEFAULT, AGENT_TASKS_MAX)
-            said = known.queue + known.in_flight
+            said = min(known.queue + known.in_flight, AGENT_QUEUE_MAX)
         out = len(held_by(self._state, agent)) + self._more.get(agent, 0)
         skill = skill_of(self._state, agent, needs)
         # What it says is as of its last heartbeat, and has in it what it was given before.
@@ -76,13 +79,13 @@ class Plan:
 
     def choose(self, id: str, task: Task) -> Found:
         """One agent for a task, if there is one with room."""
-        needs = task.needs.split()
+        needs = needs_in(task.needs)
         rarest = min(needs, key=lambda need: (able_agents(self._registry, need), need))
         others = [need for need in needs if need != rarest]
         barred = {"refused": 0, "resting": 0}
 
         def look(agent: str) -> Standing | None:
-            if others and not self.is_able(agent, others):
+            if not self.is_able(agent, others):
                 return None
             if agent in task.refused:
                 barred["refused"] += 1
@@ -137,7 +140,7 @@ class Plan:
             ):
                 if other == id:
                     break
-                if waiting.state == WAITING and not waiting.again and other not in self._taken:
+                if waiting.state == WAITING and not waiting.tried and other not in self._taken:
                     return True
         return False
 
@@ -145,7 +148,7 @@ class Plan:
         """What waits for an agent and it has room for, in order."""
         if self._needs is None:
             self._needs = needs_waited_for(self._state)
-        mine = [needs for needs in self._needs if self.is_able(agent, needs.split())]
+        mine = [needs for needs in self._needs if self.is_able(agent, needs_in(needs))]
         while mine and len(self._taken) < DISPATCHES_AT_ONCE_MAX:
             best = min(filter(None, (self._first(agent, needs) for needs in mine)), default=None)
             if best is None:
@@ -178,6 +181,11 @@ class Plan:
         if task.state != WAITING or agent in task.refused:
             return False
         return not (task.again > self._now and agent in task.tried)
+
+
+def gets_mail(agent: str) -> bool:
+    """Whether an agent of this source can have an inbox: its name may stand in a type."""
+    return agent.startswith(SOURCE) and is_type(INBOX + agent[len(SOURCE) :])
 
 
 def agents_able(registry: KeyedState, needs: Iterable[str]) -> int:

@@ -14,7 +14,8 @@ suspected, failed, left, quarantined or not able any more, when it says that it 
 gave it up, or when it has had it for far longer than was expected: then two may be at it, and the first is not listened
 to any more. After `dispatch.attempts` it is a dead letter of the group `dispatch`.
 
-A rule that names an agent sends it mail, whether it is there or not: the mail waits in its inbox.
+A rule that names an agent sends it mail, whether it is there or not: the mail waits in its inbox. So much of it is
+remembered as tasks that are out; what is beyond that is mail like any other.
 
 | table | key | value |
 |---|---|---|
@@ -44,8 +45,10 @@ from controlplane.facts import (
     EventRouted,
     Fact,
     Intent,
+    IntentFailed,
     PlaneResumed,
     PlaneStarted,
+    PublishEvent,
     RoutesSet,
     Rows,
     RuleFailed,
@@ -57,6 +60,7 @@ from controlplane.facts import (
     TaskReturned,
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
+from controlplane.hopeless import looked_through
 from controlplane.limits import DISPATCHES_AT_ONCE_MAX, TASK_EVENT_BYTES_MAX
 from controlplane.state import Key
 from controlplane.tasks import (
@@ -64,10 +68,12 @@ from controlplane.tasks import (
     PRIORITIES,
     TABLES,
     WAITING,
+    Line,
     Task,
     closed,
     counted,
     held_by,
+    needs_in,
     needs_waited_for,
     task_of,
     waiting_in,
@@ -84,9 +90,10 @@ class Dispatch(Fold):
     follows = (
         Rows, RoutesSet, EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, TaskDropped,
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
+        PublishEvent, IntentFailed,
     )  # fmt: skip
     reads = ("registry",)
-    timed = ("task",)
+    timed = ("task", "line")
     tables = MappingProxyType(TABLES | inforce.TABLES | {"setting": str})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
@@ -135,16 +142,25 @@ class Dispatch(Fold):
         if isinstance(fact, AgentQuarantined):
             gone = (_gone(state, registry, plan, agent, "quarantined", entry.recorded) for agent in fact.agents)
             return chain.from_iterable(gone)
+        if isinstance(fact, IntentFailed):
+            return fates.unsent(state, fact)
         if isinstance(fact, AgentReleased):
             return _fetched(state, plan, fact.agents)
         return ()
 
-    def due(self, table: str, value: Task) -> int:
-        """When something is over for a task."""
-        return fates.due(value)
+    def intended(self, state: KeyedState, cause: int, index: int, intent: Intent) -> None:
+        """A task's mail is to be published."""
+        if isinstance(intent, PublishEvent):
+            fates.posted(state, f"{cause}:{index}", intent)
+
+    def due(self, table: str, value: Task | Line) -> int:
+        """When something is over for a task, or a line is looked through."""
+        return value.due if isinstance(value, Line) else fates.due(value)
 
     def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """It is."""
+        if table == "line":
+            return looked_through(state, world.get("registry"), str(key), entry.recorded)
         return fates.time_is_up(state, str(key), entry)
 
 
@@ -224,9 +240,13 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
     for number, recipient in enumerate(fact.recipients):
         id = fates.id_of(fact.position, number)
         task = task_of(state, id)
-        if task is None:
+        if task is None and recipient.startswith(AGENT):
+            # It is not asked after; its inbox keeps it, and gives it up, as any mail.
+            untracked = fates.task_for(fact, recipient, entry.recorded)
+            yield words.mail(untracked, fact.event, TaskDispatched(id, recipient, 1))
+        elif task is None:
             yield words.letter(fact, "full", f"no room for one more task; it was for {recipient}")
-        elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, task.needs.split()):
+        elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, needs_in(task.needs)):
             yield from place(state, registry, plan, id, entry.recorded)
 
 
@@ -240,6 +260,8 @@ def place(state: KeyedState, registry: KeyedState, plan: Plan, id: str, now: int
         return
     if task.expires and task.expires <= now:
         return  # its own timer ends it
+    if task.again > now and not task.tried:
+        return  # it is one of so many that its turn comes later
     last = task.tries[-1].why if task.tries else ""
     if fates.is_worn_out(state, task):
         yield from _drop(state, plan, id, "attempts", f"given to {task.attempt} agents; {last}")
@@ -262,7 +284,7 @@ def _place_by_needs(state: KeyedState, registry: KeyedState, plan: Plan, id: str
         yield from _drop(state, plan, id, "refused", f"all that can do {task.needs} refuse it; {last}")
     else:
         policy = policy_of(state, task)
-        why = f"nobody can do {' and '.join(task.needs.split())}"
+        why = f"nobody can do {' and '.join(needs_in(task.needs))}"
         if policy == words.DEAD:
             yield from _drop(state, plan, id, "no_capable", why)
         elif policy == words.ESCALATE and not task.escalated:
@@ -315,13 +337,13 @@ def _gone(state: KeyedState, registry: KeyedState, plan: Plan, agent: str, why: 
     """What an agent has and is not able to do any more comes back; and what only it could do nobody can."""
     for id in held_by(state, agent):
         task = task_of(state, id)
-        if task is not None and task.state == OUT and not plan.is_able(agent, task.needs.split()):
+        if task is not None and task.state == OUT and not plan.is_able(agent, needs_in(task.needs)):
             yield TaskReturned(id, agent, why)
     known: Agent | None = registry.get("agent", agent)
     if known is None or known.is_able or not state.table("line"):
         return
     for needs in needs_waited_for(state):
-        mine = [need for need in needs.split() if need in known.capabilities]
+        mine = [need for need in needs_in(needs) if need in known.capabilities]
         if any(not able_agents(registry, need) for need in mine):
             for priority in range(len(PRIORITIES)):
                 for id, task in islice(waiting_in(state, needs, priority), DISPATCHES_AT_ONCE_MAX):

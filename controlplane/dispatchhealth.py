@@ -9,7 +9,7 @@ from controlplane.inforce import Counted
 from controlplane.inforce import of as in_force
 from controlplane.questions import Need
 from controlplane.state import KeyedState
-from controlplane.tasks import Task, Work, needs_waited_for, waiting_in, work_of
+from controlplane.tasks import Task, Work, needs_in, needs_waited_for, waiting_in, work_of
 
 NAMED_MAX = 3
 """Kinds of work, or rules, that are named in one line; the others are counted."""
@@ -20,7 +20,7 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
     lacking: dict[str, Work] = {}
     escalated = False
     for kind in needs_waited_for(state):
-        missing = [need for need in kind.split() if not able_agents(registry, need)]
+        missing = [need for need in needs_in(kind) if not able_agents(registry, need)]
         if missing:
             work, known = work_of(state, kind), lacking.get(missing[0], Work())
             since = min(filter(None, (known.since, work.since)), default=0)

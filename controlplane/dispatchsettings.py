@@ -5,6 +5,7 @@ from controlplane.dispatchwords import POLICIES, WAIT
 from controlplane.limits import (
     TASK_ATTEMPTS_MAX,
     TASK_ATTEMPTS_SET_MAX,
+    TASK_DEADLINE_MS_MAX,
     TASK_DEADLINE_MS_MIN,
     TASK_DEADLINE_MS_UNKNOWN,
     TASK_DEADLINE_TIMES,
@@ -41,7 +42,7 @@ def policy_of(state: KeyedState, task: Task) -> str:
 
 
 def attempts_max(state: KeyedState) -> int:
-    """To how many agents a task is given, one after the other."""
+    """How often a task may go wrong; an agent that goes in an orderly way does not count."""
     value = state.get("setting", ATTEMPTS, "")
     return TASK_ATTEMPTS_MAX if valid_setting(ATTEMPTS, value) else int(value)
 
@@ -53,7 +54,8 @@ def deadline_ns(state: KeyedState, needs: str, expected_us: int) -> int:
         return int(value) * MS
     if not work_of(state, needs).settled:
         return TASK_DEADLINE_MS_UNKNOWN * MS
-    return max(TASK_DEADLINE_MS_MIN * MS, TASK_DEADLINE_TIMES * expected_us * US)
+    learned = max(TASK_DEADLINE_MS_MIN * MS, TASK_DEADLINE_TIMES * expected_us * US)
+    return min(learned, TASK_DEADLINE_MS_MAX * MS)
 
 
 def rest_ns(attempt: int) -> int:

@@ -15,7 +15,7 @@ from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
 from controlplane.saying import say
-from controlplane.tasks import MEDIUM, MS, PRIORITIES, Task
+from controlplane.tasks import MEDIUM, MS, PRIORITIES, Task, needs_in
 
 GROUP = "dispatch"
 SETTLED, ESCALATED = "dispatch.settled", "dispatch.escalated"
@@ -101,6 +101,7 @@ class _Mail(msgspec.Struct):
     attempt: int
 
 
+_DISPATCHED = b',"dispatched":true,'
 _asked = msgspec.json.Decoder(Asked)
 _of = msgspec.json.Decoder(_Of)
 _settled = msgspec.json.Decoder(Settled)
@@ -138,6 +139,17 @@ def undelivered(event: bytes) -> tuple[str, Settled] | None:
     return AGENT + letter.group[len(INBOX_GROUP) :], Settled(mail.task, mail.attempt, letter.reason, 0, why)
 
 
+def mailed(intent: PublishEvent) -> tuple[str, int] | None:
+    """The task and the attempt of mail that is to be published; None for any other event."""
+    if _DISPATCHED not in intent.event:
+        return None
+    try:
+        mail = _mail.decode(_of.decode(intent.event).data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return mail.task, mail.attempt
+
+
 def priority_of(text: str) -> int:
     """0 high, 1 medium, 2 low."""
     return PRIORITIES.index(text) if text in PRIORITIES else MEDIUM
@@ -155,7 +167,7 @@ def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
     """A task on its way to an agent's inbox."""
     decision = {
         "rules": task.rules,
-        "requires": task.needs.split() if task.needs else [],
+        "requires": needs_in(task.needs),
         "among": sent.among,
         "expected_us": sent.expected_us,
         "reliability": sent.reliability,
@@ -202,7 +214,7 @@ def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any]
 
 def escalation(id: str, task: Task, why: str) -> PublishEvent:
     """Nobody can do a task, and somebody should know."""
-    data = {"task": id, "requires": task.needs.split(), "event": task.event_id, "type": task.type, "why": why}
+    data = {"task": id, "requires": needs_in(task.needs), "event": task.event_id, "type": task.type, "why": why}
     return say(ESCALATED, data, id, causationid=task.event_id)
 
 

@@ -24,6 +24,13 @@ class Entry(msgspec.Struct, frozen=True):
     cause: int | None
     fact: Fact | Rows
 
+    @property
+    def place(self) -> str:
+        """Where it stands, and what it is, as errors tell it."""
+        last = self.position + (len(self.fact) if isinstance(self.fact, Rows) else 1) - 1
+        where = f"position {self.position}" if last <= self.position else f"positions {self.position} to {last}"
+        return f"{where}, {type(self.fact).__name__}"
+
 
 class Step(msgspec.Struct):
     """One input and what followed. Positions `first` <= p <= `last`; `intents` are (position, index, intent).

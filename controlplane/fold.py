@@ -11,9 +11,9 @@ Timers are derived: a deadline is a function of a value (`Fold.due`), and at eac
 fire in (deadline, fold, table, key) order before the input is evolved, so that a batch may be split anywhere. Only an
 entry that says the plane itself stood still (`PAUSES`) is evolved first.
 
-A fold that raises, or leaves a value that has no canonical form, is quarantined: the step is undone and run again
-without it, with `FoldQuarantined` as its first derived fact. It stands still until a plane with another version of it
-starts.
+A fold that raises, says what cannot be journaled, or leaves a value that has no canonical form, is quarantined: the
+step is undone and run again without it, with `FoldQuarantined` as its first derived fact. It stands still until a plane
+with another version of it starts.
 
 A plane whose folds have changed starts without them (`PlaneStarted.rebuilding`) and folds the journal again beside its
 turns; `FoldsRebuilt` says where they are there again. In between such a fold says nothing, its timers wait, and it is
@@ -26,10 +26,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from bus.attributes import legible
 from controlplane.deadlines import Deadlines, Due
 from controlplane.entry import Entry, Loaded, States, Step, World
 from controlplane.errors import StepMismatch
-from controlplane.facts import Fact, FoldQuarantined, FoldsRebuilt, Intent, PlaneResumed, PlaneStarted, Rows
+from controlplane.facts import (
+    Fact,
+    FoldQuarantined,
+    FoldsRebuilt,
+    Intent,
+    PlaneResumed,
+    PlaneStarted,
+    Rows,
+    encode_said,
+)
 from controlplane.limits import CASCADE_FACTS_MAX, QUARANTINE_ERROR_CHARS_MAX
 from controlplane.state import ABSENT, Hashes, Key, KeyedState, combined
 
@@ -80,14 +90,8 @@ class FoldRaised(Exception):
 
     def __init__(self, fold: Fold, cause: str, entry: Entry | None = None) -> None:
         super().__init__(cause)
-        told = f"{_place(entry)}: {cause}" if entry is not None else cause
-        self.fact = FoldQuarantined(fold.name, fold.version, told[:QUARANTINE_ERROR_CHARS_MAX])
-
-
-def _place(entry: Entry) -> str:
-    last = entry.position + (len(entry.fact) if isinstance(entry.fact, Rows) else 1) - 1
-    where = f"position {entry.position}" if last <= entry.position else f"positions {entry.position} to {last}"
-    return f"{where}, {type(entry.fact).__name__}"
+        told = f"{entry.place}: {cause}" if entry is not None else cause
+        self.fact = FoldQuarantined(fold.name, fold.version, legible(told, QUARANTINE_ERROR_CHARS_MAX))
 
 
 class Heart:
@@ -266,6 +270,10 @@ class Heart:
         waiting.extend(by_timers)
         while waiting:
             fold, cause, said = waiting.popleft()
+            try:
+                encode_said(said)
+            except Exception as error:
+                raise FoldRaised(self.folds[fold], f"{type(said).__name__}: {type(error).__name__}: {error}") from error
             if isinstance(said, Intent):
                 index = told.get(cause, 0)
                 told[cause] = index + 1

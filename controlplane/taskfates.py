@@ -13,6 +13,8 @@ from controlplane.facts import (
     EventRouted,
     Fact,
     Intent,
+    IntentFailed,
+    PublishEvent,
     Rows,
     TaskDispatched,
     TaskDropped,
@@ -20,7 +22,7 @@ from controlplane.facts import (
     TaskReturned,
 )
 from controlplane.fold import Entry, KeyedState
-from controlplane.limits import TASK_NAMED_MS_MAX, TASK_TRIES_KEPT_MAX
+from controlplane.limits import TASK_NAMED_MS_MAX, TASK_REST_MS_MIN, TASK_TRIES_KEPT_MAX, TASKS_AT_ONCE_MAX
 from controlplane.tasks import (
     MS,
     OUT,
@@ -33,6 +35,7 @@ from controlplane.tasks import (
     counted,
     fared,
     is_full,
+    is_named_full,
     opened,
     sent,
     stick,
@@ -41,38 +44,53 @@ from controlplane.tasks import (
 
 ENDING = "ending"
 """The state of a task that waits, and that nobody may have any more: its end is said in this very step."""
-STUCK, DEAD = "stuck", "dead"
+STUCK, DEAD, UNSENT = "stuck", "dead", "unsent"
 _NO_FAULT = ("left", "quarantined", "unable")
 """Why a task came back without that saying anything of how reliable its agent is."""
 
 
 def open_tasks(state: KeyedState, entry: Entry, fact: EventRouted) -> None:
     """A task for each recipient, as long as there is room; `react` says what becomes of the others."""
-    asked = words.asked(fact.event) or words.Asked()
     for number, recipient in enumerate(fact.recipients):
-        needs, size = " ".join(needs_of(recipient)), len(fact.event)
-        if is_full(state, needs, size):
-            continue
-        task = Task(
-            state=WAITING,
-            needs=needs,
-            named=recipient if recipient.startswith(AGENT) else "",
-            position=fact.position,
-            partition=fact.partition,
-            offset=fact.offset,
-            appended=fact.appended,
-            type=asked.type,
-            event_id=asked.id,
-            priority=words.priority_of(asked.priority),
-            sticky=asked.stuck_to,
-            expires=asked.expires,
-            policy=str(asked.nocapable),
-            arrived=entry.recorded,
-            size=size,
-            rules=fact.rules,
-            since=entry.recorded,
-        )
-        opened(state, id_of(fact.position, number), task, fact.event)
+        task = task_for(fact, recipient, entry.recorded)
+        if not (is_named_full(state, task.named, task.size) if task.named else is_full(state, task.needs, task.size)):
+            again = _turn_of_next(state, entry)
+            opened(state, id_of(fact.position, number), msgspec.structs.replace(task, again=again), fact.event)
+        elif task.named:
+            counted(state, "untracked", 1)
+
+
+def _turn_of_next(state: KeyedState, entry: Entry) -> int:
+    """When the next task that an input opens may go out, ns; 0: at once. So no input has facts without end."""
+    count = state.get("count", "input_tasks", 0) if state.get("count", "input", 0) == entry.cause else 0
+    state.put("count", "input", entry.cause)
+    state.put("count", "input_tasks", count + 1)
+    turn = count // TASKS_AT_ONCE_MAX
+    return entry.recorded + turn * TASK_REST_MS_MIN * MS if turn else 0
+
+
+def task_for(fact: EventRouted, recipient: str, now: int) -> Task:
+    """The task of one recipient of an event."""
+    asked = words.asked(fact.event) or words.Asked()
+    return Task(
+        state=WAITING,
+        needs=" ".join(needs_of(recipient)),
+        named=recipient if recipient.startswith(AGENT) else "",
+        position=fact.position,
+        partition=fact.partition,
+        offset=fact.offset,
+        appended=fact.appended,
+        type=asked.type,
+        event_id=asked.id,
+        priority=words.priority_of(asked.priority),
+        sticky=asked.stuck_to,
+        expires=asked.expires,
+        policy=str(asked.nocapable),
+        arrived=now,
+        size=len(fact.event),
+        rules=fact.rules,
+        since=now,
+    )
 
 
 def id_of(position: int, number: int) -> str:
@@ -114,6 +132,23 @@ def words_of(rows: Rows) -> Iterator[tuple[str, words.Settled | None]]:
                 yield given_up
 
 
+def posted(state: KeyedState, mail: str, intent: PublishEvent) -> None:
+    """Mail of a task is on its way."""
+    of = words.mailed(intent)
+    task = None if of is None else task_of(state, of[0])
+    if of is not None and task is not None and task.state == OUT and task.attempt == of[1]:
+        state.put("task", of[0], msgspec.structs.replace(task, mail=mail))
+
+
+def unsent(state: KeyedState, fact: IntentFailed) -> Iterator[Fact | Intent]:
+    """No broker takes an agent's mail: whoever was to get it does not have it."""
+    mail = f"{fact.cause}:{fact.index}"
+    if fact.kind == PublishEvent.__name__ and not fact.by:
+        for id, task in state.items("task"):
+            if task.state == OUT and task.mail == mail:
+                yield TaskReturned(str(id), task.agent, UNSENT)
+
+
 def settle(state: KeyedState, entry: Entry, agent: str, said: words.Settled | None) -> None:
     """An agent, or its inbox, is done with a task. What is not of the present attempt is over."""
     if said is None:
@@ -126,7 +161,9 @@ def settle(state: KeyedState, entry: Entry, agent: str, said: words.Settled | No
     went_well = said.outcome == words.HANDLED
     counted(state, said.outcome if said.outcome in words.OUTCOMES else DEAD, 1)
     if task.needs:
-        fared(state, agent, task.needs, said.took_ms * US if went_well else None, went_well)
+        # It cannot have been at it for longer than it had it.
+        took_us = min(said.took_ms * US, max(0, entry.recorded - task.since) // US)
+        fared(state, agent, task.needs, took_us if went_well else None, went_well)
     if went_well:
         closed(state, said.task)
     elif said.outcome == words.EXPIRED:
@@ -142,11 +179,11 @@ def took_back(state: KeyedState, entry: Entry, fact: TaskReturned) -> None:
     if task is None or task.state != OUT or task.agent != fact.agent:
         return
     counted(state, "returned", 1)
-    if task.named:
+    if task.named and fact.why != UNSENT:
         # Its mail waits on in its inbox; it is only not remembered any more.
         closed(state, fact.task)
         return
-    if fact.why not in _NO_FAULT:
+    if task.needs and fact.why not in (*_NO_FAULT, UNSENT):
         took_us = words.took_ms(task, entry.recorded) * US if fact.why == STUCK else None
         fared(state, fact.agent, task.needs, took_us, False)
     _back(state, fact.task, task, entry.recorded, fact.why, fact.why)
@@ -165,14 +202,17 @@ def _back(state: KeyedState, id: str, task: Task, now: int, why: str, error: str
         refused = [*refused, agent]
     else:
         tried = [*(each for each in tried if each != agent), agent]
+    blamed = task.blamed + (why not in _NO_FAULT)
     told = [*task.tries, Try(task.attempt, agent, now, error or why, words.took_ms(task, now))]
     waiting = msgspec.structs.replace(
         task,
         state=WAITING,
         agent="",
+        mail="",
         since=now,
         deadline=0,
-        again=now + rest_ns(task.attempt) if tried else 0,
+        again=now + rest_ns(max(1, blamed)) if tried else 0,
+        blamed=blamed,
         tried=tried,
         refused=refused,
         tries=told[-TASK_TRIES_KEPT_MAX:],
@@ -221,5 +261,5 @@ def dropped(state: KeyedState, id: str, reason: str, error: str) -> Iterator[Fac
 
 
 def is_worn_out(state: KeyedState, task: Task) -> bool:
-    """Whether a task was given to as many as it may be."""
-    return task.attempt >= attempts_max(state)
+    """Whether a task went wrong as often as it may."""
+    return task.blamed >= attempts_max(state)

@@ -16,7 +16,10 @@ goes costs one look wherever it stands.
 | held | agent's source | tasks that it has, by need |
 | skill | agent's source | list of Skill |
 | sticky | needs NUL key | Stuck |
+| named | agent's source | how much mail to it by name is remembered |
 | count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns | how many |
+| | named named_bytes untracked | the same of mail to agents by name |
+| | input input_tasks | the newest input that opened tasks, by position, and how many |
 """
 
 from collections.abc import Iterator
@@ -24,12 +27,16 @@ from collections.abc import Iterator
 import msgspec
 
 from controlplane.limits import (
+    LINE_LOOKED_THROUGH_MS,
     NEEDS_REMEMBERED_MAX,
     SKILLED_AGENTS_MAX,
     SKILLS_MAX,
     STICKY_MAX,
     TASK_BYTES_MAX,
+    TASK_NAMED_BYTES_MAX,
     TASKS_MAX,
+    TASKS_NAMED_AGENT_MAX,
+    TASKS_NAMED_MAX,
 )
 from controlplane.state import KeyedState
 
@@ -57,9 +64,12 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     """One task. `needs`: capabilities, sorted and spaced; "" where a rule names the agent, which is then `named`.
 
     `agent`: who has it, "" while it waits; `attempt` counts whom it was given to; `since`: when it came into its state;
-    `deadline`: when who has it counts as stuck; `again`: when one that had it already may have it again, 0: any time.
+    `deadline`: when who has it counts as stuck; `again`: when one that had it already may have it again, 0: any time;
+    for one that nobody had, when its turn comes.
     `tried`: those that had it since then; `refused`: those that cannot do it. `skipped`: how long the plane had stood
-    still in all when it was sent. `expires`: 0 never. All instants in ns.
+    still in all when it was sent. `expires`: 0 never. `blamed`: attempts that say something against the task, or its
+    agent; an agent that goes in an orderly way is none. `mail`: the intent that sends it, `position:index`. All
+    instants in ns.
     """
 
     state: str
@@ -88,14 +98,22 @@ class Task(msgspec.Struct, frozen=True, array_like=True):
     refused: list[str] = []
     tries: list[Try] = []
     escalated: bool = False
+    blamed: int = 0
+    mail: str = ""
 
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
-    """Tasks that wait for the same: its first, its last, and how many."""
+    """Tasks that wait for the same: its first, its last, and how many.
+
+    `due`: when some of them are looked at next, ns, whether anybody can do them at all; `cursor`: from which on,
+    "": the first.
+    """
 
     head: str
     tail: str
     count: int
+    due: int = 0
+    cursor: str = ""
 
 
 class Work(msgspec.Struct, frozen=True, array_like=True):
@@ -125,8 +143,13 @@ class Stuck(msgspec.Struct, frozen=True, array_like=True):
 
 TABLES = {
     "task": Task, "event": str, "line": Line, "link": tuple[str, str], "work": Work, "held": list[str],
-    "skill": list[Skill], "sticky": Stuck, "count": int,
+    "skill": list[Skill], "sticky": Stuck, "named": int, "count": int,
 }  # fmt: skip
+
+
+def needs_in(needs: str) -> list[str]:
+    """The capabilities of a task's `needs`. Only U+0020 separates them."""
+    return needs.split(" ") if needs else []
 
 
 def task_of(state: KeyedState, id: str) -> Task | None:
@@ -148,12 +171,21 @@ def work_of(state: KeyedState, needs: str) -> Work:
 
 
 def is_full(state: KeyedState, needs: str, size: int) -> bool:
-    """Whether there is no room for one more task."""
-    count = state.get("count", "tasks", 0), state.get("count", "bytes", 0)
-    if count[0] >= TASKS_MAX or count[1] + size > TASK_BYTES_MAX:
+    """Whether there is no room for one more task that needs this. Mail to agents by name takes none of it."""
+    named, named_bytes = state.get("count", "named", 0), state.get("count", "named_bytes", 0)
+    if state.get("count", "tasks", 0) - named >= TASKS_MAX:
         return True
-    is_new = needs != "" and state.get("work", needs) is None
+    if state.get("count", "bytes", 0) - named_bytes + size > TASK_BYTES_MAX:
+        return True
+    is_new = state.get("work", needs) is None
     return is_new and len(state.table("work")) >= NEEDS_REMEMBERED_MAX and not _room_for_needs(state)
+
+
+def is_named_full(state: KeyedState, agent: str, size: int) -> bool:
+    """Whether no more mail to this agent by name can be remembered."""
+    if state.get("named", agent, 0) >= TASKS_NAMED_AGENT_MAX or state.get("count", "named", 0) >= TASKS_NAMED_MAX:
+        return True
+    return bool(state.get("count", "named_bytes", 0) + size > TASK_NAMED_BYTES_MAX)
 
 
 def _room_for_needs(state: KeyedState) -> bool:
@@ -171,6 +203,7 @@ def opened(state: KeyedState, id: str, task: Task, event: str) -> None:
     counted(state, "tasks", 1)
     counted(state, "opened", 1)
     counted(state, "bytes", task.size)
+    _count_named(state, task, 1)
     state.put("task", id, task)
     _wait(state, id, task, at_head=False)
 
@@ -204,6 +237,19 @@ def closed(state: KeyedState, id: str) -> None:
     state.delete("event", id)
     counted(state, "tasks", -1)
     counted(state, "bytes", -task.size)
+    _count_named(state, task, -1)
+
+
+def _count_named(state: KeyedState, task: Task, change: int) -> None:
+    if not task.named:
+        return
+    counted(state, "named", change)
+    counted(state, "named_bytes", change * task.size)
+    count = state.get("named", task.named, 0) + change
+    if count:
+        state.put("named", task.named, count)
+    else:
+        state.delete("named", task.named)
 
 
 def _let_go(state: KeyedState, id: str) -> None:
@@ -232,16 +278,16 @@ def _wait(state: KeyedState, id: str, task: Task, at_head: bool) -> None:
     key = f"{task.needs}\0{task.priority}"
     line: Line | None = state.get("line", key)
     if line is None:
-        state.put("line", key, Line(id, id, 1))
+        state.put("line", key, Line(id, id, 1, task.since + LINE_LOOKED_THROUGH_MS * MS))
         state.put("link", id, ("", ""))
     elif at_head:
         state.put("link", line.head, (id, state.get("link", line.head)[1]))
         state.put("link", id, ("", line.head))
-        state.put("line", key, Line(id, line.tail, line.count + 1))
+        state.put("line", key, msgspec.structs.replace(line, head=id, count=line.count + 1))
     else:
         state.put("link", line.tail, (state.get("link", line.tail)[0], id))
         state.put("link", id, (line.tail, ""))
-        state.put("line", key, Line(line.head, id, line.count + 1))
+        state.put("line", key, msgspec.structs.replace(line, tail=id, count=line.count + 1))
     work = work_of(state, task.needs)
     since = work.since if work.waiting else task.since
     state.put("work", task.needs, msgspec.structs.replace(work, waiting=work.waiting + 1, since=since))
@@ -262,7 +308,9 @@ def _wait_no_more(state: KeyedState, id: str, task: Task) -> None:
     if line.count == 1:
         state.delete("line", key)
     else:
-        state.put("line", key, Line(line.head if before else after, line.tail if after else before, line.count - 1))
+        head, tail = line.head if before else after, line.tail if after else before
+        cursor = after if line.cursor == id else line.cursor
+        state.put("line", key, Line(head, tail, line.count - 1, line.due, cursor))
     work = work_of(state, task.needs)
     state.put("work", task.needs, msgspec.structs.replace(work, waiting=work.waiting - 1))
 

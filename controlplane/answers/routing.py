@@ -43,7 +43,7 @@ from controlplane.questions import (
     WorkRow,
 )
 from controlplane.taskfates import id_of
-from controlplane.tasks import OUT, US, WAITING, Task, work_of
+from controlplane.tasks import OUT, US, WAITING, Task, needs_in, work_of
 
 _LIST = "signalbox route list"
 RECIPIENTS_MAX = 64
@@ -88,7 +88,7 @@ def _rule(state: KeyedState, rule: Rule) -> RouteRow:
 
 
 def _work(state: KeyedState, registry: KeyedState, needs: str, now: int) -> WorkRow:
-    work, agents = work_of(state, needs), agents_able(registry, needs.split())
+    work, agents = work_of(state, needs), agents_able(registry, needs_in(needs))
     row = WorkRow(needs, "ok", agents, work.waiting, work.since if work.waiting else 0,
                   work.latency_us * US if work.settled else None, work.settled)  # fmt: skip
     if work.waiting and not agents:
@@ -101,7 +101,7 @@ def _work(state: KeyedState, registry: KeyedState, needs: str, now: int) -> Work
 
 def lacking(registry: KeyedState, needs: str) -> str:
     """Of capabilities the one that nobody has, or the rarest."""
-    return min(needs.split(), key=lambda need: (able_agents(registry, need), need), default="")
+    return min(needs_in(needs), key=lambda need: (able_agents(registry, need), need), default="")
 
 
 # ------------------------------------------------------------------------------------------------- one event

@@ -339,6 +339,11 @@ def encode_intent(intent: Intent) -> bytes:
     return _encoder.encode(intent)
 
 
+def encode_said(said: Fact | Intent) -> bytes:
+    """The byte form of either. Raises OverflowError, UnicodeEncodeError or TypeError for what has none."""
+    return _encoder.encode(said)
+
+
 def decode_intent(data: bytes) -> Intent:
     """Raises `msgspec.DecodeError` on anything else than an intent."""
     intent: Intent = _intent.decode(data)

@@ -68,7 +68,8 @@ class TaskDispatched(Fact, frozen=True):
 class TaskReturned(Fact, frozen=True):
     """Derived: an agent has a task no more, without having settled it: it is gone, or not able any more, or stuck.
 
-    `why` in one word: suspected, failed, left, quarantined, unable, stuck; or, of mail to an agent by name, unheard.
+    `why` in one word: suspected, failed, left, quarantined, unable, stuck, unsent; or, of mail to an agent by
+    name, unheard.
     """
 
     task: str
@@ -77,7 +78,7 @@ class TaskReturned(Fact, frozen=True):
 
 
 class TaskReady(Fact, frozen=True):
-    """Derived: a task that came back has rested, and may be given to those again that had it."""
+    """Derived: a waiting task is looked at anew: it has rested, its turn has come, or nobody can do it any more."""
 
     task: str
 

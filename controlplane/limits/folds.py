@@ -1,7 +1,7 @@
 """Bounds of the folds: what follows from one input, what state is kept, and from when on something is a finding."""
 
-CASCADE_FACTS_MAX = 20_000
-"""Facts that may follow from one input; a fold that says more is quarantined."""
+CASCADE_FACTS_MAX = 150_000
+"""Facts that may follow from one input; a fold that says more is quarantined. All tasks may come back and go out."""
 FOLLOWED_DEPTH_MAX = 128
 """Arrays and objects within each other in an event that folds are given whole; a deeper one they see as a row only."""
 TIMERS_FIRED_MAX = 2_000

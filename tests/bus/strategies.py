@@ -21,7 +21,9 @@ json_values = st.recursive(
 payloads = st.none() | st.binary(max_size=20) | json_values
 extension_names = st.from_regex(r"[a-z0-9]{1,10}", fullmatch=True).filter(lambda name: name not in NAMES)
 extension_values = st.text(printable, max_size=8) | st.integers(INTEGER_MIN, INTEGER_MAX) | st.booleans()
-capabilities = st.text(printable, min_size=1, max_size=6).map(lambda text: text.replace(" ", "_"))
+capabilities = st.text(printable, min_size=1, max_size=6).map(
+    lambda text: "".join("_" if each.isspace() else each for each in text)
+)
 offsets = st.integers(0, NANOSECONDS_MAX)
 
 events = st.builds(

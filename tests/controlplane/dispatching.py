@@ -6,6 +6,7 @@ from typing import Any
 
 import bus
 from bus.event import Event
+from bus.limits import BATCH_EVENTS_MAX
 from bus.router import Rule, Rules
 from controlplane.arrivals import Follows
 from controlplane.facts import Fact, PublishEvent, RoutesSet, TaskDispatched
@@ -52,9 +53,11 @@ class Agents:
         return self._took(self.heart.step(given, self.now))
 
     def say(self, *events: Event, after_ms: int = 0) -> Step:
-        """A batch of events, as the recorder gives it."""
+        """A batch of events, or some batches, as the recorder gives them."""
         self.now += after_ms * MS
-        arrival = arrived(events, 0, self.end, self.now)
+        arrival = arrived(events[:BATCH_EVENTS_MAX], 0, self.end, self.now)
+        for first in range(BATCH_EVENTS_MAX, len(events), BATCH_EVENTS_MAX):
+            arrival.add(arrived(events[first : first + BATCH_EVENTS_MAX], 0, self.end + first, self.now))
         self.end += len(events)
         return self._took(self.heart.step(arrival.rows(self._follows), self.now))
 
@@ -104,9 +107,11 @@ class Agents:
         self.say(event, after_ms=after_ms)
         return event.id
 
-    def settles(self, mail: dict[str, Any], outcome: str = "handled", took_ms: int = 100, **more: Any) -> Step:
+    def settles(
+        self, mail: dict[str, Any], outcome: str = "handled", took_ms: int = 100, after_ms: int = 0, **more: Any
+    ) -> Step:
         """Who got this mail is done with it."""
-        return self.say(settled(mail, outcome, took_ms, **more))
+        return self.say(settled(mail, outcome, took_ms, **more), after_ms=after_ms)
 
     def wait(self, seconds: float) -> None:
         """Time passes, with a tick each second and at each deadline."""

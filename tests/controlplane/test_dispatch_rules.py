@@ -111,15 +111,18 @@ def test_the_quicker_and_the_more_reliable_get_more() -> None:
     fleet = Agents()
     fleet.joins("quick", "slow", "bad", places=1)
     for _ in range(60):
+        fleet.beats("quick", "slow", "bad")
         fleet.asks("work")
         for mail in fleet.taken():
             name = mail["type"].rpartition(".")[2]
             if name == "bad":
                 fleet.settles(mail, "failed", took_ms=10)
             else:
-                fleet.settles(mail, took_ms=50 if name == "quick" else 500)
+                took_ms = 50 if name == "quick" else 500
+                fleet.settles(mail, took_ms=took_ms, after_ms=took_ms)
         for mail in fleet.taken():
-            fleet.settles(mail, took_ms=50 if mail["type"].endswith("quick") else 500)
+            took_ms = 50 if mail["type"].endswith("quick") else 500
+            fleet.settles(mail, took_ms=took_ms, after_ms=took_ms)
     firsts = [fact.agent for fact in fleet.dispatched() if fact.attempt == 1]
     assert firsts.count("agent/quick") > firsts.count("agent/slow")
     assert firsts[30:].count("agent/bad") <= firsts[30:].count("agent/slow") + 2

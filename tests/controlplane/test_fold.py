@@ -8,7 +8,19 @@ import pytest
 
 from controlplane import facts
 from controlplane.errors import StepMismatch
-from controlplane.facts import BrokerAdded, BrokerLost, Fact, FoldQuarantined, Intent, Rows, StartBroker, Tick
+from controlplane.facts import (
+    BrokerAdded,
+    BrokerLost,
+    Fact,
+    FoldQuarantined,
+    Intent,
+    PlaneResumed,
+    PublishEvent,
+    Rows,
+    StartBroker,
+    Tick,
+    encode_fact,
+)
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.limits import CASCADE_FACTS_MAX
 from controlplane.state import Key
@@ -204,6 +216,26 @@ def test_a_cascade_without_end_is_cut_and_blamed() -> None:
     assert [type(entry.fact) for entry in step.derived] == [FoldQuarantined]
     assert f"{CASCADE_FACTS_MAX}" in step.derived[0].fact.error
     assert heart.step(Tick(), NOW).derived == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [PlaneResumed(1 << 64), BrokerLost("a", "\ud800"), PublishEvent("1:0", "\ud800")],  # type: ignore[arg-type]
+    ids=["figure", "text", "intent"],
+)
+def test_what_cannot_be_journaled_is_blamed_on_who_says_it(said: Fact | Intent) -> None:
+    class Unwritable(Fold):
+        name = "unwritable"
+        follows = (Tick,)
+
+        def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+            return [said]
+
+    heart = Heart([Unwritable(), Echo()])
+    step = heart.step(Tick(), NOW)
+    assert [type(entry.fact) for entry in step.derived] == [FoldQuarantined] and step.intents == []
+    assert heart.quarantined["unwritable"].error.startswith(type(said).__name__)
+    assert all(encode_fact(entry.fact) for entry in step.derived)
 
 
 def test_a_missing_step_is_not_replayed_over() -> None:
