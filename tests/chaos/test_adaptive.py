@@ -3,6 +3,8 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 import bus
 from bus.semantic import Rule, partitions_of_rule, placement
 from controlplane.questions import AskPartitions, AskVerify, Partitions, Verified
@@ -32,6 +34,7 @@ def is_even(live: LiveFleet) -> bool:
     return plan is not None and plan.ended == "done" and plan.by == "adaptive" and not seen.skewed
 
 
+@pytest.mark.long  # over a minute; tests/controlplane/test_adaptive.py has the machine without processes
 async def test_a_skewed_load_is_moved_by_itself_and_keys_keep_their_order(tmp_path: Path) -> None:
     rules = tmp_path / "rules.toml"
     rules.write_text('[[rule]]\nprefix = "vip/"\ngroup = "vip"\n')
