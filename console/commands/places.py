@@ -161,7 +161,7 @@ def _terms_lines(terms: q.GroupTerms | None, told: q.Told) -> list[str]:
         order += f", {took(terms.lateness_ms * _MS)} of lateness, late ones: {terms.late}"
     elif terms.order == "causal":
         order += f", a gap: {terms.gap}"
-    governed = [f"set by operators   {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
+    governed = [f"set by operators  {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
     return [
         f"order             {order}",
         f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; {terms.max_deliver} attempts at most",

@@ -237,7 +237,7 @@ def rules_of(rules: Iterable[RuleText], default: Iterable[str], no_capable: str 
 def _plainly(error: InvalidRule, rules: Rules) -> InvalidRule:
     """The grammar's list of all that could follow is no help where a condition just ends."""
     ends = re.search(r"1:(\d+): .*'<EOF>'", str(error))
-    return InvalidRule("when", f"ends too early, at column {ends[1]}") if ends else error
+    return InvalidRule("when", f"cannot be kept: it ends too early, at column {ends[1]}", error.rule) if ends else error
 
 
 def _check_useful(rule: Rule) -> None:
