@@ -101,7 +101,11 @@ def of_screen(screen: str) -> list[Action]:
 
 
 def command(kind: str, key: str) -> str:
-    """The command line that shows the same thing."""
+    """The command line that shows the same thing; without a key the list of such."""
+    if not key and kind in ("saga", "agent"):
+        return f"signalbox {kind} list"
+    if not key and kind in ("dead", "letter"):
+        return "signalbox dlq list"
     quoted = (
         key
         if key.replace("-", "").replace("_", "").replace(".", "").isalnum()

@@ -31,6 +31,8 @@ def place_of(target: str, model: Model) -> Place:
     for tab in TABS:
         if name == tab.casefold():
             return Place("tab", name)
+    if text.startswith("agent/"):
+        return Place("agent", text.removeprefix("agent/"))
     kind, colon, key = text.partition(":")
     if colon and kind in _IDS:
         number = key.strip().removeprefix("p")
@@ -72,6 +74,9 @@ def _known(text: str, model: Model) -> Place:
         number = text.removeprefix("p")
         if text != number and any(f"{p.partition:02d}" == number.zfill(2) for p in status.partitions):
             return Place("partition", str(int(number)))
+    agents = model.body("agents", Agents)
+    if text not in known_sagas and agents and any(row.agent == f"agent/{text}" for row in agents.rows):
+        return Place("agent", text)
     if text.startswith("@") or (len(text) == 36 and text.count("-") == 4 and text not in known_sagas):
         return Place("event", text)
     if text.startswith("g-") or (groups is not None and any(group.id == text for group in groups.rows)):

@@ -43,8 +43,13 @@ def needs(state: KeyedState, now: int) -> Iterator[Need]:
 def _failed(state: KeyedState, now: int) -> Iterator[Need]:
     failed = [one for one in _in(state, FAILED) if now - one[1].since <= AGENT_FAILED_TOLD_MS * _MS]
     if failed:
-        why = "silent for too long: restart it" if len(failed) == 1 else "silent for too long: restart them"
+        why = "silent for too long: start it again" if len(failed) == 1 else "silent for too long: start them again"
         yield _need(failed, "has failed", "have failed", why, 3, FAILED)
+
+
+def held_back(state: KeyedState, capability: str) -> list[str]:
+    """Names of the quarantined agents that have a capability, who was quarantined first first."""
+    return [name for name, agent in _in(state, QUARANTINED) if capability in agent.capabilities]
 
 
 def _amiss(state: KeyedState, now: int) -> Iterator[Need]:

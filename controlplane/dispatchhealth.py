@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from controlplane.able import able_agents
+from controlplane.agenthealth import held_back
 from controlplane.dispatchsettings import policy_of
 from controlplane.dispatchwords import ESCALATE
 from controlplane.inforce import Counted
@@ -28,13 +29,16 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
             escalated = escalated or _is_escalated(state, kind)
     if lacking:
         names = sorted(lacking, key=lambda name: (-lacking[name].waiting, name))
-        waiting = sum(work.waiting for work in lacking.values())
-        told = ", ".join(names[:NAMED_MAX]) + (f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else "")
+        waiting, held = lacking[names[0]].waiting, held_back(registry, names[0])
+        told = ", ".join([names[0], *(f"{lacking[name].waiting:,} for {name}" for name in names[1:NAMED_MAX])])
+        told += f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
         what = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
         why = f"no live agent has that capability: start one, or see who had it: {told}"
+        if held:
+            why = f"who can do it is quarantined, {', '.join(held[:NAMED_MAX])}: {told}"
         since = min(work.since for work in lacking.values())
         severity, points = ("bad", 8) if escalated else ("warn", 3)
-        mend = f"agent list --capability {names[0]}"
+        mend = f"agent release {held[0]}" if held else f"agent list --capability {names[0]}"
         yield Need(severity, f"{what} for {names[0]}", why, since, mend, points, "tasks")  # type: ignore[arg-type]
     yield from _rules(state)
 

@@ -33,7 +33,7 @@ def list_(
     watch: Watch = False,
     at: AsOf = None,
 ) -> None:
-    """All agents, worst first: state, load, what they handle, errors, how far behind."""
+    """All agents, worst first: state, load, what they can do, errors in percent of the newest, how far behind."""
     from console.commands.agentpages import agents_page
     from console.commands.asking import show
     from controlplane.questions import Agents, AskAgents

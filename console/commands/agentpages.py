@@ -36,7 +36,7 @@ def agents_page(body: q.Agents, told: q.Told) -> Page:
             Column("state", lambda a: a.state),
             Column("load", lambda a: percent(a.load), "r"),
             Column("phi", lambda a: "–" if a.phi is None else f"{a.phi:.1f}", "r"),
-            Column("handles", lambda a: " ".join(a.handles) or "–", flex=True),
+            Column("can", lambda a: " ".join(a.handles) or "–", flex=True),
             Column("err%", lambda a: percent(a.error_share, 1), "r"),
             Column("behind", lambda a: lag(a.behind_ns), "r"),
             Column("version", lambda a: a.version or "–"),
@@ -53,7 +53,7 @@ def agent_page(body: q.Agent, told: q.Told) -> Page:
     row = body.row
     held = f", quarantined by {row.by or 'somebody'}" if row.quarantined and row.state != "quarantined" else ""
     facts = [
-        ("handles", " ".join(row.handles) or "nothing that is dispatched"),
+        ("can", " ".join(row.handles) or "nothing that is dispatched"),
         ("alone for", " ".join(body.alone_for)),
         ("load", _load(row)),
         ("handled", _handled(row)),
@@ -70,8 +70,8 @@ def agent_page(body: q.Agent, told: q.Told) -> Page:
     below = ["", *(f"{label:<12}  {text}" for label, text in facts if text)]
     below += ["", "serves"] if body.groups else []
     below += [
-        f"  {GLYPHS[g.severity]} {g.group}  {g.through}, {count(g.members)} members, {count(g.waiting)} wait, "
-        f"{lag(g.behind_ns)} behind"
+        f"  {GLYPHS[g.severity]} {g.group}  {g.through}, {count(g.members)} member{'s' * (g.members != 1)}, "
+        f"{count(g.waiting)} wait, {lag(g.behind_ns)} behind"
         for g in body.groups
     ]
     below += ["", "has", *(_task(task, told) for task in body.tasks)] if body.tasks else []
@@ -108,7 +108,7 @@ def _load(row: q.AgentRow) -> str:
 def _handled(row: q.AgentRow) -> str:
     if row.handled is None:
         return ""
-    lately = "" if row.error_share is None else f", {percent(row.error_share, 1)}% of the newest"
+    lately = ", none lately" if row.error_share is None else f", {percent(row.error_share, 1)}% of the newest"
     return f"{count(row.handled)}, failed {count(row.failed)}{lately}"
 
 

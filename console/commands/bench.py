@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
+from console.commands.agreeing import agree
 from console.commands.options import DataDir, DryRun, Output, Yes
-from console.failures import Failure, Usage
+from console.failures import Usage
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -65,6 +66,5 @@ def bench(
         return
     if asks:
         say(table_of(planned(plan, home), None, False).rstrip())
-        if not typer.confirm("Measure?", err=True):
-            raise Failure("nothing was done")
+        agree("Measure?", "nothing was done")
     run(plan, home, output)

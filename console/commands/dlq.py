@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from console.commands.options import AsOf, DataDir, DryRun, Limit, Match, Output, Reason, Watch, Yes, operator
-from console.failures import Failure, Usage
+from console.failures import Usage
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Dead letters: what died where, and why.")
 IDS_SHOWN = 20
@@ -56,6 +56,7 @@ def redrive(
 ) -> None:
     """Publish the originals again, each for the one group that it died in."""
     from console import output as out
+    from console.commands.agreeing import agree
     from console.commands.asking import body_of, stamp, told
     from console.fleetdir import question_url, resolve
     from console.link import Link
@@ -70,8 +71,7 @@ def redrive(
         if not dry_run and wanted.ids:
             if not yes:
                 out.say(_set(wanted.ids, wanted.groups))
-                if not typer.confirm(f"Redrive these {len(wanted.ids)}?", err=True):
-                    raise Failure("nothing was redriven")
+                agree(f"Redrive these {len(wanted.ids)}?", "nothing was redriven")
             order = Redrive(targets, reason=reason, by=operator(), expected=wanted.ids)
             answer = told(link, order)
             wanted = body_of(answer, Redriven)

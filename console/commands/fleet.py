@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from console.commands.agreeing import agree
 from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, operator
 from console.failures import Failure, Partly, Unreachable, Usage
 
@@ -134,8 +135,8 @@ def down(
         return
     if not yes and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise Usage("without a terminal to ask on, down needs --yes", "--dry-run shows what it would end.")
-    if not yes and not typer.confirm(f"End {what}?", err=True):
-        raise Failure("nothing was ended")
+    if not yes:
+        agree(f"End {what}?", "nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}
     show(Page(record, [record], above=f"○ down  {len(pids)} processes ended\n  signalbox up"), Format(output))

@@ -8,6 +8,8 @@ from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Wait
 from console.failures import Usage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from console.commands.operating import Step
     from console.link import Link
     from controlplane.questions import Operated
@@ -67,7 +69,7 @@ def update(
         changes["max_deliver"] = max_deliver
     if not changes:
         raise Usage("name what is to change: --ack-wait, --max-deliver", f"signalbox group show {group} has what is.")
-    lever = Lever("update_group", [group], f"updating {group}", _changed, changes=changes)
+    lever = Lever("update_group", [group], f"updating {group}", _updated(group, changes), changes=changes)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
 
 
@@ -89,6 +91,23 @@ def remove(
 
     lever = Lever("remove_group", [group], f"removing {group}", _changed, pattern=pattern)
     pull(lever, data_dir, output, dry_run, yes, reason, wait)
+
+
+def _updated(group: str, changes: dict[str, int]) -> "Callable[[Link, Operated], Step]":
+    """As `_changed`, and whether the group is shown with these settings: brokers tell them a moment later."""
+
+    def look(link: "Link", order: "Operated") -> "Step":
+        from console.commands.asking import body_of, told
+        from controlplane.questions import AskGroups, Groups
+
+        step = _changed(link, order)
+        if not step.over:
+            return step
+        rows = [row for row in body_of(told(link, AskGroups()), Groups).rows if row.group == group]
+        shown = [row.settings for row in rows if row.settings is not None]
+        return step._replace(over=all(getattr(one, field) == changes[field] for one in shown for field in changes))
+
+    return look
 
 
 def _changed(link: "Link", order: "Operated") -> "Step":

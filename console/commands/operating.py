@@ -10,9 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import typer
-
 from console import output
+from console.commands.agreeing import agree
 from console.commands.asking import body_of, stamp, told
 from console.commands.options import operator
 from console.commands.places import operated_page
@@ -66,15 +65,14 @@ def pull(
         planned = body_of(answer, Operated)
         if not dry_run and planned.touched:
             if not yes:
-                output.say(output.table_of(operated_page(planned), None, False))
-                if not typer.confirm(
-                    f"{lever.doing[0].upper()}{lever.doing[1:]}: these {len(planned.touched)}?", err=True
-                ):
-                    raise Failure("nothing was changed")
+                output.say(output.table_of(operated_page(planned, asking=True), None, False))
+                agree(f"{lever.doing[0].upper()}{lever.doing[1:]}: these {len(planned.touched)}?")
             answer = told(link, lever.order(reason=reason, by=operator(), expected=planned.touched))
             planned = body_of(answer, Operated)
             if lever.look is not None and wait:
                 _follow(link, lever, planned, lever.look, wait)
+    if not planned.touched:
+        planned.dry_run = dry_run  # there was nothing to order
     page = operated_page(planned)
     page.stamp = stamp(answer)
     output.show(page, output.Format(format))

@@ -161,7 +161,7 @@ def _terms_lines(terms: q.GroupTerms | None, told: q.Told) -> list[str]:
         order += f", {took(terms.lateness_ms * _MS)} of lateness, late ones: {terms.late}"
     elif terms.order == "causal":
         order += f", a gap: {terms.gap}"
-    governed = [f"set by operators   {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
+    governed = [f"set by operators  {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
     return [
         f"order             {order}",
         f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; {terms.max_deliver} attempts at most",
@@ -185,8 +185,8 @@ def _holding(place: q.GroupPlace) -> str:
     return "  ".join([*named, f"and {rest:,} more"] if named and rest > 0 else named) or "–"
 
 
-def operated_page(body: q.Operated) -> Page:
-    """What a lever touches, or touched: the set, and each goal before and after."""
+def operated_page(body: q.Operated, asking: bool = False) -> Page:
+    """What a lever touches, or touched: the set, and each goal before and after. `asking`: it is about to."""
     what = {
         "add": "added",
         "remove": "moved away first" if body.moves else "removed",
@@ -204,7 +204,8 @@ def operated_page(body: q.Operated) -> Page:
         "remove_group": "removed for good",
         "update_group": "changed while members go on",
     }[body.verb]
-    head = f"{'dry run, nothing was changed; ' if body.dry_run else ''}{what}: {len(body.touched)}"
+    mood = "to be " if asking else "dry run, nothing was changed; " if body.dry_run else ""
+    head = f"{mood}{what}: {len(body.touched)}" if body.touched or body.moves else "nothing to change"
     if body.touched and not body.moves:
         head += "\n" + "\n".join(f"  {line}" for line in body.touched)
     goals = [f"  {goal.name:<46}  {goal.before:>6g} → {goal.after:<6g} best {goal.best:g}" for goal in body.goals]

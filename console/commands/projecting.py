@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import msgspec
-import typer
 
 from console import output
+from console.commands.agreeing import agree
 from console.commands.asking import body_of, stamp, told
 from console.commands.projectionpages import projected_page
 from console.failures import Failure, Partly, Usage
@@ -35,8 +35,7 @@ def pull(order: Project, doing: str, data_dir: Path | None, format: str, dry_run
         if not dry_run:
             if not yes:
                 output.say(output.table_of(projected_page(planned), None, False))
-                if not typer.confirm(f"{doing[0].upper()}{doing[1:]}: this?", err=True):
-                    raise Failure("nothing was changed")
+                agree(f"{doing[0].upper()}{doing[1:]}: this?")
             answer = told(link, msgspec.structs.replace(order, expected=planned.touched), LOADING_S)
             planned = body_of(answer, Projected)
             if wait:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import typer
 
+from console.commands.agreeing import agree
 from console.commands.options import operator
 from console.failures import Failure, Partly, Usage
 from console.fleetdir import brokers_of, plane_of, resolve
@@ -33,8 +33,7 @@ def rebuild(data_dir: Path | None, format: str, dry_run: bool, yes: bool, reason
     if not dry_run and report["rebuilt"]:
         if not yes:
             say(table_of(page_of(report), None, False))
-            if not typer.confirm(f"Make these {len(report['rebuilt'])} again?", err=True):
-                raise Failure("nothing was changed")
+            agree(f"Make these {len(report['rebuilt'])} again?")
         planned = report["rebuilt"]
         report = ask(fleet.data_dir, "--by", operator(), "--reason", reason)
         if [one["segment"] for one in report["rebuilt"]] != [one["segment"] for one in planned]:

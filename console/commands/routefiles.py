@@ -47,10 +47,10 @@ def event_text(given: str) -> str:
     if given.lstrip().startswith("{"):
         return given
     if given == "-":
-        return _within(sys.stdin.read(ROUTE_FILE_BYTES_MAX + 1), "standard input")
+        return _within(sys.stdin.read(ROUTE_FILE_BYTES_MAX + 1), "standard input").strip()
     path = Path(given)
     if given.endswith(".json") or path.is_file():
-        return _within(_read(path), str(path))
+        return _within(_read(path), str(path)).strip()
     return given
 
 

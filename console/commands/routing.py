@@ -4,12 +4,12 @@ import sys
 from pathlib import Path
 
 import msgspec
-import typer
 
 from console import output
+from console.commands.agreeing import agree
 from console.commands.asking import LONG_ANSWER_S, body_of, stamp, told
 from console.commands.routepages import changed_page
-from console.failures import Failure, Usage
+from console.failures import Usage
 from console.fleetdir import question_url, resolve
 from console.link import Link
 from controlplane.questions import RoutesChanged, SetRoutes
@@ -31,8 +31,7 @@ def pull(
         if not dry_run and planned.touched:
             if not yes:
                 output.say(output.table_of(changed_page(planned), None, False))
-                if not typer.confirm(f"{doing[0].upper()}{doing[1:]}: this?", err=True):
-                    raise Failure("nothing was changed")
+                agree(f"{doing[0].upper()}{doing[1:]}: this?")
             final = msgspec.structs.replace(order, reason=reason, by=by, expected=planned.version)
             answer = told(link, final)
             planned = body_of(answer, RoutesChanged)

@@ -11,7 +11,7 @@ from controlplane.questions import Agent, AgentGroup, AgentRow, Agents, AgentTur
 
 COLUMNS = (
     Column("", 1), Column("agent", 16), Column("state", 11), Column("load", 5, "r"), Column("phi", 4, "r", 2),
-    Column("handles", 0, "l", 2), Column("err%", 5, "r"), Column("behind", 8, "r"), Column("version", 8, "l", 2),
+    Column("can", 0, "l", 2), Column("err%", 5, "r"), Column("behind", 8, "r"), Column("version", 8, "l", 2),
     Column("seen", 6, "r", 3),
 )  # fmt: skip
 SORTS = (("worst", None), ("agent", 1), ("load", 3), ("err%", 6), ("behind", 7), ("seen", 9))

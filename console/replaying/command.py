@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import typer
-
 from console import output as out
+from console.commands.agreeing import agree, agree_by_number
 from console.commands.asking import LONG_ANSWER_S, body_of, stamp, told
 from console.commands.publishing import reaching
 from console.failures import INTERRUPTED, Ended, Failure, NotFound, Partly, Usage
@@ -78,12 +77,9 @@ def _check_room(link: Link, order: Order) -> None:
 def _confirm(result: Replayed) -> None:
     """Ask on the terminal; into live types, or for very many, by typing the number. Raises Failure."""
     if result.live or result.events >= NUMBER_TYPED_FROM:
-        question = f"Type {result.events} to replay them"
-        agreed = typer.prompt(question, default="", show_default=False, err=True).replace(",", "") == str(result.events)
+        agree_by_number(f"Type {result.events} to replay them", result.events, "nothing was replayed")
     else:
-        agreed = typer.confirm(f"Replay these {result.events:,}?", err=True)
-    if not agreed:
-        raise Failure("nothing was replayed")
+        agree(f"Replay these {result.events:,}?", "nothing was replayed")
 
 
 def _go(order: Order, sliced: Sliced, result: Replayed, fleet: Fleet, link: Link, expired_at: int | None) -> None:

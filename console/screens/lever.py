@@ -189,6 +189,7 @@ class LeverDialogue(ModalScreen[None], Generic[Planned]):
             return
         reason, number, ids = self.query_one("#reason", Input), self.query_one("#number", Input), self.touched(self.set)
         if not reason.value.strip():
+            reason.placeholder = "a reason is needed: it is kept in the journal"
             reason.focus()
             return
         if self.number_wanted and number.value.replace(",", "").strip() != str(len(ids)):

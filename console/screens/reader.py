@@ -35,7 +35,7 @@ def help_lines(screen: str) -> list[Line]:
             lines.append(
                 [(f"{action.shown:<10}", "acc b"), (f"{action.label:<14}", "txt"), (action.help, "mut"), (mark, "warn")]
             )
-    tabs = "screens; 5 is the score's parts; dim ones are not built yet"
+    tabs = "screens; 5 is the score's parts"
     lines += [[("1 – 9     ", "acc b"), (f"{'tabs':<14}", "txt"), (tabs, "mut")], [], LEGEND]
     return lines
 

@@ -23,7 +23,7 @@ from controlplane.agents import (
 from controlplane.answers.flows import RANK, severity_of
 from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.routing import task_row
-from controlplane.answers.words import age, many, said_by
+from controlplane.answers.words import SECOND, age, many, said_by
 from controlplane.fold import KeyedState, World
 from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
 from controlplane.questions import Agent as AgentDetail
@@ -70,7 +70,9 @@ def agents(world: World, question: AskAgents, now: int) -> Agents | Refusal:
     else:
         chosen.sort(key=_SORTS[question.sort])
     limit = max(0, min(question.limit, PAGE_ROWS_MAX))
-    rows = [_row(*known, behind, now) for known in chosen[question.offset : question.offset + limit]]
+    rows = [
+        _row(*known, _since(state, *known), behind, now) for known in chosen[question.offset : question.offset + limit]
+    ]
     counted = dict(state.items("count"))
     return Agents(
         total=len(state.table("agent")),
@@ -91,7 +93,7 @@ def agent(world: World, question: AskAgent, now: int) -> AgentDetail | Refusal:
         return unknown(question.agent)
     found: Agent = state.get("agent", source)
     behind = _Behind(world, now)
-    row = _row(source, found, behind, now)
+    row = _row(source, found, _since(state, source, found), behind, now)
     turns: list[Turn] = state.get("turns", source, [])
     alone = [name for name in found.capabilities if is_able(state, source, name) and able_agents(state, name) == 1]
     rival = found.rival if found.rival is not None and found.rival.words else None
@@ -112,7 +114,7 @@ def agent(world: World, question: AskAgent, now: int) -> AgentDetail | Refusal:
         groups=groups,
         alone_for=alone,
         why=[*_why(found, row, turns, groups, now), *_without_inbox(source, found)],
-        mend=[row.mend] if row.mend else [],
+        mend=[row.mend] if row.mend and not row.mend.startswith("agent show") else [],
         tasks=_tasks(world["dispatch"], source),
     )
 
@@ -219,7 +221,16 @@ def _matches(known: Known, question: AskAgents) -> bool:
     return not match or match in f"{source} {agent.version} {' '.join(agent.capabilities)}".casefold()
 
 
-def _row(source: str, agent: Agent, behind: _Behind, now: int) -> AgentRow:
+def _since(state: KeyedState, source: str, agent: Agent) -> int:
+    """Since when it is in the state that is shown: a quarantine is one, and its end begins another."""
+    if agent.shown == QUARANTINED:
+        return agent.quarantined
+    turns: list[Turn] = state.get("turns", source, [])
+    released = turns and turns[-1].why.startswith("released") and turns[-1].state == agent.shown
+    return max(agent.since, turns[-1].at) if released else agent.since
+
+
+def _row(source: str, agent: Agent, since: int, behind: _Behind, now: int) -> AgentRow:
     severity, why, mend = _standing(source, agent, now)
     told = bool(agent.marks)
     works = told and agent.state not in GONE
@@ -227,7 +238,7 @@ def _row(source: str, agent: Agent, behind: _Behind, now: int) -> AgentRow:
         agent=source,
         severity=severity,
         state=agent.shown,
-        since=agent.quarantined if agent.shown == QUARANTINED else agent.since,
+        since=since,
         joined=agent.joined,
         handles=agent.capabilities,
         version=agent.version,
@@ -262,8 +273,8 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
     name, shown = name_of(source), agent.shown
     silent = age(now - agent.heard)
     if shown == FAILED:
-        why = f"silent for {silent}, {FAIL_BEATS} heartbeats were missed: restart it" if agent.heartbeat_ms else ""
-        return "bad", why or "it said so itself", f"agent show {name}"
+        why = f"silent for {silent}, {FAIL_BEATS} heartbeats were missed: start it again" if agent.heartbeat_ms else ""
+        return "bad", why or "it said so itself: start it again", f"agent show {name}"
     if shown == SUSPECTED:
         why = f"silent for {silent}: it hangs, or cannot reach the fleet" if agent.heartbeat_ms else ""
         return "warn", why or "it said so itself", f"agent show {name}"
@@ -294,7 +305,8 @@ def _without_inbox(source: str, agent: Agent) -> list[Link]:
 
 def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup], now: int) -> list[Link]:
     """What it is in, and the facts that led there; what it is not."""
-    links = [Link(row.why or f"it is {row.state}", at=row.since, position=turns[-1].position if turns else None)]
+    stands = f"it has left: {agent.why or 'it gave no reason'}" if row.state == LEFT else f"it is {row.state}"
+    links = [Link(row.why or stands, at=row.since, position=turns[-1].position if turns else None)]
     if agent.heartbeat_ms and agent.state not in (LEFT, *LIVE):
         beat = age(agent.heartbeat_ms * _MS)
         told = f"its last word; it beats every {beat}, suspected after {SUSPECT_BEATS}, failed after {FAIL_BEATS}"
@@ -303,14 +315,14 @@ def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup
         told = f"{many(agent.rival.words, 'word')} of another incarnation, {agent.rival.incarnation}, were not taken"
         links.append(Link(told, 1, agent.rival.heard))
     late = [group for group in groups if RANK[group.severity] < RANK["ok"]]
-    links += [Link(f"{group.group} is {age(group.behind_ns)} behind", 1) for group in late]
+    links += [Link(f"{group.group} is {age(group.behind_ns)} behind", 1) for group in late if group.behind_ns >= SECOND]
     share = error_share(agent)
     if share:
         links.append(Link(f"{share * 100:.1f}% of what it handled lately failed", 1))
     elif row.severity != "ok" and share is not None:
-        links.append(Link("no failures of its own lately", ruled_out=True))
+        links.append(Link("failures of its own (none lately)", ruled_out=True))
     if agent.state in LIVE and agent.heartbeat_ms and now - agent.heard < 2 * agent.heartbeat_ms * _MS:
-        links.append(Link("it beats in time", ruled_out=True))
+        links.append(Link("silence (it beats in time)", ruled_out=True))
     if groups and not late:
-        links.append(Link("no group that it serves is behind", ruled_out=True))
+        links.append(Link("a backlog (no group that it serves is behind)", ruled_out=True))
     return links

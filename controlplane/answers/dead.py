@@ -21,7 +21,10 @@ from controlplane.questions import (
 )
 
 _ENDED = {
-    "terminated": "its handler gave up on it",
+    "terminated": "it was refused for good, and not tried again",
+    "no_capable": "nobody could do it",
+    "refused": "all that could do it refused it",
+    "full": "there was no room for one more task",
     "expired": "it expired before it was handled",
     "parked": "an earlier event of its key is a dead letter",
     "late": "events of a later time had been given out",
@@ -109,7 +112,8 @@ def _why(kind: Kind, letters: list[Letter], now: int) -> list[Link]:
     ]
     if newest is not None:
         tries = len(newest.attempts)
-        links.append(Link(_ENDED.get(kind.reason, f"each failed {many(tries, 'time')}, then it was given up"), 1))
+        worn = f"each was tried {many(tries, 'time')}, then given up" if tries else "no attempt of it is told"
+        links.append(Link(_ENDED.get(kind.reason, worn), 1))
         members = sorted({attempt.member for attempt in newest.attempts if attempt.member})
         if members:
             links.append(Link(f"the newest was tried by {', '.join(members[:3])}", 1))

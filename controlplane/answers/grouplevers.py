@@ -40,22 +40,24 @@ def update(world: World, ask: Operate, now: int) -> Planned:
     terms = max((at for at in lag.places if at.settings is not None), key=lambda at: at.at, default=None)
     if terms is None or terms.settings is None:
         return None, Refusal("unavailable", f"no leader has told the settings of {name} yet", "try again in a moment")
+    pending = next((change.changes for group, change in changes(world["groups"]) if group == name), None)
     try:
-        after = changed(name, terms.settings, ask.changes)
+        before = changed(name, terms.settings, pending or {})
+        after = changed(name, before, ask.changes)
     except ClientError as error:
         return None, Refusal("usage", str(error), f"signalbox group show {name} has its settings")
     touched = [
-        f"{name} {field.removesuffix('_ms')} {_value(field, getattr(terms.settings, field))} → "
+        f"{name} {field.removesuffix('_ms')} {_value(field, getattr(before, field))} → "
         f"{_value(field, getattr(after, field))}"
         for field in CHANGEABLE
-        if field in ask.changes and getattr(terms.settings, field) != getattr(after, field)
+        if field in ask.changes and getattr(before, field) != getattr(after, field)
     ]
     told = Operated(ask.verb, touched, ask.dry_run, 0)
     if not touched:
         told.notes = ["it has these settings already"]
         return None, told
     told.notes = [f"{many(lag.members, 'member')} get{'s' if lag.members == 1 else ''} them without coming again"]
-    if after.max_deliver < terms.settings.max_deliver:
+    if after.max_deliver < before.max_deliver:
         told.notes.append("events that have failed so often already become dead letters at once")
     return GroupUpdated(name, ask.changes, ask.by, ask.reason), told
 

@@ -1,5 +1,6 @@
 """AskRoutes, AskRoute, and what a change of rules comes to. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -8,6 +9,7 @@ from bus.errors import InvalidRule
 from bus.router import AGENT, Router, Routing, Rule, Rules, capability, needs_of, normalised, router_of
 from controlplane import dispatchwords as words
 from controlplane.able import able_agents
+from controlplane.agenthealth import held_back
 from controlplane.answers.words import age, many
 from controlplane.assigning import Plan, agents_able, state_of_agent
 from controlplane.dispatch import recipients_of
@@ -43,7 +45,7 @@ from controlplane.questions import (
     WorkRow,
 )
 from controlplane.taskfates import id_of
-from controlplane.tasks import OUT, US, WAITING, Task, needs_in, work_of
+from controlplane.tasks import OUT, PRIORITIES, US, WAITING, Task, needs_in, waiting_in, work_of
 
 _LIST = "signalbox route list"
 RECIPIENTS_MAX = 64
@@ -92,11 +94,28 @@ def _work(state: KeyedState, registry: KeyedState, needs: str, now: int) -> Work
     row = WorkRow(needs, "ok", agents, work.waiting, work.since if work.waiting else 0,
                   work.latency_us * US if work.settled else None, work.settled)  # fmt: skip
     if work.waiting and not agents:
-        row.severity, row.mend = "warn", f"agent list --capability {lacking(registry, needs)}"
-        row.why = f"nobody can do {lacking(registry, needs)}: start an agent that can; {age(now - work.since)}"
+        held, missing = held_back(registry, lacking(registry, needs)), lacking(registry, needs)
+        row.severity, row.mend = "warn", f"agent release {held[0]}" if held else f"agent list --capability {missing}"
+        does = f"{held[0]} could, and is quarantined" if held else "start an agent that can"
+        row.why = f"nobody can do {missing}: {does}; {age(now - work.since)}"
     elif work.waiting:
-        row.why = f"{many(agents, 'agent')} that can do it {'is' if agents == 1 else 'are'} busy"
+        row.why = _held_up(state, Plan(state, registry, now), needs, agents, now)
     return row
+
+
+def _held_up(state: KeyedState, plan: Plan, needs: str, agents: int, now: int) -> str:
+    """Why the first task that waits for work of one kind waits, though `agents` can do it."""
+    first = next((one for i in range(len(PRIORITIES)) for one in waiting_in(state, needs, i)), None)
+    if first is None:
+        return ""
+    found = plan.choose(*first)
+    if found.choice.agent:
+        return f"the first of it is about to go to {found.choice.agent}"
+    if not found.choice.able and found.resting:
+        return f"the first of it came back, and rests: who had it may have it again in {age(first[1].again - now)}"
+    if not found.choice.able and found.refused:
+        return "all that can do it refuse the first of it"
+    return f"{many(agents, 'agent')} that can do it {'is' if agents == 1 else 'are'} busy"
 
 
 def lacking(registry: KeyedState, needs: str) -> str:
@@ -125,14 +144,15 @@ def explained(world: World, event: str, position: int, steps: list[RouteStep], n
         why = "it requires nothing, and no rule that names its type matches"
     own = capability(asked.needs) if asked.needs else ""
     plan = Plan(state, registry, now)
+    open = _tasks(state, position) if position else []
     return RouteExplained(
         event=event,
         event_type=asked.type,
         position=position,
         version=force.version,
         verdicts=[RuleVerdict(one.rule, one.outcome, one.why) for one in routing.verdicts],
-        recipients=[_to(state, registry, plan, routing, to, to == own, asked, now) for to in recipients],
-        tasks=_tasks(state, position) if position else [],
+        recipients=[_to(state, registry, plan, routing, to, to == own, asked, now, open) for to in recipients],
+        tasks=open,
         steps=steps,
         why=why,
     )
@@ -140,7 +160,7 @@ def explained(world: World, event: str, position: int, steps: list[RouteStep], n
 
 def _to(
     state: KeyedState, registry: KeyedState, plan: Plan, routing: Routing, recipient: str, own: bool,
-    asked: words.Asked, now: int,
+    asked: words.Asked, now: int, open: list[RouteTask],
 ) -> RouteTo:  # fmt: skip
     rules = {rule.name: rule for rule in in_force(state).rules.rules}
     through = [name for name in routing.matched if recipient in rules[name].to]
@@ -164,13 +184,18 @@ def _to(
     if found.able:
         row.why = f"all that can do it are busy: it waits, {many(work_of(state, task.needs).waiting, 'task')} before it"
     else:
-        row.why = f"nobody can do {lacking(registry, task.needs)}: {_policy(policy_of(state, task))}"
-        row.mend = f"agent list --capability {lacking(registry, task.needs)}"
+        missing = lacking(registry, task.needs)
+        held = held_back(registry, missing)
+        waits = any(one.needs == task.needs for one in open)  # whatever the policy says of those to come
+        row.why = f"nobody can do {missing}: {'it waits' if waits else _policy(policy_of(state, task))}"
+        row.mend = f"agent release {held[0]}" if held else f"agent list --capability {missing}"
     return row
 
 
 def _policy(policy: str) -> str:
-    return {words.DEAD: "it is a dead letter", words.ESCALATE: "it waits, and is escalated"}.get(policy, "it waits")
+    return {words.DEAD: "it becomes a dead letter", words.ESCALATE: "it waits, and is escalated"}.get(
+        policy, "it waits"
+    )
 
 
 def _candidate(one: Candidate) -> RouteCandidate:
@@ -200,8 +225,29 @@ def rules_of(rules: Iterable[RuleText], default: Iterable[str], no_capable: str 
     """Rules as a person gave them, made ready to be kept. Raises InvalidRule."""
     given = tuple(Rule(one.name, one.types, tuple(one.to), one.when, one.stop) for one in rules)
     kept = normalised(Rules(given, tuple(default), no_capable))
-    Router(kept)
+    try:
+        Router(kept)
+    except InvalidRule as error:
+        raise _plainly(error, kept) from error
+    for rule in kept.rules:
+        _check_useful(rule)
     return kept
+
+
+def _plainly(error: InvalidRule, rules: Rules) -> InvalidRule:
+    """The grammar's list of all that could follow is no help where a condition just ends."""
+    ends = re.search(r"1:(\d+): .*'<EOF>'", str(error))
+    return InvalidRule("when", f"cannot be kept: it ends too early, at column {ends[1]}", error.rule) if ends else error
+
+
+def _check_useful(rule: Rule) -> None:
+    """Refuse what can be kept, and never matches. Raises InvalidRule."""
+    if rule.types.startswith(words.NEVER_ROUTED):
+        raise InvalidRule("types", f"{rule.types}: such events are never routed", rule.name)
+    if rule.when and not re.search(r"\b(event|data)\b", re.sub(r"\"[^\"]*\"|'[^']*'", "", rule.when)):
+        constant = Router(Rules((Rule(rule.name, ">", rule.to, rule.when),))).route("any", "{}").verdicts[0]
+        if constant.outcome == "error":
+            raise InvalidRule("when", f"never matches, whatever the event: {constant.why}", rule.name)
 
 
 def changed_rules(force: InForce, ask: SetRoutes) -> tuple[Rules, list[str]] | Refusal:

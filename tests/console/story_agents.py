@@ -65,7 +65,7 @@ def shown(found: list[AgentRow], name: str, now: int) -> Agent | None:
         why += [
             Link("98.2% of what it handled lately failed", 1),
             Link("capability.code is 1m33s behind", 1),
-            Link("it beats in time", ruled_out=True),
+            Link("silence (it beats in time)", ruled_out=True),
         ]
     elif row.state == "suspected":
         turns.insert(0, AgentTurn("suspected", row.since, 1_204_300, "silent for 15,002 ms"))

@@ -107,7 +107,7 @@ def test_one_agent_has_its_record_its_states_and_its_causes(story: Story) -> Non
     assert "it beats every 1s, suspected after 3, failed after 6" in told.why[1].text
     busy = show(story, "busy")
     assert (busy.alone_for, busy.address, busy.heartbeat_ms) == (["code", "plan"], "tcp://h:1", 1_000)
-    assert any(link.ruled_out and link.text == "it beats in time" for link in busy.why)
+    assert any(link.ruled_out and link.text == "silence (it beats in time)" for link in busy.why)
     refusal = answer(AskAgent("nobody"), story.heart, story.now, Extras())
     assert refusal == Refusal("not_found", "there is no agent 'nobody'", "signalbox agent list")
 
@@ -171,6 +171,19 @@ def test_a_release_gives_back_exactly_who_is_held(story: Story) -> None:
     ):  # fmt: skip
         refused = plan(story, verb, *targets)[1]
         assert isinstance(refused, Refusal) and refused.code == code and refused.hint, (verb, targets)
+
+
+def test_after_a_release_its_state_counts_from_there(story: Story) -> None:
+    story.tell(AgentQuarantined(["agent/busy"], "op", "x"))
+    story.now += SECOND
+    story.tell(AgentReleased(["agent/busy"], "op", ""))
+    row = show(story, "busy").row
+    assert (row.state, row.since) == ("ready", story.now)
+
+
+def test_who_failed_is_to_be_started_again(story: Story) -> None:
+    failed = show(story, "failed")
+    assert failed.mend == [] and failed.why[0].text.endswith("start it again")
 
 
 def test_a_decision_about_too_many_at_once_is_refused() -> None:

@@ -156,3 +156,14 @@ def test_settings_that_nobody_has_told_yet_are_not_changed(story: Story) -> None
     story.sample("b3", [msgspec.structs.replace(group("mute", 2), settings=None)])
     assert refused(story, "update_group", "mute", changes={"max_deliver": 1}).code == "unavailable"
     assert story.now % MS == 0
+
+
+def test_an_update_again_is_none_before_the_brokers_tell_of_the_first(story: Story) -> None:
+    decision, _ = plan(story, "update_group", "billing", changes={"ack_wait_ms": 15_000})
+    assert isinstance(decision, GroupUpdated)
+    story.tell(decision)
+    again, told = plan(story, "update_group", "billing", changes={"ack_wait_ms": 15_000})
+    assert again is None and isinstance(told, Operated)
+    assert (told.touched, told.notes) == ([], ["it has these settings already"])
+    _, other = plan(story, "update_group", "billing", changes={"ack_wait_ms": 20_000})
+    assert isinstance(other, Operated) and other.touched == ["billing ack_wait 15 s → 20 s"]

@@ -13,7 +13,7 @@ def test_the_list_says_what_each_agent_is_and_why_it_is_out(cli, trouble: Path) 
     result = cli("agent", "list", "--data-dir", trouble)
     assert (result.code, result.err) == (0, "")
     lines = result.out.splitlines()
-    assert lines[0].split() == ["agent", "state", "load", "phi", "handles", "err%", "behind", "version", "seen", "why"]
+    assert lines[0].split() == ["agent", "state", "load", "phi", "can", "err%", "behind", "version", "seen", "why"]
     assert lines[1].startswith("▲  search-2") and "silent for 19s" in lines[1]
     assert "▲  coder-3" in lines[2] and "98.2" in lines[2] and "signalbox agent release coder-3" in lines[2]
     assert any(line.startswith("○  clerk") for line in lines) and "7 live, 3 out, 1 left" in result.out
@@ -22,8 +22,9 @@ def test_the_list_says_what_each_agent_is_and_why_it_is_out(cli, trouble: Path) 
 def test_one_agent_has_its_states_and_its_groups(cli, trouble: Path) -> None:
     result = cli("agent", "show", "coder-3", "--data-dir", trouble)
     assert (result.code, result.err) == (0, "")
-    for words in ("coder-3  quarantined for 3m50s", "by op1: 5 failures", "1,192,420", "handles       code review.code",
-                  "capability.code", "ruled out: it beats in time", "signalbox agent release coder-3"):  # fmt: skip
+    for words in ("coder-3  quarantined for 3m50s", "by op1: 5 failures", "1,192,420", "can           code review.code",
+                  "capability.code",
+                  "ruled out: silence (it beats in time)", "signalbox agent release coder-3"):  # fmt: skip
         assert words in result.out, result.out
 
 

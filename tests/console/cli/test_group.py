@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import typer
 
 from controlplane.questions import AskGroups, GroupChanging, Groups, Operate, Operated, Question, Refusal, Told
 from tests.console.cli.conftest import telling
@@ -42,6 +43,35 @@ def test_an_update_shows_old_and_new_and_waits_until_it_is_so(cli, fleet_of) -> 
         ["billing"], {"ack_wait_ms": 60_000, "max_deliver": 3}, "slow model",
     )  # fmt: skip
     assert order.expected == TOUCHED["update_group"] and plane.looks < 0
+
+
+@pytest.mark.parametrize("format", ["table", "json"])
+def test_an_update_that_changes_nothing_says_so(cli, fleet_of, format: str) -> None:
+    told = Operated("update_group", [], True, 0, notes=["it has these settings already"])
+    words = ("group", "update", "billing", "--ack-wait", "15", "--yes", "-o", format)
+    result = cli(*words, "--data-dir", fleet_of(lambda question: Told(7, 8, told)))
+    assert result.code == 0
+    if format == "json":
+        assert json.loads(result.out)["dry_run"] is False
+    else:
+        assert result.out.startswith("nothing to change\n\n  it has these settings already")
+
+
+@pytest.mark.parametrize("said", [False, typer.Abort])
+def test_a_prompt_says_what_is_to_be_and_no_or_an_interrupt_changes_nothing(cli, fleet_of, monkeypatch, said) -> None:
+    def confirm(question: str, err: bool) -> bool:
+        if said:
+            raise said
+        return False
+
+    monkeypatch.setattr(typer, "confirm", confirm)
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: True, raising=False)
+    plane = Plane()
+    result = cli("group", "update", "billing", "--ack-wait", "60", "--data-dir", fleet_of(plane))
+    assert (result.code, plane.orders) == (1, [])
+    assert "to be changed while members go on: 1" in result.err and "dry run" not in result.err
+    assert result.err.endswith("\nsignalbox: nothing was changed\n") and "Abort" not in result.err
 
 
 def test_a_removal_shows_what_waits_and_is_asked_for(cli, fleet_of) -> None:
