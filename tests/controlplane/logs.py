@@ -90,7 +90,8 @@ def add(
 ) -> None:
     """One more event at the end of the rows; a lifecycle word that folds were not given whole yet is a bare one."""
     if type.startswith("agent.lifecycle."):
-        rows.followed.setdefault(len(rows), b"{}")
+        bare = {"specversion": "1.0", "id": id or "bare", "type": type, "source": source}
+        rows.followed.setdefault(len(rows), json.dumps(bare).encode())
     rows.appended.append(appended)
     rows.types.append(type)
     rows.sources.append(source)
