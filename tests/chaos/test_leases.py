@@ -259,6 +259,7 @@ async def used(root: Path, times: int) -> int:
     return token
 
 
+@pytest.mark.long  # most of a minute; tests/controlplane/test_leases.py has the rule
 async def test_tokens_grow_over_a_take_over_with_an_older_journal(tmp_path: Path) -> None:
     backup, root = tmp_path / "backup", tmp_path / "a"
     with again(root) as live:

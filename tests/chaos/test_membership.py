@@ -4,6 +4,8 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import pytest
+
 import bus
 from bus.limits import RETENTION_BYTES_MIN
 from controlplane.questions import (
@@ -200,6 +202,7 @@ async def test_strangers_and_copies_are_refused_and_a_copied_store_is_fenced(tmp
         assert live.end() == 0
 
 
+@pytest.mark.long  # half a minute; the simulation has learners from beyond what was trimmed
 async def test_a_new_broker_takes_over_from_beyond_what_was_trimmed_and_the_old_one_goes(tmp_path: Path) -> None:
     with live_fleet(tmp_path, "--partitions", "1", "--retention-bytes", str(RETENTION_BYTES_MIN)) as live:
         await live.ready()

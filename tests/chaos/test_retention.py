@@ -47,6 +47,7 @@ async def die_at(live: LiveFleet, stage: str) -> None:
     live.said()
 
 
+@pytest.mark.long  # half a minute; test_trimmed.py kills between the stages in one process
 async def test_a_plane_that_is_killed_between_the_stages_of_retention_loses_nothing_else(tmp_path: Path) -> None:
     with live_fleet(tmp_path, *FLEET, "--journal-retention-bytes", "1", odd=ODD) as live:
         await live.ready()
