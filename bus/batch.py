@@ -89,16 +89,20 @@ _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # ------------------------------------------------------------------------------------------------- writing
 
 
-def encode(events: Sequence[Event]) -> bytes:
-    """A body of 1 to BATCH_EVENTS_MAX events that were validated. Raises InvalidEvent for text that has no UTF-8."""
+def encode(events: Sequence[Event], ids: Sequence[str] | None = None, source: str = "") -> bytes:
+    """A body of 1 to BATCH_EVENTS_MAX events that were validated. Raises InvalidEvent for text that has no UTF-8.
+
+    `ids`, where given, are those that they are sent under; `source` is that of events without one.
+    """
     count = len(events)
     if not 0 < count <= BATCH_EVENTS_MAX:
         raise ValueError(f"a batch takes 1 to {BATCH_EVENTS_MAX} events, not {count}")
     types, type_index = _dictionary([event.type for event in events])
-    sources, source_index = _dictionary([event.source for event in events])
+    said = [event.source or source for event in events]
+    sources, source_index = _dictionary(said)
     extras, extras_index = _extras_dictionary(events)
-    ids = "\n".join([event.id for event in events])
-    if ids.count("\n") != count - 1:
+    joined = "\n".join([event.id for event in events] if ids is None else ids)
+    if joined.count("\n") != count - 1:
         raise InvalidEvent("id", "must not contain a line's end")
     payloads = [event.payload for event in events]
     kinds = bytes([event.kind for event in events])
@@ -106,13 +110,13 @@ def encode(events: Sequence[Event]) -> bytes:
         kinds = kinds[:1]
     try:
         keys = [
-            (event.extras is not None and event.extras.partitionkey) or event.subject or event.source
-            for event in events
+            (event.extras is not None and event.extras.partitionkey) or event.subject or source
+            for event, source in zip(events, said, strict=True)
         ]
         stored = _Stored(
             sources=sources,
             source_index=source_index,
-            ids=ids,
+            ids=joined,
             times=_times([event.time for event in events]),
             subjects=_sparse([event.subject for event in events]),
             correlations=_sparse([event.correlationid for event in events]),

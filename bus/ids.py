@@ -18,6 +18,9 @@ def _random(bits: int) -> int:
     return int.from_bytes(os.urandom(10)) >> (80 - bits)
 
 
+_LAST_DIGITS = [f"{number:03x}" for number in range(1 << 12)]
+
+
 class _Sequence:
     """The last id given out: its millisecond, its text up to there, and its last 62 bits, which count on.
 
@@ -30,17 +33,23 @@ class _Sequence:
         self.tail = _TAIL_MASK
         self.prefix = ""
 
-    def next(self) -> str:
+    def next(self, count: int) -> list[str]:
+        """Further ones, ascending; those of one call are of one millisecond."""
         with self.lock:
             now = time.time_ns() // 1_000_000
             if now > self.ms:
                 self._begin(now)
-            elif self.tail == _TAIL_MASK:
+            elif self.tail > _TAIL_MASK - count:
                 self._begin(self.ms + 1)
-            else:
-                self.tail += 1
-            digits = f"{_VARIANT | self.tail:016x}"
-            return f"{self.prefix}{digits[:4]}-{digits[4:]}"
+            first, prefix = _VARIANT | self.tail + 1, self.prefix
+            self.tail += count
+        ids: list[str] = []
+        while len(ids) < count:
+            # All that differ in the last three digits alone share the text before them.
+            digits, low = f"{first + len(ids) >> 12:013x}", first + len(ids) & 0xFFF
+            head = f"{prefix}{digits[:4]}-{digits[4:]}"
+            ids += [head + last for last in _LAST_DIGITS[low : low + count - len(ids)]]
+        return ids
 
     def _begin(self, ms: int) -> None:
         low = _random(LOW_BITS)
@@ -62,7 +71,12 @@ os.register_at_fork(after_in_child=_start_again)
 
 def new_id() -> str:
     """A fresh UUIDv7 text, greater than every one this process made before."""
-    return _sequence.next()
+    return _sequence.next(1)[0]
+
+
+def new_ids(count: int) -> list[str]:
+    """So many of them, ascending."""
+    return _sequence.next(count)
 
 
 def new_producer() -> bytes:

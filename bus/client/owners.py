@@ -46,7 +46,9 @@ class Shared:
                 if not future.done():
                     future.set_exception(result)
             return
-        for future, receipt in zip(self.futures, receipts(result, self.events, acks), strict=True):
+        for future, receipt in zip(
+            self.futures, receipts(result, self.events, [event.id for event in self.events], acks), strict=True
+        ):
             if not future.done():
                 future.set_result(receipt)
 
@@ -85,13 +87,14 @@ class Call:
 
 
 class Part:
-    """The events of one call that share a batch; owner of that batch."""
+    """The events of one call that share a batch, and the ids they are sent under; owner of that batch."""
 
-    __slots__ = ("call", "events", "places")
+    __slots__ = ("call", "events", "ids", "places")
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.events: list[Event] = []
+        self.ids: list[str] = []
         self.places: list[int] = []
 
     @property
@@ -103,7 +106,7 @@ class Part:
         if start == 0 and stop == len(self.events):
             return self
         part = Part(self.call)
-        part.events, part.places = self.events[start:stop], self.places[start:stop]
+        part.events, part.ids, part.places = self.events[start:stop], self.ids[start:stop], self.places[start:stop]
         return part
 
     def settled(self, result: Result, acks: str) -> None:
@@ -113,7 +116,7 @@ class Part:
             for place in self.places:
                 results[place] = result
         else:
-            made = receipts(result, self.events, acks)
+            made = receipts(result, self.events, self.ids, acks)
             for place, receipt in zip(self.places, made, strict=True):
                 results[place] = receipt
         self.call.advance(len(self.places))

@@ -4,7 +4,7 @@ Sizes are not estimated beforehand: a batch is encoded, and cut in half when it 
 cannot be encoded, so that the usual batch costs one encoding and a bad event spoils only itself.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import NamedTuple
@@ -57,17 +57,17 @@ class Packed(NamedTuple):
     error: ClientError | None = None
 
 
-def fill(event: Event, source: str, new_id: Callable[[], str]) -> Event:
+def fill(event: Event, source: str, id: str) -> Event:
     """The event with an id and a source: itself, or a copy where it lacks one. Raises InvalidEvent for what is none."""
     if type(event) is not Event:
         raise InvalidEvent("event", f"must be a bus.Event, not {type(event).__name__}")
     if event.id and event.source:
         return event
-    # Spelt out: `replace` costs four times as much, and every publish without an id comes by here.
+    # Spelt out: `replace` costs four times as much, and every `publish` without an id comes by here.
     return make(
         event.type,
         event.source or source,
-        event.id or new_id(),
+        event.id or id,
         event.subject,
         event.time,
         event.correlationid,
@@ -116,23 +116,35 @@ def _plainly_fine(event: Event, reserved: bool) -> bool:
         return False
 
 
-def surely_fine(events: Sequence[Event], reserved: bool) -> bool:
-    """Whether all events pass `check`, found out by whole columns; False: perhaps not all, check them one by one."""
+def ids_of(events: Sequence[Event], marks: bytes, new_ids: Callable[[int], list[str]]) -> list[str]:
+    """The ids they are sent under: their own, or new ones where they lack them. `marks`: `marks_of` them."""
+    lacking = marks.count(b"0")
+    fresh = new_ids(lacking)
+    if lacking == len(events):
+        return fresh
+    coming = iter(fresh)
+    return [event.id if mark == 49 else next(coming) for event, mark in zip(events, marks, strict=True)]
+
+
+def surely_fine(events: Sequence[Event], ids: Sequence[str], source: str, reserved: bool) -> bool:
+    """Whether all events, under these ids and with `source` where they have none, pass `check`, found out by whole
+    columns; False: perhaps not all, check them one by one."""
     try:
-        names = {(event.type, event.source) for event in events}
-        ids = [event.id for event in events]
-        texts = ids + [text for event in events if (text := event.subject) is not None]
-        for event in events:
-            if event.correlationid is not None:
-                texts.append(event.correlationid)
-            if event.causationid is not None:
-                texts.append(event.causationid)
-            if event.traceparent is not None:
-                texts.append(event.traceparent)
-        size = sum([len(event.payload) for event in events])
-        times = [time for event in events if (time := event.time) is not None]
-        extras = {id(event.extras): event.extras for event in events if event.extras is not None}
+        if set(map(type, events)) - {Event}:
+            return False
+        names = set(zip([event.type for event in events], [event.source or source for event in events], strict=True))
+        times = {time for event in events if (time := event.time) is not None}
+        extras = {id(extras): extras for event in events if (extras := event.extras) is not None}
+        texts = [
+            *ids,
+            *_said([event.subject for event in events]),
+            *_said([event.correlationid for event in events]),
+            *_said([event.causationid for event in events]),
+            *_said([event.traceparent for event in events]),
+            *_said([each.partitionkey for each in extras.values()]),
+        ]
         whole = "".join(texts)
+        size = sum([len(event.payload) for event in events])
         return (
             all(texts)
             and whole.isprintable()
@@ -140,10 +152,14 @@ def surely_fine(events: Sequence[Event], reserved: bool) -> bool:
             and set(map(type, times)) <= {int}
             and (not times or (min(times) >= NANOSECONDS_MIN and max(times) <= NANOSECONDS_MAX))
             and all(_name_is_fine(kind, source, reserved) for kind, source in names)
-            and all(_extras_are_fine(each) for each in extras.values())
+            and all(_is_key_alone(each) or _extras_are_fine(each) for each in extras.values())
         )
     except TypeError:
         return False
+
+
+def _said(column: list[str | None]) -> Iterable[str]:
+    return [text for text in column if text is not None] if any(column) or "" in column else ()
 
 
 _NAMES_BYTES = 16 * 1024
@@ -156,6 +172,20 @@ def _name_is_fine(kind: str, source: str, reserved: bool) -> bool:
     return is_type(kind) and (kind + source).isprintable() and (reserved or not is_reserved(kind, source))
 
 
+def _is_key_alone(extras: Extras) -> bool:
+    """Whether nothing but the key, which is checked with all the other texts, is said."""
+    return not (
+        extras.extensions
+        or extras.priority is not None
+        or extras.requires is not None
+        or extras.deps is not None
+        or extras.expirytime is not None
+        or extras.datacontenttype is not None
+        or extras.dataschema is not None
+        or extras.tracestate is not None
+    )
+
+
 def _extras_are_fine(extras: Extras) -> bool:
     if any(type(value) is str and len(value) > 1_024 for value in extras.extensions.values()):
         return False
@@ -166,24 +196,31 @@ def _extras_are_fine(extras: Extras) -> bool:
     return True
 
 
-def pack(events: Sequence[Event], start: int = 0) -> list[Packed]:
-    """Bodies of at most BATCH_EVENTS_MAX events and BATCH_BYTES_MAX bytes, in order; single events that do not fit."""
+def pack(events: Sequence[Event], ids: Sequence[str], source: str, start: int = 0) -> list[Packed]:
+    """Bodies of at most BATCH_EVENTS_MAX events and BATCH_BYTES_MAX bytes, in order; single events that do not fit.
+
+    The events go under these `ids`, and those without a source say `source`.
+    """
     count = len(events)
     if count > limits.BATCH_EVENTS_MAX:
         step = limits.BATCH_EVENTS_MAX
-        return [packed for at in range(0, count, step) for packed in pack(events[at : at + step], start + at)]
+        return [
+            packed
+            for at in range(0, count, step)
+            for packed in pack(events[at : at + step], ids[at : at + step], source, start + at)
+        ]
     error: ClientError | None = None
     try:
-        body = batch.encode(events)
+        body = batch.encode(events, ids, source)
         if len(body) <= limits.BATCH_BYTES_MAX:
             return [Packed(start, start + count, body)]
-        error = EventTooLarge(f"event {events[0].id[:80]} takes {len(body)} bytes, more than {limits.BATCH_BYTES_MAX}")
+        error = EventTooLarge(f"event {ids[0][:80]} takes {len(body)} bytes, more than {limits.BATCH_BYTES_MAX}")
     except ClientError as found:
         error = found
     if count == 1:
         return [Packed(start, start + 1, b"", error)]
     half = count // 2
-    return pack(events[:half], start) + pack(events[half:], start + half)
+    return pack(events[:half], ids[:half], source, start) + pack(events[half:], ids[half:], source, start + half)
 
 
 def routing(event: Event) -> str:
@@ -192,20 +229,18 @@ def routing(event: Event) -> str:
     return f"dispatch: needs {', '.join(requires)}; waits for the control plane's choice" if requires else TOPIC
 
 
-def receipts(outcome: wire.Outcome, events: Sequence[Event], acks: str) -> list[Receipt]:
+def receipts(outcome: wire.Outcome, events: Sequence[Event], ids: Sequence[str], acks: str) -> list[Receipt]:
     """One receipt for each event of an appended batch, in order."""
     partition, base, replicas, appended = outcome.partition, outcome.base_offset, outcome.replicas, outcome.appended
     guarantee = GUARANTEES[acks].format(replicas=replicas)
     needy = any(event.extras is not None and event.extras.requires for event in events)
     if not outcome.repeats and not needy:
-        return [
-            Receipt(partition, base + row, replicas, appended, event.id, guarantee) for row, event in enumerate(events)
-        ]
+        return [Receipt(partition, offset, replicas, appended, id, guarantee) for offset, id in enumerate(ids, base)]
     elsewhere = {row: (offset, then) for row, offset, then in repeated_rows(outcome.repeats)}
     places = count(base)
     return [
-        Receipt(partition, known[0], replicas, known[1], event.id, guarantee, True, routing(event))
+        Receipt(partition, known[0], replicas, known[1], id, guarantee, True, routing(event))
         if (known := elsewhere.get(row)) is not None
-        else Receipt(partition, next(places), replicas, appended, event.id, guarantee, False, routing(event))
-        for row, event in enumerate(events)
+        else Receipt(partition, next(places), replicas, appended, id, guarantee, False, routing(event))
+        for row, (event, id) in enumerate(zip(events, ids, strict=True))
     ]

@@ -13,7 +13,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import islice
+from itertools import count, islice
 from typing import Any, cast
 
 from bus import limits, wire
@@ -22,11 +22,11 @@ from bus.client.connection import Connection, Lost
 from bus.client.frames import Frame, Frames
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
-from bus.client.packing import GUARANTEES, Receipt, check, fill, marks_of, pack, surely_fine
+from bus.client.packing import GUARANTEES, Receipt, check, fill, ids_of, marks_of, pack, surely_fine
 from bus.client.schemas import Schemas
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
-from bus.ids import new_id, new_producer
+from bus.ids import new_id, new_ids, new_producer
 from bus.repeats import check_repeats
 
 _MS = 1_000_000
@@ -63,7 +63,7 @@ class Publisher:
     async def publish(self, event: Event, acks: str, within: float) -> Receipt:
         """One event; shares batches with all other calls of this turn."""
         self._check(acks)
-        ready = fill(event, self._source, new_id)
+        ready = fill(event, self._source, new_id())
         check(ready, self._reserved)
         self._schemas.check(ready)
         while not self._cluster.seats or self._is_full():
@@ -112,8 +112,9 @@ class Publisher:
         parts = [Part(call) for _ in range(partitions)]
         homes: dict[str, int] = {}
         while not call.whole.done() and (taken := list(islice(coming, limits.PUBLISH_SLICE_EVENTS_MAX))):
-            for place, event in self._ready(call, taken):
-                key = event.key
+            for event, id, place in self._ready(call, taken):
+                extras = event.extras  # as `Event.key` does, and without a call for each event
+                key = (extras is not None and extras.partitionkey) or event.subject or event.source or self._source
                 partition = homes.get(key)
                 if partition is None:
                     if len(homes) >= limits.KEY_HOMES_CACHED_MAX:
@@ -121,6 +122,7 @@ class Publisher:
                     partition = homes[key] = home(key)
                 part = parts[partition]
                 part.events.append(event)
+                part.ids.append(id)
                 part.places.append(place)
                 if len(part.places) == limits.BATCH_EVENTS_MAX:
                     parts[partition] = Part(call)
@@ -132,23 +134,21 @@ class Publisher:
             if part.places:
                 self._seal(partition, part, acks, within)
 
-    def _ready(self, call: Call, taken: list[Event]) -> list[tuple[int, Event]]:
-        """Those of a slice that may be sent, filled and checked, with their places; the call is told of the others."""
+    def _ready(self, call: Call, taken: list[Event]) -> Iterable[tuple[Event, str, int]]:
+        """Those of a slice that may be sent, the ids they go under and their places; the call is told of the others."""
         source, reserved, first = self._source, self._reserved, len(call.results)
-        call.take(marks_of(taken))
-        try:
-            filled = [fill(event, source, new_id) for event in taken]
-            if surely_fine(filled, reserved) and not self._schemas.concern(filled):
-                return list(enumerate(filled, first))
-        except ClientError:
-            filled = taken
+        marks = marks_of(taken)
+        call.take(marks)
+        ids = ids_of(taken, marks, new_ids)
+        if surely_fine(taken, ids, source, reserved) and not self._schemas.concern(taken):
+            return zip(taken, ids, count(first), strict=False)
         ready = []
-        for place, event in enumerate(filled, first):
+        for place, (event, id) in enumerate(zip(taken, ids, strict=True), first):
             try:
-                whole = fill(event, source, new_id)
+                whole = fill(event, source, id)
                 check(whole, reserved)
                 self._schemas.check(whole)
-                ready.append((place, whole))
+                ready.append((whole, id, place))
             except ClientError as error:
                 call.results[place] = error
                 call.failed += 1
@@ -190,7 +190,7 @@ class Publisher:
     # ---------------------------------------------------------------------------------------- batching
 
     def _seal(self, partition: int, part: "Part", acks: str, within: float) -> None:
-        for packed in pack(part.events):
+        for packed in pack(part.events, part.ids, self._source):
             owner = part.cut(packed.start, packed.stop)
             if packed.error is not None:
                 owner.settled(packed.error, acks)
@@ -216,7 +216,7 @@ class Publisher:
                 continue
             del self._open[key]
             self._open_events -= len(shared.events)
-            for packed in pack(shared.events):
+            for packed in pack(shared.events, [event.id for event in shared.events], self._source):
                 owner = shared.cut(packed.start, packed.stop)
                 if packed.error is not None:
                     owner.settled(packed.error, acks)

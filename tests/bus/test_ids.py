@@ -31,16 +31,28 @@ def test_ids_only_grow_also_when_the_clock_goes_back(monkeypatch) -> None:
     clock = iter([5_000_000, 5_000_000, 3_000_000, 9_000_000, 1_000_000])
     sequence = ids._Sequence()
     monkeypatch.setattr(ids.time, "time_ns", lambda: next(clock))
-    made = [sequence.next() for _ in range(5)]
+    made = [id for _ in range(5) for id in sequence.next(2)]
     assert made == sorted(set(made))
 
 
 def test_a_full_counter_takes_the_next_millisecond(monkeypatch) -> None:
     sequence = ids._Sequence()
     monkeypatch.setattr(ids.time, "time_ns", lambda: 5_000_000)
-    first = sequence.next()
-    sequence.tail = ids._TAIL_MASK
-    assert sequence.next() > first
+    (first,) = sequence.next(1)
+    sequence.tail = ids._TAIL_MASK - 2
+    last, full = sequence.next(2), sequence.next(1)
+    assert first < last[0] < last[1] < full[0]
+    assert [UUID(id).int >> 80 for id in (first, *last, *full)] == [5, 5, 5, 6]
+
+
+@given(st.integers(0, 10_000), st.integers(0, 2**62 - 20_000))
+def test_many_at_once_are_counted_on_one_by_one(count: int, tail: int) -> None:
+    sequence = ids._Sequence()
+    sequence.next(1)
+    sequence.ms, sequence.tail = 1 << 47, tail  # the clock is behind, so the millisecond stays
+    numbers = [UUID(id).int for id in sequence.next(count)]
+    assert numbers == [numbers[0] + step for step in range(count)] if numbers else count == 0
+    assert sequence.tail == tail + count
 
 
 def test_threads_never_share_an_id() -> None:

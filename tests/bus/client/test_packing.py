@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 import bus
 from bus import batch, limits, wire
-from bus.client.packing import check, fill, pack, receipts, surely_fine
+from bus.client.packing import check, fill, ids_of, marks_of, pack, receipts, surely_fine
 from bus.errors import ClientError
+from bus.ids import new_ids
 from bus.repeats import Repeated
 
 texts = st.one_of(
@@ -29,9 +30,9 @@ fine = st.builds(
 )
 
 
-def passes(event: bus.Event, reserved: bool) -> bool:
+def passes(event: bus.Event, id: str, reserved: bool) -> bool:
     try:
-        check(event, reserved)
+        check(fill(event, "me", id), reserved)
     except ClientError:
         return False
     return True
@@ -39,20 +40,35 @@ def passes(event: bus.Event, reserved: bool) -> bool:
 
 @given(st.lists(st.one_of(events, fine, fine, fine), max_size=8), st.booleans())
 def test_what_is_surely_fine_passes_one_by_one(some: list[bus.Event], reserved: bool) -> None:
-    if surely_fine(some, reserved):
-        assert all(passes(event, reserved) for event in some)
+    ids = ids_of(some, marks_of(some), new_ids)
+    if surely_fine(some, ids, "me", reserved):
+        assert all(passes(event, id, reserved) for event, id in zip(some, ids, strict=True))
 
 
 @given(st.lists(fine, max_size=30), st.booleans())
 def test_usual_events_are_surely_fine(some: list[bus.Event], reserved: bool) -> None:
-    assert surely_fine(some, reserved)
+    assert surely_fine(some, ids_of(some, marks_of(some), new_ids), "me", reserved)
+
+
+def test_one_that_is_no_event_is_never_surely_fine() -> None:
+    some = [bus.Event(type="a"), {"type": "a"}]
+    assert not surely_fine(some, ["i", "j"], "me", False)  # type: ignore[arg-type]
+
+
+@given(st.lists(st.one_of(fine, fine.map(lambda event: event.replace(id=""))), max_size=30))
+def test_columns_and_copies_say_the_same(some: list[bus.Event]) -> None:
+    """What is encoded and told in receipts under ids beside the events is what filled copies of them would be."""
+    ids = ids_of(some, marks_of(some), new_ids)
+    copies = [fill(event, "me", id) for event, id in zip(some, ids, strict=True)]
+    assert [one.body for one in pack(some, ids, "me")] == [one.body for one in pack(copies, ids, "")] if some else True
+    assert [event.id or id for event, id in zip(some, ids, strict=True)] == ids == [copy.id for copy in copies]
 
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([1, 100, 400_000, 1_000_000]), min_size=1, max_size=14))
 def test_packing_keeps_order_and_bounds(sizes: list[int]) -> None:
     some = [bus.Event(type="a", source="b", id=f"e{n}", data=b"x" * size) for n, size in enumerate(sizes)]
-    packed = pack(some)
+    packed = pack(some, [event.id for event in some], "")
     assert [one.start for one in packed] == [0, *(one.stop for one in packed[:-1])]
     assert all(len(one.body) <= limits.BATCH_BYTES_MAX and one.error is None for one in packed)
     ids = [id for one in packed for id in batch.decode(one.body).ids]
@@ -61,35 +77,39 @@ def test_packing_keeps_order_and_bounds(sizes: list[int]) -> None:
 
 def test_many_events_are_cut_at_the_bound() -> None:
     some = [bus.Event(type="a", source="b", id=f"e{n}") for n in range(1_201)]
-    assert [(one.start, one.stop) for one in pack(some)] == [(0, 500), (500, 1_000), (1_000, 1_201)]
+    assert [(one.start, one.stop) for one in pack(some, [event.id for event in some], "")] == [
+        (0, 500),
+        (500, 1_000),
+        (1_000, 1_201),
+    ]
 
 
 def test_an_event_that_cannot_be_encoded_is_alone_at_fault() -> None:
     some = [bus.Event(type="a", source="b", id=f"e{n}") for n in range(9)]
     some[4] = some[4].replace(subject="\ud800")
-    packed = pack(some)
+    packed = pack(some, [event.id for event in some], "")
     assert [(one.start, one.stop) for one in packed if one.error] == [(4, 5)]
     assert sum(one.stop - one.start for one in packed if one.error is None) == 8
 
 
 def test_filling_leaves_the_given_event_alone() -> None:
     given_event = bus.Event(type="a")
-    filled = fill(given_event, "me", lambda: "new")
+    filled = fill(given_event, "me", "new")
     assert (filled.id, filled.source, given_event.id, given_event.source) == ("new", "me", "", "")
     whole = bus.Event(type="a", source="b", id="c")
-    assert fill(whole, "me", lambda: "new") is whole
+    assert fill(whole, "me", "new") is whole
 
 
 def test_receipts_count_up_from_the_base() -> None:
     events = [bus.Event(type="t", id=id) for id in ("a", "b")]
-    made = receipts(wire.Outcome(3, 40, 2, 99), events, "leader")
+    made = receipts(wire.Outcome(3, 40, 2, 99), events, ["a", "b"], "leader")
     assert [(one.partition, one.offset, one.appended, one.id) for one in made] == [(3, 40, 99, "a"), (3, 41, 99, "b")]
     assert "lost if" in made[0].guarantee and {one.routing for one in made} == {"topic"}
 
 
 def test_receipts_of_a_batch_that_repeats_say_where_each_stands_and_how_it_is_routed() -> None:
     events = [bus.Event(type="t", id="a"), bus.Event(type="t", id="b", requires=["x"]), bus.Event(type="t", id="c")]
-    made = receipts(wire.Outcome(3, 40, 2, 99, repeats=[Repeated(0, 1, 7, 55)]), events, "quorum")
+    made = receipts(wire.Outcome(3, 40, 2, 99, repeats=[Repeated(0, 1, 7, 55)]), events, ["a", "b", "c"], "quorum")
     assert [(one.offset, one.appended, one.duplicate) for one in made] == [
         (7, 55, True),
         (40, 99, False),
