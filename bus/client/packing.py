@@ -101,13 +101,15 @@ def check(event: Event, reserved: bool) -> None:
 
 def _plainly_fine(event: Event, reserved: bool) -> bool:
     """Whether an ordinary event passes, at a third of the price; False: look closer."""
-    subject, time = event.subject, event.time
+    subject, time, extras = event.subject, event.time, event.extras
+    key = extras.partitionkey if extras is not None else None
     try:
         return (
-            event.extras is None
+            (extras is None or _is_key_alone(extras))
             and _name_is_fine(event.type, event.source, reserved)
             and event.id.isprintable()
             and (subject is None or (subject != "" and subject.isprintable()))
+            and (key is None or (key != "" and key.isprintable()))
             and event.correlationid is event.causationid is event.traceparent is None
             and (time is None or (type(time) is int and NANOSECONDS_MIN <= time <= NANOSECONDS_MAX))
             and len(event.payload) + len(event.id) + len(subject or "") < limits.EVENT_BYTES_MAX - _NAMES_BYTES

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 
 import bus
 from bus import batch, limits, wire
-from bus.client.packing import check, fill, ids_of, marks_of, pack, receipts, surely_fine
+from bus.client.packing import _plainly_fine, check, fill, ids_of, marks_of, pack, receipts, surely_fine
 from bus.errors import ClientError
+from bus.event import validate
 from bus.ids import new_ids
 from bus.repeats import Repeated
 
@@ -36,6 +37,13 @@ def passes(event: bus.Event, id: str, reserved: bool) -> bool:
     except ClientError:
         return False
     return True
+
+
+@given(events, st.booleans())
+def test_the_short_look_passes_only_what_the_long_one_does(event: bus.Event, reserved: bool) -> None:
+    whole = fill(event, "me", "new")
+    if _plainly_fine(whole, reserved):
+        validate(whole)
 
 
 @given(st.lists(st.one_of(events, fine, fine, fine), max_size=8), st.booleans())
