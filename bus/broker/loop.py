@@ -2,8 +2,8 @@
 
 A turn, in this order, and why:
 
-1. Drain the sockets, bounded. Sessions number and refuse; what is left is dispatched. Publishes are appended, ships
-   stored, promises made: all of it staged, nothing durable yet.
+1. Drain the sockets, bounded. Sessions number and refuse; what is left is dispatched (`bus.broker.verbs`). Publishes
+   are appended, ships stored, promises made: all of it staged, nothing durable yet.
 2. `_settle`: watermarks that followers' acks have moved take effect; publishers are answered before the fsync below.
 3. Retention trims a slice (`retention.pump`); groups append what they have to (`consumers.pump`).
 4. Ships leave to the followers (`replication.pump`), so that their fsyncs run beside ours, and answers to their peers:
@@ -18,14 +18,12 @@ Nothing a peer sends ends the loop: what is wrong with a message is answered wit
 
 import logging
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import zmq
 
 from bus import limits, wire
-from bus.broker.access import PLANE, unknown
 from bus.broker.applied import Applied
 from bus.broker.control import Control
 from bus.broker.delivering import Delivering
@@ -39,14 +37,14 @@ from bus.broker.publishing import Publishing
 from bus.broker.reading import Reading
 from bus.broker.replication import Replication
 from bus.broker.retention import Retention
+from bus.broker.verbs import Verbs
 from bus.config import BrokerConfig
-from bus.errors import AccessDenied, BusError, ProtocolError, StorageFull, code_of
+from bus.errors import BusError, ProtocolError, StorageFull, code_of
 from bus.session import Greeted, Heard, Session
 from bus.store import Store
 
 log = logging.getLogger("bus.broker")
 _MS = 1_000_000
-Dispatch = dict[type[wire.Message], Callable[[Session, Any, list[bytes]], None]]
 
 
 class Broker:
@@ -80,7 +78,9 @@ class Broker:
         self._poller = zmq.Poller()
         self._polled: list[zmq.Socket[bytes]] = []
         self._poller.register(self.peers.socket, zmq.POLLIN)
-        self._dispatch = self._table()
+        self._dispatch = Verbs(
+            self.peers, self.replication, self.publishing, self.reading, self.presence, self.control, self.consumers,
+        ).table()  # fmt: skip
         for replica in self.replication.replicas:
             self.applied.advance(replica.partition, replica.high)
 
@@ -317,83 +317,6 @@ class Broker:
             reserve_bytes=self._reserve,
             refuses=bool(self.replication.full or self.publishing.short_of_room),
         )
-
-    # ------------------------------------------------------------------------------------------ verbs
-
-    def _table(self) -> Dispatch:
-        control, reading, presence = self.control, self.reading, self.presence
-        return {
-            wire.Ping: lambda session, ping, _: self._pong(session, ping),
-            wire.Pong: lambda session, pong, _: self._read(session, pong),
-            wire.Fault: lambda session, fault, _: log.debug("%s says: %s", session, fault.message[:200]),
-            wire.Publish: self.publishing.on_publish,
-            wire.Describe: lambda session, asked, _: self._describe(session, asked),
-            wire.Watch: lambda session, watch, _: reading.on_watch(session, watch),
-            wire.Unwatch: lambda session, unwatch, _: reading.on_unwatch(session, unwatch.subscription),
-            wire.Credit: lambda session, credit, _: self._credit(session, credit),
-            wire.Join: lambda session, join, _: self._consume(session, join),
-            wire.Settle: lambda session, settle, _: self._consume(session, settle),
-            wire.Leave: lambda session, leave, _: self._consume(session, leave),
-            wire.ChangeGroup: lambda session, change, _: self._consume(session, control.vetted(session, change)),
-            wire.Present: lambda session, present, _: presence.on_present(session, present),
-            wire.Absent: lambda session, absent, _: presence.on_absent(session, absent),
-            wire.Whereis: lambda session, whereis, _: presence.on_whereis(session, whereis),
-            wire.Claim: lambda session, claim, _: control.on_claim(session, claim),
-            wire.Offer: lambda session, offer, _: control.on_offer(session, offer),
-            wire.Place: lambda session, place, _: control.on_place(session, place),
-            wire.Spread: lambda session, spread, _: control.on_spread(session, spread),
-            wire.Sample: lambda session, sample, _: control.on_sample(session, sample),
-            wire.Keep: lambda session, keep, _: control.on_keep(session, keep),
-            wire.Halt: lambda session, halt, _: control.on_halt(session, halt),
-            wire.Ship: self._ship,
-            wire.Begin: self._begin,
-            wire.EpochEnd: lambda session, told, _: self._epoch_end(session, told),
-        }
-
-    def _pong(self, session: Session, ping: wire.Ping) -> None:
-        self.peers.send(session, wire.Pong(ping.token))
-
-    def _read(self, session: Session, pong: wire.Pong) -> None:
-        if self.peers.read(session, pong.token):
-            self.reading.on_room(session)
-
-    def _describe(self, session: Session, asked: wire.Describe) -> None:
-        if len(asked.partitions) > limits.PARTITIONS_MAX:
-            raise ProtocolError(f"a Describe of {len(asked.partitions)} partitions; {limits.PARTITIONS_MAX} are legal")
-        self.peers.send(
-            session, wire.Described(asked.request, self.reading.extents(asked.partitions, session.principal))
-        )
-
-    def _credit(self, session: Session, credit: wire.Credit) -> None:
-        if self.consumers.knows(session, credit.subscription):
-            self._consume(session, credit)
-        else:
-            self.reading.on_credit(session, credit)
-
-    def _consume(self, session: Session, message: wire.Message) -> None:
-        self.consumers.on_message(session, message, self.replication.now)
-
-    def _ship(self, session: Session, ship: wire.Ship, blobs: list[bytes]) -> None:
-        self._from_leader(session, ship.partition)
-        if ship.leader != session.name:
-            raise AccessDenied(f"{session.name} may not ship as {ship.leader}")
-        self.replication.on_ship(session, ship, blobs)
-
-    def _begin(self, session: Session, begin: wire.Begin, blobs: list[bytes]) -> None:
-        self._from_leader(session, begin.partition)
-        if begin.leader != session.name:
-            raise AccessDenied(f"{session.name} may not speak as {begin.leader}")
-        self.replication.on_begin(begin, blobs)
-
-    def _epoch_end(self, session: Session, told: wire.EpochEnd) -> None:
-        self._from_leader(session, told.partition)
-        self.replication.on_epoch_end(told)
-
-    def _from_leader(self, session: Session, partition: int) -> None:
-        if not session.principal.startswith("broker/"):
-            raise AccessDenied("only brokers replicate")
-        if not self.replication.knows(partition, PLANE):
-            raise unknown(partition, self.config.partitions)
 
 
 def _request_of(message: Any) -> int:
