@@ -1,8 +1,9 @@
 """All replicas of one broker: what their machines ask for is done here, with the store's bytes and the peers' sockets.
 
-A turn stages Promise, SetSeat, Append, Store and Truncate in the store; Ships leave at `pump`, before the commit; after
-it `synced` lets the machines count what is durable, and `highs` says how far each watermark moved. What a store that is
-full could not keep is forgotten by `reset`: every replica is then what the disk says it is, and leads nothing.
+A turn stages Promise, SetSeat, Append, Store and Truncate in the store; Ships leave at `pump`, before the commit (see
+`bus.broker.shipping`); after it `synced` lets the machines count what is durable, and `highs` says how far each
+watermark moved. What a store that is full could not keep is forgotten by `reset`: every replica is then what
+the disk says it is, and leads nothing.
 """
 
 import logging
@@ -15,6 +16,7 @@ from bus.broker.applied import Applied
 from bus.broker.kept import ReplicaNote, keep_replica, restored
 from bus.broker.links import Links
 from bus.broker.peers import Peers
+from bus.broker.shipping import Shipping
 from bus.companion import Companion
 from bus.errors import CorruptRecord, NotLeader, ProtocolError, StorageFull
 from bus.given import GivenIds, check_given
@@ -27,8 +29,7 @@ from bus.session import Session
 from bus.store import Entry, Store
 
 log = logging.getLogger("bus.broker")
-_HEARTBEAT_NS = limits.HEARTBEAT_MS * 1_000_000
-_BEAT_NS = _HEARTBEAT_NS // 10  # heartbeats and what is sent again may be late by so much
+_BEAT_NS = limits.HEARTBEAT_MS * 1_000_000 // 10  # heartbeats and what is sent again may be late by so much
 
 
 class Replication:
@@ -61,13 +62,12 @@ class Replication:
         self._store = store
         self._peers = peers
         self._links = links
+        self._shipping = Shipping(broker, store, links)
         self._on_lead = on_lead
         self._on_lost = on_lost
         self._followed: dict[str, Session] = {}
         self._touched: dict[int, bool] = {}
         self._unsynced: set[int] = set()
-        self._damaged: set[tuple[int, int]] = set()
-        self._stuck: dict[tuple[int, str], int] = {}
         self._highs: set[int] = set()
         self._news: set[int] = set()
         self._noted: dict[int, ReplicaNote] = {}
@@ -291,7 +291,8 @@ class Replication:
         for output in asked:
             match output:
                 case outputs.ShipTo():
-                    self._ship(partition, output)
+                    if self._shipping.ship(self.replicas[partition], output, self.now):
+                        self._news.add(partition)
                 case outputs.Send(broker=broker, message=message):
                     self._say(broker, partition, message)
                 case High():
@@ -309,7 +310,7 @@ class Replication:
                     self._store.trim(partition, first)
                     self._touched.setdefault(partition, False)
                 case outputs.SendBegin():
-                    self._begin(partition, output)
+                    self._shipping.begin(self.replicas[partition], output, *self.applied.snapshot(partition), self.now)
                 case outputs.Append():
                     self._start_epoch(partition, output)
                 case outputs.Promise() | outputs.SetSeat():
@@ -339,57 +340,6 @@ class Replication:
         self._news.add(partition)
         self._on_lead(partition)
         log.info("partition %d: leading epoch %d from record %d on", partition, output.epoch, output.index)
-
-    def _ship(self, partition: int, wanted: outputs.ShipTo) -> None:
-        blobs: list[bytes] = []
-        if wanted.upto > wanted.first:
-            blobs = self._records(partition, wanted.first, wanted.upto)
-            if not blobs and self.now - self._stuck.get((partition, wanted.broker), 0) < _HEARTBEAT_NS:
-                self.replicas[partition].shipped_upto(wanted.broker, wanted.first, 0)
-                return
-            if not blobs:
-                self._stuck[partition, wanted.broker] = self.now
-        upto = wanted.first + len(blobs)
-        self.replicas[partition].shipped_upto(wanted.broker, upto, sum(map(len, blobs)))
-        if upto < self.replicas[partition].end:
-            self._news.add(partition)
-        ship = wire.Ship(partition, wanted.epoch, self.broker, wanted.prev, wanted.prev_epoch, wanted.high)
-        self._links.send(wanted.broker, partition, ship, blobs, self.now)
-
-    def _begin(self, partition: int, wanted: outputs.SendBegin) -> None:
-        upto, folds = self.applied.snapshot(partition)
-        size = sum(map(len, folds))
-        if size > limits.BEGIN_BYTES_MAX:
-            log.error(
-                "partition %d: %s lacks trimmed records, and what they made is too large to send, %d bytes; "
-                "let groups settle what is open",
-                *(partition, wanted.broker, size),
-            )
-            return
-        extent = self._store.extent(partition)
-        lineage = self.replicas[partition].log.lineage_below(extent.first)
-        begin = wire.Begin(
-            partition=partition,
-            epoch=wanted.epoch,
-            leader=self.broker,
-            first=extent.first,
-            first_offset=extent.first_offset,
-            appended=extent.appended,
-            lineage=lineage,
-            upto=upto,
-        )
-        log.info("partition %d: %s lacks trimmed records; it is to begin at %d", partition, wanted.broker, extent.first)
-        self._links.send(wanted.broker, partition, begin, folds, self.now)
-
-    def _records(self, partition: int, first: int, upto: int) -> list[bytes]:
-        """What a ship carries. A damaged record is not shipped: it is said once, and the other followers go on."""
-        try:
-            return [entry.record for entry in self._store.span(partition, first, upto, limits.SHIP_BYTES_MAX)]
-        except CorruptRecord as error:
-            if (partition, first) not in self._damaged:
-                self._damaged.add((partition, first))
-                log.error("partition %d cannot be shipped from record %d on: %s", partition, first, error)
-            return []
 
     def _say(self, broker: str, partition: int, message: wire.Message) -> None:
         if isinstance(message, wire.EpochEnd):
