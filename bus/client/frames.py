@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
+from bus import limits
 from bus.client.lane import Batch
 
 Link = TypeVar("Link", bound=Hashable)
@@ -62,3 +63,16 @@ class Frames(Generic[Link]):
         for frame in list(self._out.values()):
             if all(batch.settled for batch in frame.pending.values()):
                 self.over(frame)
+
+
+def parcels(batches: Sequence[Batch]) -> list[list[Batch]]:
+    """Batches for one broker, in order, as many to a frame as its bounds allow; one of them at least."""
+    found: list[list[Batch]] = []
+    room = 0
+    for batch in batches:
+        room -= len(batch.body)
+        if not found or room < 0 or len(found[-1]) == limits.FRAME_PARTS_MAX - 1:
+            found.append([])
+            room = limits.PUBLISH_FRAME_BYTES_MAX - len(batch.body)
+        found[-1].append(batch)
+    return found

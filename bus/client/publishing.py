@@ -13,20 +13,21 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from itertools import count, islice
+from itertools import islice
 from typing import Any, cast
 
 from bus import limits, wire
 from bus.client.cluster import Cluster
 from bus.client.connection import Connection, Lost
-from bus.client.frames import Frame, Frames
+from bus.client.frames import Frame, Frames, parcels
 from bus.client.lane import Batch, Lane, Result
 from bus.client.owners import Call, Part, Shared
-from bus.client.packing import GUARANTEES, Receipt, check, fill, ids_of, marks_of, pack, surely_fine
+from bus.client.packing import GUARANTEES, Receipt, check, fill, pack
+from bus.client.preparing import prepared
 from bus.client.schemas import Schemas
 from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, PublishError
 from bus.event import Event
-from bus.ids import new_id, new_ids, new_producer
+from bus.ids import new_id, new_producer
 from bus.repeats import check_repeats
 
 _MS = 1_000_000
@@ -112,7 +113,7 @@ class Publisher:
         parts = [Part(call) for _ in range(partitions)]
         homes: dict[str, int] = {}
         while not call.whole.done() and (taken := list(islice(coming, limits.PUBLISH_SLICE_EVENTS_MAX))):
-            for event, id, place in self._ready(call, taken):
+            for event, id, place in prepared(call, taken, self._source, self._reserved, self._schemas):
                 extras = event.extras  # as `Event.key` does, and without a call for each event
                 key = (extras is not None and extras.partitionkey) or event.subject or event.source or self._source
                 partition = homes.get(key)
@@ -133,27 +134,6 @@ class Publisher:
         for partition, part in enumerate(parts):
             if part.places:
                 self._seal(partition, part, acks, within)
-
-    def _ready(self, call: Call, taken: list[Event]) -> Iterable[tuple[Event, str, int]]:
-        """Those of a slice that may be sent, the ids they go under and their places; the call is told of the others."""
-        source, reserved, first = self._source, self._reserved, len(call.results)
-        marks = marks_of(taken)
-        call.take(marks)
-        ids = ids_of(taken, marks, new_ids)
-        if surely_fine(taken, ids, source, reserved) and not self._schemas.concern(taken):
-            return zip(taken, ids, count(first), strict=False)
-        ready = []
-        for place, (event, id) in enumerate(zip(taken, ids, strict=True), first):
-            try:
-                whole = fill(event, source, id)
-                check(whole, reserved)
-                self._schemas.check(whole)
-                ready.append((whole, id, place))
-            except ClientError as error:
-                call.results[place] = error
-                call.failed += 1
-                call.advance(1)
-        return ready
 
     def _is_full(self) -> bool:
         waiting, held = limits.PUBLISH_WAITING_EVENTS_MAX, limits.PUBLISH_BUFFER_BYTES_MAX
@@ -289,7 +269,8 @@ class Publisher:
             for batch in lane.due(link, now) if link is not None else ():
                 sends.setdefault((link, batch.acks), []).append(batch)  # type: ignore[arg-type]
         for (link, acks), batches in sends.items():
-            self._send(link, acks, batches)
+            for fitting in parcels(batches):
+                self._send(link, acks, fitting)
         if self._busy and self._wake is None:
             self._wake = self._loop.call_later(self._pause(now), self._sweep)
 
@@ -308,18 +289,6 @@ class Publisher:
         self.wake()
 
     def _send(self, link: Connection, acks: str, batches: list[Batch]) -> None:
-        frame: list[Batch] = []
-        size = 0
-        for batch in batches:
-            full = size + len(batch.body) > limits.PUBLISH_FRAME_BYTES_MAX or len(frame) == limits.FRAME_PARTS_MAX - 1
-            if frame and full:
-                self._send_frame(link, acks, frame)
-                frame, size = [], 0
-            frame.append(batch)
-            size += len(batch.body)
-        self._send_frame(link, acks, frame)
-
-    def _send_frame(self, link: Connection, acks: str, batches: list[Batch]) -> None:
         number = next(self._cluster.numbers)
         sections = [
             wire.Section(batch.partition, batch.producer, batch.sequence, batch.count, batch.given) for batch in batches
