@@ -7,13 +7,14 @@ group is appended.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from bus import limits, wire
 from bus.bitmap import packed, places
+from bus.broker.ahead import Ahead, pass_to
 from bus.broker.cutting import Cutter
 from bus.broker.deadletter import dead_letter
 from bus.broker.meant import Meant, tags
@@ -73,15 +74,13 @@ class LedGroup:
         self.due: int | None = None
         self._ground = ground
         self._cutter = cutter
-        self._filter = Meant(group.name, group.settings.pattern)
+        self._meant = Meant(group.name, group.settings.pattern)
+        self._ahead = Ahead(ground, partition, group, self._meant)
         self._unlogged: list[tuple[Session, Told]] = []
         self._answers: deque[Answer] = deque()
         self._letter: Event | None = None
         self._warned = False
         self._told: dict[Membership, wire.Progress] = {}
-        self._looked = group.cursor
-        self._unread = 0
-        self._stood = -1
 
     # ------------------------------------------------------------------------------------------ members
 
@@ -157,8 +156,7 @@ class LedGroup:
             before = self.group.cursor
             self.group.trimmed(first, now)
             if self.group.cursor > before:
-                self._looked = self.group.cursor
-                self._unread = 0
+                self._ahead.begin()
 
     def bury(self, most: int, at: int) -> int:
         """Append at most `most` dead letters, each with what it changes here; gives how many. Raises FleetError."""
@@ -240,48 +238,24 @@ class LedGroup:
 
     def pass_to(self, offset: int, now: int) -> None:
         """Nothing is meant for the group from where it stands up to `offset`."""
-        if offset > self.group.cursor:
-            self.group.feed(self.group.cursor, offset - self.group.cursor, 0, 0, now)
+        pass_to(self.group, offset, now)
 
     def look(self, room: int, now: int) -> int:
-        """Count what is meant for it of what it has not read, as `room` bytes reach; the bytes. Raises CorruptRecord.
-
-        Goes on where the last look ended. What lies before the first such event is passed, as if it was read.
-        """
-        taken = 0
+        """Count what is meant for it of what it has not read; see `Ahead.look`."""
         self.pass_trimmed(now)
-        if self.group.cursor >= self._looked:
-            self._looked, self._unread = self.group.cursor, 0
-        if self._unread and self._stood != self.group.cursor:
-            for start, end, bits, size in self._ahead(self.group.cursor, self._looked, room):
-                taken += size
-                self.pass_to(start + (bits & -bits).bit_length() - 1 if bits else end, now)
-                if bits:
-                    break
-        for start, end, bits, size in self._ahead(self._looked, self._ground.high_offset(self.partition), room - taken):
-            taken += size
-            if not self._unread:
-                self.pass_to(start + (bits & -bits).bit_length() - 1 if bits else end, now)
-            self._looked = end
-            self._unread += bits.bit_count()
-        self._stood = self.group.cursor
-        return taken
+        return self._ahead.look(room, now)
 
     @property
     def may_look(self) -> bool:
         """Whether a look could tell more: a sleeping group has its partition looked through for it."""
-        ahead = max(self._looked, self.group.cursor) < self._ground.high_offset(self.partition)
-        moved = self._unread > 0 and self._stood != self.group.cursor
-        return self.defined and not self.broken and not self.asleep and (ahead or moved)
+        return self.defined and not self.broken and not self.asleep and self._ahead.may_look
 
     @property
     def unread(self) -> int:
-        """Events that are meant for it and not read. What no look has come to yet counts, all of it, if there is one
-        of them before it, and if the group is broken, which cannot look."""
-        high = self._ground.high_offset(self.partition)
+        """Events that are meant for it and not read; all there are if it is broken, which cannot look."""
         if self.broken:
-            return max(0, high - self.group.cursor)
-        return self._unread + max(0, high - self._looked) if self._unread else 0
+            return max(0, self._ground.high_offset(self.partition) - self.group.cursor)
+        return self._ahead.unread
 
     def sample(self) -> wire.GroupSample:
         """Figures since the last one; the oldest event may be one that nobody has read."""
@@ -346,33 +320,12 @@ class LedGroup:
         header = entry.header
         if header.kind != EVENTS or header.base_offset + header.count <= self.group.cursor:
             return
-        bits, expires = self._meant(entry)
+        bits, expires = self._meant.rows(entry)
         known = tags(entry, places(bits)) if bits and self.group.settings.order == "strict" else None
         start = self.group.cursor
         end = self.group.feed(header.base_offset, header.count, bits, header.appended, now, expires, known)
-        if self._unread and start < self._looked:
-            counted = (1 << min(end, self._looked) - start) - 1
-            self._unread -= (bits >> start - header.base_offset & counted).bit_count()
-
-    def _ahead(self, offset: int, upto: int, room: int) -> Iterator[tuple[int, int, int, int]]:
-        """The stored batches from `offset` on, below `upto`, while `room` bytes reach: (first offset, end, bits of what
-        is meant for the group, bytes)."""
-        while offset < upto and room > 0:
-            entries = self._ground.read(self.partition, offset, min(room, limits.GROUP_READ_BYTES))
-            if not entries:
-                return
-            for entry in entries:
-                header, size = entry.header, len(entry.record)
-                end = header.base_offset + header.count
-                room -= size
-                if header.kind == EVENTS and offset < end and header.base_offset < upto:
-                    start = max(offset, header.base_offset)
-                    yield start, end, self._meant(entry)[0] >> start - header.base_offset, size
-                    offset = end
-
-    def _meant(self, entry: Entry) -> tuple[int, dict[int, int]]:
-        """See `Meant.rows`."""
-        return self._filter.rows(entry)
+        if self._ahead.counted:
+            self._ahead.read(start, end, bits >> start - header.base_offset)
 
     def _entry(self, offset: int) -> Entry:
         for entry in self._ground.read(self.partition, offset, 1):

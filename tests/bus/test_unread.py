@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus import limits, wire
-from bus.broker.ledgroup import LedGroup
+from bus.broker.meant import Meant
 from bus.session import Session
 from bus.topic import matches
 from bus.wire import GroupSample, GroupSettings, Join, Settle, Settlement
@@ -177,8 +177,8 @@ def test_looks_go_on_where_the_last_one_ended_and_are_bounded(monkeypatch: pytes
     monkeypatch.setattr(limits, "GROUP_SAMPLE_READ_BYTES_MAX", 4_000)
     monkeypatch.setattr(limits, "GROUP_READ_BYTES", 4_000)
     looked: list[str] = []
-    real = LedGroup._meant
-    monkeypatch.setattr(LedGroup, "_meant", lambda self, entry: looked.append(self.group.name) or real(self, entry))
+    real = Meant.rows
+    monkeypatch.setattr(Meant, "rows", lambda self, entry: looked.append(self._group) or real(self, entry))
     samples = 0
     while any(one.waiting == 0 for one in sampled(stage).values()):
         samples += 1
