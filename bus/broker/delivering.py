@@ -16,8 +16,6 @@ The machines' clock is the wall's, made to never go back: delays of nacks outliv
 """
 
 import logging
-from heapq import heapify, heappop, heappush
-from itertools import count
 from typing import Any
 
 from msgspec.structs import replace
@@ -27,6 +25,7 @@ from bus.batch import unseal
 from bus.broker.access import authorise, unknown
 from bus.broker.changing import Changing
 from bus.broker.cutting import Cutter
+from bus.broker.deadlines import Deadlines
 from bus.broker.ledgroup import LedGroup, Membership
 from bus.broker.ledpartition import LedPartition
 from bus.broker.ports import Ground
@@ -56,8 +55,7 @@ class Delivering:
         self._companions = [Companion() for _ in range(ground.partitions + limits.RESERVED_PARTITIONS)]
         self._led: dict[int, LedPartition] = {}
         self._sessions: dict[Session, dict[int, Membership]] = {}
-        self._deadlines: list[tuple[int, int, LedGroup]] = []
-        self._ties = count()
+        self._deadlines = Deadlines()
         self._busy = False
         self._turn = 0
         self._sampled = 0
@@ -142,7 +140,7 @@ class Delivering:
         ]
         for group in groups:
             group.pass_trimmed(at)
-            self._schedule(group, at)
+            self._deadlines.schedule(group, at)
         led.lead(groups)
 
     def on_lost(self, partition: int, why: str) -> None:
@@ -150,8 +148,7 @@ class Delivering:
         led = self._led.pop(partition, None)
         for group in led.groups.values() if led is not None else ():
             group.deposed(why)
-        self._deadlines = [entry for entry in self._deadlines if entry[2].partition != partition]
-        heapify(self._deadlines)
+        self._deadlines.drop(partition)
         for session, own in self._sessions.items():
             for membership in [one for one in own.values() if one.partition == partition]:
                 del own[membership.subscription]
@@ -163,9 +160,7 @@ class Delivering:
         """Deadlines pass; what changed is appended."""
         at = self._now()
         dead = limits.GROUP_TURN_DEAD_MAX
-        while self._next_deadline() <= at:
-            group = heappop(self._deadlines)[2]
-            group.due = None
+        for group in self._deadlines.passed(at):
             self._led[group.partition].wake(group, at)
         for partition, led in self._led.items():
             led.pass_trimmed(at)
@@ -209,7 +204,7 @@ class Delivering:
             except CorruptRecord as error:
                 self._break(group, error)
             led.rest(group)
-            self._schedule(group, at)
+            self._deadlines.schedule(group, at)
         self._busy = room <= 0 or any(led.behind for led in self._led.values())
 
     def next_due(self, now: int) -> int | None:
@@ -222,7 +217,7 @@ class Delivering:
             for led in self._led.values()
             if any(group.group.unlogged for group in led.awake)
         ] + [max(at, led.retry_at) for led in self._led.values() if led.going]
-        if (deadline := self._next_deadline()) < _INSTANT_MAX:
+        if (deadline := self._deadlines.next(at)) is not None:
             dues.append(deadline)
         return now + max(0, min(dues) - at) if dues else None
 
@@ -260,27 +255,6 @@ class Delivering:
         if led is not None and group is not None:
             led.wake(group, at)
         return group
-
-    def _schedule(self, group: LedGroup, at: int) -> None:
-        """See that it is woken when its next deadline comes; one that comes too early is put off then."""
-        due = group.group.next_deadline(at)
-        if due is not None and not group.broken and (group.due is None or due < group.due):
-            group.due = due
-            heappush(self._deadlines, (due, next(self._ties), group))
-
-    def _next_deadline(self) -> int:
-        """The first one, at the top of the heap (ns); _INSTANT_MAX: none. One to come holds, or is put off."""
-        while self._deadlines:
-            due, _, group = self._deadlines[0]
-            if due == group.due:
-                held = group.group.next_deadline(self._clock)
-                if due <= self._clock or (held is not None and held <= due):
-                    return due
-                group.due = None
-            heappop(self._deadlines)
-            if group.due is None:
-                self._schedule(group, self._clock)
-        return _INSTANT_MAX
 
     def _join(self, session: Session, join: wire.Join, at: int) -> None:
         partition, settings = join.partition, replace(join.settings, governed=())
