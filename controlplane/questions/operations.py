@@ -11,6 +11,22 @@ import msgspec
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import BrokerStatus, Partitioning, PartitionStatus
 
+__all__ = [
+    "AskBrokers",
+    "AskPartitions",
+    "BrokerRow",
+    "Brokers",
+    "Goal",
+    "Move",
+    "Operate",
+    "Operated",
+    "PartitionRow",
+    "Partitions",
+    "PlanStatus",
+    "RestartStatus",
+    "Verb",
+]
+
 Verb = Literal[
     "add", "remove", "drain", "revive", "restart", "restart_stop", "rebalance", "rebalance_stop", "rebalance_pause",
     "rebalance_resume", "recover", "quarantine", "release", "remove_group", "update_group",

@@ -11,6 +11,17 @@ import msgspec
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import Severity
 
+__all__ = [
+    "AskProjection",
+    "AskProjections",
+    "Project",
+    "Projected",
+    "ProjectionRow",
+    "ProjectionRows",
+    "ProjectionVerb",
+    "Projections",
+]
+
 Natural = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 ProjectionVerb = Literal["add", "rebuild", "remove"]
 

@@ -7,6 +7,23 @@ from controlplane.questions.differing import StateChange, TableChange
 from controlplane.questions.pages import Ask, Reply
 from controlplane.questions.parts import Counts
 
+__all__ = [
+    "REPLAY_RUN",
+    "AskDiff",
+    "AskSlice",
+    "AskSlicePage",
+    "AskWhatIf",
+    "Diff",
+    "FactChange",
+    "Horizon",
+    "KindChange",
+    "Recorded",
+    "Slice",
+    "SlicePage",
+    "Sliced",
+    "WhatIf",
+]
+
 
 class AskDiff(Ask, frozen=True):
     """What differs in state between moments A and B, each a position or an instant, rounded down to a step."""

@@ -10,6 +10,17 @@ import msgspec
 
 from controlplane.questions.pages import Ask, Reply
 
+__all__ = [
+    "SQL_SCHEMA",
+    "AskSql",
+    "CancelSql",
+    "SqlAnswer",
+    "SqlCancelled",
+    "SqlColumn",
+    "SqlColumnDoc",
+    "SqlTableDoc",
+]
+
 INSTANT = "TIMESTAMP WITH TIME ZONE"
 
 
