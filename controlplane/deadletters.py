@@ -261,13 +261,14 @@ def _publish(state: KeyedState, intents: list[str]) -> Iterator[Intent]:
     for intent in intents:
         letter: Letter | None = state.get("letter", state.get("carry", intent, ""))
         if letter is not None:
-            yield PublishEvent(intent, redriven_event(letter, intent))
+            yield PublishEvent("", redriven_event(letter))
 
 
-def redriven_event(letter: Letter, intent: str) -> bytes:
-    """The original as it is published again: for the one group it died in, and saying what it was."""
+def redriven_event(letter: Letter) -> bytes:
+    """The original as it is published again, once it has an id of its own: for the one group it died in, and saying
+    what it was."""
     event: dict[str, msgspec.Raw] = msgspec.json.decode(letter.event, type=dict[str, msgspec.Raw])
     event.setdefault("redriveof", event.get("id", msgspec.Raw(b'""')))
-    event["id"] = msgspec.Raw(msgspec.json.encode(intent))
+    event.setdefault("id", msgspec.Raw(b'""'))
     event["redriveto"] = msgspec.Raw(msgspec.json.encode(letter.group))
     return msgspec.json.encode(event)

@@ -120,8 +120,11 @@ class Dispatch(Fold):
             inforce.failed(state, entry, fact)
         elif isinstance(fact, SettingSet) and fact.name in SETTINGS:
             state.put("setting", fact.name, fact.value)
-        elif isinstance(fact, PlaneStarted | PlaneResumed) and fact.gap_ns > 0:
-            counted(state, "skipped_ns", fact.gap_ns)
+        elif isinstance(fact, PlaneStarted | PlaneResumed):
+            if isinstance(fact, PlaneStarted):
+                fates.began(state, fact)
+            if fact.gap_ns > 0:
+                counted(state, "skipped_ns", fact.gap_ns)
 
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """Events are routed, tasks are given out, and what came back goes on."""
@@ -238,7 +241,7 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
         why = f"{size} bytes; {TASK_EVENT_BYTES_MAX} are possible" if size > TASK_EVENT_BYTES_MAX else ""
         yield words.letter(fact, "too_large" if why else "no_rule", why or "no rule names it any more")
     for number, recipient in enumerate(fact.recipients):
-        id = fates.id_of(fact.position, number)
+        id = fates.id_of(state, fact.position, number)
         task = task_of(state, id)
         if task is None and recipient.startswith(AGENT):
             # It is not asked after; its inbox keeps it, and gives it up, as any mail.

@@ -1,6 +1,7 @@
-"""What a heart takes in and gives out: entries, steps, states. Part of `fold`, where the theory stands."""
+"""What a heart is made of, takes in and gives out: folds, entries, steps, states. Part of `fold`; see there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import msgspec
@@ -51,7 +52,7 @@ class Step(msgspec.Struct):
 class Loaded(NamedTuple):
     """A state from elsewhere: `tables` are fold -> table -> key -> value, `step` is the last one's number.
 
-    A fold that is not in `tables` is not there yet.
+    A fold that is not in `tables` is not there yet. `stamp`: as in `Heart`.
     """
 
     position: int
@@ -59,6 +60,7 @@ class Loaded(NamedTuple):
     recorded: int
     quarantined: Sequence[FoldQuarantined]
     tables: Mapping[str, Mapping[str, Mapping[Key, Any]]]
+    stamp: str = ""
 
 
 class States(dict[str, KeyedState]):
@@ -66,3 +68,38 @@ class States(dict[str, KeyedState]):
 
     def __missing__(self, fold: str) -> KeyedState:
         raise FoldRebuilding(fold)
+
+
+class Fold:
+    """What every fold is. Pure: its state is the `KeyedState` it is handed, and nothing else.
+
+    `follows` are the facts it wants, `reads` the other folds whose states it looks into: it is given no others. `timed`
+    are its tables whose values have deadlines. `tables` says what the values of each table are, which is how a snapshot
+    is read. A fold whose meaning changes gets another `version`. Without a `vital` one the plane cannot act: it waits.
+    """
+
+    name: str = ""
+    version: int = 1
+    vital: bool = False
+    follows: tuple[type, ...] = ()
+    reads: tuple[str, ...] = ()
+    timed: tuple[str, ...] = ()
+    tables: Mapping[str, Any] = MappingProxyType({})
+
+    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
+        """What the entry means. Total: anything that may be journaled is fine."""
+
+    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """What follows from the entry; sees the state after it and changes nothing."""
+        return ()
+
+    def due(self, table: str, value: Any) -> int:
+        """The deadline in a value of a timed table; 0 for none."""
+        return 0
+
+    def intended(self, state: KeyedState, cause: int, index: int, intent: Intent) -> None:
+        """What this step wants done, when it is over: an intent of a kind that it `follows`."""
+
+    def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
+        """A deadline is over at `entry`, which is not evolved yet. Must move or clear the deadline by a put."""
+        return ()

@@ -22,13 +22,12 @@ until it takes it over (`adopt`). So both have the same state at `FoldsRebuilt`,
 """
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bus.attributes import legible
 from controlplane.deadlines import Deadlines, Due
-from controlplane.entry import Entry, Loaded, States, Step, World
+from controlplane.entry import Entry, Fold, Loaded, States, Step, World
 from controlplane.errors import StepMismatch
 from controlplane.facts import (
     Fact,
@@ -41,48 +40,14 @@ from controlplane.facts import (
     encode_said,
 )
 from controlplane.limits import CASCADE_FACTS_MAX, QUARANTINE_ERROR_CHARS_MAX
-from controlplane.state import ABSENT, Hashes, Key, KeyedState, combined
+from controlplane.stamps import stamped
+from controlplane.state import ABSENT, Hashes, KeyedState, combined
 
 __all__ = ["Entry", "Fold", "Heart", "KeyedState", "Loaded", "Step", "World"]
 
 PAUSES = (PlaneStarted, PlaneResumed)
 Sealed = tuple[KeyedState, Hashes, list[Due]]
 """A state that a step has changed, with its new hashes and deadlines."""
-
-
-class Fold:
-    """What every fold is. Pure: its state is the `KeyedState` it is handed, and nothing else.
-
-    `follows` are the facts it wants, `reads` the other folds whose states it looks into: it is given no others. `timed`
-    are its tables whose values have deadlines. `tables` says what the values of each table are, which is how a snapshot
-    is read. A fold whose meaning changes gets another `version`. Without a `vital` one the plane cannot act: it waits.
-    """
-
-    name: str = ""
-    version: int = 1
-    vital: bool = False
-    follows: tuple[type, ...] = ()
-    reads: tuple[str, ...] = ()
-    timed: tuple[str, ...] = ()
-    tables: Mapping[str, Any] = MappingProxyType({})
-
-    def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
-        """What the entry means. Total: anything that may be journaled is fine."""
-
-    def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
-        """What follows from the entry; sees the state after it and changes nothing."""
-        return ()
-
-    def due(self, table: str, value: Any) -> int:
-        """The deadline in a value of a timed table; 0 for none."""
-        return 0
-
-    def intended(self, state: KeyedState, cause: int, index: int, intent: Intent) -> None:
-        """What this step wants done, when it is over: an intent of a kind that it `follows`."""
-
-    def fire(self, state: KeyedState, table: str, key: Key, entry: Entry, world: World) -> Iterable[Fact | Intent]:
-        """A deadline is over at `entry`, which is not evolved yet. Must move or clear the deadline by a put."""
-        return ()
 
 
 class FoldRaised(Exception):
@@ -105,6 +70,8 @@ class Heart:
         self.position = 0
         self.recorded = 0
         self.steps = 0
+        self.stamp = ""
+        """What the ids of what it wants published have in them (`stamps`), as the newest PlaneStarted says."""
         self.quarantined: dict[str, FoldQuarantined] = {}
         self.reasons: list[str] = []
         """The fold that said each derived fact of the newest step; for telling, not part of the state."""
@@ -164,7 +131,7 @@ class Heart:
                     self.states[name].put(table, key, value)
         self.quarantined.update((fact.fold, fact) for fact in state.quarantined)
         self._commit(state.position, state.recorded, [], self._sealed())
-        self.steps = state.step
+        self.steps, self.stamp = state.step, state.stamp
 
     @property
     def rebuilding(self) -> list[str]:
@@ -206,7 +173,7 @@ class Heart:
         twin = Heart(list(self.folds.values()))
         twin.states = States((name, state.copy()) for name, state in self.states.items())
         twin.hidden.update((name, state.copy()) for name, state in self.hidden.items())
-        twin.position, twin.recorded, twin.steps = self.position, self.recorded, self.steps
+        twin.position, twin.recorded, twin.steps, twin.stamp = self.position, self.recorded, self.steps, self.stamp
         twin.quarantined.update(self.quarantined)
         twin._deadlines = self._deadlines.copy(twin.quarantined, twin.hidden)
         twin._arrange()
@@ -229,6 +196,7 @@ class Heart:
     def _come_and_go(self, given: Fact | Rows) -> list[FoldQuarantined]:
         """Folds begin to be folded again, or are there again; why those of the latter stand still that do."""
         if isinstance(given, PlaneStarted):
+            self.stamp = given.stamp
             gone = [name for name in self.folds if name in given.rebuilding]
             back = [name for name in self.hidden if name not in gone]
         elif isinstance(given, FoldsRebuilt):
@@ -277,7 +245,7 @@ class Heart:
             if isinstance(said, Intent):
                 index = told.get(cause, 0)
                 told[cause] = index + 1
-                intents.append((cause, index, said.named(f"{cause}:{index}")))
+                intents.append((cause, index, said.named(stamped(f"{cause}:{index}", self.stamp))))
                 self.wanting.append(fold)
                 continue
             if len(derived) >= CASCADE_FACTS_MAX:

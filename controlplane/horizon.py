@@ -10,7 +10,7 @@ recorded reply to something that would not have been asked for is named beside i
 | OfferEpoch | OfferAnswered of that partition and epoch |
 | StartBroker, HaltBroker | BrokerStarted, BrokerLost of that broker |
 | ChangeGroup | GroupChanged of that group and decision |
-| PublishEvent | the event with its id, in a batch; IntentFailed |
+| PublishEvent | the event with its position and index in its id, in a batch; IntentFailed |
 | OpenGroup | GroupOpened of that group |
 """
 
@@ -40,6 +40,7 @@ from controlplane.facts import (
     kind_of,
 )
 from controlplane.fold import Step
+from controlplane.stamps import place_of
 
 Asked = tuple[str, str]
 """What an intent asks for: its kind, and what a reply to it names."""
@@ -105,8 +106,10 @@ def asks(intent: Intent) -> list[Asked]:
         return [(kind, f"p{intent.partition:02d} epoch {intent.epoch}")]
     if isinstance(intent, ChangeGroup):
         return [(kind, f"{intent.group} of {intent.cause}")]
-    if isinstance(intent, StartBroker | HaltBroker | PublishEvent):
+    if isinstance(intent, StartBroker | HaltBroker):
         return [(kind, intent.id)]
+    if isinstance(intent, PublishEvent):
+        return [(kind, place_of(intent.id))]
     if isinstance(intent, OpenGroup):
         return [(kind, intent.group)]
     return []
@@ -127,7 +130,7 @@ def answers(given: Fact | Rows) -> list[Asked]:
     if isinstance(given, IntentFailed) and not given.by:
         return [("PublishEvent", f"{given.cause}:{given.index}")]
     if isinstance(given, Rows) and True in given.redriven:
-        return [("PublishEvent", id) for id, again in zip(given.ids, given.redriven, strict=True) if again]
+        return [("PublishEvent", place_of(id)) for id, again in zip(given.ids, given.redriven, strict=True) if again]
     return []
 
 

@@ -11,5 +11,5 @@ class Intent(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The base of every intent."""
 
     def named(self, id: str) -> "Intent":
-        """The same, where it has to know its place in the journal: `position:index`, of digits and a colon."""
+        """The same, where it has to know its id: its place in the journal, and whose it is (`controlplane.stamps`)."""
         return self

@@ -55,6 +55,7 @@ from controlplane.rebuild import forget, rebuilt_facts
 from controlplane.restoring import Restored, restore
 from controlplane.roster import brokers_of, plane_of
 from controlplane.sampling import Sampling
+from controlplane.stamps import stamp_of
 from controlplane.supervisor import Supervisor
 from controlplane.turns import Turns
 from controlplane.version import VERSION
@@ -272,7 +273,7 @@ class Plane:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
         lacking, why = self._heart.lacking, self._begun_at_base
-        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, lacking, why))
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, lacking, why, stamp_of(epoch, name)))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
         state, here = self._heart.states["fleet"], self._directory.brokers()
         known = brokers_of(state)

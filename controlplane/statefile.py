@@ -35,6 +35,7 @@ class Header(msgspec.Struct, frozen=True):
     """What a snapshot is of. `digest` is of the states, `journaled` what the journal says of the same `step`.
 
     `depth` 0 is whole; else it is the number of links to the whole one, and `base` the checksum of the one before.
+    `stamp`: the heart's.
     """
 
     position: int
@@ -46,6 +47,7 @@ class Header(msgspec.Struct, frozen=True):
     quarantined: list[bytes]
     depth: int = 0
     base: bytes = b""
+    stamp: str = ""
 
 
 class _Block(msgspec.Struct, array_like=True):
@@ -73,6 +75,7 @@ def header_of(heart: Heart, journaled: bytes, depth: int, base: bytes) -> Header
         quarantined=[encode_fact(fact) for fact in heart.quarantined.values()],
         depth=depth,
         base=base,
+        stamp=heart.stamp,
     )
 
 
@@ -156,7 +159,7 @@ def restored(folds: Sequence[Fold], chain: Iterable[bytes], versions: Mapping[st
         raise SnapshotUnusable("it is of other versions of the folds")
     still = [fact for fact in _quarantined(header) if fact.fold in tables]
     try:
-        heart.load(Loaded(header.position, header.step, header.recorded, still, tables))
+        heart.load(Loaded(header.position, header.step, header.recorded, still, tables, header.stamp))
     except FoldRaised as error:
         raise SnapshotUnusable(f"it holds what no fold can take: {error}") from error
     if versions == present and heart.digest() != header.digest:
@@ -192,7 +195,7 @@ def based(folds: Sequence[Fold], data: bytes) -> Based:
                 _take_fold(fold, tables, [] if fold.name in empty else blocks)
             heart = Heart(folds)
             still = [fact for fact in _quarantined(header) if present.get(fact.fold) == fact.version]
-            heart.load(Loaded(header.position, header.step, header.recorded, still, tables))
+            heart.load(Loaded(header.position, header.step, header.recorded, still, tables, header.stamp))
         except FoldRaised as raised:
             name = raised.fact.fold
             if name in empty or header.versions[name] == present[name] or _is_vital(folds, name):

@@ -14,6 +14,7 @@ from controlplane.facts import (
     Fact,
     Intent,
     IntentFailed,
+    PlaneStarted,
     PublishEvent,
     Rows,
     TaskDispatched,
@@ -23,6 +24,7 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import TASK_NAMED_MS_MAX, TASK_REST_MS_MIN, TASK_TRIES_KEPT_MAX, TASKS_AT_ONCE_MAX
+from controlplane.stamps import stamped
 from controlplane.tasks import (
     MS,
     OUT,
@@ -55,7 +57,7 @@ def open_tasks(state: KeyedState, entry: Entry, fact: EventRouted) -> None:
         task = task_for(fact, recipient, entry.recorded)
         if not (is_named_full(state, task.named, task.size) if task.named else is_full(state, task.needs, task.size)):
             again = _turn_of_next(state, entry)
-            opened(state, id_of(fact.position, number), msgspec.structs.replace(task, again=again), fact.event)
+            opened(state, id_of(state, fact.position, number), msgspec.structs.replace(task, again=again), fact.event)
         elif task.named:
             counted(state, "untracked", 1)
 
@@ -93,9 +95,17 @@ def task_for(fact: EventRouted, recipient: str, now: int) -> Task:
     )
 
 
-def id_of(position: int, number: int) -> str:
-    """The id of the task of an event's recipient."""
-    return f"{position}.{number}"
+def began(state: KeyedState, fact: PlaneStarted) -> None:
+    """Another plane: tasks that are opened from here on have its stamp."""
+    if fact.stamp:
+        state.put("plane", "stamp", fact.stamp)
+    else:
+        state.delete("plane", "stamp")
+
+
+def id_of(state: KeyedState, position: int, number: int) -> str:
+    """The id of the task that is opened now for an event's recipient."""
+    return stamped(f"{position}.{number}", state.get("plane", "stamp", ""))
 
 
 def send(state: KeyedState, entry: Entry, fact: TaskDispatched) -> None:

@@ -20,6 +20,7 @@ goes costs one look wherever it stands.
 | count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns | how many |
 | | named named_bytes untracked | the same of mail to agents by name |
 | | input input_tasks | the newest input that opened tasks, by position, and how many |
+| plane | "stamp" | of the plane, for the ids of tasks (`stamps`) |
 """
 
 from collections.abc import Iterator
@@ -143,7 +144,7 @@ class Stuck(msgspec.Struct, frozen=True, array_like=True):
 
 TABLES = {
     "task": Task, "event": str, "line": Line, "link": tuple[str, str], "work": Work, "held": list[str],
-    "skill": list[Skill], "sticky": Stuck, "named": int, "count": int,
+    "skill": list[Skill], "sticky": Stuck, "named": int, "count": int, "plane": str,
 }  # fmt: skip
 
 

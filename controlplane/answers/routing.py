@@ -44,12 +44,11 @@ from controlplane.questions import (
     SetRoutes,
     WorkRow,
 )
-from controlplane.taskfates import id_of
 from controlplane.tasks import OUT, PRIORITIES, US, WAITING, Task, needs_in, waiting_in, work_of
 
 _LIST = "signalbox route list"
 RECIPIENTS_MAX = 64
-"""Tasks of one event that are looked for."""
+"""Tasks of one event that are told of."""
 
 
 def routes(world: World, now: int) -> Routes:
@@ -203,12 +202,9 @@ def _candidate(one: Candidate) -> RouteCandidate:
 
 
 def _tasks(state: KeyedState, position: int) -> list[RouteTask]:
-    found = []
-    for id in (id_of(position, number) for number in range(RECIPIENTS_MAX)):
-        task: Task | None = state.get("task", id)
-        if task is not None:
-            found.append(task_row(id, task))
-    return found
+    found = [(str(id), task) for id, task in state.items("task") if task.position == position]
+    found.sort(key=lambda one: (len(one[0]), one[0]))
+    return [task_row(id, task) for id, task in found[:RECIPIENTS_MAX]]
 
 
 def task_row(id: str, task: Task) -> RouteTask:

@@ -3,7 +3,7 @@
 A *fact* happened: it enters the journal at a position and is never changed. `Rows` is the fact "a partition
 appended these events", as columns; its journal form is the archive itself (partition, first and last offset), so
 it is rebuilt from there and not encoded here. An *intent* is what should be done after the step that says so is
-committed: at least once, keyed `position:index`.
+committed: at least once, keyed `position:index`, which what is published has in its id (`controlplane.stamps`).
 
 Facts travel as MessagePack maps tagged with their kind. Fields are added at the end, with a default. A fact whose
 meaning changes gets a new struct with a new tag, and the old tag an entry in `UPCASTERS`.
@@ -102,6 +102,7 @@ class PlaneStarted(Fact, frozen=True):
     `over`: why it was told to take over although brokers, `journal.mark` or a living twin knew more than this journal.
     `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
     `journal_why`: what folds that have changed cannot know any more, as retention let go of it; "" for nothing.
+    `stamp`: what the ids that it gives have in them (`controlplane.stamps`), "" of planes that gave positions alone.
     """
 
     epoch: int
@@ -112,6 +113,7 @@ class PlaneStarted(Fact, frozen=True):
     over: str = ""
     rebuilding: list[str] = []
     journal_why: str = ""
+    stamp: str = ""
 
 
 class PlaneResumed(Fact, frozen=True):

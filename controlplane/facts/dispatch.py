@@ -5,7 +5,8 @@
 | RoutesSet | EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, |
 | | TaskDropped |
 
-A task is an event for one recipient; its id is `POSITION.N`, of the event and of the recipient among its recipients.
+A task is an event for one recipient; its id is `POSITION.N`, of the event and of the recipient among its recipients,
+and the plane's stamp (`controlplane.stamps`).
 """
 
 from bus.choice import Candidate

@@ -4,6 +4,8 @@ At least once, keyed `position:index`; part of the union in `facts`. All but Pub
 they were decided in: who carries them out refuses another one. (0: decided before they named it.)
 """
 
+import msgspec
+
 from bus.wire import Seat, Topology
 from controlplane.journaled import Intent
 
@@ -57,9 +59,9 @@ class ChangeGroup(Intent, frozen=True):
 
 
 class PublishEvent(Intent, frozen=True):
-    """Publish one event, CloudEvents JSON whose `id` is the intent's own `position:index`, as principal `plane`.
+    """Publish one event, CloudEvents JSON whose `id` is the intent's own (`controlplane.stamps`), as principal `plane`.
 
-    A fold that cannot know its index leaves `id` empty and the event without one: the step names it.
+    A fold, which knows neither its index nor the plane, leaves `id` empty: the step names it, and the event.
     Answers: its echo in a batch, which is Carried; or IntentFailed, when no broker will ever take it.
     """
 
@@ -67,5 +69,9 @@ class PublishEvent(Intent, frozen=True):
     event: bytes
 
     def named(self, id: str) -> "PublishEvent":
-        """The same with its place as id, unless it has one."""
-        return self if self.id else PublishEvent(id, b'{"id":"%s",%s' % (id.encode(), self.event[1:]))
+        """The same with this id, unless it has one: in place of the one that its event has, else before all else."""
+        if self.id:
+            return self
+        event = msgspec.json.decode(self.event, type=dict[str, msgspec.Raw])
+        own = {"id": msgspec.Raw(msgspec.json.encode(id))}
+        return PublishEvent(id, msgspec.json.encode(event | own if "id" in event else own | event))

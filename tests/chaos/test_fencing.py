@@ -4,7 +4,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -197,3 +197,50 @@ async def test_the_same_without_take_over_says_which_plane_is_obeyed(tmp_path: P
         file = json.loads((root / "brokers" / "b1" / "broker.json").read_text())
         assert file["pid"] in live.live(), "the broker lives on"
         assert live.plane is not None and live.plane.wait(ENDED_S) == 1
+
+
+async def test_what_a_plane_says_after_it_took_over_is_not_taken_for_what_a_lost_journal_said(tmp_path: Path) -> None:
+    """The same requests are recorded again, at about the same positions, and each is answered again."""
+    backup, root, count = tmp_path / "backup", tmp_path / "a", 400
+    alone = ("--brokers", "1", "--partitions", "1")
+    with live_fleet(root, *alone) as live:
+        await serving(live)
+        live.kill_plane()
+        shutil.copytree(live.directory.journal, backup)
+        live.start()
+        await live.ready()
+        async with bus.connect(data_dir=root) as fleet:
+            for first in (0, count // 2):
+                await fleet.publish_many([lease_request(n) for n in range(first, first + count // 2)])
+                lost = await granted(root, first + count // 2)
+        assert live.end() == 0
+    shutil.rmtree(root / "journal")
+    shutil.copytree(backup, root / "journal")
+    with live_fleet(root, *alone, *TAKE_OVER) as live:
+        await live.ready()
+        both = await granted(root, 2 * count)
+        again = both[count:]
+        assert both[:count] == lost
+        assert sorted(event.data["lease"] for event in again) == sorted(event.data["lease"] for event in lost)
+        places = [{event.id.partition("@")[0] for event in events} for events in (lost, again)]
+        assert places[0] & places[1], "positions were given out anew, and this is what it is about"
+        await taken_over(live)
+        assert live.end() == 0
+
+
+def lease_request(n: int) -> bus.Event:
+    data = {"lease": f"l-{n}", "resource": f"r-{n}", "ttl_ms": 600_000}
+    return bus.Event(type="lease.requested", source=f"agent/{n}", partitionkey=f"r-{n}", data=data)
+
+
+async def granted(folder: Path, count: int) -> list[bus.Event]:
+    """The first answers to requests, in order."""
+    found: list[bus.Event] = []
+    async with (
+        asyncio.timeout(ENDED_S),
+        bus.connect(data_dir=folder) as fleet,
+        aclosing(fleet.read("lease.granted", start="earliest", follow=True)) as events,
+    ):
+        while len(found) < count:
+            found.append(await anext(events))
+    return found

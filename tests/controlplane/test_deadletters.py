@@ -111,7 +111,7 @@ def test_a_redriven_event_that_dies_again_keeps_whom_it_redrives() -> None:
     again = Letter(
         **{name: getattr(letter, name) for name in Letter.__struct_fields__} | {"event": first.event.decode()}
     )
-    event = json.loads(deadletters.redriven_event(again, "99:0"))
+    event = json.loads(facts.PublishEvent("", deadletters.redriven_event(again)).named("99:0").event)
     assert (event["id"], event["redriveof"]) == ("99:0", "original-d1")
 
 
