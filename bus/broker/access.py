@@ -1,7 +1,8 @@
 """Who may publish, subscribe and operate. Without keys the loopback may do everything but what is the plane's own."""
 
+from bus.attributes import Extension
 from bus.errors import AccessDenied, UnknownPartition
-from bus.event import is_reserved, reserved
+from bus.event import is_redriven, is_reserved, redriven, reserved
 
 PLANE = "plane"
 VERBS = frozenset({"publish", "subscribe", "operate"})
@@ -16,15 +17,20 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
     if verb == "operate":
         if principal != PLANE:
             raise AccessDenied(f"{topic} is for the control plane; claim this broker first")
-    elif (
-        verb == "publish"
-        and is_reserved(topic, source)
-        and principal != PLANE
-        and not principal.startswith("signalbox/")
-    ):
+    elif verb == "publish" and is_reserved(topic, source) and not _may_say_all(principal):
         raise reserved(topic, source)
     elif verb not in VERBS:
         raise AccessDenied(f"{verb!r} is no verb of access")
+
+
+def authorise_extensions(principal: str, extensions: dict[str, Extension]) -> None:
+    """Raise AccessDenied unless `principal` may publish an event that has these."""
+    if is_redriven(extensions) and not _may_say_all(principal):
+        raise redriven()
+
+
+def _may_say_all(principal: str) -> bool:
+    return principal == PLANE or principal.startswith("signalbox/")
 
 
 def unknown(partition: int, partitions: int) -> UnknownPartition:

@@ -9,7 +9,7 @@ and to a whole column of texts at once. No event is made of them, and payloads a
 from bus import limits, wire
 from bus.attributes import JSON, check_extras, check_text, check_texts, check_type, instant
 from bus.batch import Columns, decode
-from bus.broker.access import authorise
+from bus.broker.access import authorise, authorise_extensions
 from bus.cloudevents import check_json
 from bus.errors import ClockFarOff, EventTooLarge, InvalidEvent, ProtocolError
 from bus.event import check_size
@@ -41,7 +41,7 @@ def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> 
     if columns.newest > now + _AHEAD_NS:
         _check_ahead(columns, now)
     if columns.extras:
-        _check_rare(columns)
+        _check_rare(principal, columns)
     _check_payloads(columns)
     if len(body) > limits.EVENT_BYTES_MAX:
         for event in columns.events():
@@ -61,9 +61,10 @@ def _check_ahead(columns: Columns, now: int) -> None:
         )
 
 
-def _check_rare(columns: Columns) -> None:
+def _check_rare(principal: str, columns: Columns) -> None:
     for extras in columns.extras:
         check_extras(extras)
+        authorise_extensions(principal, extras.extensions)
         if extras.expiry_text is not None and instant("expirytime", extras.expiry_text) != extras.expirytime:
             raise InvalidEvent("expirytime", "has a text of another instant")
     if any(extras.time_text is not None for extras in columns.extras):

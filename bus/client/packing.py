@@ -14,7 +14,8 @@ import msgspec
 from bus import batch, limits, wire
 from bus.attributes import Extras, check_extras
 from bus.errors import ClientError, EventTooLarge, InvalidEvent
-from bus.event import Event, is_reserved, make, validate
+from bus.event import Event, is_redriven, is_reserved, make, validate
+from bus.event import redriven as redrive_refusal
 from bus.event import reserved as refusal
 from bus.repeats import repeated_rows
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN
@@ -97,6 +98,8 @@ def check(event: Event, reserved: bool) -> None:
     validate(event)
     if not reserved and is_reserved(event.type, event.source):
         raise refusal(event.type, event.source)
+    if not reserved and event.extras is not None and is_redriven(event.extras.extensions):
+        raise redrive_refusal()
 
 
 def _plainly_fine(event: Event, reserved: bool) -> bool:
@@ -154,7 +157,7 @@ def surely_fine(events: Sequence[Event], ids: Sequence[str], source: str, reserv
             and set(map(type, times)) <= {int}
             and (not times or (min(times) >= NANOSECONDS_MIN and max(times) <= NANOSECONDS_MAX))
             and all(_name_is_fine(kind, source, reserved) for kind, source in names)
-            and all(_is_key_alone(each) or _extras_are_fine(each) for each in extras.values())
+            and all(_is_key_alone(each) or _extras_are_fine(each, reserved) for each in extras.values())
         )
     except TypeError:
         return False
@@ -188,7 +191,9 @@ def _is_key_alone(extras: Extras) -> bool:
     )
 
 
-def _extras_are_fine(extras: Extras) -> bool:
+def _extras_are_fine(extras: Extras, reserved: bool) -> bool:
+    if not reserved and is_redriven(extras.extensions):
+        return False
     if any(type(value) is str and len(value) > 1_024 for value in extras.extensions.values()):
         return False
     try:

@@ -209,6 +209,7 @@ def events(*made: Event) -> bytes:
         (section(producer=b"p" * 16, sequence=3), BODY, "UnknownProducer"),
         (section(1), events(Event(type="signalbox.x", source="s", id="1")), "AccessDenied"),
         (section(1), events(Event(type="a", source="signalbox/b1", id="1")), "AccessDenied"),
+        (section(1), events(Event(type="a", source="s", id="1", extensions={"redriveto": "g"})), "AccessDenied"),
         (section(1), events(Event(type="a..b", source="s", id="1")), "InvalidEvent"),
         (section(1), events(Event(type="a.*", source="s", id="1")), "InvalidEvent"),
         (section(1), events(Event(type="a", source="", id="1")), "InvalidEvent"),
@@ -245,8 +246,11 @@ def test_sections_and_bodies_must_pair_and_acks_be_known(stage: Stage) -> None:
 
 
 def test_the_plane_and_nobody_else_publishes_what_is_reserved(stage: Stage) -> None:
-    body = events(Event(type="signalbox.tick", source="signalbox/plane", id="1"))
-    assert stage.publish(stage.plane, section(1), body).code == ""
+    for event in (
+        Event(type="signalbox.tick", source="signalbox/plane", id="1"),
+        Event(type="a", source="s", id="2", extensions={"redriveto": "g"}),
+    ):
+        assert stage.publish(stage.plane, section(1), events(event)).code == ""
 
 
 @pytest.mark.parametrize(("acks", "replicas"), [("quorum", 1), ("leader", 1), ("none", 0)])

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 import bus
+from bus.client.operator import plane_fleet
 from tests.bus.rig import Rig, rig
 
 PARTITIONS = 4
@@ -32,6 +33,16 @@ class World:
             made = self.fleet.connect(name or "other", causal)
         else:
             made = bus.connect(urls(self._rig), name=name or None, causal=causal)
+        return await self._stack.enter_async_context(made)
+
+    async def plane(self) -> bus.Fleet:
+        """A client that may say what only the plane says."""
+        if self._rig is None:
+            assert isinstance(self.fleet, bus.TestFleet)
+            url, transport = self.fleet._broker.url, self.fleet._transport_in_memory
+            made = bus.Fleet(lambda: [url], name="plane", claim=(1, "memory"), transport=transport)
+        else:
+            made = plane_fleet(urls(self._rig), *self._rig.claim)
         return await self._stack.enter_async_context(made)
 
     def event(self, type: str = "thing", **attributes: Any) -> bus.Event:

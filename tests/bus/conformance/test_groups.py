@@ -199,7 +199,24 @@ async def test_a_member_with_other_settings_is_refused(world: World, members: bu
 
 
 async def test_what_is_redriven_is_for_one_group(world: World, members: bus.Subscription) -> None:
+    plane = await world.plane()
     async with world.fleet.subscribe(f"{world.name}.>", group=f"{world.name}-2") as others:
-        await world.publish(data="again", extensions={"redriveto": world.name})
+        await plane.publish(world.event(data="again", extensions={"redriveto": world.name}))
         assert [one.event.data for one in await take(members, 1)] == ["again"]
         await nothing_for(world, others)
+
+
+async def test_nobody_but_the_plane_aims_an_event_at_one_group(world: World, members: bus.Subscription) -> None:
+    """However many it comes with, and whatever the extension says."""
+    first = await world.publish(data="once", id=f"{world.name}-1")
+    (delivery,) = await take(members, 1)
+    await delivery.ack()
+    aimed = [delivery.event.replace(extensions={"redriveto": to}) for to in (world.name, "", 7)]
+    for event in aimed:
+        with pytest.raises(bus.AccessDenied, match=r"redriveto is the control plane's own.*signalbox dlq redrive"):
+            await world.fleet.publish(event)
+    with pytest.raises(bus.PublishError) as caught:
+        await world.fleet.publish_many([*aimed, world.event(data="fine", extensions={"redriveof": first.id})])
+    assert [type(result) for result in caught.value.results] == [bus.AccessDenied] * 3 + [bus.Receipt]
+    assert [one.event.data for one in await take(members, 1)] == ["fine"]
+    assert [event.data for event in await world.read()] == ["once", "fine"]
