@@ -54,13 +54,14 @@ class Group:
     def __init__(self, state: GroupState, now: int, fresh: bool = False) -> None:
         self.name = state.name
         self.settings = state.settings
+        self.definition = state.definition
         self.cursor = state.upto
         self.members: dict[str, Member] = {}
         self._reports_until = now if fresh else now + limits.GROUP_REPORT_MS * _MS
         self._plain = Plain()
         self._served = 0
         self._figures = Figures()
-        self._log = Unlogged(state.name, state.settings, state.upto, fresh)
+        self._log = Unlogged(state.name, state.settings, state.upto, fresh, state.definition)
         restored_upto = 0 if fresh else state.upto
         self._odd = Odd(state, restored_upto, self.members, self._plain, self._log, self._figures)
         spans = state.settings.order in groupactive.ORDERS
@@ -274,9 +275,9 @@ class Group:
         self._odd.change(settings)
         self._log.change(settings)
 
-    def removal(self) -> Delta:
-        """What is to be logged when an operator removes the group; nothing else of it may be, after that."""
-        return Delta(self.name, self.cursor, removed=True)
+    def removal(self, decision: int = 0) -> Delta:
+        """What is to be logged when an operator's decision removes the group; nothing else of it may be, after that."""
+        return Delta(self.name, self.cursor, removed=True, number=decision)
 
     # ------------------------------------------------------------------------------------------ the durable side
 
@@ -319,7 +320,7 @@ class Group:
     def state(self) -> GroupState:
         """The state that all deltas add up to once they are logged."""
         entries = {offset: work.entry for offset, work in self._odd.works.items()}
-        state = GroupState.made(self.name, self.settings, self.cursor, self._plain.pages, entries)
+        state = GroupState.made(self.name, self.settings, self.cursor, self.definition, self._plain.pages, entries)
         state.buried, state.parked = list(self._odd.buried), self._odd.parked.keys()
         return state
 

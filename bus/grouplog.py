@@ -16,11 +16,13 @@ from bus.wire import GroupSettings
 
 
 class Unlogged:
-    """The changes since the last delta that was appended. `define`: the group's definition is one of them."""
+    """The changes since the last delta that was appended. `define`: the group's definition is one of them, which has
+    the number `definition`."""
 
-    def __init__(self, group: str, settings: GroupSettings, upto: int, define: bool) -> None:
+    def __init__(self, group: str, settings: GroupSettings, upto: int, define: bool, definition: int) -> None:
         self.group = group
         self.settings = settings
+        self.definition = definition
         self.define = define
         self.changed = define
         self._upto = upto
@@ -96,6 +98,7 @@ class Unlogged:
             list(self._buried),
             {offset: entry.tag for offset, entry in entries if entry.tag},
             dict(self._parked),
+            number=self.definition if self.define else 0,
         )
 
     def logged(self, cursor: int) -> None:

@@ -91,7 +91,8 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     -> ns, for opened events that expire. `buried`: those of the settled whose dead letter the delta comes with. `tags`:
     offset -> tag, for opened events that have one. `parked`: key -> whether it is parked from now on, or no longer.
     `also`: further groups that move to `upto`, too, and in nothing else. `removed`: there is no such group any more;
-    nothing else of the delta counts.
+    nothing else of the delta counts. `number`: where `settings` stand, the definition's; of a removal, the decision's.
+    See `bus.companion`.
     """
 
     group: str
@@ -106,11 +107,12 @@ class Delta(msgspec.Struct, array_like=True, frozen=True):
     parked: dict[Natural, bool] = {}
     also: list[str] = []
     removed: bool = False
+    number: Natural = 0
 
 
 class Kept(msgspec.Struct, array_like=True, frozen=True):
     """A GroupState as it is written down. `plain`: all open events, in as few entries as possible; `open`: by offset,
-    ascending, those with more to say than when they were appended."""
+    ascending, those with more to say than when they were appended. `definition`: see `bus.companion`."""
 
     name: str
     settings: GroupSettings
@@ -119,6 +121,7 @@ class Kept(msgspec.Struct, array_like=True, frozen=True):
     buried: list[int] = []
     parked: list[int] = []
     plain: list[Opened] = []
+    definition: Natural = 0
 
 
 class GroupState:
@@ -127,12 +130,14 @@ class GroupState:
 
     `buried`: the last GROUP_BURIED_EVENTS_MAX events that became dead letters, so that a later leader tells no member
     that its ack of one of them holds. `parked`: the keys whose events become dead letters, since an earlier one did.
+    `definition`: which group of that name it is, see `bus.companion`.
     """
 
-    def __init__(self, name: str, settings: GroupSettings, upto: int) -> None:
+    def __init__(self, name: str, settings: GroupSettings, upto: int, definition: int = 0) -> None:
         self.name = name
         self.settings = settings
         self.upto = upto
+        self.definition = definition
         self.count = 0
         self.pages: Pages[Page] = Pages()
         self.odd: dict[int, Open] = {}
@@ -243,14 +248,20 @@ class GroupState:
                 plain.append(Opened(page.appended, []))
             extend(plain[-1].runs, page.base, page.open)
         odd = dict(sorted(self.odd.items()))
-        return Kept(self.name, self.settings, self.upto, odd, self.buried, self.parked, plain)
+        return Kept(self.name, self.settings, self.upto, odd, self.buried, self.parked, plain, self.definition)
 
     @classmethod
     def made(
-        cls, name: str, settings: GroupSettings, upto: int, pages: Iterable[Page], entries: Mapping[int, Open]
+        cls,
+        name: str,
+        settings: GroupSettings,
+        upto: int,
+        definition: int,
+        pages: Iterable[Page],
+        entries: Mapping[int, Open],
     ) -> "GroupState":
         """A state of its own with these open events; `entries`: what there is to say of some."""
-        state = cls(name, settings, upto)
+        state = cls(name, settings, upto, definition)
         for page in pages:
             state.pages.add(Page(page.base, page.count, page.appended, page.open))
             state.count += page.open.bit_count()
@@ -261,7 +272,7 @@ class GroupState:
     @classmethod
     def restored(cls, kept: Kept) -> "GroupState":
         """From `kept()`; raises CorruptRecord when its open events are no state."""
-        state = cls(kept.name, kept.settings, kept.upto)
+        state = cls(kept.name, kept.settings, kept.upto, kept.definition)
         # Before there was `plain`, `open` had them all.
         parts = kept.plain or [Opened(entry.appended, [max(offset, 0), 1]) for offset, entry in kept.open.items()]
         opened, state.count = cls(kept.name, kept.settings, 0)._opened(Delta(kept.name, kept.upto, opened=parts))

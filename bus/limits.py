@@ -131,6 +131,8 @@ GROUP_LOANS_SPARED = 256
 """Settled loans of a group that may stand among the others before their list is gone through."""
 GROUP_SETTLES_WAITING_MAX = 65_536
 """Settle frames of one group and partition whose answer waits for a commit; more are refused."""
+GROUP_REMOVALS_WAITING_MAX = 1_000
+"""Removals at one partition of groups that are not there whose answer waits for a commit; more are refused."""
 GROUP_RECENT_EVENTS_MAX = 8_192
 """Settled events a leader remembers, to know a repeated settlement from a stale one."""
 FILTER_TYPE_CHARS_MAX = 1_024

@@ -210,7 +210,7 @@ class Effects:
             try:
                 if controls is not None:
                     claim = intent.plane_epoch, self._claim[1]
-                    await controls.change_group(*claim, partition, intent.group, intent.changes)
+                    await controls.change_group(*claim, partition, intent.group, intent.changes, intent.decision)
                     return
             except BusError as error:
                 log.warning("group %s at partition %d, led by %s: %s", intent.group, partition, leader, error)

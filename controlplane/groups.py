@@ -12,6 +12,9 @@ and the time from append to ack, as log2 buckets of microseconds.
 
 A group that is removed is forgotten with the decision; what brokers still say of it counts for nothing until they have
 all forgotten it, too.
+
+Brokers know a decision by its number (`roster.numbered`), which stays the same however often it is carried, and
+whatever plane carries it.
 """
 
 from collections.abc import Iterable
@@ -33,7 +36,7 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import FLOW_SECONDS_MAX, GROUPS_MAX, SLOT_MS
-from controlplane.roster import plane_of
+from controlplane.roster import numbered, plane_of
 
 SLOT_NS = SLOT_MS * 1_000_000
 SLOTS_KEPT = FLOW_SECONDS_MAX * 1_000 // SLOT_MS
@@ -72,20 +75,21 @@ class GroupSlot(msgspec.Struct, frozen=True, array_like=True):
 
 
 class GroupChange(msgspec.Struct, frozen=True, array_like=True):
-    """What was decided of a group, at `position`; `changes` None: it is removed."""
+    """What was decided of a group, at `position`; `changes` None: it is removed. `number`: see the module."""
 
     position: int
     since: int
     changes: dict[str, int] | None
     by: str
     reason: str
+    number: int = 0
 
 
 class Groups(Fold):
     """The fold. See the module."""
 
     name = "groups"
-    version = 4
+    version = 5
     follows = (BrokerSampled, GroupsRemoved, GroupUpdated, GroupChanged, PlaneStarted)
     reads = ("fleet",)
     tables = MappingProxyType({"at": GroupAt, "slot": GroupSlot, "edge": int, "change": GroupChange})
@@ -93,17 +97,18 @@ class Groups(Fold):
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Take a broker's groups, and what is decided of them."""
         fact = entry.fact
+        number = numbered(plane_of(world["fleet"]).epoch, entry.position)
         if isinstance(fact, BrokerSampled) and fact.sampled.groups:
             _sampled(state, fact, entry.recorded)
         elif isinstance(fact, GroupsRemoved):
             for group in fact.groups:
-                change = GroupChange(entry.position, entry.recorded, None, fact.by, fact.reason)
+                change = GroupChange(entry.position, entry.recorded, None, fact.by, fact.reason, number)
                 state.put("change", group, change)
                 _drop(state, group)
         elif isinstance(fact, GroupUpdated):
             pending: GroupChange | None = state.get("change", fact.group)
             both = ((pending.changes or {}) if pending is not None else {}) | fact.changes
-            change = GroupChange(entry.position, entry.recorded, both, fact.by, fact.reason)
+            change = GroupChange(entry.position, entry.recorded, both, fact.by, fact.reason, number)
             state.put("change", fact.group, change)
         elif isinstance(fact, GroupChanged):
             known: GroupChange | None = state.get("change", fact.group)
@@ -116,7 +121,7 @@ class Groups(Fold):
         if isinstance(fact, GroupsRemoved | GroupUpdated | PlaneStarted):
             for group, change in changes(state):
                 if change.position == entry.position or isinstance(fact, PlaneStarted):
-                    yield ChangeGroup(group, change.changes, change.position, epoch)
+                    yield ChangeGroup(group, change.changes, change.position, epoch, change.number)
 
 
 def _sampled(state: KeyedState, fact: BrokerSampled, now: int) -> None:

@@ -6,8 +6,7 @@
 A resource exists while somebody has it or waits for it; its capacity is the first request's. Its queue goes by
 priority, then by arrival, and whoever stands first is served first: a large request is not passed by smaller ones.
 
-Each grant has a token greater than any before, in whatever journal: plane epochs only grow, and in one epoch positions
-do. So a plane that took over with an older journal gives out greater ones as well.
+Each grant has a token greater than any before, in whatever journal: see `roster.numbered`.
 
 Who holds what is also kept by holder, densely, so that all leases of one that has failed are found without looking
 through the others: `held` has key `holder NUL i` for 0 <= i < `Holder.leases`; the last one moves into a hole.
@@ -22,10 +21,8 @@ from controlplane.coordination import MS, extended, has_room, note, remember, sl
 from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
+from controlplane.roster import numbered
 
-POSITION_BITS = 44
-"""Of a token; what is above is the plane epoch, up to `EPOCH_MAX`."""
-EPOCH_MAX = (1 << 63 - POSITION_BITS) - 1
 Queue = tuple[tuple[str, ...], ...]
 NOBODY: Queue = ((), (), ())
 """Leases that wait, by priority."""
@@ -157,8 +154,7 @@ def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease
 
 def _hold(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
     greatest = state.get("count", "token", 0)
-    epoch = min(state.get("count", "epoch", 0), EPOCH_MAX)
-    token = max(epoch << POSITION_BITS | position, greatest + 1)
+    token = max(numbered(state.get("count", "epoch", 0), position), greatest + 1)
     state.put("count", "token", token)
     until = entry.recorded + (lease.ttl_ms + LEASE_SLACK_MS) * MS
     held = msgspec.structs.replace(

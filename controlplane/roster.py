@@ -23,6 +23,10 @@ from controlplane.brokers import MS, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.state import KeyedState
 
+POSITION_BITS = 44
+"""Of a number that `numbered` gives; what is above is the plane epoch, up to `EPOCH_MAX`."""
+EPOCH_MAX = (1 << 63 - POSITION_BITS) - 1
+
 
 class Plane(msgspec.Struct, frozen=True, array_like=True):
     """Who runs the fleet. `epoch` 0: nobody yet."""
@@ -77,6 +81,13 @@ class Replica(msgspec.Struct, frozen=True, array_like=True):
     def is_late(self, follower: str) -> bool:
         """Whether a follower of this leader has not acked for too long."""
         return self.sample.follower_lag_ns.get(follower, 0) > REPLICA_LAG_MS_MAX * MS
+
+
+def numbered(epoch: int, position: int) -> int:
+    """A number for what is decided at a position under a plane epoch, greater than any before, in whatever journal:
+    plane epochs only grow, and in one epoch positions do. So a plane that took over with an older journal gives out
+    greater ones as well."""
+    return min(epoch, EPOCH_MAX) << POSITION_BITS | position
 
 
 def plane_of(state: KeyedState) -> Plane:

@@ -114,6 +114,7 @@ class Delivering:
         led, at = self._led.get(partition), self._now()
         if led is None:
             return
+        self._changing.committed(led)
         for name in moved:
             group = led.groups.get(name)
             if group is not None and group.going:
@@ -133,7 +134,7 @@ class Delivering:
     def on_lead(self, partition: int, now: int) -> None:
         """Go on from what is committed."""
         at = self._now()
-        led = self._led[partition] = LedPartition(self._ground, partition)
+        led = self._led[partition] = LedPartition(self._ground, partition, self._companions[partition])
         groups = [
             LedGroup(self._ground, self._cutter, partition, Group(state, at), defined=True)
             for state in self._companions[partition].groups.values()
@@ -145,9 +146,8 @@ class Delivering:
 
     def on_lost(self, partition: int, why: str) -> None:
         """Members have to look for the next leader; what they settled and was not answered they say again there."""
-        led = self._led.pop(partition, None)
-        for group in led.groups.values() if led is not None else ():
-            group.deposed(why)
+        if (led := self._led.pop(partition, None)) is not None:
+            self._changing.deposed(led, why)
         self._deadlines.drop(partition)
         for session, own in self._sessions.items():
             for membership in [one for one in own.values() if one.partition == partition]:
@@ -216,7 +216,7 @@ class Delivering:
             max(at, led.retry_at, led.gathers_until(at, self._uncommitted))
             for led in self._led.values()
             if any(group.group.unlogged for group in led.awake)
-        ] + [max(at, led.retry_at) for led in self._led.values() if led.going]
+        ] + [max(at, led.retry_at) for led in self._led.values() if led.going or led.noting]
         if (deadline := self._deadlines.next(at)) is not None:
             dues.append(deadline)
         return now + max(0, min(dues) - at) if dues else None

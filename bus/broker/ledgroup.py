@@ -58,7 +58,8 @@ class LedGroup:
     """See the module. `logged_at`: the index of the last record with something of it, -1 for none under this leader.
 
     `defined`: its definition is committed. `broken`: why it cannot go on here; "" while it can. `asleep`: see
-    `bus.broker.ledpartition`. `due`: when it is to be woken for a deadline (ns). `going`: an operator removes it.
+    `bus.broker.ledpartition`. `due`: when it is to be woken for a deadline (ns). `going`: the number of an operator's
+    decision that removes it, 0 for none.
     """
 
     def __init__(self, ground: Ground, cutter: Cutter, partition: int, group: Group, defined: bool) -> None:
@@ -70,7 +71,7 @@ class LedGroup:
         self.broken = ""
         self.logged_at = -1
         self.asleep = False
-        self.going = False
+        self.going = 0
         self.due: int | None = None
         self._ground = ground
         self._cutter = cutter
@@ -91,8 +92,8 @@ class LedGroup:
         self.members[membership.member] = membership
         self.group.join(membership.member, join.credit, now, join.holds, join.since)
         governed = self.group.settings if self.group.settings.governed else None
-        joined = wire.Joined(membership.subscription, self.group.name, self.partition, self.group.floor, governed)
-        self._ground.send(membership.session, joined)
+        known = membership.subscription, self.group.name, self.partition, self.group.floor, governed
+        self._ground.send(membership.session, wire.Joined(*known, self.group.definition))
 
     def exit(self, membership: Membership, now: int, lost: bool) -> None:
         """A member goes, unless another one has its name by now."""

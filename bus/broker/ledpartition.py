@@ -13,32 +13,49 @@ Groups whose order spans partitions stay awake: their members want to know how f
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from bus import limits, wire
 from bus.batch import body_of, types_of
 from bus.broker.cutting import Cutter
 from bus.broker.ledgroup import LedGroup
 from bus.broker.ports import Ground
+from bus.companion import Companion
 from bus.errors import Busy, ClientError, CorruptRecord, GroupRemoved, NoSuchGroup
 from bus.group import Group
 from bus.groupsettings import check_same
 from bus.groupstate import Delta, GroupState
 from bus.record import EVENTS
+from bus.session import Session
 from bus.trie import Trie
 
 _GATHER_NS = limits.GROUP_GATHER_MS * 1_000_000
 _ORDERS_AT_REST = frozenset({"none", "strict"})
 
 
+class Asking(NamedTuple):
+    """Who asked, by which request, that a decision be carried out where there is nothing for it to remove."""
+
+    decision: int
+    session: Session
+    request: int
+
+
 class LedPartition:
     """See the module. `uncommitted`: groups of which something is in the log and not committed. `going`: groups whose
-    removal is to be logged.
+    removal is to be logged. `decided`: the greatest number of a decision that was taken here, which a group that is
+    made now gets (`bus.companion`). `noting`: group and number of one that is to be logged though nothing goes;
+    `asking`: who hears when such are committed.
 
     `retry_at`: no appends before (ns). `gathers_from`: since when there is something to log that waits for more (ns).
     """
 
-    def __init__(self, ground: Ground, partition: int) -> None:
+    def __init__(self, ground: Ground, partition: int, companion: Companion) -> None:
         self.partition = partition
+        self.companion = companion
+        self.decided = companion.decided
+        self.noting: tuple[str, int] | None = None
+        self.asking: list[Asking] = []
         self.groups: dict[str, LedGroup] = {}
         self.awake: dict[LedGroup, None] = {}
         self.uncommitted: dict[LedGroup, None] = {}
@@ -74,10 +91,12 @@ class LedPartition:
                 )
             earliest = self._ground.first_offset(self.partition)
             start = earliest if settings.start < 0 else self._ground.offset_since(self.partition, settings.start)
-            machine = Group(GroupState(name, settings, start), now, fresh=True)
+            machine = Group(GroupState(name, settings, start, self.decided), now, fresh=True)
             group = LedGroup(self._ground, cutter, self.partition, machine, defined=False)
             self.add(name, group)
             return group
+        if join.again and 0 <= join.definition < group.group.definition:
+            raise GroupRemoved(f"group {name} was removed, and another one made; subscribing again joins that one")
         if group.going:
             raise Busy(f"group {name} is being removed at partition {self.partition}; try a little later")
         check_same(name, group.group.settings, settings)
@@ -88,11 +107,11 @@ class LedPartition:
         self.wake(group, now)
         return group
 
-    def halt(self, group: LedGroup) -> None:
+    def halt(self, group: LedGroup, decision: int) -> None:
         """It is to be removed: no turn has to do with it any more, and it stays until that is committed."""
         if group.going:
             return
-        group.going = True
+        group.going = decision
         self.going[group] = None
         self.awake.pop(group, None)
         if group.asleep:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class Membership:
     """This member at one partition. `held`: offset -> what brought it, of deliveries that are out.
 
-    `was_joined`: it was a member once; a group that is gone since then was removed. `share` is its part of the
+    `was_joined`: it was a member once; a group that is gone since then was removed, and so was one of an older
+    `definition` than what is there: -1 while it was told none. `share` is its part of the
     subscription's credit. `pending`: settlements that no leader was asked to take, or that are to be said again; the
     last ones may still collect more. `absent`: the group is not there, and is not to be made.
     """
@@ -37,6 +38,7 @@ class Membership:
         self.link: Connection | None = None
         self.joined = self.was_joined = self.absent = False
         self.number = 0
+        self.definition = -1
         self.retry_at = 0.0
         self.refused_by: Connection | None = None
         self.failures = 0
@@ -72,6 +74,7 @@ class Membership:
             *(number, one.group, self.partition, one.member, one.settings, credit, self.holds(), one.since),
             create=one.create,
             again=self.was_joined,
+            definition=self.definition,
         )
         if link.ask(number, join, (), heard):
             self.link = link
@@ -106,6 +109,7 @@ class Membership:
             self.subscription.current = message.settings
         elif isinstance(message, wire.Joined):
             self.joined = self.was_joined = True
+            self.definition = max(self.definition, message.definition)
             self.subscription.current = message.settings or self.subscription.current
             self.failures = 0
             self.subscription.pool.joined(self.share)

@@ -104,13 +104,14 @@ class Controls:
         partition: int,
         group: str,
         changes: Mapping[str, int] | None,
+        decision: int = 0,
         within: float = CONTROL_SECONDS,
     ) -> wire.GroupChanged:
         """Have it set these settings of a group at a partition led there, or remove the group (None); answered once
-        that is committed. Raises what was refused."""
+        that is committed. `decision`: see `wire.ChangeGroup`. Raises what was refused."""
         number = next(self._numbers)
         told = None if changes is None else dict(changes)
-        ask = wire.ChangeGroup(number, plane_epoch, uuid, partition, group, told)
+        ask = wire.ChangeGroup(number, plane_epoch, uuid, partition, group, told, decision)
         return await self._ask(number, ask, wire.GroupChanged, within)
 
     async def sample(self, within: float = CONTROL_SECONDS) -> wire.Sampled:

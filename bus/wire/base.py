@@ -10,6 +10,8 @@ Epoch = Annotated[int, msgspec.Meta(ge=-1, le=1 << 48)]
 Count = Annotated[int, msgspec.Meta(ge=-1, le=1 << 56)]
 Instant = Annotated[int, msgspec.Meta(ge=-1, le=1 << 62)]
 """What a broker may tell the plane: one more than it, and sums of it, can still be written down."""
+Decision = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""A number that the plane gives a decision; a later one has a greater number."""
 
 
 class Message(msgspec.Struct, array_like=True, tag=True, frozen=True):

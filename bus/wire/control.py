@@ -2,7 +2,7 @@
 
 import msgspec
 
-from bus.wire.base import Count, Epoch, Instant, Message, Seat, Topology
+from bus.wire.base import Count, Decision, Epoch, Instant, Message, Seat, Topology
 from bus.wire.groups import GroupSettings
 
 
@@ -170,7 +170,9 @@ class Keep(Message, frozen=True):
 class ChangeGroup(Message, frozen=True):
     """The plane tells a partition's leader what an operator decided of a group: new values of settings, or its end.
 
-    `changes`: field of GroupSettings -> value; None removes the group here.
+    `changes`: field of GroupSettings -> value; None removes the group here. `decision` is the number of the operator's
+    decision, of which a later one has a greater number, whatever plane decides it: a removal leaves alone what was made
+    after an equal or a later removal was carried out here. 0, of a plane that gives none: whatever is there is removed.
     """
 
     request: int
@@ -179,10 +181,12 @@ class ChangeGroup(Message, frozen=True):
     partition: int
     group: str
     changes: dict[str, int] | None = None
+    decision: Decision = 0
 
 
 class GroupChanged(Message, frozen=True):
-    """Answer to ChangeGroup, once that is committed. `was_there` False: there is no such group at the partition."""
+    """Answer to ChangeGroup, once that is committed. `was_there` False: there is no such group at the partition, or
+    only one that was made after the decision."""
 
     request: int
     partition: Count

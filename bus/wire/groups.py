@@ -32,7 +32,8 @@ class Join(Message, frozen=True):
     `holds`: offset -> attempt of what another leader delivered and this member still works on: a leader that is new
     takes its word for it, and does not deliver it to others. `since`: when the member came, ns; where one member works
     at a time it is the one that came first. Without `create` a group that is not there is not made: NoSuchGroup.
-    `again`: it was a member here before; a group that is not there any more is not made anew for it: GroupRemoved.
+    `again`: it was a member here before; a group that is not there any more is not made anew for it: GroupRemoved. The
+    same where the group was made anew since: `definition` is the one that it was told here, -1 if none.
     """
 
     subscription: int
@@ -45,16 +46,20 @@ class Join(Message, frozen=True):
     since: int = 0
     create: bool = True
     again: bool = False
+    definition: int = -1
 
 
 class Joined(Message, frozen=True):
-    """`settings`: those that hold, where an operator has set some of them; else the member's own hold."""
+    """`settings`: those that hold, where an operator has set some of them; else the member's own hold. `definition`:
+    which group of that name it is, see `bus.companion`.
+    """
 
     subscription: int
     group: str
     partition: int
     floor: int
     settings: GroupSettings | None = None
+    definition: int = 0
 
 
 class Governed(Message, frozen=True):

@@ -49,13 +49,15 @@ class SpreadTopology(Intent, frozen=True):
 class ChangeGroup(Intent, frozen=True):
     """Tell every partition's leader what was decided of a group at position `cause`. Answer: GroupChanged.
 
-    `changes`: new values of its settings; None removes it.
+    `changes`: new values of its settings; None removes it. `decision`: what brokers know the decision by, see
+    `bus.wire.ChangeGroup`.
     """
 
     group: str
     changes: dict[str, int] | None
     cause: int
     plane_epoch: int
+    decision: int = 0
 
 
 class PublishEvent(Intent, frozen=True):

@@ -17,8 +17,8 @@ import pytest
 
 import bus
 from controlplane.facts import LeaseEnded, LeaseGranted
-from controlplane.leasebook import POSITION_BITS
 from controlplane.questions import AskVerify, Verified
+from controlplane.roster import POSITION_BITS
 from tests.chaos.leaseholder import RESOURCE
 from tests.chaos.live import ENDED_S, ROOT, LiveFleet, live_fleet, until
 from tests.chaos.proxy import Network

@@ -12,6 +12,7 @@ from controlplane.lately import lines_of, text_of
 from controlplane.ledger import trimmed
 from controlplane.plane import folds
 from controlplane.questions import AskGroups, GroupChanging, Groups, Operate, Operated, Refusal
+from controlplane.roster import numbered
 from controlplane.timeline import verify
 from tests.controlplane.logs import SECOND
 from tests.controlplane.made import BROKERS, MS, Story, bury
@@ -85,7 +86,7 @@ def test_what_is_removed_is_forgotten_at_once_and_costs_no_points(story: Story) 
 
     assert about() and trimmed(story.heart.states["ledger"], "billing").events == 4
     step = story.tell(GroupsRemoved(["billing"], 86, "op", "old"))
-    assert wanted(step) == [ChangeGroup("billing", None, step.first, 1)]
+    assert wanted(step) == [ChangeGroup("billing", None, step.first, 1, numbered(1, step.first))]
     assert not about() and trimmed(story.heart.states["ledger"], "billing").events == 0
     assert names(story.heart.states["groups"]) == ["agent/x:task.>", "agent/y"]
     assert [text_of(line) for line in lines_of(story.heart.states["lately"], 1)] == [
@@ -107,10 +108,13 @@ def test_what_is_removed_is_forgotten_at_once_and_costs_no_points(story: Story) 
 def test_a_plane_that_starts_has_it_carried_again_until_it_is_so(story: Story) -> None:
     removed = story.tell(GroupsRemoved(["agent/x:task.>", "agent/y"])).first
     again = story.tell(PlaneStarted(2, "v"))
-    assert wanted(again) == [ChangeGroup(name, None, removed, 2) for name in ("agent/x:task.>", "agent/y")]
+    number = numbered(1, removed)
+    assert wanted(again) == [ChangeGroup(name, None, removed, 2, number) for name in ("agent/x:task.>", "agent/y")]
     story.tell(GroupChanged("agent/y", removed))
     story.tell(GroupChanged("agent/x:task.>", removed - 1))
-    assert wanted(story.tell(PlaneStarted(3, "w"))) == [ChangeGroup("agent/x:task.>", None, removed, 3)]
+    assert wanted(story.tell(PlaneStarted(3, "w"))) == [ChangeGroup("agent/x:task.>", None, removed, 3, number)]
+    later = story.tell(GroupsRemoved(["billing"]))
+    assert wanted(later)[0].decision == numbered(3, later.first) > number > 0, "a later decision is greater"
 
 
 def test_an_update_shows_old_and_new(story: Story) -> None:
@@ -124,7 +128,7 @@ def test_an_update_shows_old_and_new(story: Story) -> None:
     ]
     assert decision == GroupUpdated("billing", changes, "op", "")
     step = story.tell(decision)
-    assert wanted(step) == [ChangeGroup("billing", changes, step.first, 1)]
+    assert wanted(step) == [ChangeGroup("billing", changes, step.first, 1, numbered(1, step.first))]
     assert [text_of(line) for line in lines_of(story.heart.states["lately"], 1)] == [
         "group billing set to ack_wait_ms 60000, max_deliver 3 by op"
     ]
@@ -139,7 +143,8 @@ def test_an_update_shows_old_and_new(story: Story) -> None:
 def test_two_updates_on_their_way_are_one(story: Story) -> None:
     story.tell(GroupUpdated("billing", {"ack_wait_ms": 5}))
     step = story.tell(GroupUpdated("billing", {"max_deliver": 7}))
-    assert wanted(step) == [ChangeGroup("billing", {"ack_wait_ms": 5, "max_deliver": 7}, step.first, 1)]
+    both = {"ack_wait_ms": 5, "max_deliver": 7}
+    assert wanted(step) == [ChangeGroup("billing", both, step.first, 1, numbered(1, step.first))]
 
 
 @pytest.mark.parametrize(

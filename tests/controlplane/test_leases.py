@@ -12,9 +12,9 @@ from controlplane import leases as fold
 from controlplane.coordination import UNNAMED
 from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
-from controlplane.leasebook import POSITION_BITS
 from controlplane.leases import Leases
 from controlplane.limits import CATCH_UP_MS, LEASE_GRACE_MS
+from controlplane.roster import POSITION_BITS
 from tests.controlplane.coordinated import MS, Told
 from tests.controlplane.leasesayings import ENDS, TTL, holders, released, renewed, requested, told
 

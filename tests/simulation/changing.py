@@ -2,18 +2,19 @@
 
 He asks whoever he takes for the leader, again until he is told that it is committed, as the plane does. Members
 that are told that the group is removed end, or, where they `return`, come as new ones and make it anew. What was told
-before a removal says nothing about the group that is made after it: the ledger begins again there.
+before a removal says nothing about the group that is made after it: the ledger begins again there. What he decided once
+removes once, though in mode `again` he forgets that he was told, as a plane does that is killed before it has noted it,
+and asks again later.
 """
 
 import sys
+from random import Random
 from typing import Any
 from unittest.mock import patch
 
-from bus import batch, wire
+from bus import wire
 from bus.errors import BusError
 from bus.groupsettings import changed
-from bus.groupstate import decode_deltas
-from bus.record import GROUP
 from bus.session import Session
 
 from . import members
@@ -21,24 +22,28 @@ from .groups import GroupBroker, GroupLedger
 from .members import GroupRun, Member
 from .world import MS, Violation
 
-MODES = ("remove", "return", "update")
+MODES = ("remove", "return", "again", "update")
 
 
 class ChangeLedger(GroupLedger):
-    """`removals`: how many are committed. `reborn`: a new member came when the operator had begun to remove it."""
+    """`removals`: how many are committed, the last one in record `removed_at`. `reborn`: a new member came when the
+    operator had begun to remove it. `spared`: how often he was told so when it was made anew, and left alone."""
 
-    removals = 0
+    removals = spared = 0
+    removed_at = -1
     reborn = False
     begun_removing = False
 
-    def _fold(self) -> None:
-        folded = self._folded
-        super()._fold()
-        for index in range(folded, self._folded):
-            if any(delta.removed for delta in self._deltas(index)):
-                self.removals += 1
-                self.confirmed.clear()
-                self.acked.clear()
+    def _fold_one(self, index: int) -> None:
+        before = self._settled.groups.get("g")
+        super()._fold_one(index)
+        if before is not None and "g" not in self._settled.groups:
+            self.removals += 1
+            self.removed_at = index
+            self.confirmed.clear()
+            self.acked.clear()
+            if self.removals > 1:
+                self.ledger.fail("removed", "what was decided once has removed the group that was made anew, too")
 
     def sends(self, epoch: int, offset: int, attempt: int) -> None:
         self._fold()
@@ -49,16 +54,10 @@ class ChangeLedger(GroupLedger):
         else:
             super().sends(epoch, offset, attempt)
 
-    def _deltas(self, index: int) -> Any:
-        record = self.ledger.committed[index]
-        entry, _ = self.entry(record)
-        if record.kind != GROUP and not entry.header.companion:
-            return []
-        return decode_deltas(entry.header.companion or batch.body_of(entry.record))
-
-    def told_removed(self) -> None:
+    def told_removed(self, was_there: bool) -> None:
         """The operator hears that it is done."""
         self._fold()
+        self.spared += self.removals > 0 and "g" in self._settled.groups and not was_there
         if "g" in self._settled.groups and not self.reborn:
             self.ledger.fail("removed", "the operator was told so, and the committed log has the group")
 
@@ -75,8 +74,7 @@ class ChangeLedger(GroupLedger):
 
     def finish(self, states: dict[str, Any]) -> None:
         """As ever, of the newest group of that name."""
-        last = max((n for n in range(self._folded) if any(d.removed for d in self._deltas(n))), default=-1)
-        held = self.ledger.committed
+        last, held = self.removed_at, self.ledger.committed
         self.ledger.committed = [one for n, one in enumerate(held) if n > last or not one.value.startswith("letter ")]
         try:
             super().finish(states)
@@ -122,10 +120,9 @@ class ChangeMember(Member):
                 self.forget()
                 return
             case wire.Joined():
+                if self.was_joined and message.definition > self.definition:
+                    self.groups.ledger.fail("removed", f"{self.name} goes on in a group that was made after its own")
                 self.incarnation = self.groups.removals
-                # Who lost its session and did not hear of the removal goes on in the group that others made anew: a
-                # leader cannot tell the two apart. What it had done counts there.
-                self.groups.acked |= {item.offset for item in self.pending if item.verdict == "ack"}
                 self.current = message.settings or self.current
             case wire.Governed():
                 self.current = message.settings
@@ -136,14 +133,18 @@ class ChangeMember(Member):
 
 
 class Operator(Member):
-    """Has decisions carried out, one after the other: at an instant, changes or None for a removal."""
+    """Has decisions carried out, one after the other: at an instant, its number, changes or None for a removal.
+
+    `encores`: after these pauses (ns) he asks once more for the removal that he was told of.
+    """
 
     groups: ChangeLedger
-    todo: list[tuple[int, dict[str, int] | None]]
+    todo: list[tuple[int, int, dict[str, int] | None]]
+    encores: list[int]
 
     def forget(self) -> None:
         super().forget()
-        self.sent: dict[int, tuple[int, dict[str, int] | None]] = {}
+        self.sent: dict[int, tuple[int, int, dict[str, int] | None]] = {}
 
     def tick(self) -> None:
         self.world.after(60 * MS, self.tick)
@@ -152,11 +153,11 @@ class Operator(Member):
         if leader and (lost or leader != self.leader):
             self.connect(leader)
         if self.joined and self.todo and self.todo[0][0] <= self.world.now:
-            changes = self.todo[0][1]
+            _, decision, changes = self.todo[0]
             self.groups.begun_removing |= changes is None
             self.number += 1
             self.sent[self.number] = self.todo[0]
-            self.say(wire.ChangeGroup(self.number, 0, "", 0, "g", changes))
+            self.say(wire.ChangeGroup(self.number, 0, "", 0, "g", changes, decision))
         elif self.joined:
             self.say(wire.Ping(self.world.now))
 
@@ -166,11 +167,13 @@ class Operator(Member):
                 self.joined = True
             case wire.GroupChanged():
                 decided = self.sent.get(message.request)
-                if decided not in self.todo or (decided is not None and decided[1] and not message.was_there):
+                if decided is None or decided not in self.todo or (decided[2] and not message.was_there):
                     return  # said before, or of a group that nobody has made yet
                 self.todo.remove(decided)
-                if decided[1] is None:
-                    self.groups.told_removed()
+                if decided[2] is None:
+                    self.groups.told_removed(message.was_there)
+                    if self.encores:
+                        self.todo.append((self.world.now + self.encores.pop(), *decided[1:]))
             case wire.Fault() | wire.Bye():
                 self.lose()
 
@@ -188,10 +191,12 @@ class ChangeRun(GroupRun):
         instants = sorted(int(dice.choice([2_000, 5_000, 7_500]) * dice.random() * MS) for _ in range(2))
         changes = {"ack_wait_ms": dice.choice([400, 2_500]), "max_deliver": dice.choice([2, 9])}
         self.wanted: wire.GroupSettings | None = changed("g", self.groups.settings, changes)
-        self.operator.todo = [(instants[0], changes)]
+        self.operator.todo = [(instants[0], 1, changes)]
         if mode != "update":
-            self.operator.todo = [(instants[0], changes), (instants[1], None)][dice.choice([0, 1]) :]
+            self.operator.todo = [(instants[0], 1, changes), (instants[1], 2, None)][dice.choice([0, 1]) :]
             self.wanted = None
+        pauses = Random(f"again {seed}")
+        self.operator.encores = [pauses.randrange(1_500 * MS) for _ in range(3 if mode == "again" else 0)]
         for member in self.members:
             member.returns = mode != "remove"  # type: ignore[attr-defined]
 
@@ -205,7 +210,7 @@ class ChangeRun(GroupRun):
         else:
             super().conclude()
         states = {name: self.group_brokers[name].delivering._companions[0] for name in self.plane.replicas}
-        if self.mode != "return":
+        if self.mode in ("remove", "update"):
             self.groups.ends(states, self.wanted)
         if self.wanted is not None:
             for member in self.members:

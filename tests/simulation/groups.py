@@ -92,19 +92,22 @@ class GroupLedger:
         return min(unread, state.floor) if state is not None and state.count else unread
 
     def _fold(self) -> None:
-        for index in range(self._folded, len(self.ledger.committed)):
-            record = self.ledger.committed[index]
-            entry, dead = self.entry(record)
-            self._works += self.works(record)
-            if record.kind == EVENTS and dead < 0:
-                for row, key in enumerate(batch.decode(batch.body_of(entry.record)).key_hashes):
-                    self._keys.setdefault(key, []).append(record.base_offset + row)
-            if record.kind == GROUP or entry.header.companion:
-                deltas = entry.header.companion or batch.body_of(entry.record)
-                self._settled.apply(index, deltas)
-                if self.settings.order in SPANNING:
-                    self._burned(deltas)
-        self._folded = len(self.ledger.committed)
+        while self._folded < len(self.ledger.committed):
+            self._folded += 1
+            self._fold_one(self._folded - 1)
+
+    def _fold_one(self, index: int) -> None:
+        record = self.ledger.committed[index]
+        entry, dead = self.entry(record)
+        self._works += self.works(record)
+        if record.kind == EVENTS and dead < 0:
+            for row, key in enumerate(batch.decode(batch.body_of(entry.record)).key_hashes):
+                self._keys.setdefault(key, []).append(record.base_offset + row)
+        if record.kind == GROUP or entry.header.companion:
+            deltas = entry.header.companion or batch.body_of(entry.record)
+            self._settled.apply(index, deltas)
+            if self.settings.order in SPANNING:
+                self._burned(deltas)
 
     def _burned(self, deltas: bytes) -> None:
         """An event that is held back has no attempt that could fail."""

@@ -49,6 +49,7 @@ class Member:
         self.session: Session | None = None
         self.heard = self.number = 0
         self.joined = self.was_joined = False
+        self.definition = -1
 
     def tick(self) -> None:
         dice, now = self.world.dice, self.world.now
@@ -131,9 +132,11 @@ class Member:
                 self.number += 1
                 credit = max(0, CREDIT - len(holds) - len(self.pending))
                 name = f"{self.name}.{self.lives}"
-                self.say(wire.Join(1, "g", 0, name, self.groups.settings, credit, holds, again=self.was_joined))
+                known = {"again": self.was_joined, "definition": self.definition}
+                self.say(wire.Join(1, "g", 0, name, self.groups.settings, credit, holds, **known))
             case wire.Joined():
                 self.joined = self.was_joined = True
+                self.definition = max(self.definition, message.definition)
                 self.flush()
             case wire.Deliver():
                 header, dice = batch.header_of(blobs[0]), self.world.dice

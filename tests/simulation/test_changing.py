@@ -24,15 +24,17 @@ real_found, real_move, real_change = LedPartition.found, GroupState._move, Unlog
 @pytest.mark.parametrize("order", ["none", "strict"])
 @pytest.mark.parametrize("mode", MODES)
 def test_what_an_operator_was_told_is_so_in_any_weather(mode: str, order: str, long: bool) -> None:
-    removals = told = reborn = 0
+    removals = told = reborn = spared = 0
     for seed in range(LONG if long else SHORT):
         violation, run = run_changes(seed, mode, order)
         assert not violation, f"{violation}\nagain: python -m tests.simulation.changing {seed} {mode} {order}"
         removals += run.groups.removals
         reborn += run.groups.reborn
+        spared += run.groups.spared
         told += sum(member.current is not None for member in run.members)  # type: ignore[attr-defined]
     assert told > 0 or mode != "update", "no member was ever told"
     assert removals > SHORT // 2 or mode == "update", "hardly anything was ever removed"
+    assert spared > 0 or mode != "again", "nothing was ever asked for again when there was something to spare"
     assert reborn < (LONG if long else SHORT) or mode != "remove", "the check of what is gone never applied"
 
 
@@ -69,6 +71,17 @@ def makes_it_anew_for_anyone(self: LedPartition, join: Any, cutter: Any, now: in
     return real_found(self, replace(join, again=False), cutter, now)
 
 
+def takes_a_member_for_one_of_the_new(self: LedPartition, join: Any, cutter: Any, now: int) -> Any:
+    return real_found(self, replace(join, definition=-1), cutter, now)
+
+
+def knows_no_decision_again(self: Changing, led: Any, session: Any, change: Any, at: int) -> None:
+    real_take(self, led, session, replace(change, decision=0), at)
+
+
+real_take = Changing.take
+
+
 def moves_without_settings(self: GroupState, delta: Any, opened: Any, closed: Any) -> None:
     real_move(self, replace(delta, settings=None), opened, closed)
 
@@ -83,6 +96,8 @@ def never_logs_the_settings(self: Unlogged, settings: Any) -> None:
     [
         (Changing, "log", ends_when_appended, "remove"),
         (LedPartition, "found", makes_it_anew_for_anyone, "remove"),
+        (LedPartition, "found", takes_a_member_for_one_of_the_new, "return"),
+        (Changing, "take", knows_no_decision_again, "again"),
         (GroupState, "_move", moves_without_settings, "update"),
         (Unlogged, "change", never_logs_the_settings, "update"),
     ],

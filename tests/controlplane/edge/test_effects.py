@@ -93,8 +93,10 @@ class Hands:
         self.done.append(("place", plane_epoch, uuid, seat.partition))
         return self._next()
 
-    async def change_group(self, plane_epoch: int, uuid: str, partition: int, group: str, changes: Any) -> Any:
-        self.done.append(("change", plane_epoch, partition, group, changes))
+    async def change_group(
+        self, plane_epoch: int, uuid: str, partition: int, group: str, changes: Any, decision: int
+    ) -> Any:
+        self.done.append(("change", plane_epoch, partition, group, changes, decision))
         return self._next()
 
     def spread(self, plane_epoch: int, uuid: str, topology: Topology) -> None:
@@ -290,8 +292,9 @@ async def test_a_decision_on_a_group_is_said_to_each_leader_until_it_has_committ
     await hands.carry(SpreadTopology(Topology(1, "f", 1, [], seats), NOW_EPOCH))
     hands.done.clear()
     hands.answers = [NotLeader("ask another"), None, BrokerUnavailable("it is gone"), None]
-    assert await hands.carry(ChangeGroup("g", None, 9, NOW_EPOCH)) == [GroupChanged("g", 9)]
+    assert await hands.carry(ChangeGroup("g", None, 9, NOW_EPOCH, 77)) == [GroupChanged("g", 9)]
     assert sorted({done[2] for done in hands.done}) == [0, 1] and len(hands.done) == 4
+    assert {done[5] for done in hands.done} == {77}, "the decision by its number, each time"
 
 
 async def test_a_newer_decision_on_a_group_takes_the_place_of_one_on_its_way(hands: Hands) -> None:
