@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bus import wire
 from bus.client.deliveries import Delivery
 from bus.client.fleet import Fleet, connect
-from bus.errors import GroupConflict, NoSuchGroup, StaleDelivery
+from bus.errors import GroupConflict, GroupRemoved, NoSuchGroup, StaleDelivery
 from bus.event import Event
 from bus.limits import GROUP_REPORT_MS
 from tests.bus.rig import Rig, rig
@@ -171,6 +172,43 @@ async def test_a_group_goes_on_when_its_leaders_are_killed(tmp_path: Path) -> No
                 with pytest.raises(TimeoutError):
                     async with asyncio.timeout(3 * GROUP_REPORT_MS / 1_000):
                         raise AssertionError(f"settled, and delivered again: {await anext(mine)}")
+
+
+async def test_a_removal_that_is_carried_again_spares_the_group_made_anew(tmp_path: Path) -> None:
+    """Carried twice, with a new group and a new leader between; as by a plane that was killed before it noted it."""
+    with elected(tmp_path) as fleet:
+
+        def remove(decision: int) -> list[bool]:
+            told = []
+            for partition, seat in fleet.seats.items():
+                plane = fleet.planes[seat.leader]
+                change = wire.ChangeGroup(plane.number(), *fleet.claim, partition, "g", None, decision)
+                told.append(plane.ask(change, wire.GroupChanged).was_there)
+            return told
+
+        async with connect(urls(fleet)) as client, asyncio.timeout(3 * WAIT_S):
+            await client.publish_many(work(20))
+            async with client.subscribe("work.>", group="g", start="earliest", ack_wait=60.0) as old:
+                for _ in range(20):
+                    await (await anext(old)).ack()
+                assert await asyncio.to_thread(remove, 40) == [True, True]
+                with pytest.raises(GroupRemoved):
+                    await anext(old)
+            async with client.subscribe("work.>", group="g", start="earliest", ack_wait=60.0) as new:
+                held = [await anext(new) for _ in range(20)]
+                assert {delivery.event.id for delivery in held} == {f"e{number}" for number in range(20)}
+                victim = fleet.seats[0].leader
+                await asyncio.to_thread(fleet.kill, victim)
+                for partition in range(fleet.partitions):
+                    if fleet.seats[partition].leader == victim:
+                        await asyncio.to_thread(fleet.elect, partition)
+                assert await asyncio.to_thread(remove, 40) == [False, False]
+                await client.publish_many(work(20, 20))
+                for delivery in [*held, *[await anext(new) for _ in range(20)]]:
+                    await delivery.ack()
+                assert await asyncio.to_thread(remove, 41) == [True, True]
+                with pytest.raises(GroupRemoved):
+                    await anext(new)
 
 
 async def test_work_that_outlasts_a_failover_is_not_given_to_anyone_else(tmp_path: Path) -> None:

@@ -213,7 +213,9 @@ class FakeBroker(threading.Thread):
         group = self.fleet.groups.setdefault((join.group, join.partition), GroupAt(join.settings))
         group.take_back(join)
         group.members[(session.identity, join.subscription)] = Member(self, session, join)
-        self.send(session, wire.Joined(join.subscription, join.group, join.partition, 0))
+        self.send(
+            session, wire.Joined(join.subscription, join.group, join.partition, 0, definition=40 + join.partition)
+        )
 
     def on_settle(self, session: Session, settle: wire.Settle, _b: list[bytes]) -> None:
         stale: dict[int, str] = {}

@@ -194,6 +194,22 @@ async def test_a_moved_leader_is_joined_and_settled_again(fake: FakeFleet) -> No
         assert len(ids) == 200
 
 
+async def test_a_member_that_comes_again_says_which_group_it_was_in(fake: FakeFleet) -> None:
+    def said() -> set[tuple[int, bool, int]]:
+        joins = [one.join for group in fake.groups.values() for one in group.members.values()]
+        return {(join.partition, join.again, join.definition) for join in joins}
+
+    async with bus.connect(fake.urls) as fleet:
+        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
+            assert said() == {(at, False, -1) for at in range(4)}
+            fake.move(["b3", "b1", "b2", "b2"])
+            await fleet.publish_many(events(200))
+            async with asyncio.timeout(20):
+                for _ in range(200):
+                    (await anext(deliveries)).ack()
+            assert {(at, True, 40 + at) for at in range(3)} <= said()
+
+
 async def test_what_is_worked_on_is_told_to_the_next_leader(fake: FakeFleet) -> None:
     async with bus.connect(fake.urls) as fleet:
         await fleet.publish_many(events(40))
