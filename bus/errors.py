@@ -124,7 +124,8 @@ class GroupConflict(ClientError):
 
 
 class GroupRemoved(ClientError):
-    """An operator removed the group while this member was in it. Subscribing again makes a new one of that name."""
+    """An operator removed the group while this member was in it. Subscribing again makes a new one of that name, or
+    joins the one that others have made since."""
 
 
 class NoSuchGroup(ClientError):

@@ -199,15 +199,17 @@ async def test_a_member_that_comes_again_says_which_group_it_was_in(fake: FakeFl
         joins = [one.join for group in fake.groups.values() for one in group.members.values()]
         return {(join.partition, join.again, join.definition) for join in joins}
 
-    async with bus.connect(fake.urls) as fleet:
-        async with fleet.subscribe("order.>", group="billing", start="earliest") as deliveries:
-            assert said() == {(at, False, -1) for at in range(4)}
-            fake.move(["b3", "b1", "b2", "b2"])
-            await fleet.publish_many(events(200))
-            async with asyncio.timeout(20):
-                for _ in range(200):
-                    (await anext(deliveries)).ack()
-            assert {(at, True, 40 + at) for at in range(3)} <= said()
+    async with (
+        bus.connect(fake.urls) as fleet,
+        fleet.subscribe("order.>", group="billing", start="earliest") as deliveries,
+        asyncio.timeout(20),
+    ):
+        assert said() == {(at, False, -1) for at in range(4)}
+        fake.move(["b3", "b1", "b2", "b2"])
+        await fleet.publish_many(events(200))
+        for _ in range(200):
+            (await anext(deliveries)).ack()
+        assert {(at, True, 40 + at) for at in range(3)} <= said()
 
 
 async def test_what_is_worked_on_is_told_to_the_next_leader(fake: FakeFleet) -> None:
