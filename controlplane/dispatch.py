@@ -86,7 +86,7 @@ class Dispatch(Fold):
     """The fold. See the module."""
 
     name = "dispatch"
-    version = 1
+    version = 2
     follows = (
         Rows, RoutesSet, EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, TaskDropped,
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
@@ -267,7 +267,7 @@ def place(state: KeyedState, registry: KeyedState, plan: Plan, id: str, now: int
         return  # it is one of so many that its turn comes later
     last = task.tries[-1].why if task.tries else ""
     if fates.is_worn_out(state, task):
-        yield from _drop(state, plan, id, "attempts", f"given to {task.attempt} agents; {last}")
+        yield from _drop(state, plan, id, "attempts", f"{words.tried(task)}; {last}")
     elif task.named:
         if task.refused:
             yield from _drop(state, plan, id, "refused", last)

@@ -212,6 +212,13 @@ def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any]
     return say(DEAD_LETTER, data, of.key or GROUP, **told)
 
 
+def tried(task: Task) -> str:
+    """How often a task was tried, and by how many agents: of many attempts those of the last ones are known."""
+    times, agents = f"{task.attempt} time{'' if task.attempt == 1 else 's'}", len({one.agent for one in task.tries})
+    of = "" if len(task.tries) == task.attempt else f"the last {len(task.tries)} "
+    return f"tried {times}, {of}by {agents} agent{'' if agents == 1 else 's'}"
+
+
 def escalation(id: str, task: Task, why: str) -> PublishEvent:
     """Nobody can do a task, and somebody should know."""
     data = {"task": id, "requires": needs_in(task.needs), "event": task.event_id, "type": task.type, "why": why}

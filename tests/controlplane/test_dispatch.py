@@ -268,6 +268,22 @@ def test_after_so_many_attempts_it_is_a_dead_letter_that_tells_of_them() -> None
     assert (letter["subject"], letter["causationid"]) == ("case-1", id) and fleet.tasks() == {}
 
 
+@pytest.mark.parametrize(
+    ("attempts", "agents", "said"),
+    [(1, "a", "tried 1 time, by 1 agent; boom"), (3, "a", "tried 3 times, by 1 agent; boom"),
+     (3, "ab", "tried 3 times, by 2 agents; boom"), (20, "ab", "tried 20 times, the last 16 by 2 agents; boom")],
+)  # fmt: skip
+def test_its_dead_letter_tells_attempts_from_agents(attempts: int, agents: str, said: str) -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.attempts", str(attempts)))
+    fleet.joins(*agents, heartbeat_ms=3_600_000)
+    fleet.asks("work")
+    for _ in range(attempts):
+        fleet.settles(fleet.taken()[0], "failed", error="boom")
+        fleet.wait(0 if fleet.letters or fleet.mail else 61)
+    assert [letter["data"]["error"] for letter in fleet.letters] == [said]
+
+
 def test_what_all_refuse_is_a_dead_letter() -> None:
     fleet = Agents()
     fleet.joins("a", "b")
