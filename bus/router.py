@@ -13,14 +13,13 @@ from typing import Literal
 
 import msgspec
 
+from bus.attributes import NO_CAPABLE
 from bus.conditions import Condition, View, view_of
 from bus.errors import InvalidPattern, InvalidRule
 from bus.routinglimits import RECIPIENT_CHARS_MAX, RULE_NAME_CHARS_MAX, RULE_RECIPIENTS_MAX, RULES_MAX
 from bus.topic import Filter, check_pattern, is_type
 
 AGENT, CAPABILITY = "agent/", "capability:"
-NO_CAPABLE = ("wait", "dead-letter", "escalate")
-"""What may become of work that nobody can do."""
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -287,7 +287,7 @@ def _place_by_needs(state: KeyedState, registry: KeyedState, plan: Plan, id: str
         yield from _drop(state, plan, id, "refused", f"all that can do {task.needs} refuse it; {last}")
     else:
         policy = policy_of(state, task)
-        why = f"nobody can do {' and '.join(needs_in(task.needs))}"
+        why = f"nobody can do {' and '.join(needs_in(task.needs))}{words.unheeded(task.policy)}"
         if policy == words.DEAD:
             yield from _drop(state, plan, id, "no_capable", why)
         elif policy == words.ESCALATE and not task.escalated:

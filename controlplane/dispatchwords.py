@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from bus.attributes import NO_CAPABLE
 from bus.errors import InvalidEvent
 from bus.rfc3339 import format_time, parse_time
-from bus.router import NO_CAPABLE
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
@@ -101,6 +101,7 @@ class _Mail(msgspec.Struct):
     attempt: int
 
 
+_POLICY_CHARS_MAX = 80
 _DISPATCHED = b',"dispatched":true,'
 _asked = msgspec.json.Decoder(Asked)
 _of = msgspec.json.Decoder(_Of)
@@ -210,6 +211,14 @@ def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any]
     }  # fmt: skip
     told = {"subject": of.subject, "correlationid": of.correlationid, "causationid": of.id}
     return say(DEAD_LETTER, data, of.key or GROUP, **told)
+
+
+def unheeded(policy: str) -> str:
+    """What is said of an event's `nocapable` that is no policy; "" of one that is, or of none."""
+    if not policy or policy in POLICIES:
+        return ""
+    said = repr(policy[:_POLICY_CHARS_MAX])
+    return f"; its nocapable, {said}, is none of {', '.join(POLICIES)}, so the fleet's policy holds"
 
 
 def tried(task: Task) -> str:

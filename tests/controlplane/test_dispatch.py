@@ -109,6 +109,20 @@ def test_it_is_said_to_others_where_that_is_said() -> None:
     assert len(fleet.taken()) == 1
 
 
+def test_a_policy_that_is_none_is_said_where_the_fleets_holds_in_its_place() -> None:
+    """A client of an older version, or of another make, may publish such an event."""
+    fleet = Agents()
+    for policy in ("dead-letter", "escalate"):
+        fleet.tell(SettingSet("dispatch.no_capable", policy))
+        fleet.asks("translate", nocapable="deadletter")
+    fleet.asks("translate", nocapable=True)
+    fleet.asks("translate")
+    told = [letter["data"]["error"] for letter in fleet.letters] + [one["data"]["why"] for one in fleet.escalated]
+    said = "nobody can do translate; its nocapable, {}, is none of wait, dead-letter, escalate, so the fleet's policy holds"
+    odd = said.format("'deadletter'")
+    assert told == [odd, odd, said.format("'True'"), "nobody can do translate"]
+
+
 def test_what_waited_for_the_last_who_could_is_judged_when_that_one_goes() -> None:
     fleet = Agents()
     fleet.tell(SettingSet("dispatch.no_capable", "dead-letter"))
