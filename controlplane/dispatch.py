@@ -61,9 +61,15 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.hopeless import looked_through
-from controlplane.limits import DISPATCHED_DEPTH_MAX, DISPATCHES_AT_ONCE_MAX, TASK_EVENT_BYTES_MAX
+from controlplane.limits import (
+    DISPATCHED_DEPTH_MAX,
+    DISPATCHES_AT_ONCE_MAX,
+    TASK_EVENT_BYTES_MAX,
+    TASK_NAMED_MS_MAX,
+)
 from controlplane.state import Key
 from controlplane.tasks import (
+    MS,
     OUT,
     PRIORITIES,
     TABLES,
@@ -316,7 +322,7 @@ def _drop(state: KeyedState, plan: Plan, id: str, reason: str, error: str) -> Sa
 def _give(state: KeyedState, plan: Plan, id: str, task: Task, choice: Choice) -> Said:
     fact = plan.give(id, task, choice)
     yield fact
-    yield words.mail(task, state.get("event", id), fact)
+    yield words.mail(task, state.get("event", id), fact, plan.now + TASK_NAMED_MS_MAX * MS // 2)
 
 
 def _fetched(state: KeyedState, plan: Plan, agents: Iterable[str]) -> Said:

@@ -164,8 +164,9 @@ def cut(text: str) -> str:
 # ------------------------------------------------------------------------------------------------- what it says
 
 
-def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
-    """A task on its way to an agent's inbox."""
+def mail(task: Task, event: str, sent: TaskDispatched, settle_by: int = 0) -> PublishEvent:
+    """A task on its way to an agent's inbox. `settle_by`: until when, ns, it is asked after mail by name; 0: it is not.
+    From then on nobody hears that it failed, so its agent leaves that to the dead letters of its inbox."""
     decision = {
         "rules": task.rules,
         "requires": needs_in(task.needs),
@@ -177,6 +178,8 @@ def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
         "sticky": sent.sticky,
     }
     data = {"task": sent.task, "attempt": sent.attempt, "event": msgspec.Raw(event.encode()), "decision": decision}
+    if task.named:
+        data["settle_by"] = settle_by
     return say(
         INBOX + sent.agent.removeprefix(AGENT),
         data,

@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -131,7 +132,10 @@ class Desk:
         if ended == UNFIT:
             self._complain(job, error)
         await self._settle(
-            job, verdict(ended, job.origin, job.delivery.attempt, most), self._loop.time() - began, error
+            job,
+            verdict(ended, job.origin, job.delivery.attempt, most, _is_heard(job)),
+            self._loop.time() - began,
+            error,
         )
 
     def _complain(self, job: "Job", error: str) -> None:
@@ -248,3 +252,9 @@ class Desk:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+
+
+def _is_heard(job: "Job") -> bool:
+    """Whether the plane still listens to what becomes of a job that it dispatched."""
+    by = None if job.order is None else job.order.settle_by
+    return by is None or time.time_ns() < by

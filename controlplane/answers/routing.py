@@ -56,7 +56,8 @@ def routes(world: World, now: int) -> Routes:
     state, registry = world["dispatch"], world["registry"]
     force = in_force(state)
     counts = {name: state.get("count", name, 0) for name in
-              ("waiting", "out", "opened", "handled", "failed", "refused", "returned", "dropped")}  # fmt: skip
+              ("waiting", "out", "opened", "handled", "failed", "refused", "returned", "dropped", "unfit",
+               "named", "untracked")}  # fmt: skip
     kinds = sorted(map(str, state.table("work")))
     work = sorted((_work(state, registry, needs, now) for needs in kinds), key=lambda row: (-row.waiting, row.needs))
     return Routes(

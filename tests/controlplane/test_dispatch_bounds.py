@@ -11,6 +11,7 @@ import bus
 from bus.choice import FIGURE_MAX, standing
 from bus.event import Event
 from bus.router import Rule, Rules
+from controlplane import dispatchhealth
 from controlplane.assigning import gets_mail
 from controlplane.deadletters import redriven_event
 from controlplane.dispatchsettings import deadline_ns
@@ -241,3 +242,26 @@ def test_rules_are_asked_of_what_is_nested_too_deep_by_its_attributes_alone() ->
     fleet.say(nested(129, type="order.made"), nested(130, type="order.other"), nested(131))
     assert [(one["data"]["reason"], one["data"]["event"]["id"]) for one in fleet.letters] == [("too_deep", "w-129")]
     assert "nested" in counted_of(fleet.state, "large").why and fleet.taken() == []
+
+
+def test_mail_by_name_says_until_when_it_is_asked_after_and_health_that_some_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controlplane.tasks.TASKS_NAMED_AGENT_MAX", 2)
+    monkeypatch.setattr("controlplane.dispatchhealth.TASKS_NAMED_AGENT_MAX", 2)
+    fleet = Agents(rules=Rules((Rule("r", "order.>", ("agent/away",)),)))
+    fleet.joins("a")
+
+    def wrong() -> list[str]:
+        registry = fleet.heart.states["registry"]
+        return [f"{need.what}; {need.why}" for need in dispatchhealth.needs(fleet.state, registry)]
+
+    fleet.say(work(1, type="order.created"))
+    assert wrong() == []
+    fleet.say(work(2, type="order.created"), work(3, type="order.created"))
+    fleet.asks("work")
+    half_a_day = fleet.now + 12 * 3_600 * 1_000_000_000
+    said = [mail["data"].get("settle_by", "as long as it takes") for mail in fleet.taken()]
+    assert said == ["as long as it takes", half_a_day, half_a_day, 0]
+    (need,) = wrong()
+    assert need.startswith("2 mails wait for away; ") and " 1 were until now" in need
