@@ -188,7 +188,7 @@ def _rows(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, row
     for id in _came_back(state, rows):
         yield from place(state, registry, plan, id, entry.recorded)
     for agent, type in spoke.items():
-        if type != words.SETTLED:
+        if type:
             why = "left" if type == LIFECYCLE + "left" else "unable"
             yield from _gone(state, registry, plan, agent, why, entry.recorded)
     failing: dict[str, None] = {}
@@ -335,11 +335,14 @@ def _fetched(state: KeyedState, plan: Plan, agents: Iterable[str]) -> Said:
 
 
 def _spoke(rows: Rows) -> dict[str, str]:
-    """Agents that may have room now, or lack what they could: by the type of their last word."""
+    """Agents that may have room now, or lack what they could: by the type of their last word about themselves, "" for
+    one that only settled something."""
     spoke: dict[str, str] = {}
     for row in sorted(rows.followed):
         type = rows.types[row]
-        if type == words.SETTLED or (type.startswith(LIFECYCLE) and not rows.importofs[row]):
+        if type == words.SETTLED:
+            spoke.setdefault(rows.sources[row], "")
+        elif type.startswith(LIFECYCLE) and not rows.importofs[row]:
             spoke[rows.sources[row]] = type
     return spoke
 

@@ -121,7 +121,10 @@ class Desk:
 
     async def _work(self, job: "Job", handler: Handling | None) -> None:
         began = self._loop.time()
-        if handler is None:
+        lacking = _lacking(job, self.agent.capabilities)
+        if lacking:
+            ended, error, most = UNFIT, f"{self.agent.source} cannot do {lacking} any more", 1
+        elif handler is None:
             ended, error, most = UNFIT, f"no handler of {self.agent.source} takes {job.event.type}", 1
         else:
             most = handler.max_deliver
@@ -252,6 +255,13 @@ class Desk:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+
+
+def _lacking(job: "Job", capabilities: list[str]) -> str:
+    """What a job was dispatched for and this agent cannot do: its mail is of a time when it could, or is said to."""
+    decision = None if job.order is None else job.order.decision
+    needs = decision.get("requires") if isinstance(decision, dict) else None
+    return ", ".join(str(need) for need in needs if need not in capabilities) if isinstance(needs, list) else ""
 
 
 def _is_heard(job: "Job") -> bool:

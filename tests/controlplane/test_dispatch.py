@@ -16,6 +16,7 @@ from tests.controlplane.dispatching import (
     SECOND,
     Agents,
     facts_of,
+    lifecycle,
     settled,
     work,
 )
@@ -173,6 +174,21 @@ def test_what_an_agent_has_that_is_gone_another_does(gone: Any) -> None:
     assert fleet.count("returned") == 3
     fleet.asks("work")
     assert fleet.taken()[0]["type"] == "agent.inbox.b"
+
+
+@pytest.mark.parametrize("settles_last", [True, False])
+def test_what_it_has_comes_back_though_it_settles_something_beside_leaving(settles_last: bool) -> None:
+    """In one batch: a word that was repeated may stand after the last one."""
+    fleet = Agents()
+    fleet.joins("a", places=9)
+    for _ in range(2):
+        fleet.asks("work")
+    mail, other = fleet.taken()
+    fleet.joins("b")
+    said = [lifecycle("a", "left", {"incarnation": "a-1", "reason": "done"}), settled(mail)]
+    fleet.say(*(said if settles_last else said[::-1]))
+    (again,) = fleet.taken()
+    assert again["type"] == "agent.inbox.b" and again["data"]["task"] == other["data"]["task"]
 
 
 def test_a_word_about_an_earlier_attempt_changes_nothing() -> None:
