@@ -175,18 +175,14 @@ class Arrival(msgspec.Struct, gc=False):
         )
 
     def whole(self, rows: Iterable[tuple[int, int]]) -> tuple[dict[int, bytes], dict[int, bytes]]:
-        """`Rows.followed` and `Rows.deep`: the events of (place, row), by place; what is nested too deep to be read
-        alike wherever it is read is not among the former."""
-        followed: dict[int, bytes] = {}
-        deep: dict[int, bytes] = {}
+        """`Rows.followed`, without what is too deep to be read alike everywhere, and `Rows.deep`: by place."""
+        followed, deep = dict[int, bytes](), dict[int, bytes]()
         for place, row in rows:
-            event = self.event(row)
-            text = to_json(event)
+            text = to_json(event := self.event(row))
             if is_deeper(text, DISPATCHED_DEPTH_MAX):
                 deep[place] = to_json(event.replace(data=event.payload))
-                if is_deeper(text, FOLLOWED_DEPTH_MAX):
-                    continue
-            followed[place] = text
+            if place not in deep or not is_deeper(text, FOLLOWED_DEPTH_MAX):
+                followed[place] = text
         return followed, deep
 
     def required(self) -> list[bool]:
@@ -365,8 +361,8 @@ def _alike(columns: dict[str, list[Any]], names: Sequence[str]) -> dict[str, Any
 def rows_of_archive(
     columns: dict[str, list[Any]], names: Sequence[str], followed: dict[int, bytes], deep: dict[int, bytes]
 ) -> Rows:
-    """What the folds see of consecutive journal rows, by the columns named in `ROWS`: without payloads, which are most
-    of an event and which no fold reads, but for those that are `followed` or `deep`, by row."""
+    """What the folds see of consecutive journal rows, by the columns named in `ROWS`: payloads, most of an event, are
+    in what is `followed` or `deep`, by row, alone."""
     blobs = columns["extras"]
     known: dict[bytes | None, tuple[str, bool]] = {None: ("", False)}
     for blob in dict.fromkeys(blobs):

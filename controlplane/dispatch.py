@@ -264,7 +264,7 @@ def _unfit(fact: EventRouted) -> tuple[str, str]:
     """Why an event goes to nobody: the reason in a word, and more of it."""
     size = len(fact.event)
     if fact.deep:
-        why = f"nested more than {DISPATCHED_DEPTH_MAX} deep; its data stands here as bytes, and goes out so if redriven"
+        why = f"nested more than {DISPATCHED_DEPTH_MAX} deep; its data is here as bytes, and goes out so if redriven"
         return "too_deep", why
     if size > TASK_EVENT_BYTES_MAX:
         return "too_large", f"{size} bytes; {TASK_EVENT_BYTES_MAX} are possible"

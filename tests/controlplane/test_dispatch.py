@@ -119,7 +119,8 @@ def test_a_policy_that_is_none_is_said_where_the_fleets_holds_in_its_place() -> 
     fleet.asks("translate", nocapable=True)
     fleet.asks("translate")
     told = [letter["data"]["error"] for letter in fleet.letters] + [one["data"]["why"] for one in fleet.escalated]
-    said = "nobody can do translate; its nocapable, {}, is none of wait, dead-letter, escalate, so the fleet's policy holds"
+    said = "nobody can do translate; its nocapable, {}, is none of wait, dead-letter, escalate, "
+    said += "so the fleet's policy holds"
     odd = said.format("'deadletter'")
     assert told == [odd, odd, said.format("'True'"), "nobody can do translate"]
 
@@ -296,22 +297,6 @@ def test_after_so_many_attempts_it_is_a_dead_letter_that_tells_of_them() -> None
     assert [(one["attempt"], one["error"]) for one in data["attempts"]] == [(1, "boom"), (2, "boom")]
     assert {one["member"] for one in data["attempts"]} == {"agent/a", "agent/b"}
     assert (letter["subject"], letter["causationid"]) == ("case-1", id) and fleet.tasks() == {}
-
-
-@pytest.mark.parametrize(
-    ("attempts", "agents", "said"),
-    [(1, "a", "tried 1 time, by 1 agent; boom"), (3, "a", "tried 3 times, by 1 agent; boom"),
-     (3, "ab", "tried 3 times, by 2 agents; boom"), (20, "ab", "tried 20 times, the last 16 by 2 agents; boom")],
-)  # fmt: skip
-def test_its_dead_letter_tells_attempts_from_agents(attempts: int, agents: str, said: str) -> None:
-    fleet = Agents()
-    fleet.tell(SettingSet("dispatch.attempts", str(attempts)))
-    fleet.joins(*agents, heartbeat_ms=3_600_000)
-    fleet.asks("work")
-    for _ in range(attempts):
-        fleet.settles(fleet.taken()[0], "failed", error="boom")
-        fleet.wait(0 if fleet.letters or fleet.mail else 61)
-    assert [letter["data"]["error"] for letter in fleet.letters] == [said]
 
 
 def test_what_all_refuse_is_a_dead_letter() -> None:

@@ -214,9 +214,9 @@ def test_what_is_nested_too_deep_is_a_dead_letter_that_holds_its_data_as_bytes(l
     kept = letter["data"]["event"]
     assert (kept["id"], kept["requires"], kept["subject"]) == (event.id, "work", event.subject)
     assert b64decode(kept["data_base64"]) == event.payload
-    fleet.say(Event(**{"id": "l", "type": letter["type"], "source": "signalbox/plane", "data": letter["data"]}))
+    fleet.say(Event(id="l", type=letter["type"], source="signalbox/plane", data=letter["data"]))
     (known,) = fleet.heart.states["deadletters"].table("letter").values()
-    redriven = bus.from_json(redriven_event(known, "9:0"))
+    redriven = bus.from_json(redriven_event(known))
     fleet.say(redriven)
     (mail,) = fleet.taken()
     assert b64decode(mail["data"]["event"]["data_base64"]) == event.payload
@@ -265,3 +265,19 @@ def test_mail_by_name_says_until_when_it_is_asked_after_and_health_that_some_is_
     assert said == ["as long as it takes", half_a_day, half_a_day, 0]
     (need,) = wrong()
     assert need.startswith("2 mails wait for away; ") and " 1 were until now" in need
+
+
+@pytest.mark.parametrize(
+    ("attempts", "agents", "said"),
+    [(1, "a", "tried 1 time, by 1 agent; boom"), (3, "a", "tried 3 times, by 1 agent; boom"),
+     (3, "ab", "tried 3 times, by 2 agents; boom"), (20, "ab", "tried 20 times, the last 16 by 2 agents; boom")],
+)  # fmt: skip
+def test_its_dead_letter_tells_attempts_from_agents(attempts: int, agents: str, said: str) -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.attempts", str(attempts)))
+    fleet.joins(*agents, heartbeat_ms=3_600_000)
+    fleet.asks("work")
+    for _ in range(attempts):
+        fleet.settles(fleet.taken()[0], "failed", error="boom")
+        fleet.wait(0 if fleet.letters or fleet.mail else 61)
+    assert [letter["data"]["error"] for letter in fleet.letters] == [said]

@@ -158,7 +158,9 @@ async def test_what_was_dispatched_while_it_could_do_more_is_not_handled(fake: F
                 await plane.publish(order(task, asked).replace(data=data))
             await until("each is settled", lambda: len(fake.settled("inbox.planner")) == 3)
         said = {event.id: event.data for event in await read(fleet, "dispatch.settled")}
-        assert said["settled:t1:1"]["outcome"] == "refused" and "cannot do fly any more" in said["settled:t1:1"]["error"]
+        assert (
+            said["settled:t1:1"]["outcome"] == "refused" and "cannot do fly any more" in said["settled:t1:1"]["error"]
+        )
         assert sorted(got) == ["t2", "t3"]
 
 
