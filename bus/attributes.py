@@ -19,6 +19,8 @@ ABSENT, JSON, BYTES = 0, 1, 2
 """Kinds of payload: none, JSON text, any bytes."""
 Extension = str | int | bool
 PRIORITIES = ("high", "medium", "low")
+NO_CAPABLE = ("wait", "dead-letter", "escalate")
+"""What may become of work that nobody can do: the values of the extension `nocapable`."""
 NAMES = frozenset(
     {"specversion", "id", "source", "type", "subject", "time", "data", "data_base64", "datacontenttype", "dataschema"}
     | {"partitionkey", "correlationid", "causationid", "traceparent", "tracestate"}
@@ -145,6 +147,16 @@ def check_extensions(extensions: object) -> None:
             raise InvalidEvent(name, f"must be a string, an integer or a boolean, not {_kind(value)}")
         elif not INTEGER_MIN <= value <= INTEGER_MAX:
             raise InvalidEvent(name, "is beyond the 32 bits of a CloudEvents integer; write it as a string")
+
+
+def check_asked(extensions: object) -> None:
+    """What a publisher asks of dispatch by extensions. It is a rule for what is published: what is read, imported or
+    redriven was published under the rules of its time."""
+    if not isinstance(extensions, dict) or extensions.keys() & {"importof", "redriveto"}:
+        return
+    policy = extensions.get("nocapable", NO_CAPABLE[0])
+    if isinstance(policy, str | int) and policy not in NO_CAPABLE:
+        raise InvalidEvent("nocapable", f"is {str(policy)[:80]!r}; it must be one of {', '.join(NO_CAPABLE)}")
 
 
 def check_extension_name(name: object) -> None:

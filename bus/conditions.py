@@ -62,6 +62,10 @@ class View(NamedTuple):
     why: str
 
 
+TOO_DEEP = View({}, None, 0, f"data is nested more than {CONDITION_DATA_DEPTH_MAX} deep")
+"""An event whose data is so deep that no condition is asked of it."""
+
+
 class Condition:
     """One condition, made ready. Raises InvalidRule, which says what is wrong with the text."""
 
@@ -100,7 +104,7 @@ class Condition:
 def view_of(event: bytes | str) -> View:
     """An event, CloudEvents JSON, as conditions see it."""
     if is_deeper(event.encode() if isinstance(event, str) else event, 1 + CONDITION_DATA_DEPTH_MAX):
-        return View({}, None, 0, f"data is nested more than {CONDITION_DATA_DEPTH_MAX} deep")
+        return TOO_DEEP
     try:
         fields = _fields.decode(event)
         raw = bytes(fields.pop("data", b"null"))

@@ -31,6 +31,7 @@ from bus.attributes import (
     NO_EXTRAS,
     Extension,
     Extras,
+    check_asked,
     check_extras,
     check_instant,
     check_text,
@@ -314,6 +315,7 @@ def faults(event: Event) -> list[tuple[str, str]]:
                 look(check_extras, Extras(extensions={extension: said}))
         else:
             look(check_extras, Extras(extensions=value))
+    look(check_asked, event.extensions)
     return found
 
 
@@ -332,6 +334,7 @@ def _check(event: Event) -> None:
             check_text(name, value)
     if event.extras is not None:
         check_extras(event.extras)
+        check_asked(event.extras.extensions)
 
 
 def check_size(event: Event) -> None:

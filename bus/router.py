@@ -13,14 +13,13 @@ from typing import Literal
 
 import msgspec
 
-from bus.conditions import Condition, View, view_of
+from bus.attributes import NO_CAPABLE
+from bus.conditions import TOO_DEEP, Condition, View, view_of
 from bus.errors import InvalidPattern, InvalidRule
 from bus.routinglimits import RECIPIENT_CHARS_MAX, RULE_NAME_CHARS_MAX, RULE_RECIPIENTS_MAX, RULES_MAX
 from bus.topic import Filter, check_pattern, is_type
 
 AGENT, CAPABILITY = "agent/", "capability:"
-NO_CAPABLE = ("wait", "dead-letter", "escalate")
-"""What may become of work that nobody can do."""
 
 
 class Rule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -90,11 +89,12 @@ class Router:
         """Whether any rule is for events of this type."""
         return any(each.accepts(type) for each in self._types)
 
-    def route(self, type: str, event: bytes | str) -> Routing:
-        """Where an event of this type, CloudEvents JSON, goes."""
+    def route(self, type: str, event: bytes | str, deep: bool = False) -> Routing:
+        """Where an event of this type, CloudEvents JSON, goes. `deep`: its data is nested deeper than conditions see,
+        and does not stand in `event` as it is."""
         found: dict[str, None] = {}
         verdicts: list[Verdict] = []
-        view: View | None = None
+        view: View | None = TOO_DEEP if deep else None
         named, stopped = False, False
         for rule, types, condition in zip(self.rules.rules, self._types, self._conditions, strict=True):
             if not types.accepts(type):

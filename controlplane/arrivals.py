@@ -25,7 +25,7 @@ from bus.errors import CorruptRecord
 from bus.event import Event, is_internal, make, to_json
 from bus.topic import Filter
 from controlplane.facts import Rows
-from controlplane.limits import FOLLOWED_DEPTH_MAX
+from controlplane.limits import DISPATCHED_DEPTH_MAX, FOLLOWED_DEPTH_MAX
 
 EVENT_COLUMNS: dict[str, tuple[str, Any]] = {
     "position": ("UBIGINT", pa.uint64()),
@@ -157,6 +157,7 @@ class Arrival(msgspec.Struct, gc=False):
 
     def rows(self, follows: Follows) -> Rows:
         """What the folds see of it."""
+        followed, deep = self.whole((row, row) for row in follows.rows(self.types, self.required()))
         return Rows(
             partition=self.partition,
             first_offset=self.first_offset,
@@ -169,14 +170,20 @@ class Arrival(msgspec.Struct, gc=False):
             importofs=self._per_extras(_importof, ""),
             redriven=self._per_extras(_redriven, False),
             sizes=list(map(len, self.payloads)),
-            followed=self.whole((row, row) for row in follows.rows(self.types, self.required())),
+            followed=followed,
+            deep=deep,
         )
 
-    def whole(self, rows: Iterable[tuple[int, int]]) -> dict[int, bytes]:
-        """`Rows.followed`: the events of (place, row), by place, without those that are nested too deep to be read
-        alike wherever they are read."""
-        events = ((place, to_json(self.event(row))) for place, row in rows)
-        return {place: event for place, event in events if not is_deeper(event, FOLLOWED_DEPTH_MAX)}
+    def whole(self, rows: Iterable[tuple[int, int]]) -> tuple[dict[int, bytes], dict[int, bytes]]:
+        """`Rows.followed`, without what is too deep to be read alike everywhere, and `Rows.deep`: by place."""
+        followed, deep = dict[int, bytes](), dict[int, bytes]()
+        for place, row in rows:
+            text = to_json(event := self.event(row))
+            if is_deeper(text, DISPATCHED_DEPTH_MAX):
+                deep[place] = to_json(event.replace(data=event.payload))
+            if place not in deep or not is_deeper(text, FOLLOWED_DEPTH_MAX):
+                followed[place] = text
+        return followed, deep
 
     def required(self) -> list[bool]:
         """Of each row, whether its event is to be dispatched: it needs capabilities, or is redriven to dispatch."""
@@ -351,9 +358,11 @@ def _alike(columns: dict[str, list[Any]], names: Sequence[str]) -> dict[str, Any
     }
 
 
-def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followed: dict[int, bytes]) -> Rows:
-    """What the folds see of consecutive journal rows, by the columns named in `ROWS`: without payloads, which are most
-    of an event and which no fold reads, but for those that are `followed`, by row."""
+def rows_of_archive(
+    columns: dict[str, list[Any]], names: Sequence[str], followed: dict[int, bytes], deep: dict[int, bytes]
+) -> Rows:
+    """What the folds see of consecutive journal rows, by the columns named in `ROWS`: payloads, most of an event, are
+    in what is `followed` or `deep`, by row, alone."""
     blobs = columns["extras"]
     known: dict[bytes | None, tuple[str, bool]] = {None: ("", False)}
     for blob in dict.fromkeys(blobs):
@@ -366,6 +375,7 @@ def rows_of_archive(columns: dict[str, list[Any]], names: Sequence[str], followe
         redriven=[known[blob][1] for blob in blobs],
         sizes=columns["size"],
         followed=followed,
+        deep=deep,
     )
 
 

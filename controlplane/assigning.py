@@ -52,7 +52,7 @@ class Plan:
     def __init__(self, state: KeyedState, registry: KeyedState, now: int) -> None:
         self._state = state
         self._registry = registry
-        self._now = now
+        self.now = now
         self._more: dict[str, int] = {}
         self._taken: dict[str, None] = {}
         self._needs: list[str] | None = None
@@ -90,7 +90,7 @@ class Plan:
             if agent in task.refused:
                 barred["refused"] += 1
                 return None
-            if task.again > self._now and agent in task.tried:
+            if task.again > self.now and agent in task.tried:
                 barred["resting"] += 1
                 return None
             return self.standing(agent, task.needs)
@@ -169,7 +169,7 @@ class Plan:
                 if id in self._taken:
                     continue
                 if self._may_have(agent, task):
-                    rank = max(0, priority - (self._now - task.arrived) // (TASK_AGED_MS * MS))
+                    rank = max(0, priority - (self.now - task.arrived) // (TASK_AGED_MS * MS))
                     found.append((rank, task.position, id, needs))
                     break
                 looked += 1
@@ -180,7 +180,7 @@ class Plan:
     def _may_have(self, agent: str, task: Task) -> bool:
         if task.state != WAITING or agent in task.refused:
             return False
-        return not (task.again > self._now and agent in task.tried)
+        return not (task.again > self.now and agent in task.tried)
 
 
 def gets_mail(agent: str) -> bool:

@@ -61,9 +61,15 @@ from controlplane.facts import (
 )
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.hopeless import looked_through
-from controlplane.limits import DISPATCHES_AT_ONCE_MAX, TASK_EVENT_BYTES_MAX
+from controlplane.limits import (
+    DISPATCHED_DEPTH_MAX,
+    DISPATCHES_AT_ONCE_MAX,
+    TASK_EVENT_BYTES_MAX,
+    TASK_NAMED_MS_MAX,
+)
 from controlplane.state import Key
 from controlplane.tasks import (
+    MS,
     OUT,
     PRIORITIES,
     TABLES,
@@ -86,7 +92,7 @@ class Dispatch(Fold):
     """The fold. See the module."""
 
     name = "dispatch"
-    version = 1
+    version = 2
     follows = (
         Rows, RoutesSet, EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, TaskDropped,
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
@@ -103,6 +109,8 @@ class Dispatch(Fold):
             for agent, said in fates.words_of(fact):
                 fates.settle(state, entry, agent, said)
         elif isinstance(fact, EventRouted):
+            if not fact.recipients:
+                counted(state, "unfit", 1)
             fates.open_tasks(state, entry, fact)
             inforce.count(state, entry, fact)
         elif isinstance(fact, TaskDispatched):
@@ -173,18 +181,18 @@ class Dispatch(Fold):
 def _rows(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, rows: Rows) -> Said:
     """First what waits, then what came back, then what is lost, then what is new: so what is planned here is as it will
     be, and each fact that others follow from sees what was before it."""
-    if not rows.followed:
+    if not rows.followed and not rows.deep:
         return
     spoke = _spoke(rows)
     yield from _fetched(state, plan, spoke)
     for id in _came_back(state, rows):
         yield from place(state, registry, plan, id, entry.recorded)
     for agent, type in spoke.items():
-        if type != words.SETTLED:
+        if type:
             why = "left" if type == LIFECYCLE + "left" else "unable"
             yield from _gone(state, registry, plan, agent, why, entry.recorded)
     failing: dict[str, None] = {}
-    for row, event in sorted(rows.followed.items()):
+    for row, event in sorted((rows.followed | rows.deep).items()):
         if not _is_never_routed(rows, row):
             yield from _route(state, registry, entry, rows, row, event, failing)
 
@@ -200,8 +208,8 @@ def _route(
     asked, force = words.asked(event), inforce.of(state)
     if asked is None or (rows.redriven[row] and asked.redriveto != words.GROUP):
         return
-    router = router_of(force.rules)
-    routing = router.route(rows.types[row], event) if router.names(rows.types[row]) else Routing((), ())
+    router, deep = router_of(force.rules), row in rows.deep
+    routing = router.route(rows.types[row], event, deep) if router.names(rows.types[row]) else Routing((), ())
     for one in routing.verdicts:
         if one.outcome == "error" and one.rule not in failing and not inforce.counted_of(state, one.rule).failed_at:
             failing[one.rule] = None
@@ -216,9 +224,10 @@ def _route(
         offset=rows.first_offset + row,
         appended=rows.appended[row],
         event=event.decode("utf-8", "replace"),
-        recipients=recipients if len(event) <= TASK_EVENT_BYTES_MAX else [],
+        recipients=recipients if len(event) <= TASK_EVENT_BYTES_MAX and not deep else [],
         rules=matched,
         version=force.version if matched else 0,
+        deep=deep,
     )
 
 
@@ -237,9 +246,7 @@ def recipients_of(registry: KeyedState, routing: Routing, needs: Iterable[str]) 
 
 def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, fact: EventRouted) -> Said:
     if not fact.recipients:
-        size = len(fact.event)
-        why = f"{size} bytes; {TASK_EVENT_BYTES_MAX} are possible" if size > TASK_EVENT_BYTES_MAX else ""
-        yield words.letter(fact, "too_large" if why else "no_rule", why or "no rule names it any more")
+        yield words.letter(fact, *_unfit(fact))
     for number, recipient in enumerate(fact.recipients):
         id = fates.id_of(state, fact.position, number)
         task = task_of(state, id)
@@ -251,6 +258,17 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
             yield words.letter(fact, "full", f"no room for one more task; it was for {recipient}")
         elif task.named or not plan.is_awaited(id, task) or not agents_able(registry, needs_in(task.needs)):
             yield from place(state, registry, plan, id, entry.recorded)
+
+
+def _unfit(fact: EventRouted) -> tuple[str, str]:
+    """Why an event goes to nobody: the reason in a word, and more of it."""
+    size = len(fact.event)
+    if fact.deep:
+        why = f"nested more than {DISPATCHED_DEPTH_MAX} deep; its data is here as bytes, and goes out so if redriven"
+        return "too_deep", why
+    if size > TASK_EVENT_BYTES_MAX:
+        return "too_large", f"{size} bytes; {TASK_EVENT_BYTES_MAX} are possible"
+    return "no_rule", "no rule names it any more"
 
 
 # ------------------------------------------------------------------------------------------------- tasks
@@ -267,7 +285,7 @@ def place(state: KeyedState, registry: KeyedState, plan: Plan, id: str, now: int
         return  # it is one of so many that its turn comes later
     last = task.tries[-1].why if task.tries else ""
     if fates.is_worn_out(state, task):
-        yield from _drop(state, plan, id, "attempts", f"given to {task.attempt} agents; {last}")
+        yield from _drop(state, plan, id, "attempts", f"{words.tried(task)}; {last}")
     elif task.named:
         if task.refused:
             yield from _drop(state, plan, id, "refused", last)
@@ -287,7 +305,7 @@ def _place_by_needs(state: KeyedState, registry: KeyedState, plan: Plan, id: str
         yield from _drop(state, plan, id, "refused", f"all that can do {task.needs} refuse it; {last}")
     else:
         policy = policy_of(state, task)
-        why = f"nobody can do {' and '.join(needs_in(task.needs))}"
+        why = f"nobody can do {' and '.join(needs_in(task.needs))}{words.unheeded(task.policy)}"
         if policy == words.DEAD:
             yield from _drop(state, plan, id, "no_capable", why)
         elif policy == words.ESCALATE and not task.escalated:
@@ -304,7 +322,7 @@ def _drop(state: KeyedState, plan: Plan, id: str, reason: str, error: str) -> Sa
 def _give(state: KeyedState, plan: Plan, id: str, task: Task, choice: Choice) -> Said:
     fact = plan.give(id, task, choice)
     yield fact
-    yield words.mail(task, state.get("event", id), fact)
+    yield words.mail(task, state.get("event", id), fact, plan.now + TASK_NAMED_MS_MAX * MS // 2)
 
 
 def _fetched(state: KeyedState, plan: Plan, agents: Iterable[str]) -> Said:
@@ -317,11 +335,14 @@ def _fetched(state: KeyedState, plan: Plan, agents: Iterable[str]) -> Said:
 
 
 def _spoke(rows: Rows) -> dict[str, str]:
-    """Agents that may have room now, or lack what they could: by the type of their last word."""
+    """Agents that may have room now, or lack what they could: by the type of their last word about themselves, "" for
+    one that only settled something."""
     spoke: dict[str, str] = {}
     for row in sorted(rows.followed):
         type = rows.types[row]
-        if type == words.SETTLED or (type.startswith(LIFECYCLE) and not rows.importofs[row]):
+        if type == words.SETTLED:
+            spoke.setdefault(rows.sources[row], "")
+        elif type.startswith(LIFECYCLE) and not rows.importofs[row]:
             spoke[rows.sources[row]] = type
     return spoke
 

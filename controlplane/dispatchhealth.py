@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from controlplane.able import able_agents
 from controlplane.agenthealth import held_back
 from controlplane.dispatchsettings import policy_of
-from controlplane.dispatchwords import ESCALATE
+from controlplane.dispatchwords import AGENT, ESCALATE
 from controlplane.inforce import Counted
 from controlplane.inforce import of as in_force
+from controlplane.limits import TASKS_NAMED_AGENT_MAX
 from controlplane.questions import Need
 from controlplane.state import KeyedState
-from controlplane.tasks import Task, Work, needs_in, needs_waited_for, waiting_in, work_of
+from controlplane.tasks import Task, Work, is_named_full, needs_in, needs_waited_for, waiting_in, work_of
 
 NAMED_MAX = 3
 """Kinds of work, or rules, that are named in one line; the others are counted."""
@@ -41,6 +42,18 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
         mend = f"agent release {held[0]}" if held else f"agent list --capability {names[0]}"
         yield Need(severity, f"{what} for {names[0]}", why, since, mend, points, "tasks")  # type: ignore[arg-type]
     yield from _rules(state)
+    yield from _named(state)
+
+
+def _named(state: KeyedState) -> Iterator[Need]:
+    """Mail by name is at a bound: what comes now is sent, and not asked after."""
+    found = sorted(((count, str(agent)) for agent, count in state.items("named")), key=lambda one: (-one[0], one[1]))
+    if not found or not (found[0][0] >= TASKS_NAMED_AGENT_MAX or is_named_full(state, "", 0)):
+        return
+    count, agent = found[0]
+    name, untracked = agent.removeprefix(AGENT), state.get("count", "untracked", 0)
+    why = f"further mail to it is kept in its inbox, and not asked after, as {untracked:,} were until now; start it"
+    yield Need("warn", f"{count:,} mails wait for {name}", why, 0, f"agent show {name}", 1, "mail")
 
 
 def _is_escalated(state: KeyedState, kind: str) -> bool:

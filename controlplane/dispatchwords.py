@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
+from bus.attributes import NO_CAPABLE
 from bus.errors import InvalidEvent
 from bus.rfc3339 import format_time, parse_time
-from bus.router import NO_CAPABLE
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
@@ -101,6 +101,7 @@ class _Mail(msgspec.Struct):
     attempt: int
 
 
+_POLICY_CHARS_MAX = 80
 _DISPATCHED = b',"dispatched":true,'
 _asked = msgspec.json.Decoder(Asked)
 _of = msgspec.json.Decoder(_Of)
@@ -163,8 +164,9 @@ def cut(text: str) -> str:
 # ------------------------------------------------------------------------------------------------- what it says
 
 
-def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
-    """A task on its way to an agent's inbox."""
+def mail(task: Task, event: str, sent: TaskDispatched, settle_by: int = 0) -> PublishEvent:
+    """A task on its way to an agent's inbox. `settle_by`: until when, ns, it is asked after mail by name; 0: it is not.
+    From then on nobody hears that it failed, so its agent leaves that to the dead letters of its inbox."""
     decision = {
         "rules": task.rules,
         "requires": needs_in(task.needs),
@@ -176,6 +178,8 @@ def mail(task: Task, event: str, sent: TaskDispatched) -> PublishEvent:
         "sticky": sent.sticky,
     }
     data = {"task": sent.task, "attempt": sent.attempt, "event": msgspec.Raw(event.encode()), "decision": decision}
+    if task.named:
+        data["settle_by"] = settle_by
     return say(
         INBOX + sent.agent.removeprefix(AGENT),
         data,
@@ -210,6 +214,21 @@ def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any]
     }  # fmt: skip
     told = {"subject": of.subject, "correlationid": of.correlationid, "causationid": of.id}
     return say(DEAD_LETTER, data, of.key or GROUP, **told)
+
+
+def unheeded(policy: str) -> str:
+    """What is said of an event's `nocapable` that is no policy; "" of one that is, or of none."""
+    if not policy or policy in POLICIES:
+        return ""
+    said = repr(policy[:_POLICY_CHARS_MAX])
+    return f"; its nocapable, {said}, is none of {', '.join(POLICIES)}, so the fleet's policy holds"
+
+
+def tried(task: Task) -> str:
+    """How often a task was tried, and by how many agents: of many attempts those of the last ones are known."""
+    times, agents = f"{task.attempt} time{'' if task.attempt == 1 else 's'}", len({one.agent for one in task.tries})
+    of = "" if len(task.tries) == task.attempt else f"the last {len(task.tries)} "
+    return f"tried {times}, {of}by {agents} agent{'' if agents == 1 else 's'}"
 
 
 def escalation(id: str, task: Task, why: str) -> PublishEvent:

@@ -28,6 +28,7 @@
 | an agent's name is used by two at once | warn | 2 each |
 | tasks wait that nobody can do; some of them are to be escalated | warn; bad | 3; 8 |
 | conditions of content rules raise | warn | 1 |
+| more mail by name waits than is asked after | warn | 1 |
 | agents say what cannot be read, or more of them come than can be known | warn | 1; 2 |
 | a projection stands still | warn | 2 each |
 | folds have changed, and what they would be folded from is gone | warn | 1 |
@@ -74,7 +75,7 @@ class Health(Fold):
     """The fold: it remembers since when each thing has been wrong. See the module."""
 
     name = "health"
-    version = 5
+    version = 6
     follows = (Tick, FoldQuarantined, FoldVersions, PlaneStarted, JournalTrimmed)
     reads = ("fleet", "groups", "sagas", "deadletters", "registry", "dispatch", "ledger", "adaptive", "projections")
     tables = MappingProxyType({"since": int, "quarantined": list[Any], "base": list[Any]})

@@ -148,7 +148,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
     ]
     columns = ", ".join(f"coalesce({SAGA}, '') as saga" if name == "saga" else f'"{name}"' for name in ROWS)
     events = fetch(db, f"select {columns} from {alias}.events where position {within} order by position")  # noqa: S608
-    followed = _followed(db, alias, within, events, names, follows)
+    followed, deep = _followed(db, alias, within, events, names, follows)
     steps, row, fact, intent = [], 0, 0, 0
     for number, start, end, recorded, partition, count, digest in heads:
         given: Fact | Rows
@@ -157,8 +157,7 @@ def steps_of(db: Any, segment: Segment, heads: list[Head], names: Sequence[str],
             fact += 1
         else:
             part = {name: column[row : row + count] for name, column in events.items()}
-            whole = {at - row: followed[at] for at in range(row, row + count) if at in followed} if followed else {}
-            given = rows_of_archive(part, names, whole)
+            given = rows_of_archive(part, names, _part(followed, row, count), _part(deep, row, count))
             row += count
         derived = []
         while fact < len(facts) and facts[fact][0] <= end:
@@ -188,12 +187,12 @@ def _intent(body: bytes, cause: int) -> Intent:
 
 def _followed(
     db: Any, alias: str, within: str, events: dict[str, list[Any]], names: Sequence[str], follows: Follows
-) -> dict[int, bytes]:
-    """The whole events of those rows that are followed, by row."""
+) -> tuple[dict[int, bytes], dict[int, bytes]]:
+    """The whole events of those rows that are followed, by row, and those that are deep (see `Rows`)."""
     types = [names[number] for number in events["type"]]
     places = follows.rows(types, required_of_archive(events["extras"]))
     if not places:
-        return {}
+        return {}, {}
     stored = ", ".join(f'"{name}"' for name in STORED)
     typed = follows.types(types)
     kinds = {events["type"][place] for place in places if types[place] in typed}
@@ -205,6 +204,10 @@ def _followed(
         f"select {stored} from {alias}.events where position {within} and ({either}) order by position",  # noqa: S608
     )
     return of_archive(found, names).whole((place, row) for row, place in enumerate(places))
+
+
+def _part(events: dict[int, bytes], first: int, count: int) -> dict[int, bytes]:
+    return {at - first: events[at] for at in range(first, first + count) if at in events} if events else {}
 
 
 def _list(numbers: Iterable[int]) -> str:

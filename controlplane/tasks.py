@@ -19,6 +19,7 @@ goes costs one look wherever it stands.
 | named | agent's source | how much mail to it by name is remembered |
 | count | tasks bytes waiting out opened handled failed refused returned dropped malformed skipped_ns | how many |
 | | named named_bytes untracked | the same of mail to agents by name |
+| | unfit | events that went to nobody: nested too deep, too large, or no rule names them any more |
 | | input input_tasks | the newest input that opened tasks, by position, and how many |
 | plane | "stamp" | of the plane, for the ids of tasks (`stamps`) |
 """

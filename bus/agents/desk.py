@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,7 +121,10 @@ class Desk:
 
     async def _work(self, job: "Job", handler: Handling | None) -> None:
         began = self._loop.time()
-        if handler is None:
+        lacking = _lacking(job, self.agent.capabilities)
+        if lacking:
+            ended, error, most = UNFIT, f"{self.agent.source} cannot do {lacking} any more", 1
+        elif handler is None:
             ended, error, most = UNFIT, f"no handler of {self.agent.source} takes {job.event.type}", 1
         else:
             most = handler.max_deliver
@@ -131,7 +135,10 @@ class Desk:
         if ended == UNFIT:
             self._complain(job, error)
         await self._settle(
-            job, verdict(ended, job.origin, job.delivery.attempt, most), self._loop.time() - began, error
+            job,
+            verdict(ended, job.origin, job.delivery.attempt, most, _is_heard(job)),
+            self._loop.time() - began,
+            error,
         )
 
     def _complain(self, job: "Job", error: str) -> None:
@@ -248,3 +255,16 @@ class Desk:
                 task.cancel()
             if late:
                 await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+
+
+def _lacking(job: "Job", capabilities: list[str]) -> str:
+    """What a job was dispatched for and this agent cannot do: its mail is of a time when it could, or is said to."""
+    decision = None if job.order is None else job.order.decision
+    needs = decision.get("requires") if isinstance(decision, dict) else None
+    return ", ".join(str(need) for need in needs if need not in capabilities) if isinstance(needs, list) else ""
+
+
+def _is_heard(job: "Job") -> bool:
+    """Whether the plane still listens to what becomes of a job that it dispatched."""
+    by = None if job.order is None else job.order.settle_by
+    return by is None or time.time_ns() < by

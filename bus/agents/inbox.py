@@ -27,12 +27,16 @@ DELIVER_ATTEMPTS = SHARED_DELIVER_ATTEMPTS
 
 
 class Order(NamedTuple):
-    """What the plane dispatched: `event` is to be handled, as attempt `attempt` of `task`; `decision`: why here."""
+    """What the plane dispatched: `event` is to be handled, as attempt `attempt` of `task`; `decision`: why here.
+
+    `settle_by`: until when, ns, the plane listens to what becomes of mail by name; None: as long as it takes.
+    """
 
     task: str
     attempt: int
     event: Event
     decision: Any
+    settle_by: int | None = None
 
 
 class _Told(msgspec.Struct):
@@ -40,6 +44,7 @@ class _Told(msgspec.Struct):
     attempt: int
     event: msgspec.Raw
     decision: Any = None
+    settle_by: int | None = None
 
 
 _read = msgspec.json.Decoder(_Told).decode
@@ -66,7 +71,7 @@ def order_of(event: Event) -> Order | None:
         told = _read(event.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidEvent("data", f"is nothing that was dispatched: {error}") from None
-    return Order(told.task, told.attempt, from_json(bytes(told.event)), told.decision)
+    return Order(told.task, told.attempt, from_json(bytes(told.event)), told.decision, told.settle_by)
 
 
 def settled(source: str, order: Order, outcome: str, took_ms: int, error: str = "") -> Event:

@@ -5,6 +5,7 @@
 | well | acked | acked | settled `handled`, acked |
 | by an error or its time-out | nacked; the broker counts | nacked | nacked |
 | so the last time | | terminated | settled `failed`, acked |
+| so, and the plane does not listen any more | | | terminated |
 | the payload does not fit | terminated | terminated | settled `refused`, acked |
 | the agent left meanwhile | nothing: it is another's at once | nothing | nothing |
 
@@ -35,8 +36,11 @@ class Verdict(NamedTuple):
     settled: str = ""
 
 
-def verdict(ended: str, origin: str, attempt: int, max_deliver: int) -> Verdict:
-    """What becomes of a delivery whose handler `ended` so. `attempt` counts from 1."""
+def verdict(ended: str, origin: str, attempt: int, max_deliver: int, heard: bool = True) -> Verdict:
+    """What becomes of a delivery whose handler `ended` so. `attempt` counts from 1; `heard`: the plane listens to what
+    is said of its task, so that what went wrong is its to decide."""
+    if origin == DISPATCHED and not heard and ended in (FAILED, UNFIT):
+        origin = SHARED
     if ended == LEFT:
         return Verdict(NOTHING)
     if ended == WELL:

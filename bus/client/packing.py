@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from bus import batch, limits, wire
-from bus.attributes import Extras, check_extras
+from bus.attributes import Extras, check_asked, check_extras
 from bus.errors import ClientError, EventTooLarge, InvalidEvent
 from bus.event import Event, is_redriven, is_reserved, make, validate
 from bus.event import redriven as redrive_refusal
@@ -198,6 +198,7 @@ def _extras_are_fine(extras: Extras, reserved: bool) -> bool:
         return False
     try:
         check_extras(extras)
+        check_asked(extras.extensions)
     except ClientError:
         return False
     return True

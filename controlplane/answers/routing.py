@@ -56,7 +56,8 @@ def routes(world: World, now: int) -> Routes:
     state, registry = world["dispatch"], world["registry"]
     force = in_force(state)
     counts = {name: state.get("count", name, 0) for name in
-              ("waiting", "out", "opened", "handled", "failed", "refused", "returned", "dropped")}  # fmt: skip
+              ("waiting", "out", "opened", "handled", "failed", "refused", "returned", "dropped", "unfit",
+               "named", "untracked")}  # fmt: skip
     kinds = sorted(map(str, state.table("work")))
     work = sorted((_work(state, registry, needs, now) for needs in kinds), key=lambda row: (-row.waiting, row.needs))
     return Routes(
@@ -187,6 +188,7 @@ def _to(
         held = held_back(registry, missing)
         waits = any(one.needs == task.needs for one in open)  # whatever the policy says of those to come
         row.why = f"nobody can do {missing}: {'it waits' if waits else _policy(policy_of(state, task))}"
+        row.why += words.unheeded(task.policy)
         row.mend = f"agent release {held[0]}" if held else f"agent list --capability {missing}"
     return row
 
@@ -349,7 +351,9 @@ def step_text(fact: Fact) -> str:
     """What was decided about an event, in words; "" for any other fact."""
     if isinstance(fact, EventRouted):
         rules = ", ".join(rule or "the default" for rule in fact.rules)
-        return f"to {', '.join(fact.recipients) or 'nobody'}" + (f" by {rules}" if rules else "")
+        asked = words.asked(fact.event) or words.Asked()
+        by = f" by {rules}" if rules else ""
+        return f"to {', '.join(fact.recipients) or 'nobody'}{by}{words.unheeded(str(asked.nocapable))}"
     if isinstance(fact, TaskDispatched):
         others = ", ".join(f"{one.agent} {one.score}" for one in fact.losers)
         among = f", of {fact.among}" if fact.among > 1 else ""

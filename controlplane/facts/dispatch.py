@@ -26,7 +26,8 @@ class RoutesSet(Fact, frozen=True):
 class EventRouted(Fact, frozen=True):
     """Derived: the event at `position`, CloudEvents JSON, goes to these recipients.
 
-    `rules` are those that it goes by, of version `version`; "" among them is the default.
+    `rules` are those that it goes by, of version `version`; "" among them is the default. `deep`: it is nested too
+    deep to be dispatched, and `event` has its data as bytes.
     """
 
     position: int
@@ -37,6 +38,7 @@ class EventRouted(Fact, frozen=True):
     recipients: list[str]
     rules: list[str] = []
     version: int = 0
+    deep: bool = False
 
 
 class RuleFailed(Fact, frozen=True):

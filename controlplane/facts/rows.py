@@ -12,7 +12,9 @@ class Rows(msgspec.Struct, gc=False):
     `importofs` is the name of the log an event was imported from, or "". `sizes` are payload bytes. `followed` holds
     the whole event, CloudEvents JSON, of those rows whose type a fold follows (`plane.FOLLOWED_TYPES`) or a content
     rule names, that have `requires`, or that are redriven to dispatch; those nested deeper than FOLLOWED_DEPTH_MAX are
-    left out. A fold looks at their types, as there may be others than those it wants.
+    left out. A fold looks at their types, as there may be others than those it wants. `deep`: those among them that
+    are nested so deep that they, or what is made of them, cannot be read whole (DISPATCHED_DEPTH_MAX), with their data
+    as bytes (`data_base64`): their attributes can be read.
     """
 
     partition: int
@@ -27,6 +29,7 @@ class Rows(msgspec.Struct, gc=False):
     redriven: list[bool]
     sizes: list[int]
     followed: dict[int, bytes] = {}
+    deep: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.types)
@@ -35,7 +38,8 @@ class Rows(msgspec.Struct, gc=False):
         """Rows `start` <= i < `stop` as Rows of their own."""
         cut: dict[str, Any] = {name: getattr(self, name)[start:stop] for name in ROW_COLUMNS}
         followed = {row - start: event for row, event in self.followed.items() if start <= row < stop}
-        return Rows(self.partition, self.first_offset + start, **cut, followed=followed)
+        deep = {row - start: event for row, event in self.deep.items() if start <= row < stop}
+        return Rows(self.partition, self.first_offset + start, **cut, followed=followed, deep=deep)
 
 
 ROW_COLUMNS = ("appended", "types", "sources", "ids", "times", "sagas", "importofs", "redriven", "sizes")

@@ -14,6 +14,9 @@ TASKS_AT_ONCE_MAX = 4_000
 """Tasks of one input that go out at once; the rest follows in as many each `TASK_REST_MS_MIN`."""
 TASK_EVENT_BYTES_MAX = 512 * 1024
 """An event that is dispatched, as JSON; a larger one is a dead letter, with reason `too_large`."""
+DISPATCHED_DEPTH_MAX = 124
+"""Arrays and objects within each other in an event that is dispatched: its mail, and that mail's dead letter, have two
+more each, and folds see both whole (`FOLLOWED_DEPTH_MAX`). A deeper one is a dead letter, `too_deep`."""
 TASK_ATTEMPTS_MAX = 5
 """Agents with which a task may go wrong, where `dispatch.attempts` is not set; then it is a dead letter."""
 TASK_ATTEMPTS_SET_MAX = 100

@@ -105,6 +105,12 @@ class Routes(Reply):
     refused: int
     returned: int
     dropped: int
+    unfit: int = 0
+    """Events that went to nobody: nested too deep, too large, or no rule names them any more."""
+    named: int = 0
+    """Mail to agents by name that is asked after now."""
+    untracked: int = 0
+    """Mail to agents by name that was sent beyond that bound, of all time."""
 
 
 class SetRoutes(Ask, frozen=True):

@@ -180,6 +180,26 @@ def test_everything_that_is_wrong_is_named_and_nothing_else(wrong: set[str]) -> 
     assert str(refused.value) == "; ".join(f"{name}: {why}" for name, why in refused.value.errors)
 
 
+@pytest.mark.parametrize("said", ["now", "", "Wait", True, 1, "x" * 1_000])
+def test_what_dispatch_is_asked_for_is_a_rule_for_publishers_alone(said: Any) -> None:
+    wrong = Event(type="t", source="/", id="1", priority="urgent", extensions={"nocapable": said, "sticky": 2**40})
+    with pytest.raises(InvalidEvent) as refused:
+        validate(wrong)
+    assert [name for name, _ in refused.value.errors] == ["priority", "sticky", "nocapable"]
+    assert "wait, dead-letter, escalate" in refused.value.errors[2][1] and len(refused.value.errors[2][1]) < 200
+    asked = Event(type="t", source="/", id="1", extensions={"nocapable": said})
+    with pytest.raises(InvalidEvent):
+        validate(asked)
+    for copy in ("importof", "redriveto"):
+        validate(asked.replace(extensions={"nocapable": said, copy: "x"}))
+    assert from_json(to_json(asked)) == asked, "what was published already is read"
+
+
+def test_it_may_be_asked_for_what_there_is() -> None:
+    for policy in ("wait", "dead-letter", "escalate"):
+        validate(Event(type="t", source="/", id="1", extensions={"nocapable": policy}))
+
+
 def test_data_survives_to_the_character() -> None:
     data = '{"a" : 1.00000000000000000001, "b":12345678901234567890123, "c":1e999, "d":"\\u00e9"}'
     event = from_json(f'{{"specversion":"1.0","id":"1","source":"/","type":"t","data":{data}}}')

@@ -16,6 +16,7 @@ from tests.controlplane.dispatching import (
     SECOND,
     Agents,
     facts_of,
+    lifecycle,
     settled,
     work,
 )
@@ -109,6 +110,21 @@ def test_it_is_said_to_others_where_that_is_said() -> None:
     assert len(fleet.taken()) == 1
 
 
+def test_a_policy_that_is_none_is_said_where_the_fleets_holds_in_its_place() -> None:
+    """A client of an older version, or of another make, may publish such an event."""
+    fleet = Agents()
+    for policy in ("dead-letter", "escalate"):
+        fleet.tell(SettingSet("dispatch.no_capable", policy))
+        fleet.asks("translate", nocapable="deadletter")
+    fleet.asks("translate", nocapable=True)
+    fleet.asks("translate")
+    told = [letter["data"]["error"] for letter in fleet.letters] + [one["data"]["why"] for one in fleet.escalated]
+    said = "nobody can do translate; its nocapable, {}, is none of wait, dead-letter, escalate, "
+    said += "so the fleet's policy holds"
+    odd = said.format("'deadletter'")
+    assert told == [odd, odd, said.format("'True'"), "nobody can do translate"]
+
+
 def test_what_waited_for_the_last_who_could_is_judged_when_that_one_goes() -> None:
     fleet = Agents()
     fleet.tell(SettingSet("dispatch.no_capable", "dead-letter"))
@@ -159,6 +175,21 @@ def test_what_an_agent_has_that_is_gone_another_does(gone: Any) -> None:
     assert fleet.count("returned") == 3
     fleet.asks("work")
     assert fleet.taken()[0]["type"] == "agent.inbox.b"
+
+
+@pytest.mark.parametrize("settles_last", [True, False])
+def test_what_it_has_comes_back_though_it_settles_something_beside_leaving(settles_last: bool) -> None:
+    """In one batch: a word that was repeated may stand after the last one."""
+    fleet = Agents()
+    fleet.joins("a", places=9)
+    for _ in range(2):
+        fleet.asks("work")
+    mail, other = fleet.taken()
+    fleet.joins("b")
+    said = [lifecycle("a", "left", {"incarnation": "a-1", "reason": "done"}), settled(mail)]
+    fleet.say(*(said if settles_last else said[::-1]))
+    (again,) = fleet.taken()
+    assert again["type"] == "agent.inbox.b" and again["data"]["task"] == other["data"]["task"]
 
 
 def test_a_word_about_an_earlier_attempt_changes_nothing() -> None:

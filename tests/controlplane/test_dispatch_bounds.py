@@ -1,19 +1,26 @@
 """Dispatch under what agents and publishers say that is out of all proportion: nothing breaks, nothing is lost."""
 
 import re
+from base64 import b64decode
 from typing import Any
 
+import msgspec
 import pytest
 
+import bus
 from bus.choice import FIGURE_MAX, standing
 from bus.event import Event
 from bus.router import Rule, Rules
+from controlplane import dispatchhealth
 from controlplane.assigning import gets_mail
+from controlplane.deadletters import redriven_event
 from controlplane.dispatchsettings import deadline_ns
 from controlplane.facts import IntentFailed, SettingSet, TaskDispatched, encode_fact
+from controlplane.inforce import counted_of
 from controlplane.limits import (
     AGENT_QUEUE_MAX,
     CASCADE_FACTS_MAX,
+    DISPATCHED_DEPTH_MAX,
     INPUT_EVENTS_MAX,
     TASK_DEADLINE_MS_MAX,
     TASKS_AT_ONCE_MAX,
@@ -25,6 +32,7 @@ from controlplane.state import KeyedState
 from controlplane.tasks import Work
 from controlplane.timeline import verify
 from tests.controlplane.dispatching import ONLY, Agents, facts_of, some_folds, work
+from tests.controlplane.test_dispatch import given_up
 
 
 def test_no_figure_is_larger_than_can_be_written() -> None:
@@ -186,3 +194,90 @@ def test_nor_is_mail_by_name_forgotten_that_no_broker_takes() -> None:
     fleet.say(work(1, type="order.created"))
     unsent(fleet, fleet.taken()[0])
     assert [letter["data"]["reason"] for letter in fleet.letters] == ["attempts"] and fleet.tasks() == {}
+
+
+def nested(levels: int, **more: Any) -> Event:
+    """An event whose arrays stand so deep in each other, as a whole."""
+    data = b"[" * (levels - 1) + b'"[[{"' + b"]" * (levels - 1)
+    return work(levels, data=msgspec.Raw(data), **more)
+
+
+@pytest.mark.parametrize("levels", [DISPATCHED_DEPTH_MAX + 1, 128, 129, 600])
+def test_what_is_nested_too_deep_is_a_dead_letter_that_holds_its_data_as_bytes(levels: int) -> None:
+    fleet = Agents()
+    fleet.joins("a")
+    event = nested(levels, requires=["work"])
+    fleet.say(nested(DISPATCHED_DEPTH_MAX, requires=["work"]), event)
+    assert [mail["data"]["event"]["id"] for mail in fleet.taken()] == [f"w-{DISPATCHED_DEPTH_MAX}"]
+    (letter,) = fleet.letters
+    assert letter["data"]["reason"] == "too_deep" and fleet.count("unfit") == 1
+    kept = letter["data"]["event"]
+    assert (kept["id"], kept["requires"], kept["subject"]) == (event.id, "work", event.subject)
+    assert b64decode(kept["data_base64"]) == event.payload
+    fleet.say(Event(id="l", type=letter["type"], source="signalbox/plane", data=letter["data"]))
+    (known,) = fleet.heart.states["deadletters"].table("letter").values()
+    redriven = bus.from_json(redriven_event(known))
+    fleet.say(redriven)
+    (mail,) = fleet.taken()
+    assert b64decode(mail["data"]["event"]["data_base64"]) == event.payload
+    assert verify(fleet.steps, some_folds(*ONLY)).divergence == ""
+
+
+def test_the_letters_of_what_is_just_not_too_deep_are_heard() -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.attempts", "1"))
+    fleet.joins("a")
+    fleet.say(nested(DISPATCHED_DEPTH_MAX, requires=["work"]))
+    (mail,) = fleet.taken()
+    fleet.say(given_up(mail, "max_deliver"))
+    assert fleet.count("dead") == 1 and fleet.count("returned") == 0, "its inbox's letter is heard"
+    (letter,) = fleet.letters
+    fleet.say(Event(id="l", type=letter["type"], source="signalbox/plane", data=letter["data"]))
+    assert len(fleet.heart.states["deadletters"].table("letter")) == 2
+
+
+def test_rules_are_asked_of_what_is_nested_too_deep_by_its_attributes_alone() -> None:
+    rules = Rules((Rule("large", "order.>", ("agent/a",), "data.n > 4"), Rule("all", "order.made", ("agent/b",))))
+    fleet = Agents(rules=rules)
+    fleet.say(nested(129, type="order.made"), nested(130, type="order.other"), nested(131))
+    assert [(one["data"]["reason"], one["data"]["event"]["id"]) for one in fleet.letters] == [("too_deep", "w-129")]
+    assert "nested" in counted_of(fleet.state, "large").why and fleet.taken() == []
+
+
+def test_mail_by_name_says_until_when_it_is_asked_after_and_health_that_some_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("controlplane.tasks.TASKS_NAMED_AGENT_MAX", 2)
+    monkeypatch.setattr("controlplane.dispatchhealth.TASKS_NAMED_AGENT_MAX", 2)
+    fleet = Agents(rules=Rules((Rule("r", "order.>", ("agent/away",)),)))
+    fleet.joins("a")
+
+    def wrong() -> list[str]:
+        registry = fleet.heart.states["registry"]
+        return [f"{need.what}; {need.why}" for need in dispatchhealth.needs(fleet.state, registry)]
+
+    fleet.say(work(1, type="order.created"))
+    assert wrong() == []
+    fleet.say(work(2, type="order.created"), work(3, type="order.created"))
+    fleet.asks("work")
+    half_a_day = fleet.now + 12 * 3_600 * 1_000_000_000
+    said = [mail["data"].get("settle_by", "as long as it takes") for mail in fleet.taken()]
+    assert said == ["as long as it takes", half_a_day, half_a_day, 0]
+    (need,) = wrong()
+    assert need.startswith("2 mails wait for away; ") and " 1 were until now" in need
+
+
+@pytest.mark.parametrize(
+    ("attempts", "agents", "said"),
+    [(1, "a", "tried 1 time, by 1 agent; boom"), (3, "a", "tried 3 times, by 1 agent; boom"),
+     (3, "ab", "tried 3 times, by 2 agents; boom"), (20, "ab", "tried 20 times, the last 16 by 2 agents; boom")],
+)  # fmt: skip
+def test_its_dead_letter_tells_attempts_from_agents(attempts: int, agents: str, said: str) -> None:
+    fleet = Agents()
+    fleet.tell(SettingSet("dispatch.attempts", str(attempts)))
+    fleet.joins(*agents, heartbeat_ms=3_600_000)
+    fleet.asks("work")
+    for _ in range(attempts):
+        fleet.settles(fleet.taken()[0], "failed", error="boom")
+        fleet.wait(0 if fleet.letters or fleet.mail else 61)
+    assert [letter["data"]["error"] for letter in fleet.letters] == [said]

@@ -140,6 +140,30 @@ async def test_what_is_dispatched_is_handled_and_said_to_be_settled(fake: FakeFl
         assert got[0] == ("task.plan.asked", "go", {"why": "able"})
 
 
+async def test_what_was_dispatched_while_it_could_do_more_is_not_handled(fake: FakeFleet) -> None:
+    """Its mail waited while it was away; it comes back without what that was for, though with a handler for it."""
+    async with connected(fake) as fleet, plane_fleet(fake.urls, 1, "u") as plane:
+        agent = bus.Agent("planner", capabilities=["plan"], fleet=fleet)
+        got: list[str] = []
+
+        @agent.on("task.>", dispatched=True)
+        async def any(event: bus.Event, context: bus.Context) -> None:
+            got.append(event.id)
+
+        async with agent:
+            for task, needs in (("t1", ["fly", "plan"]), ("t2", ["plan"]), ("t3", [])):
+                asked = bus.Event(type="task.asked", source="agent/boss", id=task)
+                data = {"task": task, "attempt": 1, "event": msgspec.Raw(bus.to_json(asked)),
+                        "decision": {"requires": needs}}  # fmt: skip
+                await plane.publish(order(task, asked).replace(data=data))
+            await until("each is settled", lambda: len(fake.settled("inbox.planner")) == 3)
+        said = {event.id: event.data for event in await read(fleet, "dispatch.settled")}
+        assert (
+            said["settled:t1:1"]["outcome"] == "refused" and "cannot do fly any more" in said["settled:t1:1"]["error"]
+        )
+        assert sorted(got) == ["t2", "t3"]
+
+
 async def test_what_a_leaver_had_begun_is_handled_by_another_of_its_group(fake: FakeFleet, monkeypatch: Any) -> None:
     monkeypatch.setattr("bus.agents.life.DRAIN_MS_MAX", 50)
     async with connected(fake) as fleet:

@@ -21,7 +21,7 @@ events = st.builds(
         partitionkey=key, extensions=extension, data=1,
     ),
     odd, odd, odd, odd, st.sampled_from([None, 0, 1 << 63, -(1 << 63), True, "now"]), odd, odd, odd,
-    st.sampled_from([{}, {"importof": "log"}, {"Bad": 1}, {"a": 1 << 40}, {"a": "x" * 2_000}]),
+    st.sampled_from([{}, {"importof": "log"}, {"Bad": 1}, {"a": 1 << 40}, {"a": "x" * 2_000}, {"nocapable": "x"}]),
 )  # fmt: skip
 fine = st.builds(
     lambda type, subject, data: bus.Event(type=type, source="agent/a", id="e", subject=subject, data=data),

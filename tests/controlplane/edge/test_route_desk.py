@@ -205,6 +205,14 @@ async def test_work_that_nobody_can_do_is_a_need_with_what_mends_it(desk: Desk) 
     assert [need.severity for need in found.penalties if need.key == "tasks"] == ["bad"]
 
 
+async def test_an_event_whose_policy_is_none_is_explained_with_that(desk: Desk) -> None:
+    await desk.says(work(1, ["fly"], nocapable="deadletter"))
+    found = await desk.ask(AskRoute("w-1"))
+    assert isinstance(found, RouteExplained)
+    for told in (found.steps[0].text, found.recipients[0].why):
+        assert "its nocapable, 'deadletter', is none of" in told
+
+
 async def test_levers_are_of_the_present(desk: Desk) -> None:
     refused = await desk.ask(SetRoutes("add", [ALL]), At(position=1))
     assert isinstance(refused, Refusal) and "past" in refused.message

@@ -44,4 +44,4 @@ def test_rows_need_no_payloads(published: list[Event]) -> None:
         for correlation, subject in zip(stored["correlation"], stored["subject"], strict=True)
     ]
     found = {name: sagas if name == "saga" else table.column(name).to_pylist() for name in ROWS}
-    assert rows_of_archive(found, names, dict(wanted.followed)) == wanted == arrival.rows(FOLLOWS)
+    assert rows_of_archive(found, names, dict(wanted.followed), dict(wanted.deep)) == wanted == arrival.rows(FOLLOWS)
