@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import AsOf, DataDir, Internal, Limit, Output, instant
+from console.commands import options
+from console.commands.options import AsOf, DataDir, Internal, Limit, Output
 from console.failures import Failure, Partly, Usage
 
 app = typer.Typer(
@@ -141,7 +142,7 @@ def export(
 @app.command("tail")
 def tail(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
-    start: Annotated[str, typer.Option("--start", help="now, earliest, -5m, or an instant.")] = "now",
+    start: Annotated[str, typer.Option("--start", help="now, earliest, 14:03, -5m or an instant.")] = "now",
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="End after so many; 0 is never.")] = 0,
     internal: Internal = False,
     data_dir: DataDir = None,
@@ -151,7 +152,18 @@ def tail(
     from console.commands.publishing import follow
     from console.fleetdir import resolve
 
-    follow(resolve(data_dir), pattern, start, limit, internal, output)
+    follow(resolve(data_dir), pattern, _start(start), limit, internal, output)
+
+
+def _start(text: str) -> str:
+    """Where to begin as the bus takes it; an instant may be written as for `--at`. Raises Usage."""
+    import time
+
+    import bus
+
+    if text in ("now", "earliest"):
+        return text
+    return bus.format_time(options.since(text, time.time_ns(), "--start"))
 
 
 @app.command("search")
@@ -159,7 +171,7 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="In id, source, subject or data.")] = "",
     type_: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
     subject: Annotated[str, typer.Option("--subject", help="Exactly this subject.")] = "",
-    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="14:03, -5m or an instant.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="1.5h, 14:03 or an instant.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="14:03, -5m or an instant.")] = None,
     limit: Limit = 50,
     internal: Internal = False,
@@ -180,8 +192,8 @@ def search(
         pattern=type_,
         text=text,
         subject=subject,
-        since=None if since is None else instant(since, now),
-        until=None if until is None else instant(until, now),
+        since=None if since is None else options.since(since, now),
+        until=None if until is None else options.instant(until, now),
         internal=internal,
         limit=limit,
     )

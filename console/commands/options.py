@@ -67,6 +67,26 @@ def instant(text: str, now: int) -> int:
         raise Usage(str(error)) from error
 
 
+def since(text: str, now: int, option: str = "--since") -> int:
+    """As `moments.since`. Raises Usage."""
+    from console import moments
+
+    try:
+        return moments.since(text, now)
+    except ValueError as error:
+        raise Usage(f"{option} {error}") from error
+
+
+def duration(option: str, text: str) -> int:
+    """As `moments.duration`, what an option was given. Raises Usage."""
+    from console import moments
+
+    try:
+        return moments.duration(text)
+    except ValueError as error:
+        raise Usage(f"{option} {error}") from error
+
+
 def moment(text: str, now: int) -> "At":
     """As `moments.moment`. Raises Usage."""
     from console import moments

@@ -125,6 +125,8 @@ def test_the_data_directory_may_be_named_anywhere(cli, trouble: Path, monkeypatc
         (["event", "search", "--type", "a..b"], 2, "not a pattern"),
         (["event", "export", "--type", "a..b"], 2, "not a pattern"),
         (["event", "search", "--since", "yesterday"], 2, "no moment: write now, 14:03"),
+        (["event", "search", "--until", "1.5h"], 2, "a duration back begins with a minus, -1.5h"),
+        (["event", "tail", "--start", "yesterday"], 2, "--start 'yesterday' is no moment: write now, 14:03"),
         (["event", "import", "nowhere.jsonl"], 3, "no fleet here"),
         (["dlq", "redrive", "g-01"], 2, "needs --yes"),
         (["health", "check", "--nosuch"], 3, "No such option"),
