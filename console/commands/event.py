@@ -31,6 +31,14 @@ def publish(
     id_: Annotated[str, typer.Option("--id", help="Its id, else a fresh one.")] = "",
     correlationid: Annotated[str | None, typer.Option("--correlationid", help="The saga it belongs to.")] = None,
     partitionkey: Annotated[str | None, typer.Option("--partitionkey", help="Its ordering key.")] = None,
+    requires: Annotated[
+        list[str] | None,
+        typer.Option("--requires", metavar="CAP…", help='Only for an agent that has these: "read write".'),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="DURATION", help="After it nobody gets the event any more: 30s, 1.5h."),
+    ] = None,
     ext: Annotated[list[str] | None, typer.Option("--ext", metavar="NAME=VALUE", help="Another attribute.")] = None,
     json: Annotated[str, typer.Option("--json", metavar="FILE", help="A whole CloudEvents object; - for stdin.")] = "",
     acks: Acks = "quorum",
@@ -46,6 +54,13 @@ def publish(
 
     if bool(type_) == bool(json):
         raise Usage("name the TYPE, or give a whole event with --json FILE", "signalbox event publish order.created")
+    if json and (requires or expires):
+        raise Usage(
+            "--requires and --expires go with a TYPE: the object of --json says its own `requires`, `expirytime`"
+        )
+    if requires and not all(text.split() for text in requires):
+        raise Usage("--requires names no capability", "signalbox event publish doc.needed --requires 'read write'")
+    now = time.time_ns() // 1_000_000 * 1_000_000
     extensions: dict[str, str | int | bool] = {}
     for pair in ext or []:
         name, equals, value = pair.partition("=")
@@ -61,9 +76,11 @@ def publish(
                 source=source,
                 id=id_,
                 subject=subject,
-                time=time.time_ns() // 1_000_000 * 1_000_000,
+                time=now,
                 correlationid=correlationid,
                 partitionkey=partitionkey,
+                requires=" ".join(requires).split() if requires else None,
+                expirytime=None if expires is None else now + options.duration("--expires", expires),
                 data=None if data is None else json_value(read_text(data.removeprefix("@"), data[:1] != "@")),
                 extensions=extensions,
             )
