@@ -45,6 +45,11 @@ def instant(typed: str, now: int) -> int:
     return _instant(typed.strip(), now, INSTANTS)
 
 
+def of_then(message: str) -> str:
+    """A refusal's words, which were right then, as they are said now."""
+    return message.replace("there is no ", "then there was no ", 1)
+
+
 def since(typed: str, now: int) -> int:
     """As `instant`; a duration may do without its `-`, since `since 1h` says it. Raises ValueError."""
     text = typed.strip()

@@ -11,7 +11,7 @@ from controlplane.questions import Operate, Operated, Refusal
 
 NOTES_MAX = 10
 """Agents, and capabilities, that are named one by one in what is said of a lever."""
-STILL_SERVES = "from here on no work is dispatched there; groups that an agent has joined itself go on delivering to it"
+STILL_SERVES = "groups that an agent has joined itself go on delivering to it"
 
 
 def quarantine(world: World, ask: Operate, now: int) -> tuple[Fact | None, Operated | Refusal]:
