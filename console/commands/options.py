@@ -1,14 +1,23 @@
 """The options that many commands share, and the shapes of times on the command line."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from console.failures import Usage
 
 if TYPE_CHECKING:
     from controlplane.questions import At
+
+
+class Command(TyperCommand):
+    """A command whose usage line writes what is required as man pages do, `show AGENT`: Typer says `{AGENT}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1] if piece[:1] == "{" and piece[-1:] == "}" else piece for piece in pieces]
 
 
 def _format(text: str) -> str:

@@ -155,6 +155,19 @@ def test_exit_codes_without_a_fleet(cli, arguments: list[str], code: int, said: 
     assert said in result.err
 
 
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["agent", "quarantine"], "signalbox agent quarantine [OPTIONS] AGENT…"),
+        (["replay", "at"], "signalbox replay at [OPTIONS] TIME|POSITION"),
+        (["event", "publish", "-h"], "signalbox event publish [OPTIONS] [TYPE]"),
+    ],
+)
+def test_a_usage_line_names_arguments_as_manuals_do(cli, words: list[str], usage: str) -> None:
+    result = cli(*words)
+    assert (result.out + result.err).splitlines()[0] == f"Usage: {usage}"
+
+
 @pytest.mark.parametrize("refused", ["not_found", "usage", "unavailable", "denied", "changed", "failed", "of_tomorrow"])
 def test_refusals_become_exit_codes(cli, fleet_of, refused: str) -> None:
     folder = fleet_of(telling(Refusal(refused, "because", "do that")))
