@@ -4,6 +4,7 @@ A screen lists the names of its actions; `DO` is what every screen has. A lever 
 and is locked while the control plane does not answer. What is not built has no entry.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -85,10 +86,16 @@ FOOTERS: dict[str, tuple[str, ...]] = {
 """What each screen's last line shows, dearest first."""
 
 
-def footer_keys(screen: str, past: bool = False) -> list[tuple[str, str, bool]]:
-    """`(key, what, lever)` for a screen's footer; in the past the keys of time come first."""
+def footer_keys(
+    screen: str, past: bool = False, called: Mapping[str, str] | None = None
+) -> list[tuple[str, str, bool]]:
+    """`(key, what, lever)` for a screen's footer; in the past the keys of time come first.
+
+    `called`: labels by the names of actions that do something else to what the cursor is on than mostly.
+    """
+    called = called or {}
     names = [name for name in FOOTERS[screen] if not (past and name == "freeze")]
-    own = [(ACTIONS[name].shown, ACTIONS[name].label, ACTIONS[name].lever) for name in names]
+    own = [(ACTIONS[name].shown, called.get(name, ACTIONS[name].label), ACTIONS[name].lever) for name in names]
     if past:
         return [(", .", "step", False), ("{ }", "incident", False), ("t", "go to", False), *own]
     return [*own, (", .", "look back", False)]

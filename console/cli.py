@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperCommand
 
 from console.commands import (
     agent,
@@ -29,7 +30,7 @@ from console.commands import (
     saga,
     sql,
 )
-from console.commands.options import DataDir
+from console.commands.options import Command, DataDir
 from console.failures import INTERRUPTED, Ended, Failure
 from console.output import say
 
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 for alone in (fleet.app, demo.app, doctor.app, bench.app, sql.app):
     app.registered_commands.extend(alone.registered_commands)
-for noun, commands in {
+for name, commands in {
     "agent": agent.app,
     "event": event.app,
     "flow": flow.app,
@@ -60,7 +61,11 @@ for noun, commands in {
     "projection": projection.app,
     "route": route.app,
 }.items():
-    app.add_typer(commands, name=noun)
+    app.add_typer(commands, name=name)
+for each in (app, *(noun.typer_instance for noun in app.registered_groups)):
+    for command in each.registered_commands if each is not None else ():
+        if not issubclass(command.cls or TyperCommand, Command):
+            command.cls = Command
 
 
 def _version(wanted: bool) -> None:

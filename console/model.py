@@ -11,6 +11,9 @@ always of the present.
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
+
+from console.moments import of_then
 from controlplane.questions import Ask, At, Board, Need, Refusal, Reply, Timeline, Told
 
 SILENT_AFTER_S = 3.0
@@ -128,8 +131,11 @@ class Model:
         return told.body if told is not None and isinstance(told.body, kind) else None
 
     def refusal(self, slot: str, question: Ask | None = None) -> Refusal | None:
-        """The plane's refusal, when that is the slot's answer."""
-        return self.body(slot, Refusal, question)
+        """The plane's refusal, when that is the slot's answer; of the past in words of the present."""
+        refused = self.body(slot, Refusal, question)
+        if refused is None or self.moment is None:
+            return refused
+        return msgspec.structs.replace(refused, message=of_then(refused.message))
 
     @property
     def board(self) -> Board | None:

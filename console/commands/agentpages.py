@@ -44,7 +44,9 @@ def agents_page(body: q.Agents, told: q.Told) -> Page:
             Column("why", lambda a: a.why + (f"  signalbox {a.mend}" if a.mend else ""), flex=True),
         ],
         below="\n".join(["", *more, total, *notes]),
-        empty=EMPTY if not body.total else "no such agents\n  signalbox agent list",
+        empty=("then there was no agent\n  signalbox agent list" if told.past else EMPTY)
+        if not body.total
+        else "no such agents\n  signalbox agent list",
     )
 
 

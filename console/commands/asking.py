@@ -12,6 +12,7 @@ from console.failures import BY_REFUSAL, Failure, Unreachable, Usage
 from console.fleetdir import Fleet, question_url, resolve
 from console.link import Link, NoAnswer
 from console.measure import DAY, clock, day
+from console.moments import of_then
 from console.output import Format, Page
 from console.progress import Progress
 from controlplane import questions
@@ -91,11 +92,6 @@ def finished(page: Page, answer: questions.Told) -> Page:
     if answer.past:
         page.as_of = as_of(answer, time.time_ns())
     return page
-
-
-def of_then(message: str) -> str:
-    """A refusal's words, which were right then, as they are said now."""
-    return message.replace("there is no ", "then there was no ", 1)
 
 
 def begins(position: int) -> str:

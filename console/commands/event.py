@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import AsOf, DataDir, Internal, Limit, Output, instant
+from console.commands import options
+from console.commands.options import AsOf, DataDir, Internal, Limit, Output
 from console.failures import Failure, Partly, Usage
 
 app = typer.Typer(
@@ -30,6 +31,14 @@ def publish(
     id_: Annotated[str, typer.Option("--id", help="Its id, else a fresh one.")] = "",
     correlationid: Annotated[str | None, typer.Option("--correlationid", help="The saga it belongs to.")] = None,
     partitionkey: Annotated[str | None, typer.Option("--partitionkey", help="Its ordering key.")] = None,
+    requires: Annotated[
+        list[str] | None,
+        typer.Option("--requires", metavar="CAP…", help='Only for an agent that has these: "read write".'),
+    ] = None,
+    expires: Annotated[
+        str | None,
+        typer.Option("--expires", metavar="DURATION", help="After it nobody gets the event any more: 30s, 1.5h."),
+    ] = None,
     ext: Annotated[list[str] | None, typer.Option("--ext", metavar="NAME=VALUE", help="Another attribute.")] = None,
     json: Annotated[str, typer.Option("--json", metavar="FILE", help="A whole CloudEvents object; - for stdin.")] = "",
     acks: Acks = "quorum",
@@ -45,6 +54,13 @@ def publish(
 
     if bool(type_) == bool(json):
         raise Usage("name the TYPE, or give a whole event with --json FILE", "signalbox event publish order.created")
+    if json and (requires or expires):
+        raise Usage(
+            "--requires and --expires go with a TYPE: the object of --json says its own `requires`, `expirytime`"
+        )
+    if requires and not all(text.split() for text in requires):
+        raise Usage("--requires names no capability", "signalbox event publish doc.needed --requires 'read write'")
+    now = time.time_ns() // 1_000_000 * 1_000_000
     extensions: dict[str, str | int | bool] = {}
     for pair in ext or []:
         name, equals, value = pair.partition("=")
@@ -60,9 +76,11 @@ def publish(
                 source=source,
                 id=id_,
                 subject=subject,
-                time=time.time_ns() // 1_000_000 * 1_000_000,
+                time=now,
                 correlationid=correlationid,
                 partitionkey=partitionkey,
+                requires=" ".join(requires).split() if requires else None,
+                expirytime=None if expires is None else now + options.duration("--expires", expires),
                 data=None if data is None else json_value(read_text(data.removeprefix("@"), data[:1] != "@")),
                 extensions=extensions,
             )
@@ -141,7 +159,7 @@ def export(
 @app.command("tail")
 def tail(
     pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
-    start: Annotated[str, typer.Option("--start", help="now, earliest, -5m, or an instant.")] = "now",
+    start: Annotated[str, typer.Option("--start", help="now, earliest, 14:03, -5m or an instant.")] = "now",
     limit: Annotated[int, typer.Option("--limit", "-n", min=0, help="End after so many; 0 is never.")] = 0,
     internal: Internal = False,
     data_dir: DataDir = None,
@@ -151,7 +169,18 @@ def tail(
     from console.commands.publishing import follow
     from console.fleetdir import resolve
 
-    follow(resolve(data_dir), pattern, start, limit, internal, output)
+    follow(resolve(data_dir), pattern, _start(start), limit, internal, output)
+
+
+def _start(text: str) -> str:
+    """Where to begin as the bus takes it; an instant may be written as for `--at`. Raises Usage."""
+    import time
+
+    import bus
+
+    if text in ("now", "earliest"):
+        return text
+    return bus.format_time(options.since(text, time.time_ns(), "--start"))
 
 
 @app.command("search")
@@ -159,7 +188,7 @@ def search(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="In id, source, subject or data.")] = "",
     type_: Annotated[str, typer.Option("--type", metavar="PATTERN", help="Types: order.>, *.failed")] = ">",
     subject: Annotated[str, typer.Option("--subject", help="Exactly this subject.")] = "",
-    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="14:03, -5m or an instant.")] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help="1.5h, 14:03 or an instant.")] = None,
     until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="14:03, -5m or an instant.")] = None,
     limit: Limit = 50,
     internal: Internal = False,
@@ -180,8 +209,8 @@ def search(
         pattern=type_,
         text=text,
         subject=subject,
-        since=None if since is None else instant(since, now),
-        until=None if until is None else instant(until, now),
+        since=None if since is None else options.since(since, now),
+        until=None if until is None else options.instant(until, now),
         internal=internal,
         limit=limit,
     )

@@ -1,14 +1,23 @@
 """The options that many commands share, and the shapes of times on the command line."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from console.failures import Usage
 
 if TYPE_CHECKING:
     from controlplane.questions import At
+
+
+class Command(TyperCommand):
+    """A command whose usage line writes what is required as man pages do, `show AGENT`: Typer says `{AGENT}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece[1:-1] if piece[:1] == "{" and piece[-1:] == "}" else piece for piece in pieces]
 
 
 def _format(text: str) -> str:
@@ -65,6 +74,26 @@ def instant(text: str, now: int) -> int:
         return moments.instant(text, now)
     except ValueError as error:
         raise Usage(str(error)) from error
+
+
+def since(text: str, now: int, option: str = "--since") -> int:
+    """As `moments.since`. Raises Usage."""
+    from console import moments
+
+    try:
+        return moments.since(text, now)
+    except ValueError as error:
+        raise Usage(f"{option} {error}") from error
+
+
+def duration(option: str, text: str) -> int:
+    """As `moments.duration`, what an option was given. Raises Usage."""
+    from console import moments
+
+    try:
+        return moments.duration(text)
+    except ValueError as error:
+        raise Usage(f"{option} {error}") from error
 
 
 def moment(text: str, now: int) -> "At":

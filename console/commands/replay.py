@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from console.commands import options, replayrun
 from console.commands.options import DataDir, Output
@@ -47,7 +46,7 @@ def verify(data_dir: DataDir = None, output: Output = "table") -> None:
         raise Failure(f"the journal differs: {body.divergence}", hint)
 
 
-class _Moments(TyperCommand):
+class _Moments(options.Command):
     """`replay at -5m`: a duration back is a moment, and no option is written like one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

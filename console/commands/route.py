@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, operator
+from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, duration, operator
 from console.failures import Usage
 
 app = typer.Typer(
@@ -13,8 +13,13 @@ app = typer.Typer(
 )
 _EXAMPLE = "signalbox route add large --types order.created --when 'data.total > 1000' --to capability:review"
 Since = Annotated[
-    str, typer.Option("--since", metavar="DURATION", help="Try them on what was recorded since then: 1h, 30m, 2d.")
+    str, typer.Option("--since", metavar="DURATION", help="Try them on what was recorded since then: 1h, 1.5h, 2d.")
 ]
+
+
+def _tried(since: str) -> int:
+    """How far back rules are tried, ns; `-1h` is what it is called elsewhere. Raises Usage."""
+    return duration("--since", since.removeprefix("-"))
 
 
 @app.command("list")
@@ -80,7 +85,7 @@ def add(
     `data`. All that match say to whom an event goes; the default is for events whose type a rule names and that none
     of them matches.
     """
-    from console.commands.routefiles import duration, read_rules
+    from console.commands.routefiles import read_rules
     from console.commands.routing import pull
     from controlplane.questions import RuleText, SetRoutes
 
@@ -100,7 +105,7 @@ def add(
         if missing:
             raise Usage(f"a rule has {', '.join(missing)}, too", _EXAMPLE)
         order = SetRoutes("add", [RuleText(name, types, to or [], when, stop)], before=before, no_capable=no_capable)
-    pull(order, "adding", duration(since), data_dir, output, dry_run, yes, reason, operator())
+    pull(order, "adding", _tried(since), data_dir, output, dry_run, yes, reason, operator())
 
 
 @app.command("remove")
@@ -114,12 +119,11 @@ def remove(
     output: Output = "table",
 ) -> None:
     """Remove content rules. What went by them already stays where it is."""
-    from console.commands.routefiles import duration
     from console.commands.routing import pull
     from controlplane.questions import SetRoutes
 
     order = SetRoutes("remove", names=names)
-    pull(order, "removing", duration(since), data_dir, output, dry_run, yes, reason, operator())
+    pull(order, "removing", _tried(since), data_dir, output, dry_run, yes, reason, operator())
 
 
 @app.command("test")
@@ -131,12 +135,12 @@ def test(
 ) -> None:
     """Try rules on recorded events, in place of those in force: what each would match, and what would change."""
     from console.commands.asking import LONG_ANSWER_S, ask
-    from console.commands.routefiles import duration, read_rules
+    from console.commands.routefiles import read_rules
     from console.commands.routepages import show_tried
     from console.fleetdir import resolve
     from controlplane.questions import RoutesTried, TryRoutes
 
     given = read_rules(rules)
-    question = TryRoutes(given.rules, given.default or [], duration(since))
+    question = TryRoutes(given.rules, given.default or [], _tried(since))
     body, answer = ask(resolve(data_dir), question, RoutesTried, LONG_ANSWER_S, "trying")
     show_tried(body, answer, output)

@@ -1,4 +1,4 @@
-"""What `route` reads: rules as TOML, an event as JSON, a duration.
+"""What `route` reads: rules as TOML, an event as JSON.
 
 default = ["capability:triage"]
 no_capable = "dead-letter"
@@ -11,7 +11,6 @@ to = ["capability:review", "agent/auditor"]
 stop = true
 """
 
-import re
 import sys
 import tomllib
 from pathlib import Path
@@ -21,8 +20,6 @@ from console.failures import Failure, NotFound, Usage
 from console.limits import ROUTE_FILE_BYTES_MAX
 from controlplane.questions import RuleText
 
-_PART = re.compile(r"(\d{1,9})(s|m|h|d)")
-_UNIT_NS = {"s": 10**9, "m": 60 * 10**9, "h": 3_600 * 10**9, "d": 86_400 * 10**9}
 _FIELDS = {"name": str, "types": str, "when": str, "to": list, "stop": bool}
 
 
@@ -32,14 +29,6 @@ class Given(NamedTuple):
     rules: list[RuleText]
     default: list[str] | None
     no_capable: str | None
-
-
-def duration(text: str) -> int:
-    """`1h`, `90m`, `1h30m` as ns. Raises Usage."""
-    parts = _PART.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise Usage(f"--since {text}: a duration, such as 1h or 30m")
-    return sum(int(number) * _UNIT_NS[unit] for number, unit in parts)
 
 
 def event_text(given: str) -> str:

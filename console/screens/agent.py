@@ -13,7 +13,7 @@ from console.pictures import agent as picture
 from console.pictures.agents import name
 from console.pictures.parts import panel, refusal
 from console.screens.box import Box
-from console.screens.quarantine import pull
+from console.screens.quarantine import pull, verb_of
 from console.widgets.paint import Paint
 from controlplane.questions import Agent, AskAgent, Question
 
@@ -98,6 +98,10 @@ class AgentScreen(Box):
             self.agent = self.list_order[(self.list_order.index(self.agent) + 1) % len(self.list_order)]
             self.at, self.top = 0, 0
             self.shell.ask_now()
+
+    def called(self) -> dict[str, str]:
+        agent = self._answer()
+        return {"quarantine": verb_of([agent.row] if agent is not None else [])}
 
     def do_quarantine(self) -> None:
         """Or release it, when it is quarantined."""

@@ -12,7 +12,7 @@ from console.pictures import agents as picture
 from console.pictures.parts import panel, refusal
 from console.pictures.table import Column, Row
 from console.screens.agent import AgentScreen
-from console.screens.quarantine import pull
+from console.screens.quarantine import pull, verb_of
 from console.screens.tables import TableScreen
 from controlplane.questions import Agent, AgentRow, Agents, AskAgent, AskAgents, Question
 
@@ -80,6 +80,8 @@ class AgentsScreen(TableScreen):
         agents, state = self._agents(), picture.STATES[self.state]
         if agents is not None and agents.total:
             return f"no agent is {state}; b shows others", "signalbox agent list"
+        if self.shell.model.moment is not None:
+            return "then there was no agent", "signalbox agent list"
         return "no agent has joined yet", 'python: bus.Agent("planner", capabilities=["plan"]).run()'
 
     def selected(self) -> tuple[str, str]:
@@ -95,6 +97,9 @@ class AgentsScreen(TableScreen):
         known = {row.agent: row for row in agents.rows} if agents is not None else {}
         marked = [row.key for row in self.grid.rows if row.key in self.grid.marks]
         return [known[key] for key in marked or [self.grid.cursor or ""] if key in known]
+
+    def called(self) -> dict[str, str]:
+        return {"quarantine": verb_of(self.chosen())}
 
     def do_open(self) -> None:
         if self.grid.cursor:

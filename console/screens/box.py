@@ -61,6 +61,10 @@ class Box(TimeKeys):
     def refreshed(self) -> None:
         """Answers came: take over what the body needs. Pictures are repainted after."""
 
+    def called(self) -> dict[str, str]:
+        """What the footer calls actions that do something else to what the cursor is on."""
+        return {}
+
     def selected(self) -> tuple[str, str]:
         """Kind and key of what the cursor is on: `('saga', 'report-1')`."""
         return self.KIND, ""
@@ -81,7 +85,7 @@ class Box(TimeKeys):
 
     def _footer(self, width: int, height: int) -> Canvas:
         scene = self.shell.scene()
-        return frame.footer(scene, footer_keys(self.KIND, scene.past), width, self.notice)
+        return frame.footer(scene, footer_keys(self.KIND, scene.past, self.called()), width, self.notice)
 
     def crumb(self, width: int, left: Sequence[Span], right: Sequence[Span] = ()) -> Canvas:
         """The line under the tabs: the banner when nothing answers, else where one is."""

@@ -21,7 +21,7 @@ from console.canvas import Canvas
 from console.limits import NUMBER_TYPED_FROM, TYPED_CHARS_MAX
 from console.model import Landed
 from console.pictures.dead import redrive_rows
-from console.pictures.parts import heading
+from console.pictures.parts import heading, paragraph
 from console.screens.shell import Shell
 from console.widgets.paint import Paint, Scrolled
 from controlplane.questions import Question, Refusal, Reply
@@ -167,11 +167,13 @@ class LeverDialogue(ModalScreen[None], Generic[Planned]):
     def _plan(self, c: Canvas, plan: Planned) -> None:
         width, height, ids = c.width, c.height, self.touched(plan)
         facts = self.facts(plan)
-        for y, (label, text) in enumerate(facts, start=3):
+        y = 3
+        for i, (label, text) in enumerate(facts):
             c.put(3, y, label, "mut")
-            c.put(16, y, text, "acc" if label == "command" else "txt", width - 19)
+            spare = height - 5 - y - (len(facts) - 1 - i)  # a line for each that follows, and the set's own
+            y = paragraph(c, 16, y, width - 19, max(1, spare), text, "acc" if label == "command" else "txt")
         lines = redrive_rows(ids, width - 6)
-        y = 4 + len(facts)
+        y += 1
         room = max(height - y - 4, 1)
         self.top = max(0, min(self.top, len(lines) - room))
         more = len(lines) - room

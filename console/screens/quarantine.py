@@ -53,12 +53,17 @@ def _many(touched: Sequence[str]) -> str:
     return "1 agent" if len(touched) == 1 else f"{len(touched):,} agents"
 
 
+def verb_of(rows: Sequence[AgentRow]) -> Verb:
+    """What the lever does to these agents: release where all of them are quarantined."""
+    return "release" if rows and all(row.quarantined for row in rows) else "quarantine"
+
+
 def pull(shell: Shell, rows: Sequence[AgentRow]) -> None:
     """Open the dialogue for these agents; those that are as they would be made are left out."""
     locked = shell.scene().locked
-    free = [row.agent for row in rows if not row.quarantined]
-    held = [row.agent for row in rows if row.quarantined]
+    verb = verb_of(rows)
+    targets = [row.agent for row in rows if bool(row.quarantined) == (verb == "release")]
     if locked:
         shell.say(locked)
-    elif free or held:
-        shell.push(QuarantineDialogue("quarantine" if free else "release", free or held))
+    elif targets:
+        shell.push(QuarantineDialogue(verb, targets))

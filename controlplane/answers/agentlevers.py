@@ -11,11 +11,7 @@ from controlplane.questions import Operate, Operated, Refusal
 
 NOTES_MAX = 10
 """Agents, and capabilities, that are named one by one in what is said of a lever."""
-STILL_SERVES = (
-    "from here on no work is dispatched there, and what it had goes to others; it is not stopped: groups that an agent "
-    "has joined itself, mail and calls go on reaching it, and what it has begun it goes on with. "
-    "To stop that, end its process"
-)
+STILL_SERVES = "groups that an agent has joined itself, mail and calls go on reaching it; to stop that, end its process"
 
 
 def quarantine(world: World, ask: Operate, now: int) -> tuple[Fact | None, Operated | Refusal]:

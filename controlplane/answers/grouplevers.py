@@ -13,6 +13,7 @@ from controlplane.groups import changes
 from controlplane.questions import Operate, Operated, Refusal
 
 Planned = tuple[Fact | None, Operated | Refusal]
+JUST_MADE = "if it was made just now, ask again in 2 s: brokers tell of it with their next sample"
 
 
 def remove(world: World, ask: Operate, now: int) -> Planned:
@@ -75,6 +76,7 @@ def _unknown(world: World, name: str, pattern: bool) -> Refusal:
         if group == name and change.changes is None:
             return Refusal("usage", f"{name} is being removed already", "signalbox group list says how far that is")
     what = f"no group has a name like {name!r}" if pattern else f"there is no group {name!r}"
+    what += f"; {JUST_MADE}"
     return Refusal("not_found", what, "signalbox group list")
 
 

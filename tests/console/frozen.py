@@ -8,6 +8,7 @@ fleet without an event) and `silent` (nothing answers at all).
 from collections.abc import Callable
 
 from console import measure
+from controlplane.answers.agentlevers import STILL_SERVES
 from controlplane.questions import (
     AskAgent,
     AskAgents,
@@ -161,6 +162,8 @@ class Frozen:
             return Refusal("changed", "the set has changed since the dry run", "look at it again")
         position = 0 if question.dry_run else self.story.position + 1
         notes = ["coder-1 is ready, 8 events under way", "nobody else has code: work that needs it waits"]
+        if question.verb == "quarantine":
+            notes.append(STILL_SERVES)
         return Operated(question.verb, question.targets, question.dry_run, position, notes=notes)
 
     def redrive(self, question: Redrive) -> Body:

@@ -69,7 +69,8 @@ def test_a_removal_shows_what_waits_and_touches_exactly_that(story: Story) -> No
     decision, _ = plan(story, "remove_group", "billing", by="op", reason="old", expected=["billing"])
     assert decision == GroupsRemoved(["billing"], 86, "op", "old")
     assert refused(story, "remove_group", "billing", expected=["other"]).code == "changed"
-    assert refused(story, "remove_group", "nobody").code == "not_found"
+    nobody = refused(story, "remove_group", "nobody")
+    assert nobody.code == "not_found" and "made just now, ask again in 2 s" in nobody.message
 
 
 def test_a_pattern_stands_for_many_and_names_are_taken_as_they_are(story: Story) -> None:

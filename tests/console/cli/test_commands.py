@@ -122,9 +122,14 @@ def test_the_data_directory_may_be_named_anywhere(cli, trouble: Path, monkeypatc
         (["event", "publish", "a..b"], 3, "no fleet here"),
         (["event", "publish", "a.b", "--data", "{"], 2, "--data is not JSON"),
         (["event", "publish", "a.b", "--ext", "x"], 2, "NAME=VALUE"),
+        (["event", "publish", "a.b", "--expires", "5"], 2, "--expires '5' is not a duration"),
+        (["event", "publish", "a.b", "--requires", " "], 2, "--requires names no capability"),
+        (["event", "publish", "--json", "-", "--requires", "read"], 2, "says its own `requires`"),
         (["event", "search", "--type", "a..b"], 2, "not a pattern"),
         (["event", "export", "--type", "a..b"], 2, "not a pattern"),
         (["event", "search", "--since", "yesterday"], 2, "no moment: write now, 14:03"),
+        (["event", "search", "--until", "1.5h"], 2, "a duration back begins with a minus, -1.5h"),
+        (["event", "tail", "--start", "yesterday"], 2, "--start 'yesterday' is no moment: write now, 14:03"),
         (["event", "import", "nowhere.jsonl"], 3, "no fleet here"),
         (["dlq", "redrive", "g-01"], 2, "needs --yes"),
         (["health", "check", "--nosuch"], 3, "No such option"),
@@ -148,6 +153,19 @@ def test_exit_codes_without_a_fleet(cli, arguments: list[str], code: int, said: 
     result = cli(*arguments)
     assert (result.code, result.out) == (code, "")
     assert said in result.err
+
+
+@pytest.mark.parametrize(
+    ("words", "usage"),
+    [
+        (["agent", "quarantine"], "signalbox agent quarantine [OPTIONS] AGENT…"),
+        (["replay", "at"], "signalbox replay at [OPTIONS] TIME|POSITION"),
+        (["event", "publish", "-h"], "signalbox event publish [OPTIONS] [TYPE]"),
+    ],
+)
+def test_a_usage_line_names_arguments_as_manuals_do(cli, words: list[str], usage: str) -> None:
+    result = cli(*words)
+    assert (result.out + result.err).splitlines()[0] == f"Usage: {usage}"
 
 
 @pytest.mark.parametrize("refused", ["not_found", "usage", "unavailable", "denied", "changed", "failed", "of_tomorrow"])

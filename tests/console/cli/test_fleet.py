@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+import bus
 from console.logfile import stem
 
 pytestmark = pytest.mark.fleet
@@ -163,6 +164,16 @@ def test_one_event_from_publish_to_show(fleet: Path) -> None:
     signalbox("saga", "show", "no-such-saga", "--data-dir", fleet, code=4)
     signalbox("event", "publish", "signalbox.forged", "--data-dir", fleet, code=5)
     signalbox("event", "publish", "a..b", "--data-dir", fleet, code=2)
+
+
+def test_an_event_may_need_capabilities_and_expire(fleet: Path) -> None:
+    words = ["--requires", "read write", "--requires", "review", "--expires", "1.5h", "--source", "test"]
+    receipt = asked(fleet, "event", "publish", "doc.needed", *words)
+    assert receipt["routing"].startswith("dispatch: needs read, write, review")
+    signalbox("event", "export", "--data-dir", fleet)
+    event = json.loads(asked(fleet, "event", "show", receipt["id"])["event"])
+    assert event["requires"] == "read write review"
+    assert bus.parse_time(event["expirytime"]) - bus.parse_time(event["time"]) == 5_400 * 10**9
 
 
 def test_the_journal_proves_itself(fleet: Path) -> None:

@@ -189,6 +189,8 @@ def test_rules_come_from_a_file(cli, fleet_of, tmp_path: Path, rewrite: bool) ->
     result = cli("route", "test", str(file), "--since", "30m", "--data-dir", folder)
     assert result.code == 0 and "▲ large" in result.out and "(default)" in result.out and "7 would go" in result.out
     assert plane.asked[-1] == TryRoutes([LARGE], ["capability:triage"], HOUR // 2)
+    assert cli("route", "test", str(file), "--since", "-1.5h", "--data-dir", folder).code == 0
+    assert plane.asked[-1] == TryRoutes([LARGE], ["capability:triage"], HOUR * 3 // 2)
     result = cli("route", "test", str(file), "-o", "json", "--data-dir", folder)
     pin("route test", json.loads(result.out), rewrite)
 
@@ -216,6 +218,7 @@ def test_a_file_that_is_wrong_is_refused(cli, fleet_of, tmp_path: Path, text: st
         (("route", "add", "x", "--yes"), "--types, --to"),
         (("route", "add", "x", "--types", "a", "--to", "agent/b"), "needs --yes"),
         ((*ADD, "--yes", "--since", "soon"), "a duration"),
+        ((*ADD, "--yes", "--since", "5"), "--since '5' is not a duration: write 30s, 1.5h"),
         ((*ADD, "--yes", "--replace"), "goes with --file"),
         (("route", "remove"), "NAME"),
     ],

@@ -5,12 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from console.model import Landed, Model
 from console.pictures import agent as one
 from console.pictures import agents as picture
 from console.screens.agent import AgentScreen
 from console.screens.agents import AgentsScreen
 from console.screens.quarantine import QuarantineDialogue
-from controlplane.questions import AgentTurn, AskAgents, Operate
+from console.widgets.paint import Paint
+from controlplane.answers.agentlevers import STILL_SERVES
+from controlplane.questions import AgentTurn, AskAgent, AskAgents, At, Operate, Refusal, Told
 from tests.console import frozen, story_agents
 from tests.console.screens import PAST
 from tests.console.story import S
@@ -96,6 +99,54 @@ async def test_q_on_one_that_is_quarantined_releases_it_and_esc_changes_nothing(
         await at.type("mended")
         await at.press("escape")
         assert [(order.verb, order.dry_run) for order in orders(at)] == [("release", True)]
+
+
+async def test_the_footer_names_the_lever_that_applies() -> None:
+    async with seat() as at:
+        await at.press("8")
+        assert "Q quarantine" in at.text.splitlines()[-1]
+        await at.press("j")
+        assert "Q release" in at.text.splitlines()[-1]
+        await at.press("enter")
+        assert "Q release" in at.text.splitlines()[-1]
+        await at.press("escape", "space", "g", "space")
+        assert "Q quarantine" in at.text.splitlines()[-1]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 36)])
+async def test_what_a_quarantine_does_not_do_is_said_in_full(size: tuple[int, int]) -> None:
+    async with seat(size=size) as at:
+        await at.press("8", "j", "j", "j", "Q")
+        dialogue = at.app.screen
+        assert isinstance(dialogue, QuarantineDialogue)
+        picture = dialogue.query_one(Paint)
+        words = " ".join(dialogue.paint(picture.size.width, picture.size.height).text().split())
+        assert "mind coder-1 is ready, 8 events under way" in words and STILL_SERVES in words
+        assert "through all restarts" in words and "type a reason, then enter" in words
+        assert "EXACT SET" in words and "agent/coder-1" in words and "--reason …" in words
+
+
+async def test_before_the_first_agent_there_was_none() -> None:
+    async with seat(frozen.empty()) as at:
+        at.app.model.moment = at.app.model.aim = At(instant=NOW)
+        model, ask = at.app.model, AskAgents()
+        model.land(Landed("agents", ask, at.link.ask(ask), 1.0, moment=model.moment))
+        screen = AgentsScreen()
+        at.app.push_screen(screen)
+        await at.app.workers.wait_for_complete()
+        await at.press("j")
+        assert screen.empty() == ("then there was no agent", "signalbox agent list")
+
+
+def test_a_refusal_of_the_past_is_said_of_then() -> None:
+    model, ask, then = Model(0.0), AskAgent("agent/x"), At(instant=NOW)
+    told = Told(7, NOW, Refusal("not_found", "there is no agent x", "signalbox agent list"))
+    model.land(Landed("agent", ask, told, 1.0))
+    assert model.refusal("agent", ask) == told.body
+    model.moment = model.aim = then
+    model.land(Landed("agent", ask, told, 2.0, moment=then))
+    refused = model.refusal("agent", ask)
+    assert refused is not None and refused.message == "then there was no agent x"
 
 
 async def test_in_the_past_the_lever_is_locked_and_the_agents_are_those_of_then() -> None:

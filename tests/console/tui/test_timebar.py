@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.canvas import Canvas
-from console.moments import FORMS, INSTANTS, instant, moment
+from console.moments import DURATIONS, FORMS, INSTANTS, duration, instant, moment, since
 from console.pictures import timebar
 from console.pictures.frame import Scene, footer, header
 from console.pictures.timebar import X0, bars_of, column_of, instant_of
@@ -152,6 +152,14 @@ def test_levers_are_gone_from_the_footer_of_the_past() -> None:
         ("now-5m", At(instant=NOW - 300 * S)),
         ("03:12:44", At(instant=NOW)),
         ("03:12:45", At(instant=NOW + S - 24 * 3600 * S)),
+        ("03:10:07.123", At(instant=at("03:10:07") + 123_000_000)),
+        ("03:12:44.5", At(instant=NOW + S // 2 - 24 * 3600 * S)),
+        ("2025-11-22T03:00:02.5", At(instant=at("03:00:02") + S // 2)),
+        ("2025-11-22T03:00:02", At(instant=at("03:00:02"))),
+        ("2025-11-22 03:00", At(instant=at("03:00:00"))),
+        ("2025-11-22T04:00:02.5+01:00", At(instant=at("03:00:02") + S // 2)),
+        ("-1.5h", At(instant=NOW - 5_400 * S)),
+        ("-0.29s", At(instant=NOW - 290_000_000)),
     ],
 )
 def test_a_moment_is_typed_in_many_ways(typed: str, then: At) -> None:
@@ -170,6 +178,9 @@ def test_a_moment_is_typed_in_many_ways(typed: str, then: At) -> None:
         ("2025-13-01T00:00:00Z", "is no moment (there is no month 13)"),
         ("2025-02-30", "'2025-02-30' is no moment (there is no day 30 in month 2 of 2025)"),
         ("2025-2-3", "'2025-2-3' is no moment"),
+        ("2025-11-22T03:00:02.", "'2025-11-22T03:00:02.' is no moment"),
+        ("24:00:00.5", "24:00:00.5 is no clock time"),
+        ("1.5h", "'1.5h' is no moment: a duration back begins with a minus, -1.5h"),
         ("2030-01-01T00:00:00Z", "2030-01-01T00:00:00Z has not been yet: it is Nov 22 03:12:44 UTC"),
         ("9" * 24, f"{'9' * 24} is beyond every journal"),
         (str(2**63), "is beyond every journal"),
@@ -187,6 +198,18 @@ def test_an_instant_may_be_to_come_and_is_no_position() -> None:
     assert instant("3:10", NOW) == at("03:10:00")
     with pytest.raises(ValueError, match=f"'42' is no moment: write {INSTANTS}"):
         instant("42", NOW)
+
+
+@pytest.mark.parametrize("typed", ["1.5h", "-1.5h", "1h30m", "2025-11-22T01:42:44", "01:42:44.000"])
+def test_since_takes_a_duration_with_or_without_its_minus(typed: str) -> None:
+    assert since(typed, NOW) == NOW - 5_400 * S
+
+
+def test_a_duration_has_a_length() -> None:
+    assert (duration("1h30m"), duration("1.5h"), duration("250ms")) == (5_400 * S, 5_400 * S, S // 4)
+    for typed in ("", "0s", "5", "-5m", "1w", "m"):
+        with pytest.raises(ValueError, match=re.escape(f"{typed!r} is not a duration: write {DURATIONS}")):
+            duration(typed)
 
 
 @given(st.text(max_size=30))
