@@ -28,10 +28,12 @@ MS = 1_000_000
 CHUNK = 20_000
 TRIES = 3
 LOOK_S, TOLD_S = 0.25, 20.0
+"""A plane has no event for "level": it is asked, and so seldom that the asking is no load on what is measured."""
 BULK = 20_000
 BESIDE = 50_000
 LETTERS = 100
 LETTER_S = 0.15
+"""The pace of the redrives: each finds the turns of the bulk beside it, not those of the redrive before."""
 KILLS = 5
 STALL_NS = 100 * MS
 WITHIN_S = 600

@@ -100,7 +100,11 @@ def begun(moment: str, journal: Path) -> Callable[[], bool]:
 
 
 def wait_for(moment: Callable[[], bool]) -> bool:
-    """Look again and again, without a pause worth the name: some moments last for milliseconds."""
+    """Look again and again, without a pause worth the name: some moments last for milliseconds.
+
+    The plane is not to know that it is watched: what lies in its folder is all that tells, and a folder has no event
+    that comes before the moment is over.
+    """
     until_s = time.monotonic() + WITHIN_S
     while time.monotonic() < until_s:
         if moment():

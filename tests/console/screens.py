@@ -111,7 +111,7 @@ async def settle(pilot: Pilot[None], app: Console) -> None:
         wanted = {} if app.box is None else app.box.questions()
         model = app.model
         if model.tries or (
-            model.board is not None
+            model.told("board") is not None  # a refusal is an answer, too
             and not model.travels
             and all(model.told(slot, question) for slot, question in wanted.items())
         ):

@@ -142,7 +142,10 @@ def age(payload: bytes) -> int:
 
 
 def beats(rate: int, total: int) -> Iterator[tuple[int, int]]:
-    """`console.bench.pace.Beat` for clients that block: the instant that something was due, and how many were."""
+    """`console.bench.pace.Beat` for clients that block: the instant that something was due, and how many were.
+
+    It sleeps because the pace is what is measured against: an event is due at an instant, whatever came of the last.
+    """
     began = time.monotonic_ns()
     sent = number = 0
     while sent < total:

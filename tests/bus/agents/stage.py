@@ -5,10 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 import bus
 from tests.bus.client.fakebroker import FakeFleet
 
 WAIT_S = 20
+
+
+class Request(msgspec.Struct):
+    """A payload."""
+
+    goal: str
+    steps: int = 1
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """Agents on fake brokers: what they say of themselves, what handlers get, and what becomes of deliveries."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -9,19 +8,8 @@ import pytest
 
 import bus
 from bus.agents.hub import hub_of
-from tests.bus.agents.stage import connected, noting, read, until
+from tests.bus.agents.stage import Request, connected, noting, read, until
 from tests.bus.client.fakebroker import FakeFleet
-
-
-class Request(msgspec.Struct):
-    goal: str
-    steps: int = 1
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 async def test_a_life_is_told_from_joining_to_leaving(fake: FakeFleet) -> None:

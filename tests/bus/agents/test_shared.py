@@ -1,7 +1,6 @@
 """What agents of one connection share, and what comes by the inbox, on fake brokers."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -11,19 +10,8 @@ import bus
 from bus.agents import limits
 from bus.agents.hub import hub_of
 from bus.client.operator import plane_fleet
-from tests.bus.agents.stage import connected, noting, read, until
+from tests.bus.agents.stage import Request, connected, noting, read, until
 from tests.bus.client.fakebroker import FakeFleet
-
-
-class Request(msgspec.Struct):
-    goal: str
-    steps: int = 1
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 async def test_a_capability_is_one_member_whatever_the_number_of_agents(fake: FakeFleet) -> None:

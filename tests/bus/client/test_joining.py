@@ -1,7 +1,6 @@
 """Joining a group that exists, without making it."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,12 +9,6 @@ from bus.wire import GroupSettings
 from tests.bus.client.fakebroker import FakeFleet
 from tests.bus.client.fakegroup import GroupAt
 from tests.bus.client.test_subscribing import events
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 async def test_a_group_that_is_nowhere_is_not_made(fake: FakeFleet) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,12 +29,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 async def test_the_verbs_of_a_plane(fake: FakeFleet) -> None:

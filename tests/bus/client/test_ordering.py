@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,12 +16,6 @@ from bus.clock import merge
 from tests.bus.client.fakebroker import FakeFleet
 
 LATENESS_NS = 10**9
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 def event(number: int, time: int | None = None, key: int | None = None, **more: Any) -> bus.Event:

@@ -12,12 +12,6 @@ from tests.bus.client.fakebroker import FakeFleet
 from tests.bus.rig import until
 
 
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
-
-
 def event(number: int, subject: str | None = None) -> bus.Event:
     return bus.Event(
         type="order.created", source="agent/shop", id=f"e{number}", subject=subject or f"s{number % 17}", data=number

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,12 +10,6 @@ from bus import limits, wire
 from bus.client.connection import Lost
 from bus.client.following import RecordFollower, behind, reached
 from tests.bus.client.fakebroker import FakeFleet
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 def event(number: int, type: str = "order.created") -> bus.Event:

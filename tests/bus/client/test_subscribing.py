@@ -1,19 +1,12 @@
 """Groups through the public API: the work is shared, settled once, and comes again when it was not."""
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
 import bus
 from bus import limits as bus_limits
 from tests.bus.client.fakebroker import FakeFleet
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeFleet]:
-    with FakeFleet() as fleet:
-        yield fleet
 
 
 def events(count: int, start: int = 0) -> list[bus.Event]:

@@ -17,7 +17,7 @@ from controlplane.questions import AgentTurn, AskAgent, AskAgents, At, Operate, 
 from tests.console import frozen, story_agents
 from tests.console.screens import PAST
 from tests.console.story import S
-from tests.console.tui.test_keys import Seat, seat
+from tests.console.tui.seat import Seat, seat
 
 NOW = 1_763_781_164 * S
 

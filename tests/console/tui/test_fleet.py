@@ -10,7 +10,7 @@ from console.screens.fleet import FleetScreen
 from console.screens.partition import PartitionScreen
 from controlplane.questions import AskStatus, ReplicaStatus
 from tests.console import frozen
-from tests.console.tui.test_keys import Seat, seat
+from tests.console.tui.seat import Seat, seat
 
 
 def why(at: Seat) -> str:

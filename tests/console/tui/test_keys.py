@@ -1,82 +1,24 @@
 """Keys, as an operator presses them, on the application with frozen answers."""
 
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 
 import msgspec
 import pytest
-from textual.pilot import Pilot
 
-from console.actions import ACTIONS, FOOTERS, command, of_screen
-from console.app import Console
+from console.actions import ACTIONS, FOOTERS
 from console.model import Landed
 from console.palette import THEME_NAMES
-from console.screens.agent import AgentScreen
-from console.screens.agents import AgentsScreen
 from console.screens.board import BoardScreen
-from console.screens.box import Box
-from console.screens.dead import DeadScreen, LettersScreen
 from console.screens.events import EventScreen, EventsScreen
-from console.screens.fleet import FleetScreen
 from console.screens.flows import FlowsScreen
-from console.screens.health import HealthScreen
-from console.screens.partition import PartitionScreen
 from console.screens.redrive import RedriveDialogue
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
-from console.screens.tables import TableScreen
 from controlplane.questions import AskFlows, Redrive
 from tests.console import frozen
-from tests.console.frozen import Frozen
-from tests.console.screens import settle, text_of
-
-
-class Seat:
-    """Somebody at the console."""
-
-    def __init__(self, app: Console, link: Frozen, pilot: Pilot[None]) -> None:
-        self.app, self.link, self.pilot = app, link, pilot
-
-    async def press(self, *keys: str) -> None:
-        for key in keys:
-            await self.pilot.press(key)
-            await settle(self.pilot, self.app)
-
-    async def type(self, text: str) -> None:
-        await self.pilot.press(*({" ": "space", "!": "exclamation_mark", "@": "at"}.get(char, char) for char in text))
-        await settle(self.pilot, self.app)
-
-    async def beat(self) -> None:
-        """One beat, with whatever the link says now."""
-        asked = len(self.link.asked)
-        self.app.pulse()
-        while len(self.link.asked) == asked:
-            await self.pilot.pause()
-        await settle(self.pilot, self.app)
-
-    @property
-    def text(self) -> str:
-        return text_of(self.app)
-
-    @property
-    def cursor(self) -> str | None:
-        assert isinstance(self.app.screen, TableScreen)
-        return self.app.screen.grid.cursor
-
-    def redrives(self) -> list[Redrive]:
-        return [question for question in self.link.asked if isinstance(question, Redrive)]
-
-
-@asynccontextmanager
-async def seat(
-    link: Frozen | None = None, size: tuple[int, int] = (120, 36), context: str = "local"
-) -> AsyncIterator[Seat]:
-    link = link or frozen.trouble()
-    app = Console(link, context=context, beat=False)
-    async with app.run_test(size=size) as pilot:
-        await settle(pilot, app)
-        yield Seat(app, link, pilot)
+from tests.console.screens import settle
+from tests.console.tui.seat import seat
 
 
 @pytest.mark.parametrize(
@@ -361,40 +303,3 @@ async def test_q_leaves() -> None:
         await at.pilot.press("q")
         await at.pilot.pause()
         assert not at.app.is_running or at.app._exit
-
-
-@pytest.mark.parametrize(
-    ("key", "line"), [("report-1", "saga show report-1"), ("a b", "saga show 'a b'"), ("it's", "saga show 'it'\\''s'")]
-)
-def test_copied_commands_are_safe_to_paste(key: str, line: str) -> None:
-    assert command("saga", key) == f"signalbox {line}"
-
-
-SCREENS = (
-    BoardScreen,
-    FlowsScreen,
-    SagasScreen,
-    SagaScreen,
-    DeadScreen,
-    LettersScreen,
-    HealthScreen,
-    EventsScreen,
-    EventScreen,
-    FleetScreen,
-    PartitionScreen,
-    AgentsScreen,
-    AgentScreen,
-)
-
-
-@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.KIND)
-def test_a_screen_does_all_that_its_last_line_and_its_help_promise(screen: type[Box]) -> None:
-    promised = {action.name for action in of_screen(screen.KIND) if action.keys}
-    moves = {"down", "up", "first", "last", "page_down", "page_up", "open", "back"}
-    missing = {name for name in promised if not hasattr(screen, f"do_{name}")}
-    assert not missing - moves if screen is EventScreen else not missing - {"page_down", "page_up"}
-
-
-def test_every_screen_has_its_keys() -> None:
-    assert {screen.KIND for screen in SCREENS} == set(FOOTERS)
-    assert all(name in ACTIONS for names in FOOTERS.values() for name in names)

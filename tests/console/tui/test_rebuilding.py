@@ -4,7 +4,7 @@ from controlplane.questions import AskBoard, Body, Question, Refusal
 from tests.console import frozen
 from tests.console.frozen import Frozen
 from tests.console.story import Story
-from tests.console.tui.test_keys import seat
+from tests.console.tui.seat import seat
 
 WHY = "this needs the fold registry, and registry is folded again: 300 of 1,000 entries"
 

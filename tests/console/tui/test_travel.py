@@ -16,7 +16,7 @@ from tests.console import frozen
 from tests.console.frozen import Frozen
 from tests.console.screens import PAST, settle
 from tests.console.story import S, at
-from tests.console.tui.test_keys import Seat, seat
+from tests.console.tui.seat import Seat, seat
 
 THEN = At(instant=at("02:58:10"))
 

@@ -16,7 +16,7 @@ from console.widgets.ink import strip, style_of
 from console.widgets.paint import Paint
 from tests.console import frozen
 from tests.console.frozen import Frozen
-from tests.console.tui.test_keys import seat
+from tests.console.tui.seat import seat
 from tests.console.tui.test_pictures import scene
 
 COLUMNS = (Column("", 1), Column("name", 10), Column("value", 0, "r"))
