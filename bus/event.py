@@ -39,6 +39,7 @@ from bus.attributes import (
 )
 from bus.errors import AccessDenied, EventTooLarge, InvalidEvent
 from bus.limits import EVENT_BYTES_MAX, EXTENSIONS_MAX
+from bus.redriven import is_redriven
 from bus.rfc3339 import format_time, parse_time
 from bus.uuid7 import uuid7
 
@@ -54,11 +55,9 @@ __all__ = [
     "from_json",
     "from_object",
     "is_internal",
-    "is_redriven",
     "is_reserved",
     "make",
     "parse_time",
-    "redriven",
     "reserved",
     "to_json",
     "to_object",
@@ -353,14 +352,6 @@ def is_internal(type: str, extensions: dict[str, Extension]) -> bool:
     return type.startswith(("agent.lifecycle.", "signalbox.")) or is_redriven(extensions)
 
 
-def is_redriven(extensions: dict[str, Extension]) -> bool:
-    """Whether an event is aimed at one group, as a dead letter that is published again is: only the plane may say so.
-
-    Whoever could would have any event handled again, by a group of his choice, as if an operator had decided it.
-    """
-    return "redriveto" in extensions
-
-
 def is_reserved(type: str, source: str) -> bool:
     """Whether only the plane and the brokers may say this."""
     return type.startswith("signalbox.") or source.startswith("signalbox/")
@@ -371,14 +362,6 @@ def reserved(type: str, source: str) -> AccessDenied:
     return AccessDenied(
         f"type {type[:80]!r} from {source[:80]!r} is the control plane's own; "
         "use a type outside signalbox. and a source outside signalbox/"
-    )
-
-
-def redriven() -> AccessDenied:
-    """The error for who says `redriveto` nevertheless, told by a client before a broker would."""
-    return AccessDenied(
-        "extension redriveto is the control plane's own: it aims an event at one group; publish without it, also where "
-        "you pass on an event that was redriven; dead letters are redriven with signalbox dlq redrive"
     )
 
 

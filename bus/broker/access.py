@@ -2,7 +2,8 @@
 
 from bus.attributes import Extension
 from bus.errors import AccessDenied, UnknownPartition
-from bus.event import is_redriven, is_reserved, redriven, reserved
+from bus.event import is_reserved, reserved
+from bus.redriven import is_redriven, refusal
 
 PLANE = "plane"
 VERBS = frozenset({"publish", "subscribe", "operate"})
@@ -26,7 +27,7 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
 def authorise_extensions(principal: str, extensions: dict[str, Extension]) -> None:
     """Raise AccessDenied unless `principal` may publish an event that has these."""
     if is_redriven(extensions) and not _may_say_all(principal):
-        raise redriven()
+        raise refusal()
 
 
 def _may_say_all(principal: str) -> bool:

@@ -14,9 +14,10 @@ import msgspec
 from bus import batch, limits, wire
 from bus.attributes import Extras, check_asked, check_extras
 from bus.errors import ClientError, EventTooLarge, InvalidEvent
-from bus.event import Event, is_redriven, is_reserved, make, validate
-from bus.event import redriven as redrive_refusal
+from bus.event import Event, is_reserved, make, validate
 from bus.event import reserved as refusal
+from bus.redriven import is_redriven
+from bus.redriven import refusal as redrive_refusal
 from bus.repeats import repeated_rows
 from bus.rfc3339 import NANOSECONDS_MAX, NANOSECONDS_MIN
 from bus.topic import is_type
