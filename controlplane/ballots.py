@@ -14,7 +14,7 @@ older journal and so never decided it.
 | tally | id | Tally |
 | decided | id | Decided |
 | order | number | id, of the decided ones in order |
-| count | bytes voted slept newest forgotten malformed unsaid | how many |
+| count | bytes voted kept slept newest forgotten malformed unsaid | how many; `kept`: bytes of the decided ones |
 | said | number | what this step says, see `coordination` |
 """
 
@@ -32,19 +32,24 @@ from controlplane.coordination import (
     clear,
     count,
     extended,
+    forget_oldest,
     key_of,
     note,
     noted,
     remember,
+    remembered,
     sleep,
     slept,
 )
 from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
+    BALLOT_DECIDED_BYTES,
+    BALLOT_SUM_BYTES,
     BALLOT_VOTE_BYTES,
     BALLOT_VOTES_BYTES_MAX,
     BALLOTS_BYTES_MAX,
+    BALLOTS_DECIDED_BYTES_MAX,
     BALLOTS_DECIDED_MAX,
     BALLOTS_OPEN_MAX,
 )
@@ -76,17 +81,18 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):
-    """A ballot that is over; `position`: of what decided it."""
+    """A ballot that is over, and what its decision takes, in bytes."""
 
     proposer: str
     decision: Decision
+    bytes: int = 0
 
 
 class Ballots(Fold):
     """The fold. See the module."""
 
     name = "ballots"
-    version = 2
+    version = 3
     follows = (*INPUTS, BallotDecided, BallotRefused)
     timed = ("ballot",)
     tables = MappingProxyType({
@@ -310,7 +316,20 @@ def _close(state: KeyedState, decision: Decision) -> None:
     count(state, "voted", -tally.bytes)
     state.delete("ballot", decision.ballot)
     state.delete("tally", decision.ballot)
-    remember(state, "decided", decision.ballot, Decided(ballot.proposer, decision), BALLOTS_DECIDED_MAX)
+    _remember(state, Decided(ballot.proposer, decision, _bytes_of(ballot.proposer, decision)))
+
+
+def _remember(state: KeyedState, decided: Decided) -> None:
+    """Keep a decision; those that are over for longest make room for it, by number and by bytes."""
+    count(state, "kept", decided.bytes)
+    remember(state, "decided", decided.decision.ballot, decided)
+    while remembered(state) > BALLOTS_DECIDED_MAX or state.get("count", "kept") > BALLOTS_DECIDED_BYTES_MAX:
+        count(state, "kept", -forget_oldest(state, "decided").bytes)
+
+
+def _bytes_of(proposer: str, decision: Decision) -> int:
+    texts = (proposer, decision.ballot, decision.choice or "", *decision.tally)
+    return BALLOT_DECIDED_BYTES + sum(BALLOT_SUM_BYTES + len(text.encode()) for text in texts)
 
 
 def _decision(fact: BallotDecided) -> Decision:

@@ -18,7 +18,7 @@ import msgspec
 from bus import lease as rules
 from bus.lease import Request
 from controlplane.agents import FAILED, LEFT, Agent
-from controlplane.coordination import MS, extended, has_room, note, remember, slept
+from controlplane.coordination import MS, extended, forget_oldest, has_room, note, remember, remembered, slept
 from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
@@ -243,4 +243,6 @@ def _put_queue(state: KeyedState, name: str, resource: Resource, rank: int, ids:
 
 def _forget(state: KeyedState, id: str) -> None:
     state.delete("lease", id)
-    remember(state, "ended", id, 1, LEASES_ENDED_MAX)
+    remember(state, "ended", id, 1)
+    if remembered(state) > LEASES_ENDED_MAX:
+        forget_oldest(state, "ended")

@@ -10,6 +10,12 @@ BALLOT_VOTE_BYTES = 128
 """What one vote takes beside its voter's name."""
 BALLOTS_DECIDED_MAX = 10_000
 """Decided ballots that are remembered; the oldest ones are forgotten first, and counted."""
+BALLOTS_DECIDED_BYTES_MAX = 64 * 1024 * 1024
+"""What they may take together, by the texts that are kept of them; the oldest ones are forgotten first, and counted."""
+BALLOT_DECIDED_BYTES = 512
+"""What a decided ballot takes beside its texts."""
+BALLOT_SUM_BYTES = 128
+"""What each text of a decided ballot takes beside its characters, with its option's sum."""
 LEASES_MAX = 200_000
 """Leases that are held or waited for; further requests are refused."""
 LEASE_QUEUE_MAX = 1_000

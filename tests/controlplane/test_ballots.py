@@ -264,6 +264,29 @@ def test_open_and_decided_ones_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert plane.says(voted("agent/a", "yes", "c2"))[0][1]["why"] == "late"
 
 
+def test_so_is_what_the_decided_ones_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred options of 200 characters each: the oldest decision makes room for the newest, by bytes."""
+    options = [f"{n:03}" + "ä" * 197 for n in range(100)]
+    of_one = 100 * (3 + 2 * 197)
+    monkeypatch.setattr(fold, "BALLOTS_DECIDED_BYTES_MAX", 4 * of_one)
+    plane = Told()
+    for n in range(10):
+        plane.says(proposed(f"b{n}", voters=["agent/a"], options=options), voted("agent/a", options[n], f"b{n}"))
+    state = plane.ballots()
+    kept = sum(len(msgspec.msgpack.encode(decided)) for decided in state.table("decided").values())
+    assert of_one < kept <= state.get("count", "kept") <= 4 * of_one
+    assert sorted(state.table("decided")) == [f"b{n}" for n in range(10 - len(state.table("decided")), 10)]
+    assert state.get("count", "forgotten") == 10 - len(state.table("decided")) == 10 - len(state.table("order"))
+    assert plane.says(voted("agent/a", options[0], "b0"))[0][1]["why"] == "unknown_ballot"
+    assert plane.says(voted("agent/a", options[0], "b9"))[0][1]["why"] == "late"
+    again = verify([through_bytes(step) for step in plane.steps], coordinating())
+    assert again.divergence == ""
+    monkeypatch.setattr(fold, "BALLOTS_DECIDED_BYTES_MAX", 1)
+    plane.says(proposed("x", voters=["agent/a"]), voted("agent/a"))
+    assert [type for type, _ in plane.said][-1] == rules.DECIDED, "it is said all the same"
+    assert (state.get("count", "kept"), len(state.table("decided"))) == (0, 0)
+
+
 def test_so_are_their_votes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "BALLOT_VOTES_BYTES_MAX", 250)
     plane = Told()
