@@ -59,7 +59,8 @@ from controlplane.state import Key
 
 class Ballot(msgspec.Struct, frozen=True, array_like=True):
     """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`;
-    `bytes`: of its proposal."""
+    `bytes`: of its proposal, and of the votes of its voters where they are known: these have their room from the
+    beginning, so that whatever else is said a ballot that was taken can be decided by those whom it asks."""
 
     proposer: str
     proposal: Proposal
@@ -72,7 +73,7 @@ class Ballot(msgspec.Struct, frozen=True, array_like=True):
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
     """What was voted so far: weight by option, weight of those who abstain, and each voter's option, -1: abstains.
-    `bytes`: what the votes take."""
+    `bytes`: what the votes take, where anyone may vote."""
 
     sums: list[int]
     abstained: int
@@ -200,9 +201,10 @@ def _propose(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes
     if len(state.table("ballot")) >= BALLOTS_OPEN_MAX or state.get("count", "bytes", 0) > BALLOTS_BYTES_MAX:
         _refuse(state, proposal.ballot, source, "too_many_ballots", said.id)
         return
-    count(state, "bytes", len(event))
     due = entry.recorded + proposal.deadline_ms * MS
-    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row, len(event))
+    takes = len(event) + sum(map(_vote_bytes, rules.voters_of(proposal)))
+    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row, takes)
+    count(state, "bytes", takes)
     state.put("ballot", proposal.ballot, ballot)
     state.put("tally", proposal.ballot, Tally([0] * len(proposal.options), 0, {}))
 
@@ -225,7 +227,7 @@ def _vote(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -
         _refuse(state, id, voter, why, said.id)
         return
     choice = -1 if said.data.choice is None else ballot.proposal.options.index(said.data.choice)
-    counted = _counted(ballot.proposal, tally, voter, choice)
+    counted = _counted(ballot, tally, voter, choice)
     count(state, "voted", counted.bytes - tally.bytes)
     state.put("tally", id, counted)
     _count_up(state, ballot, entry.position + row, over=False)
@@ -268,18 +270,24 @@ def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice
         return "" if proposal.change else "duplicate"
     if len(tally.votes) >= BALLOT_VOTERS_MAX:
         return "full"
-    return "too_many_votes" if state.get("count", "voted", 0) >= BALLOT_VOTES_BYTES_MAX else ""
+    is_full = ballot.total is None and state.get("count", "voted", 0) >= BALLOT_VOTES_BYTES_MAX
+    return "too_many_votes" if is_full else ""
 
 
-def _counted(proposal: Proposal, tally: Tally, voter: str, choice: int) -> Tally:
+def _counted(ballot: Ballot, tally: Tally, voter: str, choice: int) -> Tally:
+    proposal = ballot.proposal
     weight, sums, abstained = rules.weight_of(proposal, voter), list(tally.sums), tally.abstained
     for place, change in ((tally.votes.get(voter), -weight), (choice, weight)):
         if place == -1:
             abstained += change
         elif place is not None:
             sums[place] += change
-    more = 0 if voter in tally.votes else BALLOT_VOTE_BYTES + len(voter.encode())
+    more = _vote_bytes(voter) if ballot.total is None and voter not in tally.votes else 0
     return Tally(sums, abstained, tally.votes | {voter: choice}, tally.bytes + more)
+
+
+def _vote_bytes(voter: str) -> int:
+    return BALLOT_VOTE_BYTES + len(voter.encode())
 
 
 # ------------------------------------------------------------------------------------------------- deciding

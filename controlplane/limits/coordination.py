@@ -3,9 +3,10 @@
 BALLOTS_OPEN_MAX = 10_000
 """Ballots that are open; further proposals are refused."""
 BALLOTS_BYTES_MAX = 64 * 1024 * 1024
-"""Of the proposals of all open ballots together."""
+"""Of the proposals of all open ballots together, with the room for the votes of their named voters; further ones are
+refused."""
 BALLOT_VOTES_BYTES_MAX = 64 * 1024 * 1024
-"""Of the votes of all open ballots together; further ones are refused."""
+"""Of the votes of all open ballots together in which anyone may vote; further ones are refused."""
 BALLOT_VOTE_BYTES = 128
 """What one vote takes beside its voter's name."""
 BALLOTS_DECIDED_MAX = 10_000

@@ -298,6 +298,32 @@ def test_so_are_their_votes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plane.ballots().get("count", "voted") == 0
 
 
+def test_named_voters_have_their_room_whatever_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOT_VOTES_BYTES_MAX", 250)
+    plane, weighted = Told(), {"quorum": "weighted", "weights": {"agent/a": 1, "agent/b": 1}, "voters": None}
+    plane.says(proposed("x", change=True), proposed("w", **weighted), proposed("any", voters=None))
+    flood = [voted(f"agent/z{n}", "yes", "any") for n in range(50)]
+    strangers = [voted(f"agent/z{n}") for n in range(50)]
+    changes = [voted("agent/d", choice) for choice in ("yes", "no") * 20]
+    said = plane.says(*flood, *strangers, *changes, voted("agent/a"), voted("agent/b"), voted("agent/c"),
+                      voted("agent/a", "no", "w"), voted("agent/b", "no", "w"))  # fmt: skip
+    assert {data["why"] for type, data in said if type == rules.REFUSED} == {"too_many_votes", "not_a_voter"}
+    decided = [(data["ballot"], data["choice"]) for type, data in said if type == rules.DECIDED]
+    assert decided == [("x", "yes"), ("w", "no")]
+    plane.wait(31_000)
+    assert (plane.ballots().get("count", "bytes"), plane.ballots().get("count", "voted")) == (0, 0)
+
+
+def test_their_room_is_counted_when_the_ballot_is_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOTS_BYTES_MAX", 100_000)
+    plane = Told()
+    voters = [f"agent/{n:03}" for n in range(1_000)]
+    said = plane.says(proposed("x", voters=voters), proposed("y"), *(voted(voter) for voter in voters[:500]))
+    assert [(data["ballot"], data["why"]) for _, data in said] == [("y", "too_many_ballots")]
+    ((_, data),) = plane.says(voted(voters[-1]))
+    assert data["choice"] == "yes" and plane.ballots().get("count", "bytes") == 0
+
+
 def test_so_are_the_bytes_of_their_proposals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "BALLOTS_BYTES_MAX", 1_000)
     plane = Told()
