@@ -82,10 +82,13 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):
-    """A ballot that is over, and what its decision takes, in bytes."""
+    """A ballot that is over: what it asked, of how many `voters` (None: of anyone), and what it takes, in bytes."""
 
     proposer: str
     decision: Decision
+    question: str = ""
+    quorum: str = ""
+    voters: int | None = None
     bytes: int = 0
 
 
@@ -324,20 +327,20 @@ def _close(state: KeyedState, decision: Decision) -> None:
     count(state, "voted", -tally.bytes)
     state.delete("ballot", decision.ballot)
     state.delete("tally", decision.ballot)
-    _remember(state, Decided(ballot.proposer, decision, _bytes_of(ballot.proposer, decision)))
+    _remember(state, ballot, decision)
 
 
-def _remember(state: KeyedState, decided: Decided) -> None:
+def _remember(state: KeyedState, ballot: Ballot, decision: Decision) -> None:
     """Keep a decision; those that are over for longest make room for it, by number and by bytes."""
+    asked = ballot.proposal
+    texts = (ballot.proposer, asked.question, decision.ballot, decision.choice or "", *decision.tally)
+    takes = BALLOT_DECIDED_BYTES + sum(BALLOT_SUM_BYTES + len(text.encode()) for text in texts)
+    voters = len(rules.voters_of(asked)) or None
+    decided = Decided(ballot.proposer, decision, asked.question, asked.quorum, voters, takes)
     count(state, "kept", decided.bytes)
     remember(state, "decided", decided.decision.ballot, decided)
     while remembered(state) > BALLOTS_DECIDED_MAX or state.get("count", "kept") > BALLOTS_DECIDED_BYTES_MAX:
         count(state, "kept", -forget_oldest(state, "decided").bytes)
-
-
-def _bytes_of(proposer: str, decision: Decision) -> int:
-    texts = (proposer, decision.ballot, decision.choice or "", *decision.tally)
-    return BALLOT_DECIDED_BYTES + sum(BALLOT_SUM_BYTES + len(text.encode()) for text in texts)
 
 
 def _decision(fact: BallotDecided) -> Decision:
