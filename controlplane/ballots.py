@@ -33,6 +33,7 @@ from controlplane.coordination import (
     count,
     extended,
     forget_oldest,
+    has_room,
     key_of,
     note,
     noted,
@@ -60,7 +61,8 @@ from controlplane.state import Key
 class Ballot(msgspec.Struct, frozen=True, array_like=True):
     """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`;
     `bytes`: of its proposal, and of the votes of its voters where they are known: these have their room from the
-    beginning, so that whatever else is said a ballot that was taken can be decided by those whom it asks."""
+    beginning, so that whatever else is said a ballot that was taken can be decided by those whom it asks. `is_over`:
+    its deadline came, and what came of it is said with the next input, as with this one there was too much to say."""
 
     proposer: str
     proposal: Proposal
@@ -69,6 +71,7 @@ class Ballot(msgspec.Struct, frozen=True, array_like=True):
     slept: int
     position: int
     bytes: int
+    is_over: bool = False
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
@@ -143,6 +146,10 @@ class Ballots(Fold):
         due = extended(state, ballot.due, ballot.slept)
         if due > entry.recorded:
             state.put("ballot", key, msgspec.structs.replace(ballot, due=due, slept=slept(state)))
+            return ()
+        if not has_room(state):
+            later = msgspec.structs.replace(ballot, due=entry.recorded + 1, slept=slept(state), is_over=True)
+            state.put("ballot", key, later)
             return ()
         decided = _count_up(state, ballot, entry.position, over=True)
         if decided is None or isinstance(entry.fact, INPUTS):
@@ -263,7 +270,7 @@ _TAKES: dict[str, Callable[[KeyedState, Entry, Rows, int, bytes], None]] = {
 
 def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice: str | None, now: int) -> str:
     proposal = ballot.proposal
-    if extended(state, ballot.due, ballot.slept) <= now:
+    if ballot.is_over or extended(state, ballot.due, ballot.slept) <= now:
         return "late"  # its timer has not had its turn among many
     if not rules.may_vote(proposal, voter):
         return "not_a_voter"

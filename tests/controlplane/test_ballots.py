@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus import ballot as rules
 from bus.ballot import Proposal, outcome_of, total_of, weight_of
 from controlplane import ballots as fold
+from controlplane import coordination
 from controlplane.ballots import open_ballots
 from controlplane.facts import BallotDecided, BrokerSilent, PlaneResumed, PlaneStarted, Tick
 from controlplane.limits import CATCH_UP_MS
@@ -223,6 +224,21 @@ def test_a_deadline_that_comes_with_something_else_is_said_all_the_same() -> Non
     plane.tell(BrokerSilent("b1", 1), 1_500)
     assert [data["ballot"] for _, data in plane.said] == ["x", "y"]
     assert not plane.ballots().table("said")
+
+
+def test_deadlines_that_come_together_are_all_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Told()
+    plane.says(*(proposed(f"b{n:02}", deadline_ms=1_000) for n in range(50)))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 12)
+    plane.now += 2_000 * MS
+    said = plane.says(voted("agent/a", "yes", "b49"))
+    assert [data["ballot"] for type, data in said if type == rules.DECIDED] == [f"b{n:02}" for n in range(10)]
+    assert [data["why"] for type, data in said if type == rules.REFUSED] == ["late"], "whether or not it was said yet"
+    said = plane.wait(1)
+    assert [data["ballot"] for _, data in said] == [f"b{n:02}" for n in range(10, 50)]
+    assert {data["outcome"] for _, data in said} == {"expired"}
+    assert plane.ballots().get("count", "unsaid") is None
 
 
 def test_history_of_elsewhere_is_no_ballot() -> None:
