@@ -21,6 +21,8 @@ LEASES_MAX = 200_000
 """Leases that are held or waited for; further requests are refused."""
 LEASE_QUEUE_MAX = 1_000
 """Requests that wait for one resource; further ones are refused."""
+LEASE_OVERTAKES_MS = 30_000
+"""A request that waits is passed by those of a higher priority that come up to so much later, for each step between."""
 LEASES_ENDED_MAX = 20_000
 """Ended leases that are remembered, so that a request that comes twice is not granted twice; then they are counted."""
 LEASE_SLACK_MS = 3_000
