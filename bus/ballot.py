@@ -47,13 +47,14 @@ WHY = {
     "late": "the ballot is decided, or its deadline has passed",
     "duplicate": "it has voted already, and this ballot allows no change",
     "not_a_voter": "it is not among the ballot's voters",
-    "unknown_ballot": "no such ballot is open; it may have been decided long ago",
+    "unknown_ballot": "no such ballot is open; one that was decided long ago is forgotten: the log has its ballot.decided",
     "unknown_option": "the ballot has no such option",
     "full": f"a ballot that is open to anyone takes {BALLOT_VOTERS_MAX} votes",
-    "too_many_votes": "there are as many votes as the control plane keeps: wait until some ballots are decided",
+    "too_many_votes": "ballots that are open to anyone have as many votes as the control plane keeps: wait until some "
+    "are decided, or name the voters, whose votes always have room",
     "malformed": "the proposal breaks the rules of `bus.ballot`",
     "taken": "another ballot has this id",
-    "too_many_ballots": "as many ballots are open as the control plane keeps: wait until some are decided",
+    "too_many_ballots": "as many ballots and voters are open as the control plane keeps: wait until some are decided",
 }
 """Why a vote or a proposal was refused, in words."""
 OF_PROPOSALS = ("malformed", "taken", "too_many_ballots")
@@ -160,9 +161,14 @@ def weight_of(proposal: Proposal, voter: str) -> int:
     return proposal.weights.get(voter, 1)
 
 
+def voters_of(proposal: Proposal) -> Sequence[str]:
+    """Those who are known beforehand; none when anyone may vote."""
+    return proposal.voters if proposal.voters is not None else sorted(proposal.weights)
+
+
 def total_of(proposal: Proposal) -> int | None:
     """The weight of all voters; None when anyone may vote."""
-    voters = proposal.voters if proposal.voters is not None else sorted(proposal.weights)
+    voters = voters_of(proposal)
     return sum(weight_of(proposal, voter) for voter in voters) if voters else None
 
 

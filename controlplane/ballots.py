@@ -14,7 +14,7 @@ older journal and so never decided it.
 | tally | id | Tally |
 | decided | id | Decided |
 | order | number | id, of the decided ones in order |
-| count | bytes voted slept newest forgotten malformed unsaid | how many |
+| count | bytes voted kept slept newest forgotten malformed unsaid | how many; `kept`: bytes of the decided ones |
 | said | number | what this step says, see `coordination` |
 """
 
@@ -32,19 +32,25 @@ from controlplane.coordination import (
     clear,
     count,
     extended,
+    forget_oldest,
+    has_room,
     key_of,
     note,
     noted,
     remember,
+    remembered,
     sleep,
     slept,
 )
 from controlplane.facts import BallotDecided, BallotRefused, Fact, Intent, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import (
+    BALLOT_DECIDED_BYTES,
+    BALLOT_SUM_BYTES,
     BALLOT_VOTE_BYTES,
     BALLOT_VOTES_BYTES_MAX,
     BALLOTS_BYTES_MAX,
+    BALLOTS_DECIDED_BYTES_MAX,
     BALLOTS_DECIDED_MAX,
     BALLOTS_OPEN_MAX,
 )
@@ -54,7 +60,9 @@ from controlplane.state import Key
 
 class Ballot(msgspec.Struct, frozen=True, array_like=True):
     """An open ballot. `due`: its deadline, ns, as far as the plane had `slept`; `total`: see `bus.ballot.total_of`;
-    `bytes`: of its proposal."""
+    `bytes`: of its proposal, and of the votes of its voters where they are known: these have their room from the
+    beginning, so that whatever else is said a ballot that was taken can be decided by those whom it asks. `is_over`:
+    its deadline came, and what came of it is said with the next input, as with this one there was too much to say."""
 
     proposer: str
     proposal: Proposal
@@ -63,11 +71,12 @@ class Ballot(msgspec.Struct, frozen=True, array_like=True):
     slept: int
     position: int
     bytes: int
+    is_over: bool = False
 
 
 class Tally(msgspec.Struct, frozen=True, array_like=True):
     """What was voted so far: weight by option, weight of those who abstain, and each voter's option, -1: abstains.
-    `bytes`: what the votes take."""
+    `bytes`: what the votes take, where anyone may vote."""
 
     sums: list[int]
     abstained: int
@@ -76,17 +85,21 @@ class Tally(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Decided(msgspec.Struct, frozen=True, array_like=True):
-    """A ballot that is over; `position`: of what decided it."""
+    """A ballot that is over: what it asked, of how many `voters` (None: of anyone), and what it takes, in bytes."""
 
     proposer: str
     decision: Decision
+    question: str = ""
+    quorum: str = ""
+    voters: int | None = None
+    bytes: int = 0
 
 
 class Ballots(Fold):
     """The fold. See the module."""
 
     name = "ballots"
-    version = 2
+    version = 3
     follows = (*INPUTS, BallotDecided, BallotRefused)
     timed = ("ballot",)
     tables = MappingProxyType({
@@ -133,6 +146,10 @@ class Ballots(Fold):
         due = extended(state, ballot.due, ballot.slept)
         if due > entry.recorded:
             state.put("ballot", key, msgspec.structs.replace(ballot, due=due, slept=slept(state)))
+            return ()
+        if not has_room(state):
+            later = msgspec.structs.replace(ballot, due=entry.recorded + 1, slept=slept(state), is_over=True)
+            state.put("ballot", key, later)
             return ()
         decided = _count_up(state, ballot, entry.position, over=True)
         if decided is None or isinstance(entry.fact, INPUTS):
@@ -194,9 +211,10 @@ def _propose(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes
     if len(state.table("ballot")) >= BALLOTS_OPEN_MAX or state.get("count", "bytes", 0) > BALLOTS_BYTES_MAX:
         _refuse(state, proposal.ballot, source, "too_many_ballots", said.id)
         return
-    count(state, "bytes", len(event))
     due = entry.recorded + proposal.deadline_ms * MS
-    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row, len(event))
+    takes = len(event) + sum(map(_vote_bytes, rules.voters_of(proposal)))
+    ballot = Ballot(source, proposal, rules.total_of(proposal), due, slept(state), entry.position + row, takes)
+    count(state, "bytes", takes)
     state.put("ballot", proposal.ballot, ballot)
     state.put("tally", proposal.ballot, Tally([0] * len(proposal.options), 0, {}))
 
@@ -219,7 +237,7 @@ def _vote(state: KeyedState, entry: Entry, rows: Rows, row: int, event: bytes) -
         _refuse(state, id, voter, why, said.id)
         return
     choice = -1 if said.data.choice is None else ballot.proposal.options.index(said.data.choice)
-    counted = _counted(ballot.proposal, tally, voter, choice)
+    counted = _counted(ballot, tally, voter, choice)
     count(state, "voted", counted.bytes - tally.bytes)
     state.put("tally", id, counted)
     _count_up(state, ballot, entry.position + row, over=False)
@@ -252,7 +270,7 @@ _TAKES: dict[str, Callable[[KeyedState, Entry, Rows, int, bytes], None]] = {
 
 def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice: str | None, now: int) -> str:
     proposal = ballot.proposal
-    if extended(state, ballot.due, ballot.slept) <= now:
+    if ballot.is_over or extended(state, ballot.due, ballot.slept) <= now:
         return "late"  # its timer has not had its turn among many
     if not rules.may_vote(proposal, voter):
         return "not_a_voter"
@@ -262,18 +280,24 @@ def _why_not(state: KeyedState, ballot: Ballot, tally: Tally, voter: str, choice
         return "" if proposal.change else "duplicate"
     if len(tally.votes) >= BALLOT_VOTERS_MAX:
         return "full"
-    return "too_many_votes" if state.get("count", "voted", 0) >= BALLOT_VOTES_BYTES_MAX else ""
+    is_full = ballot.total is None and state.get("count", "voted", 0) >= BALLOT_VOTES_BYTES_MAX
+    return "too_many_votes" if is_full else ""
 
 
-def _counted(proposal: Proposal, tally: Tally, voter: str, choice: int) -> Tally:
+def _counted(ballot: Ballot, tally: Tally, voter: str, choice: int) -> Tally:
+    proposal = ballot.proposal
     weight, sums, abstained = rules.weight_of(proposal, voter), list(tally.sums), tally.abstained
     for place, change in ((tally.votes.get(voter), -weight), (choice, weight)):
         if place == -1:
             abstained += change
         elif place is not None:
             sums[place] += change
-    more = 0 if voter in tally.votes else BALLOT_VOTE_BYTES + len(voter.encode())
+    more = _vote_bytes(voter) if ballot.total is None and voter not in tally.votes else 0
     return Tally(sums, abstained, tally.votes | {voter: choice}, tally.bytes + more)
+
+
+def _vote_bytes(voter: str) -> int:
+    return BALLOT_VOTE_BYTES + len(voter.encode())
 
 
 # ------------------------------------------------------------------------------------------------- deciding
@@ -310,7 +334,20 @@ def _close(state: KeyedState, decision: Decision) -> None:
     count(state, "voted", -tally.bytes)
     state.delete("ballot", decision.ballot)
     state.delete("tally", decision.ballot)
-    remember(state, "decided", decision.ballot, Decided(ballot.proposer, decision), BALLOTS_DECIDED_MAX)
+    _remember(state, ballot, decision)
+
+
+def _remember(state: KeyedState, ballot: Ballot, decision: Decision) -> None:
+    """Keep a decision; those that are over for longest make room for it, by number and by bytes."""
+    asked = ballot.proposal
+    texts = (ballot.proposer, asked.question, decision.ballot, decision.choice or "", *decision.tally)
+    takes = BALLOT_DECIDED_BYTES + sum(BALLOT_SUM_BYTES + len(text.encode()) for text in texts)
+    voters = len(rules.voters_of(asked)) or None
+    decided = Decided(ballot.proposer, decision, asked.question, asked.quorum, voters, takes)
+    count(state, "kept", decided.bytes)
+    remember(state, "decided", decided.decision.ballot, decided)
+    while remembered(state) > BALLOTS_DECIDED_MAX or state.get("count", "kept") > BALLOTS_DECIDED_BYTES_MAX:
+        count(state, "kept", -forget_oldest(state, "decided").bytes)
 
 
 def _decision(fact: BallotDecided) -> Decision:

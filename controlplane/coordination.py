@@ -11,6 +11,7 @@ clears them. What has no event is no fact.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 from bus.attributes import is_legible
 from controlplane.facts import Fact, PlaneResumed, PlaneStarted, Rows, Tick
@@ -79,13 +80,24 @@ def clear(state: KeyedState) -> None:
         state.delete("said", number)
 
 
-def remember(state: KeyedState, table: str, key: str, value: object, most: int) -> None:
-    """Keep what is over by its key, the newest `most` in all; those that go are counted as forgotten."""
-    newest = state.get("count", "newest", 0) + 1
-    state.put("count", "newest", newest)
-    state.put("order", newest, key)
+def remember(state: KeyedState, table: str, key: str, value: object) -> None:
+    """Keep what is over by its key, until it is the oldest one and `forget_oldest` is called."""
+    count(state, "newest")
+    state.put("order", state.get("count", "newest"), key)
     state.put(table, key, value)
-    if newest > most:
-        state.delete(table, state.get("order", newest - most))
-        state.delete("order", newest - most)
-        count(state, "forgotten")
+
+
+def remembered(state: KeyedState) -> int:
+    """How many are kept."""
+    return len(state.table("order"))
+
+
+def forget_oldest(state: KeyedState, table: str) -> Any:
+    """What has been over for longest goes, and is counted; its value. There must be one."""
+    count(state, "forgotten")
+    number = state.get("count", "forgotten")
+    key = state.get("order", number)
+    value = state.get(table, key)
+    state.delete("order", number)
+    state.delete(table, key)
+    return value

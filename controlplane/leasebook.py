@@ -3,8 +3,10 @@
     asked ─▶ queue of its resource ──there is room──▶ granted ──expired, released, its holder gone──▶ ended
                 ╰── it does not wait, has waited, is taken back ──▶ gone
 
-A resource exists while somebody has it or waits for it; its capacity is the first request's. Its queue goes by
-priority, then by arrival, and whoever stands first is served first: a large request is not passed by smaller ones.
+A resource exists while somebody has it or waits for it; its capacity is the first request's. Priority is a head start in
+its queue: each step counts as `LEASE_OVERTAKES_MS` of waiting, by the instants at which requests are recorded, so that
+urgent ones overtake and nobody is overtaken for ever. Whoever stands first is served first: a large request is not
+passed by smaller ones.
 
 Each grant has a token greater than any before, in whatever journal: see `roster.numbered`.
 
@@ -12,15 +14,17 @@ Who holds what is also kept by holder, densely, so that all leases of one that h
 through the others: `held` has key `holder NUL i` for 0 <= i < `Holder.leases`; the last one moves into a hole.
 """
 
+from bisect import bisect_left, bisect_right
+
 import msgspec
 
 from bus import lease as rules
 from bus.lease import Request
 from controlplane.agents import FAILED, LEFT, Agent
-from controlplane.coordination import MS, extended, has_room, note, remember, slept
+from controlplane.coordination import MS, extended, forget_oldest, has_room, note, remember, remembered, slept
 from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
 from controlplane.fold import Entry, KeyedState
-from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_SLACK_MS, LEASES_ENDED_MAX
+from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_OVERTAKES_MS, LEASE_SLACK_MS, LEASES_ENDED_MAX
 from controlplane.roster import numbered
 
 Queue = tuple[tuple[str, ...], ...]
@@ -33,7 +37,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
 
     `due`: when it is looked at. `until`: when it ends, as far as the plane had `slept`. `seat`: its place among the
     holder's. `incarnation`: which run of the holder it was granted to, "" where that is not known. `position`: of the
-    request, then of what granted it. `asked`: see `bus.lease.Request`.
+    request, then of what granted it. `asked`: see `bus.lease.Request`. `turn`: whose is the least is served first.
     """
 
     resource: str
@@ -49,6 +53,7 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     seat: int = 0
     incarnation: str = ""
     asked: int = 0
+    turn: int = 0
 
 
 class Resource(msgspec.Struct, frozen=True, array_like=True):
@@ -86,15 +91,28 @@ def enqueue(state: KeyedState, entry: Entry, position: int, request: Request, ho
     until = entry.recorded + request.wait_ms * MS
     rank = rules.PRIORITIES.index(request.priority)
     asked = (request.resource, holder, request.ttl_ms, request.units, rank)
-    lease = Lease(*asked, until, until, slept(state), position, asked=request.asked)
+    turn = entry.recorded + rank * LEASE_OVERTAKES_MS * MS
+    lease = Lease(*asked, until, until, slept(state), position, asked=request.asked, turn=turn)
     resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
     state.put("lease", request.lease, lease)
     _put_queue(state, request.resource, resource, rank, (*resource.queue[rank], request.lease))
 
 
-def place_of(resource: Resource, rank: int, lease: str) -> int:
+def place_of(state: KeyedState, resource: Resource, lease: str) -> int:
     """Its place in the queue, from 1."""
-    return sum(map(len, resource.queue[:rank])) + resource.queue[rank].index(lease) + 1
+    own: Lease = state.get("lease", lease)
+    before = resource.queue[own.rank].index(lease)
+    for rank, queue in enumerate(resource.queue):
+        if rank != own.rank:
+            # In each of them turns only grow.
+            cut = bisect_right if rank < own.rank else bisect_left
+            before += cut(queue, own.turn, key=lambda id: _turn(state, id))
+    return before + 1
+
+
+def _turn(state: KeyedState, lease: str) -> int:
+    found: Lease = state.get("lease", lease)
+    return found.turn
 
 
 def waiting(resource: Resource) -> int:
@@ -112,7 +130,7 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
         return
     used, due, queue = resource.used, 0, [list(rank) for rank in resource.queue]
     for served in range(waiting(resource)):
-        rank = next(rank for rank in queue if rank)
+        rank = min(filter(None, queue), key=lambda rank: _turn(state, rank[0]))
         lease: Lease = state.get("lease", rank[0])
         if used + lease.units > resource.capacity:
             break
@@ -239,4 +257,6 @@ def _put_queue(state: KeyedState, name: str, resource: Resource, rank: int, ids:
 
 def _forget(state: KeyedState, id: str) -> None:
     state.delete("lease", id)
-    remember(state, "ended", id, 1, LEASES_ENDED_MAX)
+    remember(state, "ended", id, 1)
+    if remembered(state) > LEASES_ENDED_MAX:
+        forget_oldest(state, "ended")

@@ -85,7 +85,7 @@ class Leases(Fold):
     """The fold. See the module."""
 
     name = "leases"
-    version = 2
+    version = 3
     follows = (*INPUTS, *OUTCOMES)
     reads = ("registry",)
     timed = ("lease", "resource", "holder")
@@ -193,7 +193,7 @@ class _Book:
             self._serve(request.resource, position)
             return
         if known is None:  # else it is answered as one that comes again
-            place = place_of(state.get("resource", request.resource), lease.rank, id)
+            place = place_of(state, state.get("resource", request.resource), id)
             note(state, LeaseQueued(id, request.resource, source, place))
 
     def _why_not(self, request: Request, known: Lease | None, own: bool, resource: Resource) -> str:
@@ -391,5 +391,5 @@ def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
 def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
     if lease.token:
         return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units, lease.asked)
-    place = place_of(state.get("resource", lease.resource), lease.rank, id)
+    place = place_of(state, state.get("resource", lease.resource), id)
     return LeaseQueued(id, lease.resource, lease.holder, place)

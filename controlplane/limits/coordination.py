@@ -3,17 +3,26 @@
 BALLOTS_OPEN_MAX = 10_000
 """Ballots that are open; further proposals are refused."""
 BALLOTS_BYTES_MAX = 64 * 1024 * 1024
-"""Of the proposals of all open ballots together."""
+"""Of the proposals of all open ballots together, with the room for the votes of their named voters; further ones are
+refused."""
 BALLOT_VOTES_BYTES_MAX = 64 * 1024 * 1024
-"""Of the votes of all open ballots together; further ones are refused."""
+"""Of the votes of all open ballots together in which anyone may vote; further ones are refused."""
 BALLOT_VOTE_BYTES = 128
 """What one vote takes beside its voter's name."""
 BALLOTS_DECIDED_MAX = 10_000
 """Decided ballots that are remembered; the oldest ones are forgotten first, and counted."""
+BALLOTS_DECIDED_BYTES_MAX = 64 * 1024 * 1024
+"""What they may take together, by the texts that are kept of them; the oldest ones are forgotten first, and counted."""
+BALLOT_DECIDED_BYTES = 512
+"""What a decided ballot takes beside its texts."""
+BALLOT_SUM_BYTES = 128
+"""What each text of a decided ballot takes beside its characters, with its option's sum."""
 LEASES_MAX = 200_000
 """Leases that are held or waited for; further requests are refused."""
 LEASE_QUEUE_MAX = 1_000
 """Requests that wait for one resource; further ones are refused."""
+LEASE_OVERTAKES_MS = 30_000
+"""A request that waits is passed by those of a higher priority that come up to so much later, for each step between."""
 LEASES_ENDED_MAX = 20_000
 """Ended leases that are remembered, so that a request that comes twice is not granted twice; then they are counted."""
 LEASE_SLACK_MS = 3_000

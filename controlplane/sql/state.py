@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from bus.ballot import voters_of
 from bus.lease import PRIORITIES
 from bus.limits import PARTITIONS_MAX
 from controlplane.answers.inbox import Usual, row_of
@@ -147,16 +148,17 @@ def _ballots(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
     for ballot, tally in open_ballots(state):
         proposal, abstained = ballot.proposal, sum(choice < 0 for choice in tally.votes.values())
         asked = (ballot.proposer, proposal.question, proposal.quorum)
-        voters = len(proposal.voters or proposal.weights) or None
+        voters = len(voters_of(proposal)) or None
         sums = dict(zip(proposal.options, tally.sums, strict=True))
         due = extended(state, ballot.due, ballot.slept)
         counted = (voters, len(tally.votes) - abstained, abstained, _json(sums), due)
         rows.append((proposal.ballot, "open", None, *asked, *counted, ballot.position))
     for _, decided in state.items("decided"):
         found = decided.decision
-        what = (found.ballot, found.outcome, found.choice, decided.proposer)
+        what = (found.ballot, found.outcome, found.choice)
+        asked = (decided.proposer, decided.question, decided.quorum, decided.voters)
         votes = (found.votes, found.abstained, _json(found.tally))
-        rows.append((*what, None, None, None, *votes, None, found.position))
+        rows.append((*what, *asked, *votes, None, found.position))
     return rows
 
 

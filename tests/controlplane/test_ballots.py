@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bus import ballot as rules
 from bus.ballot import Proposal, outcome_of, total_of, weight_of
 from controlplane import ballots as fold
+from controlplane import coordination
 from controlplane.ballots import open_ballots
 from controlplane.facts import BallotDecided, BrokerSilent, PlaneResumed, PlaneStarted, Tick
 from controlplane.limits import CATCH_UP_MS
@@ -225,6 +226,21 @@ def test_a_deadline_that_comes_with_something_else_is_said_all_the_same() -> Non
     assert not plane.ballots().table("said")
 
 
+def test_deadlines_that_come_together_are_all_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = Told()
+    plane.says(*(proposed(f"b{n:02}", deadline_ms=1_000) for n in range(50)))
+    monkeypatch.setattr(coordination, "SAID_SERVED_MAX", 10)
+    monkeypatch.setattr(coordination, "SAID_MAX", 12)
+    plane.now += 2_000 * MS
+    said = plane.says(voted("agent/a", "yes", "b49"))
+    assert [data["ballot"] for type, data in said if type == rules.DECIDED] == [f"b{n:02}" for n in range(10)]
+    assert [data["why"] for type, data in said if type == rules.REFUSED] == ["late"], "whether or not it was said yet"
+    said = plane.wait(1)
+    assert [data["ballot"] for _, data in said] == [f"b{n:02}" for n in range(10, 50)]
+    assert {data["outcome"] for _, data in said} == {"expired"}
+    assert plane.ballots().get("count", "unsaid") is None
+
+
 def test_history_of_elsewhere_is_no_ballot() -> None:
     plane = Told()
     assert plane.says(proposed(), voted("agent/a"), importof="log-1") == []
@@ -264,6 +280,29 @@ def test_open_and_decided_ones_are_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert plane.says(voted("agent/a", "yes", "c2"))[0][1]["why"] == "late"
 
 
+def test_so_is_what_the_decided_ones_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred options of 200 characters each: the oldest decision makes room for the newest, by bytes."""
+    options = [f"{n:03}" + "ä" * 197 for n in range(100)]
+    of_one = 100 * (3 + 2 * 197)
+    monkeypatch.setattr(fold, "BALLOTS_DECIDED_BYTES_MAX", 4 * of_one)
+    plane = Told()
+    for n in range(10):
+        plane.says(proposed(f"b{n}", voters=["agent/a"], options=options), voted("agent/a", options[n], f"b{n}"))
+    state = plane.ballots()
+    kept = sum(len(msgspec.msgpack.encode(decided)) for decided in state.table("decided").values())
+    assert of_one < kept <= state.get("count", "kept") <= 4 * of_one
+    assert sorted(state.table("decided")) == [f"b{n}" for n in range(10 - len(state.table("decided")), 10)]
+    assert state.get("count", "forgotten") == 10 - len(state.table("decided")) == 10 - len(state.table("order"))
+    assert plane.says(voted("agent/a", options[0], "b0"))[0][1]["why"] == "unknown_ballot"
+    assert plane.says(voted("agent/a", options[0], "b9"))[0][1]["why"] == "late"
+    again = verify([through_bytes(step) for step in plane.steps], coordinating())
+    assert again.divergence == ""
+    monkeypatch.setattr(fold, "BALLOTS_DECIDED_BYTES_MAX", 1)
+    plane.says(proposed("x", voters=["agent/a"]), voted("agent/a"))
+    assert [type for type, _ in plane.said][-1] == rules.DECIDED, "it is said all the same"
+    assert (state.get("count", "kept"), len(state.table("decided"))) == (0, 0)
+
+
 def test_so_are_their_votes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fold, "BALLOT_VOTES_BYTES_MAX", 250)
     plane = Told()
@@ -273,6 +312,32 @@ def test_so_are_their_votes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert plane.says(voted("agent/a", "no", "x")) == [], "a vote that is changed takes no more"
     assert [type for type, _ in plane.wait(31_000)] == [rules.DECIDED, rules.DECIDED]
     assert plane.ballots().get("count", "voted") == 0
+
+
+def test_named_voters_have_their_room_whatever_else_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOT_VOTES_BYTES_MAX", 250)
+    plane, weighted = Told(), {"quorum": "weighted", "weights": {"agent/a": 1, "agent/b": 1}, "voters": None}
+    plane.says(proposed("x", change=True), proposed("w", **weighted), proposed("any", voters=None))
+    flood = [voted(f"agent/z{n}", "yes", "any") for n in range(50)]
+    strangers = [voted(f"agent/z{n}") for n in range(50)]
+    changes = [voted("agent/d", choice) for choice in ("yes", "no") * 20]
+    said = plane.says(*flood, *strangers, *changes, voted("agent/a"), voted("agent/b"), voted("agent/c"),
+                      voted("agent/a", "no", "w"), voted("agent/b", "no", "w"))  # fmt: skip
+    assert {data["why"] for type, data in said if type == rules.REFUSED} == {"too_many_votes", "not_a_voter"}
+    decided = [(data["ballot"], data["choice"]) for type, data in said if type == rules.DECIDED]
+    assert decided == [("x", "yes"), ("w", "no")]
+    plane.wait(31_000)
+    assert (plane.ballots().get("count", "bytes"), plane.ballots().get("count", "voted")) == (0, 0)
+
+
+def test_their_room_is_counted_when_the_ballot_is_proposed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold, "BALLOTS_BYTES_MAX", 100_000)
+    plane = Told()
+    voters = [f"agent/{n:03}" for n in range(1_000)]
+    said = plane.says(proposed("x", voters=voters), proposed("y"), *(voted(voter) for voter in voters[:500]))
+    assert [(data["ballot"], data["why"]) for _, data in said] == [("y", "too_many_ballots")]
+    ((_, data),) = plane.says(voted(voters[-1]))
+    assert data["choice"] == "yes" and plane.ballots().get("count", "bytes") == 0
 
 
 def test_so_are_the_bytes_of_their_proposals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from controlplane.coordination import UNNAMED
 from controlplane.facts import BrokerSilent, LeaseEnded, LeaseGranted, PlaneResumed, PlaneStarted, Rows
 from controlplane.fold import Entry, Fold, Heart, KeyedState, World
 from controlplane.leases import Leases
-from controlplane.limits import CATCH_UP_MS, LEASE_GRACE_MS
+from controlplane.limits import CATCH_UP_MS, LEASE_GRACE_MS, LEASE_OVERTAKES_MS
 from controlplane.roster import POSITION_BITS
 from tests.controlplane.coordinated import MS, Told
 from tests.controlplane.leasesayings import ENDS, TTL, holders, released, renewed, requested, told
@@ -34,6 +34,39 @@ def test_one_has_it_and_the_others_wait_by_priority_then_by_arrival() -> None:
         assert told(said) == [("ended", number, "released"), ("granted", following, "")]
         assert said[1][1]["token"] > token
         token = said[1][1]["token"]
+
+
+def test_a_low_one_is_served_however_many_high_ones_keep_coming() -> None:
+    plane, wait = Told(), {"wait_ms": 3_600_000, "ttl_ms": 3_600_000}
+    plane.says(requested("0", **wait), requested("low", "agent/low", priority="low", **wait))
+    began, number, served = plane.now, 0, list[str]()
+    while "low" not in served:
+        number += 1
+        plane.says(requested(f"{number}", "agent/high", priority="high", **wait), after_ms=1_000)
+        (held,) = holders(plane)
+        said = told(plane.says(released(held, by=plane.leases().get("lease", held).holder)))
+        served.append(said[-1][1])
+        assert number < 100
+    assert served[:-1] == [f"{n}" for n in range(1, number)], "high ones overtake it"
+    assert plane.now - began == (2 * LEASE_OVERTAKES_MS + 1_000) * MS, "those that come up to two steps later"
+
+
+def test_a_place_in_the_queue_is_that_of_its_turn() -> None:
+    plane, wait = Told(), {"wait_ms": 3_600_000, "ttl_ms": 3_600_000}
+    plane.says(requested("0", **wait))
+    places = []
+    for n, rank in enumerate(["low", "medium", "high", "low", "high", "medium"] * 3):
+        said = plane.says(requested(f"w{n}", "agent/b", priority=rank, **wait), after_ms=11_000)
+        before = {id for id, lease in plane.leases().items("lease") if not lease.token}
+        places.append((f"w{n}", said[0][1]["place"], before))
+    order = []
+    held = "0"
+    while held:
+        said = told(plane.says(released(held, by="agent/a" if held == "0" else "agent/b")))
+        held = said[-1][1] if said[-1][0] == "granted" else ""
+        order.append(held)
+    for id, place, there in places:
+        assert [each for each in order if each in there].index(id) + 1 == place
 
 
 def test_a_token_is_the_plane_epoch_and_the_position_that_granted_it() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bus import lease as rules
 from controlplane.facts import LeaseGranted, PlaneResumed, Tick
-from controlplane.limits import LEASE_GRACE_MS
+from controlplane.limits import LEASE_GRACE_MS, LEASE_OVERTAKES_MS
 from controlplane.timeline import verify
 from tests.controlplane.coordinated import MS, Saying, Told, coordinating, rows_of
 from tests.controlplane.leasesayings import ENDS, released, renewed, requested, told
@@ -17,6 +17,11 @@ from tests.controlplane.test_properties import through_bytes
 
 NEVER = 1 << 80
 CAPACITY = {"r": 1, "s": 3}
+
+
+def turn(request: dict[str, Any]) -> tuple[int, int]:
+    """By when it came, each step of priority for so much; of those that are equal the higher priority goes first."""
+    return request["came"] + request["rank"] * LEASE_OVERTAKES_MS * MS, request["rank"]
 
 
 class Naive:
@@ -50,7 +55,7 @@ class Naive:
 
     def serve(self, now: int, fresh: str = "") -> None:
         for resource, capacity in CAPACITY.items():
-            for each in sorted((x for x in self.waiting if x["resource"] == resource), key=lambda x: x["rank"]):
+            for each in sorted((x for x in self.waiting if x["resource"] == resource), key=turn):
                 if self.used(resource) + each["units"] > capacity:
                     break
                 if each["by"] in self.gone and each["lease"] != fresh:
@@ -73,7 +78,7 @@ class Naive:
             return
         self.known.add(lease)
         asked = {"lease": lease, "by": by, "resource": resource, "units": units, "rank": rank,
-                 "until": now + wait_ms * MS}  # fmt: skip
+                 "came": now, "until": now + wait_ms * MS}  # fmt: skip
         self.waiting.append(asked)
         self.serve(now, lease)
         if asked in self.waiting:

@@ -226,11 +226,11 @@ async def test_ballots_and_leases_are_tables(office: Office) -> None:
                priority="low") for n in range(2)),
     )  # fmt: skip
     assert await office.rows(
-        "select ballot, outcome, choice, proposer, question, voters, votes, abstained, tally->>'$.y', "
-        "epoch_ms(deadline) from ballots order by ballot"
+        "select ballot, outcome, choice, proposer, question, quorum, voters, votes, abstained, "
+        "tally->>'$.y', epoch_ms(deadline) from ballots order by ballot"
     ) == [
-        ["x", "decided", "y", "agent/a", None, None, 2, 0, "2", None],
-        ["z", "open", None, "agent/a", "?", 3, 0, 1, "0", office.now // 1_000_000 + 9_000],
+        ["x", "decided", "y", "agent/a", "?", "majority", 3, 2, 0, "2", None],
+        ["z", "open", None, "agent/a", "?", "majority", 3, 0, 1, "0", office.now // 1_000_000 + 9_000],
     ]
     leases = await office.rows(
         "select lease, holder, state, priority, units, capacity, token > 0, epoch_ms(until), position from leases "
