@@ -47,7 +47,7 @@ WHY = {
     "late": "the ballot is decided, or its deadline has passed",
     "duplicate": "it has voted already, and this ballot allows no change",
     "not_a_voter": "it is not among the ballot's voters",
-    "unknown_ballot": "no such ballot is open; one that was decided long ago is forgotten: the log has its ballot.decided",
+    "unknown_ballot": "no such ballot is open; one decided long ago is forgotten: the log has its ballot.decided",
     "unknown_option": "the ballot has no such option",
     "full": f"a ballot that is open to anyone takes {BALLOT_VOTERS_MAX} votes",
     "too_many_votes": "ballots that are open to anyone have as many votes as the control plane keeps: wait until some "

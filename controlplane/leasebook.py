@@ -3,9 +3,9 @@
     asked ─▶ queue of its resource ──there is room──▶ granted ──expired, released, its holder gone──▶ ended
                 ╰── it does not wait, has waited, is taken back ──▶ gone
 
-A resource exists while somebody has it or waits for it; its capacity is the first request's. Priority is a head start in
-its queue: each step counts as `LEASE_OVERTAKES_MS` of waiting, by the instants at which requests are recorded, so that
-urgent ones overtake and nobody is overtaken for ever. Whoever stands first is served first: a large request is not
+A resource exists while somebody has it or waits for it; its capacity is the first request's. Priority is a head start
+in its queue: each step counts as `LEASE_OVERTAKES_MS` of waiting, by the instants at which requests are recorded, so
+that urgent ones overtake and nobody is overtaken for ever. Whoever stands first is served first: a large request is not
 passed by smaller ones.
 
 Each grant has a token greater than any before, in whatever journal: see `roster.numbered`.

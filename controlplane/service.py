@@ -273,7 +273,8 @@ class Plane:
         """Journal that a plane started; what follows from it starts the brokers."""
         gap = self._clock.now() - self._gap_since if self._gap_since else 0
         lacking, why = self._heart.lacking, self._begun_at_base
-        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, lacking, why, stamp_of(epoch, name)))
+        stamp = stamp_of(epoch, name) if self._over else self._heart.stamp
+        self._report(PlaneStarted(epoch, name, VERSION, url, gap, self._over, lacking, why, stamp))
         self._report(FoldVersions({fold.name: fold.version for fold in self._heart.folds.values()}))
         state, here = self._heart.states["fleet"], self._directory.brokers()
         known = brokers_of(state)

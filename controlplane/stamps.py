@@ -1,12 +1,14 @@
 """The ids that a plane gives: where in its journal, and which plane. Pure.
 
-    1234:0@7-1f3a9c2e    an event that it publishes: intent 0 of the entry at position 1234
-    1234.0@7-1f3a9c2e    a task: recipient 0 of the event at position 1234
+    1234:0               an event that it publishes: intent 0 of the entry at position 1234
+    1234.0               a task: recipient 0 of the event at position 1234
+    1234:0@7-1f3a9c2e    the same, after a take-over
+    1234.0@7-1f3a9c2e
 
-A position alone is no name. A plane that takes over with an older journal gives positions out anew that brokers and
-agents have met already, and would take what is new there for a repetition. So `PlaneStarted` says a *stamp* that no
-other plane has, which is in the ids from there on; whatever has its id keeps it, also where another plane carries it
-out. Planes of before had none, and their ids are read as they are.
+A plane that takes over with an older journal gives positions out anew that brokers and agents have met already, and
+would take what is new there for a repetition. So its `PlaneStarted` says a *stamp* that no other plane has, which is in
+the ids from there on, also in those of later planes of this journal; whatever has its id keeps it, whoever carries it
+out. A journal that nobody took over has positions alone: they are given out once.
 """
 
 _UUID_CHARS = 8

@@ -102,7 +102,7 @@ class PlaneStarted(Fact, frozen=True):
     `over`: why it was told to take over although brokers, `journal.mark` or a living twin knew more than this journal.
     `rebuilding`: the folds that it lacks, as they have changed; it folds the journal again for them.
     `journal_why`: what folds that have changed cannot know any more, as retention let go of it; "" for nothing.
-    `stamp`: what the ids that it gives have in them (`controlplane.stamps`), "" of planes that gave positions alone.
+    `stamp`: what the ids that it gives have in them since a take-over (`controlplane.stamps`), "" while there was none.
     """
 
     epoch: int

@@ -6,7 +6,7 @@
 | | TaskDropped |
 
 A task is an event for one recipient; its id is `POSITION.N`, of the event and of the recipient among its recipients,
-and the plane's stamp (`controlplane.stamps`).
+and a stamp after a take-over (`controlplane.stamps`).
 """
 
 from bus.choice import Candidate

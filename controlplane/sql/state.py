@@ -156,9 +156,9 @@ def _ballots(state: KeyedState, now: int) -> list[tuple[Any, ...]]:
     for _, decided in state.items("decided"):
         found = decided.decision
         what = (found.ballot, found.outcome, found.choice)
-        asked = (decided.proposer, decided.question, decided.quorum, decided.voters)
+        said = (decided.proposer, decided.question, decided.quorum, decided.voters)
         votes = (found.votes, found.abstained, _json(found.tally))
-        rows.append((*what, *asked, *votes, None, found.position))
+        rows.append((*what, *said, *votes, None, found.position))
     return rows
 
 
