@@ -15,6 +15,8 @@ from itertools import compress
 from bus.errors import InvalidPattern
 from bus.limits import FILTER_TYPE_CHARS_MAX, FILTER_TYPES_CACHED_MAX, PATTERN_CHARS_MAX, PATTERN_TOKENS_MAX
 
+NEVER_ROUTED = ("signalbox.", "agent.lifecycle.", "agent.inbox.", "dispatch.", "ballot.", "lease.")
+"""How types begin that are addressed already, or nobody's work: these are not dispatched, whatever they require."""
 RESERVED = "signalbox"
 _RESERVED_PREFIX = RESERVED + "."
 _LONE = re.compile(r"[\ud800-\udfff]")

@@ -30,6 +30,7 @@ from types import MappingProxyType
 
 from bus.choice import Choice
 from bus.router import AGENT, Routing, capability, needs_of, router_of
+from bus.topic import NEVER_ROUTED
 from controlplane import dispatchwords as words
 from controlplane import inforce
 from controlplane import taskfates as fates
@@ -199,7 +200,7 @@ def _rows(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, row
 
 def _is_never_routed(rows: Rows, row: int) -> bool:
     type, source = rows.types[row], rows.sources[row]
-    return bool(rows.importofs[row]) or type.startswith(words.NEVER_ROUTED) or source.startswith("signalbox/")
+    return bool(rows.importofs[row]) or type.startswith(NEVER_ROUTED) or source.startswith("signalbox/")
 
 
 def _route(

@@ -25,8 +25,6 @@ AGENT = "agent/"
 WAIT, DEAD, ESCALATE = POLICIES = NO_CAPABLE
 HANDLED, FAILED, REFUSED = OUTCOMES = "handled", "failed", "refused"
 EXPIRED = "expired"
-NEVER_ROUTED = ("signalbox.", "agent.lifecycle.", INBOX, "dispatch.", "ballot.", "lease.")
-"""Types that are addressed already, or nobody's work."""
 
 
 class Asked(msgspec.Struct):

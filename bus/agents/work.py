@@ -6,8 +6,8 @@ so that it goes to another only if this process dies or stands still. So a capab
 costs one member, not a thousand.
 
 An event that comes again although it was handled is acked and counted; one that comes while it is handled waits for
-how that ends. An event with `requires` that was not dispatched is acked: the control plane chooses who gets it. So is
-mail, which a wider pattern matches, outside of the inbox: it is its addressee's.
+how that ends. An event with `requires` that is yet to be dispatched is acked: the control plane chooses who gets it. So
+is mail, which a wider pattern matches, outside of the inbox: it is its addressee's.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from bus.agents.settling import DISPATCHED, OWN, SHARED
 from bus.errors import BusError, ClientError
 from bus.event import Event
 from bus.limits import IN_FLIGHT_EVENTS_MAX
+from bus.topic import NEVER_ROUTED
 
 if TYPE_CHECKING:
     from bus.agents.desk import Desk
@@ -167,7 +168,8 @@ class Work:
             self._complaints.complain(self._loop.time(), f"{self.settings.group}: {event.id} is a dead letter: {error}")
             delivery.terminate(str(error))
             return
-        if order is None and (event.requires or (self.place and event.type.startswith(PREFIX))):
+        is_dispatched = event.requires and not event.type.startswith(NEVER_ROUTED)
+        if order is None and (is_dispatched or (self.place and event.type.startswith(PREFIX))):
             self.passed += 1
             delivery.ack()
             return

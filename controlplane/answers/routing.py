@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from bus.choice import Candidate, expected_us
 from bus.errors import InvalidRule
 from bus.router import AGENT, Router, Routing, Rule, Rules, capability, needs_of, normalised, router_of
+from bus.topic import NEVER_ROUTED
 from controlplane import dispatchwords as words
 from controlplane.able import able_agents
 from controlplane.agenthealth import held_back
@@ -135,7 +136,7 @@ def explained(world: World, event: str, position: int, steps: list[RouteStep], n
     force = in_force(state)
     router = router_of(force.rules)
     routing = router.route(asked.type, event)
-    never = asked.type.startswith(words.NEVER_ROUTED) or asked.source.startswith("signalbox/")
+    never = asked.type.startswith(NEVER_ROUTED) or asked.source.startswith("signalbox/")
     recipients = [] if never else recipients_of(registry, routing, asked.needs)
     why = ""
     if never:
@@ -240,7 +241,7 @@ def _plainly(error: InvalidRule, rules: Rules) -> InvalidRule:
 
 def _check_useful(rule: Rule) -> None:
     """Refuse what can be kept, and never matches. Raises InvalidRule."""
-    if rule.types.startswith(words.NEVER_ROUTED):
+    if rule.types.startswith(NEVER_ROUTED):
         raise InvalidRule("types", f"{rule.types}: such events are never routed", rule.name)
     if rule.when and not re.search(r"\b(event|data)\b", re.sub(r"\"[^\"]*\"|'[^']*'", "", rule.when)):
         constant = Router(Rules((Rule(rule.name, ">", rule.to, rule.when),))).route("any", "{}").verdicts[0]

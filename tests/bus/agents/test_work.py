@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,9 +66,9 @@ class Clerk:
             work.give_out()
 
 
-def working(*clerks: Clerk, wait: float = 30.0) -> Work:
+def working(*clerks: Clerk, wait: float = 30.0, place: str = "g") -> Work:
     work = Work(
-        cast(Any, None), SETTINGS._replace(ack_wait=wait), "g", False, asyncio.Semaphore(), lambda work, error: None
+        cast(Any, None), SETTINGS._replace(ack_wait=wait), place, False, asyncio.Semaphore(), lambda work, error: None
     )
     for clerk in clerks:
         work.seats.append(cast(Any, clerk))
@@ -119,6 +120,14 @@ class TestShared:
         paper = Paper(asked(1, requires=["x"]))
         take(work, paper)
         assert (paper.said, clerk.jobs, work.passed) == (["ack"], [], 1)
+
+    @pytest.mark.parametrize("type", ["agent.inbox.clerk", "ballot.proposed", "lease.granted", "dispatch.escalated"])
+    async def test_what_nobody_dispatches_is_handled_whatever_it_requires(self, type: str) -> None:
+        clerk = Clerk(1)
+        work = working(clerk, place="" if type.startswith("agent.inbox.") else "work")
+        paper = Paper(Event(type=type, source="agent/boss", id="1", requires=["x"]))
+        take(work, paper)
+        assert (paper.said, [job.event.id for job in clerk.jobs or clerk.refused], work.passed) == ([], ["1"], 0)
 
     async def test_what_waits_or_is_handled_stays_here_until_it_is_over(self) -> None:
         clerk = Clerk(1)
