@@ -47,10 +47,10 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
 
 def _named(state: KeyedState) -> Iterator[Need]:
     """Mail by name is at a bound: what comes now is sent, and not asked after."""
-    found = sorted(((count, str(agent)) for agent, count in state.items("named")), key=lambda one: (-one[0], one[1]))
-    if not found or not (found[0][0] >= TASKS_NAMED_AGENT_MAX or is_named_full(state, "", 0)):
+    most = min(((-count, str(agent)) for agent, count in state.items("named")), default=(0, ""))
+    count, agent = -most[0], most[1]
+    if not agent or not (count >= TASKS_NAMED_AGENT_MAX or is_named_full(state, "", 0)):
         return
-    count, agent = found[0]
     name, untracked = agent.removeprefix(AGENT), state.get("count", "untracked", 0)
     why = f"further mail to it is kept in its inbox, and not asked after, as {untracked:,} were until now; start it"
     yield Need("warn", f"{count:,} mails wait for {name}", why, 0, f"agent show {name}", 1, "mail")

@@ -64,7 +64,7 @@ class Publisher:
     async def publish(self, event: Event, acks: str, within: float) -> Receipt:
         """One event; shares batches with all other calls of this turn."""
         self._check(acks)
-        ready = fill(event, self._source, new_id())
+        ready = fill(event, self._source, getattr(event, "id", "") or new_id())
         check(ready, self._reserved)
         self._schemas.check(ready)
         while not self._cluster.seats or self._is_full():
