@@ -11,7 +11,7 @@ from controlplane.questions import Operate, Operated, Refusal
 
 NOTES_MAX = 10
 """Agents, and capabilities, that are named one by one in what is said of a lever."""
-STILL_SERVES = "groups that an agent has joined itself, mail and calls go on reaching it; to stop that, end its process"
+STILL_SERVES = "groups it joined itself, mail and calls still reach it; to stop that, end its process"
 
 
 def quarantine(world: World, ask: Operate, now: int) -> tuple[Fact | None, Operated | Refusal]:

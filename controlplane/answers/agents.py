@@ -201,10 +201,13 @@ class _Behind:
 
     def ns(self, source: str, agent: Agent) -> int | None:
         """Of the one that is furthest behind; None where it serves none."""
-        found = [self._able[name] for name in agent.capabilities if name in self._able]
-        found += [self._by_group[group] for group in self._own.get(source, ())]
-        inbox = self._inbox.get(name_of(source))
-        return max(found if inbox is None else [*found, inbox], default=None)
+        # All agents are asked when they are put in order of it, so nothing is gathered on the way.
+        most = self._inbox.get(name_of(source), -1)
+        for name in agent.capabilities:
+            most = max(most, self._able.get(name, -1))
+        for group in self._own.get(source, ()):
+            most = max(most, self._by_group[group])
+        return None if most < 0 else most
 
 
 def _known(state: KeyedState) -> list[Known]:
