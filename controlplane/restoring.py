@@ -11,6 +11,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from controlplane import limits
+from controlplane.ahead import Ahead
 from controlplane.arrivals import Follows
 from controlplane.bases import Base
 from controlplane.directory import Directory
@@ -32,6 +33,7 @@ class Restored(NamedTuple):
 
     heart: Heart
     journal: Journal
+    ahead: Ahead
     snapshots: Snapshots
     said: list[Said]
     refold: Refold | None = None
@@ -41,12 +43,18 @@ class Restored(NamedTuple):
         if self.refold is not None:
             self.refold.close()
         self.snapshots.close()
+        self.ahead.close()
         self.journal.close()
 
 
 def restore(directory: Directory) -> Restored:
-    """Raises as `Journal` does."""
+    """Raises as `Journal` does, and `Ahead`."""
     journal = Journal(directory.journal, Follows(FOLLOWED_TYPES))
+    try:
+        ahead = Ahead(directory.journal, journal)
+    except BaseException:
+        journal.close()
+        raise
     base = Base(directory.journal, journal.reach, folds)
     snapshots = Snapshots(directory.journal / "snapshots", folds, journal.journaled, base)
     try:
@@ -57,16 +65,17 @@ def restore(directory: Directory) -> Restored:
         said = outstanding(heart, journal)
     except BaseException:
         snapshots.close()
+        ahead.close()
         journal.close()
         raise
     if partial is not None:
         log.info("%s changed: folded again beside the plane, from position %d on",
                  ", ".join(heart.lacking), whole.position)  # fmt: skip
-        return Restored(heart, journal, snapshots, said, Refold(whole, journal, snapshots))
+        return Restored(heart, journal, ahead, snapshots, said, Refold(whole, journal, snapshots))
     snapshots.forget_others()
     if journal.step and heart.digest() != journal.digest:
         log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
-    return Restored(heart, journal, snapshots, said)
+    return Restored(heart, journal, ahead, snapshots, said)
 
 
 def outstanding(heart: Heart, journal: Journal) -> list[Said]:

@@ -175,7 +175,14 @@ class Plane:
         self._effects = Effects(self._supervisor, self._report, self._told)
         follows = Follows(FOLLOWED_TYPES)
         self._turns = Turns(
-            heart, journal, self._clock, follows, self._effects.carry, restored.snapshots, restored.refold
+            heart,
+            journal,
+            self._clock,
+            follows,
+            self._effects.carry,
+            restored.snapshots,
+            restored.refold,
+            restored.ahead,
         )
         self._archived = Archived(journal, directory, self._supervisor)
         self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)

@@ -1,13 +1,14 @@
-"""The plane's turn: inputs -> steps -> one commit -> effects. The only place where the heart beats.
+"""The plane's turn: inputs -> steps -> to disk -> effects. The only place where the heart beats.
 
     facts reported ─┐
-    events arrived ─┼▶ heart.step, one input after the other ─▶ journal.commit ─▶ carry(intents)
-    a Tick when due ┘          (on the loop)                    (in a thread)      (on the loop)
+    events arrived ─┼▶ heart.step, one input after the other ─▶ Landing: to disk, carry(intents), into the journal
+    a Tick when due ┘          (on the loop)                     (in threads)  (on the loop)       (in a thread)
 
-While a commit is under way the heart is ahead of the journal, so whoever reads its state waits for `settled`; nothing
-is told that a crash could take back. A full turn of events that waits meanwhile is stepped while the one before is
-committed: then the heart is two turns ahead, and never more. Not so where somebody waits for the state, or a snapshot
-is due: for these the heart has to stand where the journal does.
+While a turn is on its way to the journal the heart is ahead of it, so whoever reads its state waits for `settled`;
+nothing is told that a crash could take back. The next turn is stepped meanwhile where what is on its way is in the
+write-ahead log, at most `AHEAD_TURNS_MAX` of them; of large ones, which are not written there, a full one that waits is
+stepped while the one before is committed, and no more. Not so where somebody waits for the state, or a snapshot is due:
+for these the heart has to stand where the journal does.
 
 When the disk is full the steps wait as they are, and are tried again until there is room: nothing new is taken
 meanwhile, and questions are still answered. So they are when a turn stands still for no known reason: the watchdog says
@@ -18,17 +19,15 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 from controlplane import limits
+from controlplane.ahead import Ahead
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
-from controlplane.errors import DiskFull
-from controlplane.facts import Fact, FoldsRebuilt, Intent, PlaneResumed, RoutesSet, Tick
+from controlplane.facts import Fact, FoldsRebuilt, PlaneResumed, RoutesSet, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
+from controlplane.landing import Carry, Landing, Stepped
 from controlplane.recorder import Recorder
 from controlplane.refolding import Refold
 from controlplane.snapshots import Beginning, Snapshots
@@ -36,19 +35,6 @@ from controlplane.snapshots import Beginning, Snapshots
 log = logging.getLogger("signalbox.plane")
 
 _SECOND = 1_000_000_000
-Carry = Callable[[Sequence[tuple[int, int, Intent]]], None]
-"""Takes (cause, index, intent) of a committed turn; must not block."""
-
-
-class Stepped(NamedTuple):
-    """A turn that the heart has taken and the journal has not. `waiting`: who waits for which position.
-
-    `is_due`: a snapshot is, of the state after it.
-    """
-
-    kept: list[Kept]
-    waiting: list[tuple[asyncio.Future[int], int]]
-    is_due: bool
 
 
 class Turns:
@@ -63,17 +49,15 @@ class Turns:
         carry: Carry,
         snapshots: Snapshots | None = None,
         refold: Refold | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
-        """`refold`: on its way to what the heart lacks."""
+        """`refold`: on its way to what the heart lacks. Without `ahead` effects wait for the journal."""
         self.heart = heart
         self.journal = journal
         self.snapshots = snapshots
         self.refold = refold
         self.clock = clock
         self.recorder = Recorder(journal.offsets, self._call)
-        self.full = ""
-        """Why the journal stands still, or empty; `full_since` is when it began to."""
-        self.full_since = 0
         self.stuck = ""
         """Why the turn under way counts as standing still, or empty; `stuck_since` is when that was found."""
         self.stuck_since = 0
@@ -81,7 +65,7 @@ class Turns:
         self._doing = "it begins"
         self._followed_anyway = follows
         self._follows = follows.also(journal.named.newest)
-        self._carry = carry
+        self._landing = Landing(journal, ahead, clock, carry, self._over, self._unsettled, self._write_down)
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
         self._called = asyncio.Event()
         self._settled = asyncio.Event()
@@ -90,13 +74,19 @@ class Turns:
         """How many wait for that."""
         self._ahead = 0
         """Turns that the heart has begun and the journal does not have."""
-        self._landing: asyncio.Task[None] | None = None
-        """The commit that is under way, and what follows it."""
-        self._committed = asyncio.Condition()
-        self._thread = ThreadPoolExecutor(1, "journal")
         self._ticked = 0
         self._turned = 0
         self._finishing = False
+
+    @property
+    def full(self) -> str:
+        """Why the journal stands still, or empty."""
+        return self._landing.full
+
+    @property
+    def full_since(self) -> int:
+        """When it began to."""
+        return self._landing.full_since
 
     def report(self, fact: Fact) -> None:
         """Something happened: it enters the journal with the next turn."""
@@ -136,15 +126,15 @@ class Turns:
 
     async def reached(self, offsets: dict[int, int]) -> None:
         """Wait until everything below these offsets (partition -> offset) is archived."""
-        async with self._committed:
-            await self._committed.wait_for(
+        async with self._landing.committed:
+            await self._landing.committed.wait_for(
                 lambda: all(self.journal.offsets.get(partition, 0) >= high for partition, high in offsets.items())
             )
 
     async def beyond(self, position: int) -> None:
         """Wait until the journal holds more than this position."""
-        async with self._committed:
-            await self._committed.wait_for(lambda: self.journal.position > position)
+        async with self._landing.committed:
+            await self._landing.committed.wait_for(lambda: self.journal.position > position)
 
     async def run(self) -> None:
         """Turn after turn, until `finish`."""
@@ -152,17 +142,18 @@ class Turns:
             while not self._finishing or self._facts:
                 self._doing = "it waits for something to do"
                 await self._wait()
+                if self.full:
+                    await self._landing.done()
                 stepped = await self._begin()
                 if not self._may_go_ahead(stepped):
-                    await self._landed()
-            await self._landed()
+                    await self._landing.done()
+            await self._landing.done()
         finally:
-            if self._landing is not None:
-                self._landing.cancel()
+            self._landing.cancel()
 
     def progress(self) -> tuple[int, str]:
         """A number that grows as turns go on, and what is done now, in words; may be called in any thread."""
-        return self._beats, self._doing
+        return self._beats, self._landing.doing or self._doing
 
     def stand_still(self, beats: int, why: str) -> None:
         """It has been at this number for too long: questions no longer wait for the turn, and answers say why."""
@@ -177,7 +168,7 @@ class Turns:
 
     def close(self) -> None:
         """No commit is under way when this returns."""
-        self._thread.shutdown()
+        self._landing.close()
 
     def _call(self) -> None:
         self._called.set()
@@ -204,33 +195,33 @@ class Turns:
     async def turn(self) -> None:
         """Take what is there, or let time pass; commit it; have its effects carried out."""
         await self._begin()
-        await self._landed()
+        await self._landing.done()
 
     async def _begin(self) -> Stepped:
-        """Step the next turn, and once the one before has landed, have it committed."""
+        """Step the next turn, and have it come to disk."""
         if self.refold is not None and self.refold.near.is_set():
             await self._take_over(self.refold)
         self._ahead += 1
         self._settled.clear()
         try:
             stepped = await self._stepped()
-            await self._landed()
+            await self._landing.take(stepped)
         except BaseException:
             self._over()
             raise
-        self._landing = asyncio.create_task(self._land(stepped), name="commit")
         return stepped
 
     def _may_go_ahead(self, stepped: Stepped) -> bool:
-        """Whether the next turn may be stepped while this one is committed."""
-        stands = self._asking or stepped.is_due or self.refold is not None
-        return self.recorder.events >= limits.TURN_EVENTS_MAX and not stands
+        """Whether the next turn may be stepped while this one is on its way to the journal."""
+        if self._asking or stepped.is_due or self.refold is not None:
+            return False
+        return self._landing.is_covered or self.recorder.events >= limits.TURN_EVENTS_MAX
 
-    async def _landed(self) -> None:
-        """Nothing is being committed any more. Raises what the commit raised."""
-        if self._landing is not None:
-            landing, self._landing = self._landing, None
-            await landing
+    def _unsettled(self) -> None:
+        """The journal has no room: questions are answered from the state as it is, which is right; only its record is
+        late. It is known why nothing goes on."""
+        self._beats += 1
+        self._settled.set()
 
     def _over(self) -> None:
         """A turn has come to its end."""
@@ -262,27 +253,10 @@ class Turns:
             kept.append(self._step(Tick(), now))
         return Stepped(kept, waiting, self.snapshots is not None and self.snapshots.is_due(self.heart))
 
-    async def _land(self, stepped: Stepped) -> None:
-        """Commit a turn, and only then tell of it and have its effects carried out."""
-        try:
-            if stepped.kept:
-                await self._commit(stepped.kept)
-                if intents := [intent for each in stepped.kept for intent in each.step.intents]:
-                    self._carry(intents)
-                if stepped.is_due:
-                    await self._write_down()
-        finally:
-            self._over()
-        async with self._committed:
-            self._committed.notify_all()
-        for committed, position in stepped.waiting:
-            if not committed.done():
-                committed.set_result(position)
-
     async def _take_over(self, refold: Refold) -> None:
         """What the heart lacks is nearly folded again: the rest while the heart stands, and then it has it all."""
         self._doing = "it waits for the last of what is folded again"
-        whole = await asyncio.get_running_loop().run_in_executor(self._thread, refold.finish, self.heart)
+        whole = await asyncio.get_running_loop().run_in_executor(self._landing.thread, refold.finish, self.heart)
         if whole is None:
             refold.near.clear()
             return
@@ -309,31 +283,7 @@ class Turns:
             self._follows = self._followed_anyway.also(given.rules.patterns)
         return Kept(self.heart.step(given, now))
 
-    async def _commit(self, kept: list[Kept]) -> None:
-        loop = asyncio.get_running_loop()
-        self._doing = f"it commits {len(kept)} steps, positions {kept[0].step.first} to {kept[-1].step.last}"
-        while True:
-            try:
-                await loop.run_in_executor(self._thread, self.journal.commit, kept)
-                break
-            except DiskFull as error:
-                if not self.full:
-                    log.error("%s", error)
-                    self.full_since = self.clock.now()
-                self.full = str(error)
-                # It is known why nothing goes on.
-                self._beats += 1
-                # Questions are answered from the state as it is: it is right, and only its record is late.
-                self._settled.set()
-                await asyncio.sleep(limits.FULL_RETRY_MS / 1000)
-        if self.full:
-            log.warning("there is room again: the journal goes on")
-            self.full = ""
-
-    async def _write_down(self) -> None:
-        """A snapshot, when it is time: effects do not wait for it."""
-        if self.snapshots is not None and self.snapshots.is_due(self.heart):
-            self._doing = "it takes a snapshot"
-            # In this thread, as the heart stands still until the turn is over.
-            take, loop = self.snapshots.take, asyncio.get_running_loop()
-            await loop.run_in_executor(self._thread, take, self.heart, self.journal.digest)
+    def _write_down(self) -> None:
+        """A snapshot; in the journal's thread, as the heart stands still until the turn is over."""
+        if self.snapshots is not None:
+            self.snapshots.take(self.heart, self.journal.digest)

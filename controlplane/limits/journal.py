@@ -68,3 +68,9 @@ SEGMENTS_LEFT_MIN = 2
 """The newest segments stay whatever their age and size: the one that is written, and the one before."""
 INSERT_VALUES_MAX = 64
 """Values of a table's rows up to which a turn writes them as values; more go by way of Arrow."""
+AHEAD_BYTES = 4 * 1024 * 1024
+"""The write-ahead log's file: when the turns in it come to this, the journal takes them before any other is stepped."""
+AHEAD_TURN_BYTES_MAX = 512 * 1024
+"""Bytes of a turn's events up to which it is written ahead; a larger one costs DuckDB no more than that twice would."""
+AHEAD_TURNS_MAX = 64
+"""Turns that the journal takes in one transaction, and that the heart may be ahead of it."""

@@ -149,7 +149,7 @@ async def test_a_restart_goes_on_with_the_rules(plane: Plane, tmp_path: Path) ->
     assert routed(again.journal)[-1] == (6, "agent/y")
     assert verify(again.journal.replay(), folds()).divergence == ""
     again.close()
-    plane.turns._thread.shutdown()
+    plane.turns.close()
 
 
 async def test_what_retention_took_the_rules_of_still_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

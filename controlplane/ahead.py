@@ -1,0 +1,117 @@
+"""The journal's write-ahead log: a turn is durable here first, so that its effects need not wait for DuckDB.
+
+A transaction of DuckDB costs many times what a write and a sync do, however little is in it. So a small turn is written
+here, its intents are carried out, and the journal takes it, and what else has gathered, in one transaction beside the
+next turns (`landing`). What the journal lacks when a plane starts comes from here, before anything else.
+
+    page 0: "SBT1" | 16 bytes salt     page 1...: frames of the bus's own log (`bus.store.frames`), a turn in each
+
+The file has its size from the beginning, so that a sync has no metadata to carry. Once the journal has all that is in
+it, the next frame is the first again. A frame says the digest that its steps follow, so what an older turn left behind
+it, or another journal, is no turn of this one.
+"""
+
+import logging
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from bus.errors import CorruptRecord
+from bus.store import frames
+from bus.store.medium import Writes
+from controlplane import aheadturns, limits
+from controlplane.errors import CorruptJournal, PlaneError
+from controlplane.journal import Journal, Kept
+
+log = logging.getLogger("signalbox.journal")
+
+NAME = "ahead.log"
+"""In a journal's folder."""
+_MAGIC = b"SBT1"
+_TURN = "turn"
+_sync = getattr(os, "fdatasync", os.fsync)
+
+
+class Ahead:
+    """The log of the journal in `folder`; one thread at a time writes. Open, it holds nothing the journal lacks."""
+
+    def __init__(self, folder: Path, journal: Journal) -> None:
+        """Have the journal take what it lacks. Raises PlaneError: the file cannot be written, or makes no sense."""
+        self._path = folder / NAME
+        self._number = 0
+        self._at = frames.PAGE_BYTES
+        self._salt = secrets.token_bytes(frames.SALT_BYTES)
+        try:
+            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._recover(journal)
+                self._begin(folder)
+            except BaseException:
+                os.close(self._file)
+                raise
+        except OSError as error:
+            raise PlaneError(
+                f"{self._path} cannot be written: {error.strerror}; make room, or see whose it is"
+            ) from error
+
+    def write(self, before: bytes, turn: Sequence[Kept], from_start: bool) -> bool:
+        """Make a turn durable; False: there is no room for it, so that the journal has to take it first.
+
+        `before`: the digest that it follows. `from_start`: the journal has all that was written before. Raises OSError:
+        then it may be in the log or not.
+        """
+        payload = aheadturns.encode(before, turn)
+        pieces, size = frames.encode(Writes(values={_TURN: payload}), self._number + 1, self._salt)
+        at = frames.PAGE_BYTES if from_start else self._at
+        if at + size > limits.AHEAD_BYTES:
+            return False
+        data = b"".join(pieces)
+        if os.pwrite(self._file, data, at) != len(data):
+            raise OSError(f"{self._path} took a part of a turn only")
+        _sync(self._file)
+        self._number += 1
+        self._at = at + size
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; more than once is fine."""
+        if self._file >= 0:
+            os.close(self._file)
+        self._file = -1
+
+    def _recover(self, journal: Journal) -> None:
+        content = os.pread(self._file, limits.AHEAD_BYTES, 0)
+        salt = content[len(_MAGIC) : len(_MAGIC) + frames.SALT_BYTES]
+        if not content.startswith(_MAGIC) or len(salt) < frames.SALT_BYTES:
+            return
+        steps = 0
+        try:
+            for frame in frames.walk(content[frames.PAGE_BYTES :], salt):
+                before, kept = aheadturns.decode(frame.writes.values.get(_TURN, b""))
+                if kept and kept[-1].step.number <= journal.step:
+                    continue
+                if not kept or (before, kept[0].step.number) != (journal.digest, journal.step + 1):
+                    break
+                journal.commit(kept)
+                steps += len(kept)
+        except (CorruptRecord, CorruptJournal) as error:
+            raise CorruptJournal(
+                f"{self._path}: {error}. Start with the version that wrote it, or move the file away: what the journal "
+                "lacks is then lost, while its effects may have been carried out"
+            ) from error
+        if steps:
+            log.info("%d steps came from %s: the plane before ended amid its turns", steps, self._path.name)
+
+    def _begin(self, folder: Path) -> None:
+        """Empty, with a salt of its own: what is left of before is no frame any more."""
+        head = (_MAGIC + self._salt).ljust(frames.PAGE_BYTES, b"\0")
+        if os.fstat(self._file).st_size < limits.AHEAD_BYTES:
+            head = head.ljust(limits.AHEAD_BYTES, b"\0")
+        os.pwrite(self._file, head, 0)
+        os.fsync(self._file)
+        place = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(place)
+        finally:
+            os.close(place)
