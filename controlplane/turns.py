@@ -120,21 +120,21 @@ class Turns:
         """Wait until the heart's state is what the journal holds."""
         self._asking += 1
         try:
-            await self._settled.wait()
+            with self._landing.hurried():
+                await self._settled.wait()
         finally:
             self._asking -= 1
 
     async def reached(self, offsets: dict[int, int]) -> None:
         """Wait until everything below these offsets (partition -> offset) is archived."""
-        async with self._landing.committed:
-            await self._landing.committed.wait_for(
-                lambda: all(self.journal.offsets.get(partition, 0) >= high for partition, high in offsets.items())
-            )
+        archived = self.journal.offsets
+        await self._landing.until(
+            lambda: all(archived.get(partition, 0) >= high for partition, high in offsets.items())
+        )
 
     async def beyond(self, position: int) -> None:
         """Wait until the journal holds more than this position."""
-        async with self._landing.committed:
-            await self._landing.committed.wait_for(lambda: self.journal.position > position)
+        await self._landing.until(lambda: self.journal.position > position)
 
     async def run(self) -> None:
         """Turn after turn, until `finish`."""

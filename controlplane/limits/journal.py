@@ -74,3 +74,5 @@ AHEAD_TURN_BYTES_MAX = 512 * 1024
 """Bytes of a turn's events up to which it is written ahead; a larger one costs DuckDB no more than that twice would."""
 AHEAD_TURNS_MAX = 64
 """Turns that the journal takes in one transaction, and that the heart may be ahead of it."""
+GATHER_MS = 50
+"""How long turns that are written ahead may gather before the journal takes them, while nobody waits for it."""
