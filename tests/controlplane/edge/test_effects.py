@@ -322,7 +322,7 @@ async def test_reading_the_journal_again_carries_nothing_out(tmp_path: Path, mon
     }  # fmt: skip
     carried: list[object] = []
     monkeypatch.setattr(Effects, "carry", lambda self, said: carried.append(said))
-    monkeypatch.setattr(lived.turns, "_carry", carried.append)
+    monkeypatch.setattr(lived.turns._landing, "_carry", carried.append)
     end = lived.journal.position
     for question, kind in (
         (AskVerify(), Verified), (AskWhatIf({"sagas.stuck_after": "1s"}), WhatIf), (AskAt(position=end - 1), Past),

@@ -114,7 +114,7 @@ async def test_an_export_waits_no_longer_for_the_archive(asked: Asked) -> None:
 
     asked.life.answering.look_through(cast(Any, SimpleNamespace(describe=describe)))
     client = asked.client("event", "export")
-    condition = asked.life.turns._committed
+    condition = asked.life.turns._landing._committed
     await until(lambda: len(condition._waiters) == 1)
     client.kill()
     await until(lambda: asked.socket.given_up == 1 and not condition._waiters)
