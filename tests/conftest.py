@@ -1,7 +1,10 @@
 """Flags of the whole suite: `--long` for the full form of long proofs, `--rewrite` to record transcripts anew."""
 
+import os
 import signal
+import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -9,6 +12,14 @@ from hypothesis import settings
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a script's background job has it; what tests start would inherit it, and could not be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if sys.dont_write_bytecode:
+    # As images of containers have it: each of a thousand processes would compile all that it imports, which takes more
+    # processor than what it was started for. The sources stay clean all the same: it is kept where builds are.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / "build" / "bytecode")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
 # The same examples twice, whatever else the machine is doing; `--long` looks for new ones.
 settings.register_profile("same-twice", deadline=None, derandomize=True)
