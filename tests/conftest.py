@@ -21,9 +21,9 @@ if sys.dont_write_bytecode:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
 
-# The same examples twice, whatever else the machine is doing; `--long` looks for new ones.
+# The same examples twice, whatever else the machine is doing; `--long` looks for new ones, and for more.
 settings.register_profile("same-twice", deadline=None, derandomize=True)
-settings.register_profile("search", deadline=None)
+settings.register_profile("search", deadline=None, max_examples=250)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -8,6 +8,8 @@ from controlplane.questions import AskBrokers, AskPartitions, Brokers, Operate, 
 from tests.chaos.live import LiveFleet, live_fleet, numbered, until
 
 HOME_S = 60.0
+BATCH_S = 0.05
+"""From one batch of the load to the next: two thousand events a second, whatever the machine could do."""
 
 
 def brokers(live: LiveFleet) -> Brokers:
@@ -44,6 +46,7 @@ async def test_drain_kill_revive_and_restart_under_load(tmp_path: Path) -> None:
             async with bus.connect(data_dir=tmp_path) as fleet:
                 while not over.is_set():
                     acked += len(await fleet.publish_many(numbered(100, acked)))
+                    await asyncio.sleep(BATCH_S)
 
         task = asyncio.create_task(load())
         await until("4 each lead, and all is well", lambda: is_well(live))

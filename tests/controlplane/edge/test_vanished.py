@@ -57,11 +57,13 @@ async def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
 
 
 @pytest.fixture
-def slow(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> SlowJournal:
+def slow(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowJournal]:
     journal = SlowJournal()
+    gc.freeze()  # what is there by now is not looked through each time that something looks whether it is left
     monkeypatch.setattr(asked.life.journal, "replay", lambda *a, **k: journal.replay(asked.life.journal, *a, **k))
     monkeypatch.setattr(asked.life.answering._as_of._pasts, "_steps", asked.life.journal.replay)
-    return journal
+    yield journal
+    gc.unfreeze()
 
 
 async def until(holds: Callable[[], bool]) -> None:

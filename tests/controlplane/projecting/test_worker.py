@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bus.event import Event
@@ -80,6 +80,7 @@ batches = st.lists(
 )
 
 
+@settings(max_examples=settings().max_examples * 2 // 5)  # each opens two journals
 @given(batches, st.sampled_from(PATTERNS), st.integers(1, 5), st.sampled_from([0, 60_000]), st.data())
 def test_any_split_gives_what_one_by_one_gives(
     made: list[tuple[int, list[str], int]], pattern: str, rows_max: int, slice_ms: int, data: st.DataObject
