@@ -133,4 +133,6 @@ def test_the_readme_does_what_it_says(place: dict[str, str], tmp_path: Path) -> 
             )
             assert done.returncode == 0, f"`{command}` exits {done.returncode}\n{done.stdout}\n{done.stderr}"
             expect(printed, done.stdout + done.stderr, command)
+            if "newsroom.py" in command:
+                assert "bench." not in done.stdout, "it shows what went on before it, too"
     assert ran >= 10, "the README shows too little"

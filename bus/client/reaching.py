@@ -171,4 +171,6 @@ class Reach:
 
 
 def _none_left(target: str, refused: list[BusError]) -> BusError:
-    return refused[-1] if refused else NoSuchAgent(f"no agent answers calls as {target!r}: start it, or mend the name")
+    if refused:
+        return refused[-1]
+    return NoSuchAgent(f"no agent answers calls by the name or capability {target!r}: start it, or mend the name")

@@ -116,8 +116,9 @@ class Schemas:
         await self._catch_up(type)
         found = self._known.get(type, {}).get(version or self._newest.get(type, 0))
         if found is None:
-            has = ", ".join(map(str, sorted(self._known.get(type, {})))) or "none"
-            raise InvalidSchema(f"{type} has no schema of version {version or 1}; its versions: {has}")
+            has = ", ".join(map(str, sorted(self._known.get(type, {}))))
+            of = f" of version {version}; its versions: {has}" if has else ": nobody has registered one"
+            raise InvalidSchema(f"{type} has no schema{of}")
         return found
 
     async def list(self) -> Sequence[Schema]:

@@ -1,6 +1,7 @@
 """The fleet as a whole: `up`, `down`, `status`, `console`."""
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -69,17 +70,22 @@ def up(
         partitioning=Partitioning.of(partitioning, partition_rules, locality),
     )
     if detach:
-        _detach(folder, line, output)
+        _detach(folder, line, output, _named(data_dir))
     elif tied:
         _with_console(folder, line)
     else:
         from console.output import say
 
-        say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status`")
+        say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status{_named(data_dir)}`")
         os.execv(line[0], line)  # noqa: S606 - this very process becomes the control plane
 
 
-def _detach(folder: Path, line: list[str], format: str) -> None:
+def _named(data_dir: Path | None) -> str:
+    """The option to add to a command that is shown, so that pasted it means this fleet and no other."""
+    return f" --data-dir {shlex.quote(str(data_dir.absolute()))}" if data_dir is not None else ""
+
+
+def _detach(folder: Path, line: list[str], format: str, named: str) -> None:
     from console.output import Format, Page, show
     from console.planeprocess import PlaneProcess
     from console.terminal import signals_interrupt
@@ -93,7 +99,8 @@ def _detach(folder: Path, line: list[str], format: str) -> None:
             raise
     there = status.controlplane
     record = {"controlplane": there, "brokers": status.brokers, "data_dir": str(folder)}
-    said = f"● up  {len(status.brokers)} brokers, pid {there.pid}, {there.url}\n  signalbox status    signalbox down"
+    said = f"● up  {len(status.brokers)} brokers, pid {there.pid}, {there.url}"
+    said += f"\n  signalbox status{named}    signalbox down{named}"
     show(Page(record, [record], above=said), Format(format))
 
 
@@ -139,7 +146,8 @@ def down(
         agree(f"End {what}?", "nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}
-    show(Page(record, [record], above=f"○ down  {len(pids)} processes ended\n  signalbox up"), Format(output))
+    said = f"○ down  {len(pids)} processes ended\n  signalbox up{_named(data_dir)}"
+    show(Page(record, [record], above=said), Format(output))
 
 
 def _end_by_plane(fleet: Any, reason: str) -> list[int]:

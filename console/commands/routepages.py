@@ -100,7 +100,8 @@ def _tried_lines(body: q.RoutesTried, rules: bool = True) -> list[str]:
 
 def explained_page(body: q.RouteExplained, told: q.Told) -> Page:
     """One event: who gets it, out of whom, and what each rule says."""
-    where = f"at {count(body.position)}" if body.position else "not recorded: where it would go"
+    again = f"at {count(body.position)}: where it would go if it came again"
+    where = again if body.position else "not recorded: where it would go"
     said = [f"  {_RULES[one.outcome]} {one.rule}{': ' + one.why if one.why else ''}" for one in body.verdicts]
     below = [""] if body.recipients else []
     for to in body.recipients:

@@ -38,6 +38,10 @@ def name(source: str) -> str:
     return source.removeprefix("agent/")
 
 
+def _failing(row: AgentRow) -> bool:
+    return row.error_share is not None and row.error_share >= 0.05
+
+
 def rows(answer: Agents, now: int) -> list[Row]:
     """A row for each agent, in the plane's order."""
     return [_row(agent, now) for agent in answer.rows]
@@ -48,7 +52,6 @@ def _row(agent: AgentRow, now: int) -> Row:
     sick, gone = agent.severity in ("warn", "bad"), agent.state == "left"
     calm = "mut" if gone else "txt"
     full = agent.load is not None and agent.load >= 1
-    failing = agent.error_share is not None and agent.error_share >= 0.05
     cells: tuple[Span, ...] = (
         (glyph, ink + (" b" if agent.severity == "bad" else "")),
         (middle(name(agent.agent), 16), "hi" if sick else calm),
@@ -59,7 +62,7 @@ def _row(agent: AgentRow, now: int) -> Row:
             loud(agent.severity) if sick else "mut",
         ),
         (" ".join(agent.handles) or measure.UNKNOWN, calm if agent.handles else "fnt"),
-        (measure.percent(agent.error_share, 1), "warn" if failing else calm if agent.error_share else "mut"),
+        (measure.percent(agent.error_share, 1), "warn" if _failing(agent) else calm if agent.error_share else "mut"),
         (measure.lag(agent.behind_ns), "mut" if not agent.behind_ns else "txt"),
         (middle(agent.version, 8) or measure.UNKNOWN, "mut"),
         (measure.age(now - agent.seen) if agent.seen else measure.UNKNOWN, "mut"),
@@ -109,7 +112,7 @@ def why(agent: Agent, now: int, width: int, height: int, places: bool = False) -
     """The facts, what it is not, and what gives it back."""
     c = Canvas(width, height)
     row = agent.row
-    note = {"ok": "it is well", "warn": "", "bad": ""}.get(row.severity, "")
+    note = "it is well" if row.severity == "ok" and not _failing(row) else ""
     heading(c, 0, 0, width, "WHY", "it left" if row.state == "left" else note)
     y = chain(c, 0, 1, width, agent.why, now, places)
     y = ruled_out(c, 0, y, width, agent.why)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from console.actions import EVERYWHERE, of_screen
 from console.canvas import Canvas, Span
 from console.limits import READER_LINES_MAX
+from console.pictures.frame import TABS
 from console.pictures.parts import heading
 from console.widgets.paint import Paint, Scrolled
 
@@ -36,7 +37,7 @@ def help_lines(screen: str) -> list[Line]:
                 [(f"{action.shown:<10}", "acc b"), (f"{action.label:<14}", "txt"), (action.help, "mut"), (mark, "warn")]
             )
     tabs = "screens; 5 is the score's parts"
-    lines += [[("1 – 9     ", "acc b"), (f"{'tabs':<14}", "txt"), (tabs, "mut")], [], LEGEND]
+    lines += [[(f"{f'1 – {len(TABS)}':<10}", "acc b"), (f"{'tabs':<14}", "txt"), (tabs, "mut")], [], LEGEND]
     return lines
 
 

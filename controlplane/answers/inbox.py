@@ -90,19 +90,19 @@ def row_of(state: KeyedState, key: str, saga: Saga, now: int, known: Usual | Non
         p95_ns=p95,
         ratio=ratio,
         importof=saga.importof,
-        why=_why(saga, severity, found.waiting_ns, limit, ratio),
+        why=_why(saga, severity, found.waiting_ns, limit, ratio, "its step's p95" if limit == p95 else "the limit set"),
         position=saga.position,
     )
 
 
-def _why(saga: Saga, severity: Severity, waiting: int, limit: int | None, ratio: float | None) -> str:
+def _why(saga: Saga, severity: Severity, waiting: int, limit: int | None, ratio: float | None, named: str) -> str:
     if saga.state == FAILED:
         return f"it ended with {saga.step}"
     if severity == "ok":
         return ""
     until = " at its log's end" if saga.importof else ""
-    usually = f", {ratio:.1f} × the usual {age(limit)}" if limit and ratio else ""
-    return f"nothing for {age(waiting)}{until}{usually}"
+    beyond = f", {ratio:.1f} × {named}, {age(limit)}" if limit and ratio else ""
+    return f"nothing for {age(waiting)}{until}{beyond}"
 
 
 def sagas(heart: Heart, question: AskSagas, now: int, header: Counts) -> Sagas:

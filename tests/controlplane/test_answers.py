@@ -283,7 +283,7 @@ def test_the_inbox_has_the_worst_first_and_can_be_asked_for_each_state(night: St
     assert asked("failed").rows == []
     row = asked("open").rows[0]
     assert row.severity == "bad" and row.ratio is not None and row.ratio > 3 and row.typical_ns
-    assert row.why.startswith("nothing for ")
+    assert row.why.startswith("nothing for ") and f"{row.ratio:.1f} × its step's p95, " in row.why
 
 
 def test_a_saga_tells_why_it_stands_where_it_stands(night: Story) -> None:

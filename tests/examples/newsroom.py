@@ -107,8 +107,8 @@ async def run(title: str) -> int:
         voting = asyncio.create_task(vote(fleet))
         try:
             asked = bus.Event(type="article.requested", source="newsroom", data={"title": title}, correlationid=title)
-            receipt = await fleet.publish(asked)
-            start = {receipt.partition: receipt.offset}
+            start = {partition: extent.high for partition, extent in (await fleet.describe()).items()}
+            await fleet.publish(asked)
             async for event in fleet.read(">", start=start, follow=True):
                 print(f"{event.source:20} {event.type}")
                 if event.correlationid == title and event.type.startswith("workflow.article."):

@@ -196,6 +196,8 @@ async def test_nobody_there(url: str) -> None:
     async with bus.connect(url) as fleet:
         with pytest.raises(bus.NoSuchAgent, match="'agent/nobody': start it, or mend the name"):
             await fleet.call("agent/nobody")
+        with pytest.raises(bus.NoSuchAgent, match="the name or capability 'sing'"):
+            await fleet.call(capability="sing")
 
 
 async def test_an_agent_that_leaves_lets_its_calls_end_and_takes_no_more(url: str) -> None:

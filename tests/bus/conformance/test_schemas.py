@@ -73,6 +73,8 @@ async def test_versions_follow_each_other_only_if_they_may(world: World) -> None
         await world.publish("order", data="text", dataschema="signalbox:schema/else/1")
     with pytest.raises(bus.InvalidSchema, match="versions: 1, 2, 3"):
         await schemas.get(name, 9)
+    with pytest.raises(bus.InvalidSchema, match=r"never\.seen has no schema: nobody has registered one"):
+        await schemas.get("never.seen")
 
 
 async def test_of_two_that_register_at_once_each_has_a_version_of_its_own(world: World) -> None:

@@ -86,7 +86,8 @@ def test_explains_in_every_format(cli, fleet_of, format: str, rewrite: bool) -> 
     result = cli("route", "explain", "e-1", "-o", format, "--data-dir", folder)
     assert (result.code, result.err) == (0, "") and asked == [AskRoute("e-1")]
     if format == "table":
-        for part in ("at 4,711", "● capability:review", "large, requires", "● agent/a  score 900, load 25%",
+        for part in ("at 4,711: where it would go if it came again", "● capability:review", "large, requires",
+                     "● agent/a  score 900, load 25%",
                      "◌ agent/b  score 1,400", "another is expected sooner", "▲ capability:fly", "nobody",
                      "signalbox agent list --capability fly", "▲ raised: all: there is no x", "◌ other types: other",
                      "4711.0 out with agent/a, attempt 2", "before agent/b 1400"):  # fmt: skip

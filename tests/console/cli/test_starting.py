@@ -13,7 +13,8 @@ WHOLE = pytest.mark.fleet
 @WHOLE
 def test_another_number_of_brokers_is_not_passed_over_in_silence(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    signalbox("up", "--detach", "--brokers", 2, "--data-dir", folder)
+    up = signalbox("up", "--detach", "--brokers", 2, "--data-dir", folder)
+    assert f"signalbox down --data-dir {folder}" in up, "pasted, it would end another fleet"
     pids = pids_of(folder)
     try:
         said = signalbox_said("up", "--detach", "--brokers", 1, "--data-dir", folder, code=1)
@@ -22,7 +23,7 @@ def test_another_number_of_brokers_is_not_passed_over_in_silence(tmp_path: Path)
         would = asked(folder, "down", "--dry-run")["would_end"]
         assert "down needs --yes" in signalbox_said("down", "--data-dir", folder, code=2)
         assert set(would) == pids == pids_of(folder)
-        signalbox("down", "--yes", "--data-dir", folder)
+        assert f"signalbox up --data-dir {folder}" in signalbox("down", "--yes", "--data-dir", folder)
         told = json.loads(signalbox("sql", "--file", folder, "select kind from facts order by position", "-o", "json"))
         kinds = [row["kind"] for row in told["rows"]]
         ends = set(kinds[kinds.index("PlaneStopped") :])

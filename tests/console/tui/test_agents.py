@@ -186,6 +186,13 @@ def test_pictures_of_any_size_show_the_state_under_the_cursor(width: int, height
         assert "▌" in text
 
 
+def test_an_agent_whose_work_fails_is_not_called_well() -> None:
+    told = story_agents.shown(story_agents.rows(NOW), "agent/planner", NOW)
+    assert told is not None and "it is well" in picture.why(told, NOW, 80, 8).text()
+    told.row.error_share = 0.9
+    assert "it is well" not in picture.why(told, NOW, 80, 8).text()
+
+
 def test_what_is_not_known_is_a_dash_and_long_names_lose_their_middle() -> None:
     row = msgspec.structs.replace(
         story_agents.rows(NOW)[5], agent="agent/" + "x" * 60, load=None, error_share=None, phi=None, behind_ns=None,
