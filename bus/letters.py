@@ -3,9 +3,9 @@
 Brokers and the control plane make their letters alike: the event is in them whole, as CloudEvents JSON, so that it can
 be published again from the letter alone, whatever retention did to the log. So a letter may be larger than any event
 that others publish (`OWN_EVENT_BYTES_MAX`). An event in JSON is larger than its columns, as bytes become base64 and
-some characters six: where it comes to more than `LETTER_EVENT_BYTES_MAX`, its data and long attributes are left out,
-and the letter says which (`cut`). Then its event is where the letter says, at `partition` and `offset`: in the log, and
-in the journal.
+some characters six: where it comes to more than `LETTER_EVENT_BYTES_MAX`, what is long of it, its data mostly, is left
+out, and the letter says so (`cut`). Then its event is where the letter says, at `partition` and `offset`: in the log,
+and in the journal.
 """
 
 from base64 import b64encode
@@ -56,12 +56,10 @@ def kept(event: bytes) -> Kept:
     left: dict[str, Any] = {}
     cut: list[str] = []
     for name, value in _fields(event).items():
-        if name in _DATA:
-            cut.append("data")
-        elif len(name) <= _NAME_CHARS_MAX and len(bytes(value)) <= LETTER_TEXT_BYTES_MAX:
+        if len(name) <= _NAME_CHARS_MAX and len(bytes(value)) <= LETTER_TEXT_BYTES_MAX:
             left[name] = value
         else:
-            cut.append(name[:_NAME_CHARS_MAX])
+            cut.append("data" if name in _DATA else name[:_NAME_CHARS_MAX])
             if name in _NEEDED:
                 left[name] = _text(value)[: LETTER_TEXT_BYTES_MAX // 8]
     return Kept(msgspec.json.encode(left), cut)

@@ -11,9 +11,9 @@ OWN_EVENT_BYTES_MAX = 3 * 1024 * 1024
 """The same, in columns, of what brokers and the control plane publish: dead letters, and what is redriven, have more to
 say than the event that they are of."""
 LETTER_EVENT_BYTES_MAX = 2 * 1024 * 1024
-"""The event in a dead letter, as CloudEvents JSON; of a larger one its data and long attributes are left out."""
+"""The event in a dead letter, as CloudEvents JSON; of a larger one what is long is left out, its data too."""
 LETTER_TEXT_BYTES_MAX = 16 * 1024
-"""An attribute that a dead letter says beside its event, or keeps of one whose data is left out."""
+"""An attribute that a dead letter says beside its event, or keeps of one of which it leaves out what is longer."""
 LETTER_DEPTH_MAX = 126
 """Arrays and objects within each other in the event of a dead letter; the data of a deeper one is in it as bytes, so
 that the letter, two deeper, can be read whole by everyone."""

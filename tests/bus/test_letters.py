@@ -89,9 +89,8 @@ def test_every_text_of_an_event_counts(of: str) -> None:
 def test_of_an_event_that_is_out_of_all_proportion_what_is_short_is_kept() -> None:
     event = sized(MOST, "extension", subject="case-1", requires=["a", "b"], data={"n": 1})
     found = kept(to_json(event))
-    assert found.cut == ["x", "data"] and json.loads(found.event) == {
-        "specversion": "1.0", "id": "1", "source": "s", "type": "t.u", "subject": "case-1", "requires": "a b",
-    }  # fmt: skip
+    least = {"specversion": "1.0", "id": "1", "source": "s", "type": "t.u", "subject": "case-1"}
+    assert found.cut == ["x"] and json.loads(found.event) == least | {"requires": "a b", "data": {"n": 1}}
     long = kept(to_json(sized(MOST + MOST // 2, "id")))
     assert long.cut == ["id"] and json.loads(long.event)["id"] == '"' * (limits.LETTER_TEXT_BYTES_MAX // 8)
     names = kept(to_json(Event(type="t", source="s", id="1", extensions={"n" * 3 * MOST: 1})))
