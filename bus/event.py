@@ -337,23 +337,16 @@ def _check(event: Event) -> None:
 
 
 def check_size(event: Event, bytes_max: int = EVENT_BYTES_MAX) -> None:
-    """Raises EventTooLarge. Payload and texts are counted; punctuation and the names of its JSON form are not, but for
-    those of extensions."""
-    texts = [event.id, event.type, event.source, event.subject, event.correlationid, event.causationid]
-    texts.append(event.traceparent)
-    extras = event.extras
-    if extras is not None:
+    """Raises EventTooLarge. Payload, texts and names of extensions are counted; what JSON has beside them is not."""
+    texts: list[Any] = [event.id, event.type, event.source, event.subject, event.traceparent]
+    texts += [event.correlationid, event.causationid]
+    if event.extras is not None:
+        extras, more = event.extras, event.extras.extensions
         texts += [extras.partitionkey, extras.datacontenttype, extras.dataschema, extras.tracestate]
-        texts += extras.requires or ()
-        texts += extras.extensions
-        texts += [value for value in extras.extensions.values() if isinstance(value, str)]
-    size = len(event.payload) + sum([_bytes_in(text) for text in texts if text])
+        texts += [*(extras.requires or ()), *more, *(value for value in more.values() if isinstance(value, str))]
+    size = len(event.payload) + sum(len(text) if text.isascii() else len(text.encode()) for text in texts if text)
     if size > bytes_max:
         raise EventTooLarge(f"event {event.id[:80]} has {size} bytes, more than {bytes_max}; keep large data elsewhere")
-
-
-def _bytes_in(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
 
 
 def is_internal(type: str, extensions: dict[str, Extension]) -> bool:
