@@ -80,10 +80,10 @@ _write = msgspec.json.Encoder().encode
 _NONE_RARE = (None,) * (len(_Line.__struct_fields__) - _COMMON_FIELDS)
 
 
-def read(data: bytes | str, importof: str = "") -> Slots:
+def read(data: bytes | str, importof: str = "", bytes_max: int = EVENT_BYTES_MAX) -> Slots:
     """One event's slots from one JSON object. Raises InvalidEvent(attribute, why), or EventTooLarge."""
-    if len(data) > EVENT_BYTES_MAX:
-        raise EventTooLarge(f"{len(data)} bytes of JSON, more than {EVENT_BYTES_MAX}; keep large data elsewhere")
+    if len(data) > bytes_max:
+        raise EventTooLarge(f"{len(data)} bytes of JSON, more than {bytes_max}; keep large data elsewhere")
     try:
         line = _read_line(data)
         others: dict[str, Extension] = {}

@@ -274,8 +274,8 @@ def make(
     return event
 
 
-def validate(event: Event) -> None:
-    """Raises InvalidEvent naming every attribute that breaks the rules, EventTooLarge over EVENT_BYTES_MAX.
+def validate(event: Event, bytes_max: int = EVENT_BYTES_MAX) -> None:
+    """Raises InvalidEvent naming every attribute that breaks the rules, EventTooLarge over `bytes_max`.
 
     `id` and `source` have to be there: this is for events about to be sent.
     """
@@ -284,7 +284,7 @@ def validate(event: Event) -> None:
     except InvalidEvent as first:
         # What is right is looked at once; only what is not is looked at again, for everything that is wrong with it.
         raise InvalidEvent(first.attribute, first.why, faults(event) or first.errors) from None
-    check_size(event)
+    check_size(event, bytes_max)
 
 
 def faults(event: Event) -> list[tuple[str, str]]:
@@ -336,15 +336,17 @@ def _check(event: Event) -> None:
         check_asked(event.extras.extensions)
 
 
-def check_size(event: Event) -> None:
-    """Raises EventTooLarge. Payload and texts are counted; names and punctuation of its JSON form are not."""
-    size = len(event.payload) + len(event.id) + len(event.type) + len(event.source) + len(event.subject or "")
+def check_size(event: Event, bytes_max: int = EVENT_BYTES_MAX) -> None:
+    """Raises EventTooLarge. Payload, texts and names of extensions are counted; what JSON has beside them is not."""
+    texts: list[Any] = [event.id, event.type, event.source, event.subject, event.traceparent]
+    texts += [event.correlationid, event.causationid]
     if event.extras is not None:
-        size += sum(len(value) for value in event.extras.extensions.values() if isinstance(value, str))
-    if size > EVENT_BYTES_MAX:
-        raise EventTooLarge(
-            f"event {event.id[:80]} has {size} bytes, more than {EVENT_BYTES_MAX}; keep large data elsewhere"
-        )
+        extras, more = event.extras, event.extras.extensions
+        texts += [extras.partitionkey, extras.datacontenttype, extras.dataschema, extras.tracestate]
+        texts += [*(extras.requires or ()), *more, *(value for value in more.values() if isinstance(value, str))]
+    size = len(event.payload) + sum(len(text) if text.isascii() else len(text.encode()) for text in texts if text)
+    if size > bytes_max:
+        raise EventTooLarge(f"event {event.id[:80]} has {size} bytes, more than {bytes_max}; keep large data elsewhere")
 
 
 def is_internal(type: str, extensions: dict[str, Extension]) -> bool:

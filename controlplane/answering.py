@@ -24,7 +24,6 @@ from controlplane.answers import (
     not_there_then,
     past,
     plan_operation,
-    plan_redrive,
 )
 from controlplane.answers.members import Newcomer
 from controlplane.archive import Archive
@@ -67,7 +66,6 @@ from controlplane.questions import (
     Project,
     Question,
     Redrive,
-    Redriven,
     Refusal,
     SqlCancelled,
     Status,
@@ -75,6 +73,7 @@ from controlplane.questions import (
     Timeline,
     Told,
 )
+from controlplane.redriving import redrive
 from controlplane.rereading import Rereading
 from controlplane.routedesk import RouteDesk
 from controlplane.slices import Slices
@@ -357,11 +356,7 @@ class Answering:
         # One at a time: the set that was planned is the set that is decided on.
         async with self._lever:
             self._go_on()
-            await self._turns.settled()
-            decision, planned = plan_redrive(self._turns.heart.states, ask)
-            if decision is not None and isinstance(planned, Redriven):
-                planned.position = await self._turns.decide(decision)
-        return planned
+            return await redrive(self._turns, self._archive, ask)
 
     async def _operate(self, ask: Operate, tell: Tell) -> Body | Told:
         if ask.dry_run and ask.verb != "add":  # who would be added is asked first

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from bus.event import to_json
+from bus.letters import embedded
 from bus.topic import Filter
 from controlplane import limits
 from controlplane.arrivals import SAGA, STORED, name_hash, of_archive
@@ -152,6 +153,14 @@ class Archive:
             saga = fetch(db, f"select {SAGA} as saga from events where position = {row.position}")["saga"][0]  # noqa: S608
             causes = self._around(db, saga, row.position, up_to) if saga else []
         return EventDetail(row=row, event=line, causes=causes)
+
+    def at(self, partition: int, offset: int) -> str | None:
+        """The event that stands there, as a dead letter has it whole; None where the journal has it no more."""
+        with closing(self._journal.cursor()) as db:
+            where = f'partition = {partition} and "offset" = {offset}'
+            columns = fetch(db, f"select {WHOLE} from events where {where} limit 1", {})  # noqa: S608
+        arrival = of_archive(columns, self._journal.names) if columns["partition"] else None
+        return None if arrival is None else embedded(arrival.event(0)).decode()
 
     def _around(self, db: Any, saga: str, position: int, up_to: int | None) -> list[EventRow]:
         same = f"saga_hash = $hash and {SAGA} = $saga and {_bound(up_to)} and position"

@@ -7,13 +7,16 @@ and what killed them, see `causes`) are one kind, named `g-01`, `g-02` … in or
        ╰──────────── no broker takes it: IntentFailed ────────────╯
 
 Intent i of a decision at position p is `p:i`; that is the id of the event it publishes, so its echo is recognised (see
-`outbox`).
+`outbox`). A letter that has not all of its event (`bus.letters`) is redriven with what the decision says it was.
+
+A letter that the plane says, and that no broker takes, is known all the same, by what `IntentFailed` says of it.
 
 | table | key | value |
 |---|---|---|
 | letter | id | Letter |
 | kind | group NUL reason NUL what | Kind |
 | carry | intent's id | letter's id |
+| cut | letter's id | attributes of its event that are not in it, or not whole |
 | count | total waiting bytes forgotten malformed | how many |
 """
 
@@ -94,7 +97,7 @@ class DeadLetters(Fold):
     name = "deadletters"
     version = 3
     follows = (Rows, RedriveDecided, Carried, IntentFailed)
-    tables = MappingProxyType({"letter": Letter, "kind": Kind, "carry": str, "count": int})
+    tables = MappingProxyType({"letter": Letter, "kind": Kind, "carry": str, "cut": list[str], "count": int})
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """Letters come, are decided on, and are carried."""
@@ -114,12 +117,14 @@ class DeadLetters(Fold):
             _carried(state, f"{fact.cause}:{fact.index}")
         elif isinstance(fact, IntentFailed):
             _refused(state, f"{fact.cause}:{fact.index}", fact.why)
+            if fact.event and is_letter(fact.event):
+                _bury(state, fact.event.encode(), entry.position, entry.recorded)
 
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """Publish what was decided."""
         fact = entry.fact
         if isinstance(fact, RedriveDecided):
-            return _publish(state, [f"{entry.position}:{index}" for index in range(len(fact.targets))])
+            return _publish(state, entry.position, fact)
         return ()
 
 
@@ -132,6 +137,12 @@ def letters_of(state: KeyedState, kind: str | None = None) -> list[Letter]:
     """All letters, or those of a kind's key; newest first."""
     found = [letter for _, letter in state.items("letter") if kind is None or letter.kind == kind]
     return sorted(found, key=lambda letter: -letter.position)
+
+
+def cut_of(state: KeyedState, letter: str) -> list[str]:
+    """The attributes of a letter's event that are not in it, or not whole."""
+    found: list[str] = state.get("cut", letter, [])
+    return found
 
 
 def key_of(group: str, reason: str, what: str) -> str:
@@ -158,6 +169,7 @@ class _Body(msgspec.Struct):
     event: msgspec.Raw
     error: str = ""
     attempts: list[_Attempt] = []
+    cut: list[str] = []
 
 
 class _Envelope(msgspec.Struct):
@@ -165,7 +177,17 @@ class _Envelope(msgspec.Struct):
     data: _Body
 
 
+class _Typed(msgspec.Struct):
+    type: str = ""
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
+_typed = msgspec.json.Decoder(_Typed)
+
+
+def is_letter(event: str) -> bool:
+    """Whether an event that the plane wanted published, CloudEvents JSON, is a dead letter."""
+    return _typed.decode(event).type == TYPE
 
 
 def _bury(state: KeyedState, data: bytes, position: int, died: int) -> None:
@@ -197,6 +219,8 @@ def _bury(state: KeyedState, data: bytes, position: int, died: int) -> None:
         body.offset, position, died, attempts, bytes(body.event).decode("utf-8", "replace"),
     )  # fmt: skip
     state.put("letter", letter.id, letter)
+    if body.cut:
+        state.put("cut", letter.id, body.cut)
     _count(state, "total", 1)
     _count(state, "waiting", 1)
     _count(state, "bytes", len(letter.event))
@@ -246,6 +270,7 @@ def _forget(state: KeyedState) -> None:
         if letter.intent:
             state.delete("carry", letter.intent)
         state.delete("letter", letter.id)
+        state.delete("cut", letter.id)
         _count(state, "bytes", -len(letter.event))
         _count(state, "forgotten", 1)
 
@@ -257,17 +282,17 @@ def _count(state: KeyedState, name: str, change: int) -> None:
 # ------------------------------------------------------------------------------------------------- react
 
 
-def _publish(state: KeyedState, intents: list[str]) -> Iterator[Intent]:
-    for intent in intents:
-        letter: Letter | None = state.get("letter", state.get("carry", intent, ""))
+def _publish(state: KeyedState, position: int, decided: RedriveDecided) -> Iterator[Intent]:
+    for index in range(len(decided.targets)):
+        letter: Letter | None = state.get("letter", state.get("carry", f"{position}:{index}", ""))
         if letter is not None:
-            yield PublishEvent("", redriven_event(letter))
+            yield PublishEvent("", redriven_event(letter, decided.originals.get(letter.id, "")))
 
 
-def redriven_event(letter: Letter) -> bytes:
+def redriven_event(letter: Letter, original: str = "") -> bytes:
     """The original as it is published again, once it has an id of its own: for the one group it died in, and saying
-    what it was."""
-    event: dict[str, msgspec.Raw] = msgspec.json.decode(letter.event, type=dict[str, msgspec.Raw])
+    what it was. `original`: the event, where the letter has not all of it."""
+    event: dict[str, msgspec.Raw] = msgspec.json.decode(original or letter.event, type=dict[str, msgspec.Raw])
     event.setdefault("redriveof", event.get("id", msgspec.Raw(b'""')))
     event.setdefault("id", msgspec.Raw(b'""'))
     event["redriveto"] = msgspec.Raw(msgspec.json.encode(letter.group))

@@ -93,7 +93,7 @@ class Dispatch(Fold):
     """The fold. See the module."""
 
     name = "dispatch"
-    version = 2
+    version = 3
     follows = (
         Rows, RoutesSet, EventRouted, RuleFailed, TaskDispatched, TaskReturned, TaskReady, TaskEscalated, TaskDropped,
         AgentSuspected, AgentFailed, AgentQuarantined, AgentReleased, SettingSet, PlaneStarted, PlaneResumed,
@@ -252,7 +252,7 @@ def _routed(state: KeyedState, registry: KeyedState, plan: Plan, entry: Entry, f
         id = fates.id_of(state, fact.position, number)
         task = task_of(state, id)
         if task is None and recipient.startswith(AGENT):
-            # It is not asked after; its inbox keeps it, and gives it up, as any mail.
+            # It is not asked after; its inbox keeps it, and gives it up, as any mail. `unsent`: if no broker takes it.
             untracked = fates.task_for(fact, recipient, entry.recorded)
             yield words.mail(untracked, fact.event, TaskDispatched(id, recipient, 1))
         elif task is None:

@@ -10,6 +10,7 @@ import msgspec
 
 from bus.attributes import NO_CAPABLE
 from bus.errors import InvalidEvent
+from bus.letters import kept, short
 from bus.rfc3339 import format_time, parse_time
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
@@ -24,7 +25,7 @@ INBOX_GROUP = "inbox."
 AGENT = "agent/"
 WAIT, DEAD, ESCALATE = POLICIES = NO_CAPABLE
 HANDLED, FAILED, REFUSED = OUTCOMES = "handled", "failed", "refused"
-EXPIRED = "expired"
+EXPIRED, UNSENT = "expired", "unsent"
 
 
 class Asked(msgspec.Struct):
@@ -99,6 +100,24 @@ class _Mail(msgspec.Struct):
     attempt: int
 
 
+class _Place(msgspec.Struct):
+    partition: int
+    offset: int
+    appended: int
+
+
+class _ByName(msgspec.Struct):
+    task: str
+    event: msgspec.Raw
+    at: _Place
+
+
+class _Posted(msgspec.Struct):
+    data: _ByName
+    dispatched: bool = False
+    redriveto: str = ""
+
+
 _POLICY_CHARS_MAX = 80
 _DISPATCHED = b',"dispatched":true,'
 _asked = msgspec.json.Decoder(Asked)
@@ -106,6 +125,7 @@ _of = msgspec.json.Decoder(_Of)
 _settled = msgspec.json.Decoder(Settled)
 _letter = msgspec.json.Decoder(_Letter)
 _mail = msgspec.json.Decoder(_Mail)
+_posted = msgspec.json.Decoder(_Posted)
 
 
 def asked(event: bytes | str) -> Asked | None:
@@ -164,7 +184,8 @@ def cut(text: str) -> str:
 
 def mail(task: Task, event: str, sent: TaskDispatched, settle_by: int = 0) -> PublishEvent:
     """A task on its way to an agent's inbox. `settle_by`: until when, ns, it is asked after mail by name; 0: it is not.
-    From then on nobody hears that it failed, so its agent leaves that to the dead letters of its inbox."""
+    From then on nobody hears that it failed, so its agent leaves that to the dead letters of its inbox. It says, too,
+    where its event stands (`at`): nothing else may remember that when no broker takes it."""
     decision = {
         "rules": task.rules,
         "requires": needs_in(task.needs),
@@ -178,6 +199,7 @@ def mail(task: Task, event: str, sent: TaskDispatched, settle_by: int = 0) -> Pu
     data = {"task": sent.task, "attempt": sent.attempt, "event": msgspec.Raw(event.encode()), "decision": decision}
     if task.named:
         data["settle_by"] = settle_by
+        data["at"] = {"partition": task.partition, "offset": task.offset, "appended": task.appended}
     return say(
         INBOX + sent.agent.removeprefix(AGENT),
         data,
@@ -203,15 +225,30 @@ def letter(routed: EventRouted, reason: str, error: str) -> PublishEvent:
     return _dead(reason, error, (routed.partition, routed.offset, routed.appended), [], routed.event)
 
 
+def letter_of_mail(mail: str, why: str) -> tuple[str, PublishEvent] | None:
+    """The task of mail by name that no broker takes, and its event's dead letter; None for any other event. (What is
+    redriven is a dead letter already.)"""
+    try:
+        posted = _posted.decode(mail)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    if not posted.dispatched or posted.redriveto:
+        return None
+    of, at = posted.data, posted.data.at
+    return of.task, _dead(UNSENT, why, (at.partition, at.offset, at.appended), [], bytes(of.event).decode())
+
+
 def _dead(reason: str, error: str, at: tuple[int, int, int], attempts: list[Any], event: str) -> PublishEvent:
-    of = asked(event) or Asked()
+    of, original = asked(event) or Asked(), kept(event.encode())
     partition, offset, appended = at
     data = {
         "group": GROUP, "reason": reason, "error": cut(error), "partition": partition, "offset": offset,
-        "appended": appended, "attempts": attempts, "event": msgspec.Raw(event.encode()),
+        "appended": appended, "attempts": attempts, "event": msgspec.Raw(original.event),
     }  # fmt: skip
-    told = {"subject": of.subject, "correlationid": of.correlationid, "causationid": of.id}
-    return say(DEAD_LETTER, data, of.key or GROUP, **told)
+    if original.cut:
+        data["cut"] = original.cut
+    about = {"subject": of.subject, "correlationid": of.correlationid, "causationid": of.id}
+    return say(DEAD_LETTER, data, short(of.key) or GROUP, **{name: short(text) or "" for name, text in about.items()})
 
 
 def unheeded(policy: str) -> str:

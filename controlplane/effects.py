@@ -24,10 +24,11 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
+from bus import cloudevents
 from bus.client.fleet import Fleet
 from bus.client.opening import open_group
 from bus.errors import BusError, ClientError, GroupConflict
-from bus.event import from_json
+from bus.event import make
 from bus.wire import Seat, Topology
 from controlplane import limits
 from controlplane.facts import (
@@ -225,11 +226,12 @@ class Effects:
         while True:
             try:
                 async with self._publishing:
-                    await fleet.publish(from_json(intent.event))
+                    # What it comes to in columns is looked at there; JSON that the plane made itself has no bound.
+                    await fleet.publish(make(*cloudevents.read(intent.event, bytes_max=len(intent.event))))
                 return
             except ClientError as error:
                 log.error("intent %d:%d cannot be published: %s", cause, index, error)
-                self._report(IntentFailed(cause, index, kind_of(intent), "", str(error)))
+                self._report(IntentFailed(cause, index, kind_of(intent), "", str(error), event=intent.event.decode()))
                 return
             except BusError as error:
                 log.warning("intent %d:%d is published again: %s", cause, index, error)

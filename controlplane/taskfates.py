@@ -46,7 +46,8 @@ from controlplane.tasks import (
 
 ENDING = "ending"
 """The state of a task that waits, and that nobody may have any more: its end is said in this very step."""
-STUCK, DEAD, UNSENT = "stuck", "dead", "unsent"
+STUCK, DEAD = "stuck", "dead"
+UNSENT = words.UNSENT
 _NO_FAULT = ("left", "quarantined", "unable")
 """Why a task came back without that saying anything of how reliable its agent is."""
 
@@ -151,12 +152,17 @@ def posted(state: KeyedState, mail: str, intent: PublishEvent) -> None:
 
 
 def unsent(state: KeyedState, fact: IntentFailed) -> Iterator[Fact | Intent]:
-    """No broker takes an agent's mail: whoever was to get it does not have it."""
+    """No broker takes an agent's mail: whoever was to get it does not have it. Where no task of it is remembered, its
+    event is a dead letter."""
+    if fact.kind != PublishEvent.__name__ or fact.by:
+        return
     mail = f"{fact.cause}:{fact.index}"
-    if fact.kind == PublishEvent.__name__ and not fact.by:
-        for id, task in state.items("task"):
-            if task.state == OUT and task.mail == mail:
-                yield TaskReturned(str(id), task.agent, UNSENT)
+    for id, task in state.items("task"):
+        if task.state == OUT and task.mail == mail:
+            yield TaskReturned(str(id), task.agent, UNSENT)
+    forgotten = words.letter_of_mail(fact.event, fact.why)
+    if forgotten is not None and task_of(state, forgotten[0]) is None:
+        yield forgotten[1]
 
 
 def settle(state: KeyedState, entry: Entry, agent: str, said: words.Settled | None) -> None:

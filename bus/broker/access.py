@@ -18,7 +18,7 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
     if verb == "operate":
         if principal != PLANE:
             raise AccessDenied(f"{topic} is for the control plane; claim this broker first")
-    elif verb == "publish" and is_reserved(topic, source) and not _may_say_all(principal):
+    elif verb == "publish" and is_reserved(topic, source) and not may_say_all(principal):
         raise reserved(topic, source)
     elif verb not in VERBS:
         raise AccessDenied(f"{verb!r} is no verb of access")
@@ -26,11 +26,12 @@ def authorise(principal: str, verb: str, topic: str, source: str = "") -> None:
 
 def authorise_extensions(principal: str, extensions: dict[str, Extension]) -> None:
     """Raise AccessDenied unless `principal` may publish an event that has these."""
-    if is_redriven(extensions) and not _may_say_all(principal):
+    if is_redriven(extensions) and not may_say_all(principal):
         raise refusal()
 
 
-def _may_say_all(principal: str) -> bool:
+def may_say_all(principal: str) -> bool:
+    """Whether it is the control plane or a broker, who say what nobody else may."""
     return principal == PLANE or principal.startswith("signalbox/")
 
 

@@ -5,21 +5,23 @@ It is an event of the broker's own, in the original's partition, with the origin
     type signalbox.deadletter, source signalbox/<broker>, subject and correlationid the original's, causationid its id
     data {group, reason, error, partition, offset, appended, attempts: [{attempt, at, error, member, took_ms}], event}
 
+An event that is nested deeper than `LETTER_DEPTH_MAX` has its data in there as bytes (`data_base64`); of one that is
+out of all proportion, `cut` beside it names what was left out (`bus.letters`).
+
 `reason`: max_deliver, terminated, expired, parked (an earlier one of its key is a dead letter), late (events of a later
 time had been given out), gap (what it depends on has not come). Instants are ns.
 A group is never given the dead letters of its own making: one that cannot be settled would breed the next, each with
 the last one inside.
 """
 
-from base64 import b64encode
-
 import msgspec
 
 from bus import batch, limits
 from bus.errors import InvalidEvent
-from bus.event import JSON, Event, decode_data, format_time, to_json
+from bus.event import Event, format_time
 from bus.groupwork import Dead
 from bus.ids import new_id
+from bus.letters import embedded, kept, short
 from bus.store import Entry
 
 TYPE = "signalbox.deadletter"
@@ -34,14 +36,15 @@ def dead_letter(broker: str, group: str, dead: Dead, entry: Entry, at: int) -> E
         error = f"expired at {format_time(dead.expires)}"
     elif dead.reason == "parked":
         error = "an earlier event of its key became a dead letter; redrive that one first"
+    original = kept(embedded(event))
     return Event(
         type=TYPE,
         source=f"signalbox/{broker}",
         id=new_id(),
         time=at,
-        subject=event.subject,
-        correlationid=event.correlationid,
-        causationid=event.id,
+        subject=short(event.subject),
+        correlationid=short(event.correlationid),
+        causationid=short(event.id),
         data={
             "group": group,
             "reason": dead.reason,
@@ -59,21 +62,10 @@ def dead_letter(broker: str, group: str, dead: Dead, entry: Entry, at: int) -> E
                 }
                 for one in dead.attempts
             ],
-            "event": msgspec.Raw(_embedded(event)),
-        },
+            "event": msgspec.Raw(original.event),
+        }
+        | ({"cut": original.cut} if original.cut else {}),
     )
-
-
-def _embedded(event: Event) -> bytes:
-    """The original as CloudEvents JSON, its numbers to the digit; what JSON cannot say goes in as bytes, or not."""
-    try:
-        if event.kind == JSON:
-            decode_data(event.payload)
-        return to_json(event)
-    except (InvalidEvent, ValueError, OverflowError):
-        # Whoever published it made its batch by hand; the letter still has to tell which event it was.
-        kept = {"specversion": "1.0", "id": event.id, "source": event.source, "type": event.type}
-        return msgspec.json.encode(kept | {"data_base64": b64encode(event.payload).decode()})
 
 
 def made_by(event: Event) -> str:

@@ -9,7 +9,7 @@ and to a whole column of texts at once. No event is made of them, and payloads a
 from bus import limits, wire
 from bus.attributes import JSON, check_extras, check_text, check_texts, check_type, instant
 from bus.batch import Columns, decode
-from bus.broker.access import authorise, authorise_extensions
+from bus.broker.access import authorise, authorise_extensions, may_say_all
 from bus.cloudevents import check_json
 from bus.errors import ClockFarOff, EventTooLarge, InvalidEvent, ProtocolError
 from bus.event import check_size
@@ -44,8 +44,9 @@ def check_body(principal: str, section: wire.Section, body: bytes, now: int) -> 
         _check_rare(principal, columns)
     _check_payloads(columns)
     if len(body) > limits.EVENT_BYTES_MAX:
+        bytes_max = limits.OWN_EVENT_BYTES_MAX if may_say_all(principal) else limits.EVENT_BYTES_MAX
         for event in columns.events():
-            check_size(event)
+            check_size(event, bytes_max)
     return columns
 
 

@@ -96,7 +96,7 @@ def check(event: Event, reserved: bool) -> None:
     """
     if _plainly_fine(event, reserved):
         return
-    validate(event)
+    validate(event, limits.OWN_EVENT_BYTES_MAX if reserved else limits.EVENT_BYTES_MAX)
     if not reserved and is_reserved(event.type, event.source):
         raise refusal(event.type, event.source)
     if not reserved and event.extras is not None and is_redriven(event.extras.extensions):
@@ -116,7 +116,7 @@ def _plainly_fine(event: Event, reserved: bool) -> bool:
             and (key is None or (key != "" and key.isprintable()))
             and event.correlationid is event.causationid is event.traceparent is None
             and (time is None or (type(time) is int and NANOSECONDS_MIN <= time <= NANOSECONDS_MAX))
-            and len(event.payload) + len(event.id) + len(subject or "") < limits.EVENT_BYTES_MAX - _NAMES_BYTES
+            and len(event.payload) + 4 * (len(event.id) + len(subject or "") + len(key or "")) < _SURE_BYTES_MAX
         )
     except (TypeError, AttributeError):
         return False
@@ -154,7 +154,7 @@ def surely_fine(events: Sequence[Event], ids: Sequence[str], source: str, reserv
         return (
             all(texts)
             and whole.isprintable()
-            and size + len(whole) < limits.EVENT_BYTES_MAX - _NAMES_BYTES
+            and size + (1 if whole.isascii() else 4) * len(whole) < _SURE_BYTES_MAX
             and set(map(type, times)) <= {int}
             and (not times or (min(times) >= NANOSECONDS_MIN and max(times) <= NANOSECONDS_MAX))
             and all(_name_is_fine(kind, source, reserved) for kind, source in names)
@@ -169,6 +169,8 @@ def _said(column: list[str | None]) -> Iterable[str]:
 
 
 _NAMES_BYTES = 16 * 1024
+_SURE_BYTES_MAX = limits.EVENT_BYTES_MAX - _NAMES_BYTES
+"""A character takes four bytes at most; what may be more than this is counted."""
 
 
 @lru_cache(maxsize=4_096)

@@ -6,7 +6,17 @@ Those of agents' calls stand in `calls`; they are names of this package, too.
 from bus.limits.calls import *
 
 EVENT_BYTES_MAX = 1024 * 1024
-"""One event as CloudEvents JSON or in columns."""
+"""One event as CloudEvents JSON or in columns, its payload and all its texts."""
+OWN_EVENT_BYTES_MAX = 3 * 1024 * 1024
+"""The same, in columns, of what brokers and the control plane publish: dead letters, and what is redriven, have more to
+say than the event that they are of."""
+LETTER_EVENT_BYTES_MAX = 2 * 1024 * 1024
+"""The event in a dead letter, as CloudEvents JSON; of a larger one what is long is left out, its data too."""
+LETTER_TEXT_BYTES_MAX = 16 * 1024
+"""An attribute that a dead letter says beside its event, or keeps of one of which it leaves out what is longer."""
+LETTER_DEPTH_MAX = 126
+"""Arrays and objects within each other in the event of a dead letter; the data of a deeper one is in it as bytes, so
+that the letter, two deeper, can be read whole by everyone."""
 EVENT_AHEAD_MS_MAX = 3_600_000
 """How far an event's `time` may be ahead of the leader's clock; further is a clock that is wrong."""
 BATCH_EVENTS_MAX = 500

@@ -195,6 +195,8 @@ def dead_letters_page(body: q.DeadLetters, told: q.Told) -> Page:
             for attempt in newest.attempts
         ]
         below = "\n".join(["", f"attempts of {newest.id}", *attempts, newest.event])
+        if newest.cut:
+            below += f"\nnot all of it is here: {', '.join(newest.cut)}; redriven, it is read from the journal"
     return Page(
         record=body,
         rows=body.letters,

@@ -2,7 +2,7 @@
 
 from controlplane.answers.words import age, many
 from controlplane.brokers import MS
-from controlplane.deadletters import REDRIVEN, WAITING, Kind, Letter, letters_of
+from controlplane.deadletters import REDRIVEN, WAITING, Kind, Letter, cut_of, letters_of
 from controlplane.facts import RedriveDecided
 from controlplane.fold import KeyedState, World
 from controlplane.limits import NEW_DEATH_MS, PAGE_ROWS_MAX, REDRIVE_AT_ONCE_MAX
@@ -25,6 +25,7 @@ _ENDED = {
     "no_capable": "nobody could do it",
     "refused": "all that could do it refused it",
     "full": "there was no room for one more task",
+    "unsent": "no broker took the mail that it was in",
     "expired": "it expired before it was handled",
     "parked": "an earlier event of its key is a dead letter",
     "late": "events of a later time had been given out",
@@ -97,7 +98,8 @@ def dead_letters(world: World, question: AskDeadLetters, now: int) -> DeadLetter
     alike = letters_of(state, key)
     stop = question.offset + min(question.limit, PAGE_ROWS_MAX)
     shown = [letter] if letter is not None else alike[question.offset : stop]
-    return DeadLetters(_group(kind, alike, now), [_letter(kind, one) for one in shown], _why(kind, alike, now))
+    letters = [_letter(kind, one, cut_of(state, one.id)) for one in shown]
+    return DeadLetters(_group(kind, alike, now), letters, _why(kind, alike, now))
 
 
 def _why(kind: Kind, letters: list[Letter], now: int) -> list[Link]:
@@ -131,7 +133,7 @@ def _source(letter: Letter) -> str:
     return head[1 : head.find('"', 1)] if head.startswith('"') else ""
 
 
-def _letter(kind: Kind, letter: Letter) -> DeadLetter:
+def _letter(kind: Kind, letter: Letter, cut: list[str]) -> DeadLetter:
     return DeadLetter(
         id=letter.id,
         dead_group=kind.id,
@@ -145,6 +147,7 @@ def _letter(kind: Kind, letter: Letter) -> DeadLetter:
         died=letter.died,
         attempts=[DeadAttempt(a.attempt, a.at, a.error, a.member, a.took_ms * MS) for a in letter.attempts],
         event=letter.event,
+        cut=cut,
     )
 
 

@@ -223,11 +223,15 @@ class SagaStuck(Fact, frozen=True):
 
 
 class RedriveDecided(Fact, frozen=True):
-    """An operator had dead letters published again; `targets` is the exact set of ids."""
+    """An operator had dead letters published again; `targets` is the exact set of ids.
+
+    `originals`: by id, the events of those letters that have not all of theirs, CloudEvents JSON out of the journal.
+    """
 
     targets: list[str]
     by: str
     reason: str
+    originals: dict[str, str] = {}
 
 
 class Carried(Fact, frozen=True):
@@ -242,7 +246,7 @@ class Carried(Fact, frozen=True):
 class IntentFailed(Fact, frozen=True):
     """Intent `cause:index` was refused, or not answered, by a broker; `by` "": by the whole bus, for good.
 
-    `kind` is the intent's; `partition` what it was about.
+    `kind` is the intent's; `partition` what it was about; `event` what could not be published, CloudEvents JSON.
     """
 
     cause: int
@@ -251,6 +255,7 @@ class IntentFailed(Fact, frozen=True):
     by: str
     why: str
     partition: int | None = None
+    event: str = ""
 
 
 AnyFact = (

@@ -30,6 +30,8 @@ RATE_SECONDS = 10
 """Over how long a present rate is taken."""
 REDRIVE_AT_ONCE_MAX = 5_000
 """Dead letters in one decision to redrive."""
+REDRIVE_ORIGINALS_CHARS_MAX = 32 * 1024 * 1024
+"""In one decision, of the events of letters that have not all of theirs."""
 PAGE_ROWS_MAX = 5_000
 """Rows of one answer, whatever was asked for."""
 PASTS_KEPT_MAX = 8

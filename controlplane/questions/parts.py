@@ -255,6 +255,8 @@ class DeadLetter(msgspec.Struct):
     died: int
     attempts: list[DeadAttempt]
     event: str
+    cut: list[str] = []
+    """Attributes of the original that are not in `event`, or not whole; `data` stands for any payload."""
 
 
 class EventRow(msgspec.Struct):

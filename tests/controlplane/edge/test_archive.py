@@ -146,6 +146,8 @@ def test_one_event_with_what_is_around_it(tmp_path: Path) -> None:
     assert json.loads(detail.event)["subject"] == "order-2"
     assert [row.id for row in detail.causes] == ["e-2", "e-7", "e-12", "e-17", "e-22", "e-27"]
     assert archive.event(AskEvent("@8")) == detail
+    assert archive.at(detail.row.partition, detail.row.offset) == detail.event
+    assert archive.at(detail.row.partition, 10_000) is None
     for unknown in ("e-99", "@99", "@" + "9" * 40, "@x", "'; drop table events"):
         told = archive.event(AskEvent(unknown))
         assert isinstance(told, Refusal) and told.code == "not_found"

@@ -197,7 +197,7 @@ async def test_an_event_that_nobody_takes_is_given_up_and_said(hands: Hands) -> 
     hands.effects.publish_through(cast(Any, hands))
     hands.answers = [InsufficientReplicas("p00: 1 of 3"), AccessDenied("source agent/a is not yours")]
     assert await hands.carry(PublishEvent("1:0", EVENT)) == [
-        IntentFailed(1, 0, "PublishEvent", "", "source agent/a is not yours")
+        IntentFailed(1, 0, "PublishEvent", "", "source agent/a is not yours", event=EVENT.decode())
     ]
     assert hands.done == [("publish", "1:0")] * 2
 
