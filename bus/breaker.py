@@ -7,7 +7,7 @@ too many failures no call is begun for a while; then one is, as a probe.
 |---|---|---|
 | closed | let through | of the last BREAKER_CALLS calls, BREAKER_CALLS_MIN at least, too many failed -> open |
 | open | refused | its rest is over when a call asks -> half-open |
-| half-open | let through if no probe is out, or none was for a rest | a probe: answered -> closed; failed -> open, longer |
+| half-open | let through if no probe is out, or none was for a rest | probe: answered -> closed, failed -> open |
 | forced open | refused | reset -> closed |
 | disabled | let through, and counts for nothing | reset -> closed |
 
