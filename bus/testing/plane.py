@@ -53,8 +53,8 @@ class Agent:
 class Task:
     """An event that is to be handled by whoever can. `agent`: who has it, "" while it waits.
 
-    `failed`: with whom it did, until it has rested, which is over at `rests`; `refused`: by whom it was; `tries`: as its
-    dead letter tells them.
+    `failed`: with whom it did, until it has rested, which is over at `rests`; `refused`: by whom it was; `tries`: as
+    its dead letter tells them.
     """
 
     def __init__(self, found: Positioned) -> None:
