@@ -183,6 +183,7 @@ class Agent(Speaking):
             if fleet is None:
                 url, data_dir = self._where
                 fleet = await stack.enter_async_context(connect(url, data_dir, name=self.source))
+                self._check_idle("its life")  # somebody else may have let it join meanwhile
             life = self._life = Life(self, fleet)
             self._over = asyncio.get_running_loop().create_future()
             self._stopped = ""

@@ -15,6 +15,7 @@ on in its trace, and is about the same subject, unless it says otherwise.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bus.attributes import text_of
 from bus.errors import ClientError, InvalidEvent
 from bus.event import Event
 
@@ -69,14 +70,6 @@ def carried(event: Event, cause: Event) -> Event:
 def wrong(what: Any) -> Any:
     """The data of `went_wrong`: an exception is told by its kind and text."""
     return {"kind": type(what).__name__, "error": text_of(what)} if isinstance(what, BaseException) else what
-
-
-def text_of(error: BaseException) -> str:
-    """What an exception says; one may fail over that itself, and what it was about is to be told all the same."""
-    try:
-        return str(error)
-    except Exception as failure:
-        return f"(its text cannot be made: {type(failure).__name__})"
 
 
 def names(what: str, given: Iterable[str], most: int) -> list[str]:

@@ -17,8 +17,7 @@ given up before it is tried once more.
 from typing import NamedTuple
 
 from bus.agents.limits import ERROR_CHARS_MAX, RETRY_MS_MAX, RETRY_MS_MIN
-from bus.agents.saying import text_of
-from bus.attributes import legible
+from bus.attributes import legible, text_of
 
 WELL, FAILED, UNFIT, LEFT = "well", "failed", "unfit", "left"
 """How a handler ended."""

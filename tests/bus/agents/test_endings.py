@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import bus
+from tests.bus.client.fakebroker import FakeFleet
 
 
 class Mute(Exception):
@@ -45,6 +46,36 @@ async def test_whatever_a_handler_raises_is_an_attempt(type: str, error: BaseExc
         (letter,) = fleet.dead_letters()
         assert attempts == [1, 2] and agent.counts.failed >= 2
         assert told in [one["error"] for one in letter.attempts]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "text"),
+    [
+        (Mute(), "Mute", "(its text cannot be made: RuntimeError)"),
+        (Harsh("no"), "Harsh", "no"),
+        (GeneratorExit(), "GeneratorExit", "it ended without an answer"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+async def test_whatever_an_answer_raises_is_the_callers_to_know(error: BaseException, kind: str, text: str) -> None:
+    agent = bus.Agent("worker")
+
+    @agent.answers("it")
+    async def answer(request: Any, context: bus.CallContext) -> None:
+        raise error
+
+    async with bus.TestFleet() as fleet, agent.using(fleet):
+        with pytest.raises(bus.CallFailed) as raised:
+            await fleet.call("agent/worker", timeout=10)
+        assert (raised.value.kind, raised.value.text) == (kind, text)
+
+
+async def test_one_agent_has_one_life_at_a_time(fake: FakeFleet) -> None:
+    agent = bus.Agent("worker", url=fake.urls)
+    joined = await asyncio.gather(agent.__aenter__(), agent.__aenter__(), return_exceptions=True)
+    (error,) = [one for one in joined if one is not agent]
+    assert isinstance(error, bus.ClientError) and "has joined" in str(error)
+    await agent.__aexit__(None, None, None)
 
 
 def test_a_handler_that_ends_the_process_has_used_an_attempt() -> None:
