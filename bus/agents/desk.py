@@ -263,7 +263,12 @@ class Desk:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+                _, stubborn = await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+                if stubborn:
+                    log.error(
+                        "%s: %d handlers go on although they were cancelled; let them end with `CancelledError`",
+                        *(self.agent.source, len(stubborn)),
+                    )
 
 
 def _lacking(job: "Job", capabilities: list[str]) -> str:

@@ -1,6 +1,8 @@
 """Handlers that end otherwise than by returning or an ordinary exception: each such end is an attempt."""
 
 import asyncio
+import os
+import signal
 from typing import Any
 
 import pytest
@@ -98,3 +100,29 @@ def test_a_handler_that_ends_the_process_has_used_an_attempt() -> None:
     with pytest.raises(SystemExit, match="7"):
         asyncio.run(main())
     assert letters == [("max_deliver", "SystemExit: 7")], "else it would end whoever takes it, again and again"
+
+
+def test_a_second_signal_ends_what_does_not_end_by_itself(
+    fake: FakeFleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bus.agents.life.DRAIN_MS_MAX", 50)
+    monkeypatch.setattr("bus.agents.desk.DRAIN_MS_MAX", 50)
+    agent, left = bus.Agent("worker", url=fake.urls), list[bool]()
+
+    @agent.on("work.asked", start="earliest")
+    async def work(event: bus.Event, context: bus.Context) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        for _ in range(2):
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                left.append(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+
+    async def ask() -> None:
+        async with bus.connect(fake.urls) as fleet:
+            await fleet.publish(bus.Event(type="work.asked", source="agent/t"))
+
+    asyncio.run(ask())
+    agent.run()
+    assert left == [False, True], "while it leaves it goes on leaving; then the process is the signal's"
+    assert "1 handlers go on although they were cancelled" in caplog.text
