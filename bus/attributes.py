@@ -76,6 +76,14 @@ def legible(text: str, chars_max: int) -> str:
     return text[:chars_max].encode("utf-8", "backslashreplace").decode()[:chars_max]
 
 
+def text_of(error: BaseException) -> str:
+    """What an exception says; one may fail over that itself, and what it was about is to be told all the same."""
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"(its text cannot be made: {type(failure).__name__})"
+
+
 def check_texts(name: str, column: Sequence[str | None]) -> None:
     """`check_text` of every text of a column that is there, at the price of one look at all of them together."""
     texts = "".join(filter(None, column))

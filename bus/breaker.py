@@ -7,7 +7,7 @@ too many failures no call is begun for a while; then one is, as a probe.
 |---|---|---|
 | closed | let through | of the last BREAKER_CALLS calls, BREAKER_CALLS_MIN at least, too many failed -> open |
 | open | refused | its rest is over when a call asks -> half-open |
-| half-open | let through if no other probe is out | the probe succeeds -> closed; fails -> open, for twice the rest |
+| half-open | let through if no probe is out, or none was for a rest | probe: answered -> closed, failed -> open |
 | forced open | refused | reset -> closed |
 | disabled | let through, and counts for nothing | reset -> closed |
 
@@ -39,7 +39,7 @@ _MS = 1_000_000
 class Breaker:
     """See the module. `turn` counts the states that it has been in, from 1."""
 
-    __slots__ = ("_known", "_opened", "_outcomes", "_probing", "_rest_ms", "state", "turn")
+    __slots__ = ("_known", "_opened", "_outcomes", "_probed", "_probing", "_rest_ms", "state", "turn")
 
     def __init__(self) -> None:
         self.state = CLOSED
@@ -49,6 +49,7 @@ class Breaker:
         self._opened = 0
         self._rest_ms = limits.BREAKER_REST_MS_MIN
         self._probing = False
+        self._probed = 0
 
     def admit(self, now: int) -> int:
         """The turn of a call that may begin, to be given back with its outcome; 0: it may not."""
@@ -56,10 +57,15 @@ class Breaker:
             return self.turn
         if self.state is OPEN and now - self._opened >= self._rest_ms * _MS:
             self._go(RESTED, now)
-        if self.state is not HALF_OPEN or self._probing:
+        if self.state is not HALF_OPEN or (self._probing and now - self._probed < self._rest_ms * _MS):
             return 0
-        self._probing = True
+        self._probing, self._probed = True, now
         return self.turn
+
+    def answering(self, turn: int, now: int) -> None:
+        """A call of that turn is being answered, in parts, and goes on: as a probe it has told what it was to tell."""
+        if turn == self.turn and self.state is HALF_OPEN:
+            self._go(PROVED, now)
 
     def ended(self, turn: int, ok: bool | None, now: int) -> None:
         """A call of that turn is over: it was answered, or not; None: it says nothing about the target."""

@@ -39,7 +39,8 @@ class _Comparison:
     def __init__(self, old: dict[str, Any], new: dict[str, Any]) -> None:
         self._old = old
         self._new = new
-        self._under_way: set[tuple[str, str]] = set()
+        self._granted: dict[tuple[str | int, str | int], None] = {}
+        self._refused: dict[tuple[str | int, str | int], str] = {}
 
     def of(self, old: Part, new: Part, place: str, depth: int) -> str:
         """Why not everything that `old` allows is allowed by `new`."""
@@ -47,19 +48,27 @@ class _Comparison:
             return ""
         if depth > _DEPTH_MAX:
             return f"{_at(place)}it is nested more than {_DEPTH_MAX} deep"
-        refs = (_ref(old), _ref(new))
-        if any(refs):
-            if refs in self._under_way:  # a type that contains itself: compared already, further up
-                return ""
-            self._under_way.add(refs)
-        try:
-            old, new = _resolved(old, self._old), _resolved(new, self._new)
-            if old is None or new is None:
-                return f"{_at(place)}a $ref leads nowhere"
+        if not _ref(old) and not _ref(new):
             return self._branches(_branches(old), _branches(new), place, depth)
-        finally:
-            if any(refs):
-                self._under_way.discard(refs)
+        # What is referred to is compared once: while that is under way, for a type that contains itself, and afterwards
+        # it is taken for granted; where it is refused, so is what was granted on its account.
+        pair, known = (_ref(old) or id(old), _ref(new) or id(new)), len(self._granted)
+        if pair in self._granted:
+            return ""
+        if pair in self._refused:
+            return place + self._refused[pair]
+        self._granted[pair] = None
+        old, new = _resolved(old, self._old), _resolved(new, self._new)
+        if old is None or new is None:
+            why = f"{_at(place)}a $ref leads nowhere"
+        else:
+            why = self._branches(_branches(old), _branches(new), place, depth)
+        if why:
+            if place:
+                self._refused[pair] = why.removeprefix(place)
+            while len(self._granted) > known:
+                self._granted.popitem()
+        return why
 
     def _branches(self, old: list[Part], new: list[Part], place: str, depth: int) -> str:
         """Each of the old alternatives has to be covered by one of the new ones."""

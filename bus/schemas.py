@@ -76,6 +76,8 @@ def document(schema: Mapping[str, Any] | type[msgspec.Struct]) -> Document:
     if len(text) > SCHEMA_BYTES_MAX:
         raise InvalidSchema(f"{len(text)} bytes of JSON; {SCHEMA_BYTES_MAX} are allowed")
     plain: Document = msgspec.json.decode(text)
+    if not _can_be_told(plain):
+        raise InvalidSchema("an integer in it has more than 64 bits; write it as a number with a point: 1e30")
     Checker(plain)
     return plain
 
@@ -87,7 +89,16 @@ def registration(data: object) -> Schema | None:
     except msgspec.ValidationError:
         return None
     legal = is_type(told.type) and 0 < told.version <= VERSION_MAX and told.compatibility in COMPATIBILITIES
-    return told if legal else None
+    return told if legal and _can_be_told(told.schema) else None
+
+
+def _can_be_told(schema: Document) -> bool:
+    """Whether it fits into an answer of the control plane: one that does not would keep all behind it from everyone."""
+    try:
+        msgspec.msgpack.encode(schema)
+    except (OverflowError, RecursionError):
+        return False
+    return len(msgspec.json.encode(schema)) <= SCHEMA_BYTES_MAX
 
 
 class Checker:
@@ -107,13 +118,16 @@ class Checker:
 
     def problems(self, data: object) -> list[str]:
         """What is wrong with a payload, each naming the field; the first few."""
-        if self._validator.is_valid(data):
-            return []
-        found = []
-        for error in self._validator.iter_errors(data):
-            found.append(f"{_place(error.instance_path)}{error.message}")
-            if len(found) == _PROBLEMS_MAX:
-                break
+        found: list[str] = []
+        try:
+            if self._validator.is_valid(data):
+                return []
+            for error in self._validator.iter_errors(data):
+                found.append(f"{_place(error.instance_path)}{error.message}")
+                if len(found) == _PROBLEMS_MAX:
+                    break
+        except ValueError as error:  # nested deeper than the library goes
+            found.append(f"it cannot be held against its schema: {str(error).lower()}")
         return found
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import msgspec
 
 from bus.client.answering import CallContext
+from bus.client.calling import packed_payload
 from bus.client.fleet import Fleet
 from bus.client.schemas import PLANE
 from bus.errors import BusError
 from controlplane import limits
 from controlplane.errors import FoldRebuilding
-from controlplane.schemas import Registered, beyond
+from controlplane.schemas import beyond
 from controlplane.turns import Turns
 
 log = logging.getLogger("signalbox.schemas")
@@ -44,27 +45,19 @@ async def page(turns: Turns, since: int) -> dict[str, Any]:
     if state is None:
         raise FoldRebuilding("schemas")
     coming = beyond(state, since)
-    taken: list[Registered] = []
-    size = 0
+    taken: list[dict[str, Any]] = []
+    position, size = since, 0
     for one in coming:
-        size += len(one.schema)
+        told = {"type": one.type, "version": one.version, "compatibility": one.compatibility}
+        told["schema"] = msgspec.json.decode(one.schema)
+        size += len(packed_payload(told))  # numbers are longer there than as text
         if taken and size > limits.SCHEMAS_PAGE_BYTES:
             break
-        taken.append(one)
+        taken.append(told)
+        position = one.position
     return {
-        "schemas": [
-            {"type": one.type, "version": one.version, "compatibility": one.compatibility, "schema": _plain(one.schema)}
-            for one in taken
-        ],
-        "position": taken[-1].position if taken else since,
+        "schemas": taken,
+        "position": position,
         "more": len(taken) < len(coming),
         "cursor": dict(turns.journal.offsets),
     }
-
-
-def _plain(schema: str) -> Any:
-    """A schema as Python has it; whoever checks finds out that it is none."""
-    try:
-        return msgspec.json.decode(schema)
-    except msgspec.DecodeError:
-        return {}

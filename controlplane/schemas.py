@@ -5,15 +5,17 @@
 | schema | type NUL version | Registered |
 | count | bytes malformed late refused | how many |
 
-The first registration of a version in the log has it, later ones are `late`. What is beyond the bounds is `refused`:
-its type is published unchecked.
+The first registration of a version in the log has it, later ones are `late`. What clients that read it in the log take
+for none (`bus.schemas.registration`) is `malformed`: both have to count the same versions. What is beyond the bounds is
+`refused`: its type is published unchecked.
 """
 
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
-from bus.schemas import COMPATIBILITIES, REGISTERED, VERSION_MAX
+from bus.schemas import REGISTERED, registration
 from controlplane.facts import Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import SCHEMAS_BYTES_MAX, SCHEMAS_MAX
@@ -35,7 +37,7 @@ class Schemas(Fold):
     """The fold. See the module."""
 
     name = "schemas"
-    version = 1
+    version = 2
     follows = (Rows,)
     tables = MappingProxyType({"schema": Registered, "count": int})
 
@@ -54,16 +56,9 @@ def beyond(state: KeyedState, position: int) -> list[Registered]:
     return sorted(found, key=lambda one: one.position)
 
 
-class _Data(msgspec.Struct):
-    type: str
-    version: int
-    compatibility: str
-    schema: msgspec.Raw
-
-
 class _Envelope(msgspec.Struct):
     source: str
-    data: _Data
+    data: Any
     partitionkey: str = ""
 
 
@@ -73,15 +68,15 @@ _envelope = msgspec.json.Decoder(_Envelope)
 def _register(state: KeyedState, event: bytes, position: int, recorded: int) -> None:
     try:
         told = _envelope.decode(event)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         _count(state, "malformed", 1)
         return
-    data, text = told.data, bytes(told.data.schema).decode("utf-8", "replace")
+    data = registration(told.data)
     # One that is not in the partition of its type has no place in the order of versions.
-    legal = 0 < data.version <= VERSION_MAX and data.compatibility in COMPATIBILITIES
-    if told.partitionkey != data.type or not legal:
+    if data is None or told.partitionkey != data.type:
         _count(state, "malformed", 1)
         return
+    text = msgspec.json.encode(data.schema).decode()
     key = f"{data.type}\0{data.version}"
     if state.get("schema", key) is not None:
         _count(state, "late", 1)

@@ -183,6 +183,7 @@ class Agent(Speaking):
             if fleet is None:
                 url, data_dir = self._where
                 fleet = await stack.enter_async_context(connect(url, data_dir, name=self.source))
+                self._check_idle("its life")  # somebody else may have let it join meanwhile
             life = self._life = Life(self, fleet)
             self._over = asyncio.get_running_loop().create_future()
             self._stopped = ""
@@ -245,8 +246,12 @@ class Agent(Speaking):
         task = asyncio.current_task()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._signalled, number, task)
-        async with self:
-            await self.wait()
+        try:
+            async with self:
+                await self.wait()
+        finally:  # what does not end although it was cancelled is ended by the next signal
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     def _signalled(self, number: signal.Signals, task: "asyncio.Task[None] | None") -> None:
         """Leave cleanly; who has not joined yet gives up joining."""

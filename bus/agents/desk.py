@@ -111,13 +111,20 @@ class Desk:
         if task.cancelled():
             job.work.put_back(job)
         elif (error := task.exception()) is not None:
-            log.error("%s: what a handler's end was to say went wrong", self.agent.source, exc_info=error)
-            job.work.ended(job, done=False)
+            self._broke_off(job, error)
         self.works[:] = self.works[1:] + self.works[:1]  # each in its turn
         for work in list(self.works):
             if not self.is_open or self.share >= 1:
                 break
             work.give_out()
+
+    def _broke_off(self, job: "Job", error: BaseException) -> None:
+        """A handler ends the process, or what its end was to say went wrong: either way that was an attempt, so that an
+        event that ends whoever takes it is given up some day."""
+        self.failed += 1
+        log.error("%s: %r ended otherwise than handlers do", self.agent.source, job.event, exc_info=error)
+        job.delivery.nack(delay=rest_seconds(job.delivery.attempt), error=told(error))
+        job.work.ended(job, done=False)
 
     async def _work(self, job: "Job", handler: Handling | None) -> None:
         began = self._loop.time()
@@ -170,7 +177,9 @@ class Desk:
             if task is not None and task.cancelling():
                 return LEFT, ""
             return FAILED, f"{handler.name} ended by a cancellation of its own"
-        except Exception as error:  # whatever it is, the event's next attempt and its dead letter have to know
+        except (SystemExit, KeyboardInterrupt, GeneratorExit):  # the loop's own, see `_broke_off`
+            raise
+        except BaseException as error:  # whatever it is, the event's next attempt and its dead letter have to know
             if isinstance(error, TimeoutError) and clock.expired():
                 return FAILED, f"{handler.name} came to no end within {handler.timeout:.3g} s"
             log.warning("%s: %s failed over %r", self.agent.source, handler.name, job.event, exc_info=error)
@@ -254,7 +263,12 @@ class Desk:
             for task in late:
                 task.cancel()
             if late:
-                await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+                _, stubborn = await asyncio.wait(late, timeout=DRAIN_MS_MAX / 1000)
+                if stubborn:
+                    log.error(
+                        "%s: %d handlers go on although they were cancelled; let them end with `CancelledError`",
+                        *(self.agent.source, len(stubborn)),
+                    )
 
 
 def _lacking(job: "Job", capabilities: list[str]) -> str:

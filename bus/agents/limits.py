@@ -30,6 +30,8 @@ TIMEOUT_PERMILLE = 900
 """Of `ack_wait`: how long a handler may take that has no `timeout` of its own."""
 RENEW_PERMILLE = 300
 """Of a group's `ack_wait`: after so long it is begun anew for what waits or is handled here."""
+PASSED_OVER_MAX = 256
+"""Events of a group that wait for who is busy, and are passed over to find one for who is not."""
 TIMEOUT_MS_MAX = 7 * 24 * 3_600 * 1_000
 """The longest time-out of a handler."""
 SHARED_ACK_WAIT_MS = 3_600_000
@@ -60,6 +62,8 @@ COMPLAINTS_MAX = 5
 """Warnings of an agent in COMPLAINTS_MS about events that end unhandled; further ones are counted."""
 COMPLAINTS_MS = 10_000
 """For how long they are counted together."""
+BEATS_UNDER_WAY_MAX = 16
+"""Publishings of heartbeats of one connection at once; beats that come due meanwhile are missed, and counted."""
 NAMESAKE_BACK_MS = 60_000
 """How far back an agent looks for another one under its name, when the plane tells of it."""
 NAMESAKE_LOOKS_MAX = 16

@@ -19,8 +19,9 @@ import msgspec
 from bus.errors import ClientError, InvalidEvent
 from bus.event import ABSENT, BYTES, Event
 
-_AT = re.compile(r"(.*) - at `(?:key in )?\$(.*)`", re.DOTALL)
+_AT = re.compile(r"(.*) - at `(key` in `)?\$(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
 
 
 class Payload:
@@ -78,11 +79,12 @@ def payload_of(function: Callable[..., Any]) -> Payload | None:
 def _located(text: str) -> InvalidEvent:
     """msgspec says "Expected `int`, got `str` - at `$.steps[0]`"."""
     found = _AT.fullmatch(text)
-    why, path = (found[1], found[2]) if found is not None else (text, "")
-    missing = _MISSING.fullmatch(why)
-    if missing is not None:
-        return InvalidEvent(f"data{path}.{missing[1]}", "is missing")
-    return InvalidEvent(f"data{path}", why[:1].lower() + why[1:])
+    why, path = (found[1], found[3]) if found is not None else (text, "")
+    for what, told in ((_MISSING, "is missing"), (_UNKNOWN, "is unknown")):
+        if (named := what.fullmatch(why)) is not None:
+            return InvalidEvent(f"data{path}.{named[1]}", told)
+    of_key = "of a key: " if found is not None and found[2] else ""
+    return InvalidEvent(f"data{path}", of_key + why[:1].lower() + why[1:])
 
 
 def _name(kind: Any) -> str:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from bus.agents.limits import BEATS_UNDER_WAY_MAX
 from bus.errors import BusError
 from bus.event import Event
 
@@ -43,6 +44,7 @@ class Pulse:
         self._all: dict[Beating, None] = {}
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._saying: set[asyncio.Task[None]] = set()
 
     def add(self, one: Beating) -> None:
         """It beats from its next instant on."""
@@ -59,9 +61,11 @@ class Pulse:
     async def close(self) -> None:
         """Nobody beats any more."""
         self._all.clear()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        tasks = [*self._saying, *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
 
     async def _tick(self) -> None:
         while True:
@@ -72,7 +76,7 @@ class Pulse:
             except TimeoutError:
                 due = self._due()
                 if due:
-                    await self._beat(due)
+                    self._say(due)
 
     def _due(self) -> list[Beating]:
         now = self._loop.time()
@@ -80,6 +84,15 @@ class Pulse:
         for one in due:
             one.due = next_beat(now, self._began, one.every)
         return due
+
+    def _say(self, due: list[Beating]) -> None:
+        """Beside what is still being said: that may wait for a partition which the others have nothing to do with."""
+        if len(self._saying) >= BEATS_UNDER_WAY_MAX:
+            self.missed += len(due)
+            return
+        task = self._loop.create_task(self._beat(due))
+        self._saying.add(task)
+        task.add_done_callback(self._saying.discard)
 
     async def _beat(self, due: list[Beating]) -> None:
         events = [one.beat() for one in due]

@@ -15,6 +15,7 @@ on in its trace, and is about the same subject, unless it says otherwise.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from bus.attributes import text_of
 from bus.errors import ClientError, InvalidEvent
 from bus.event import Event
 
@@ -68,7 +69,7 @@ def carried(event: Event, cause: Event) -> Event:
 
 def wrong(what: Any) -> Any:
     """The data of `went_wrong`: an exception is told by its kind and text."""
-    return {"kind": type(what).__name__, "error": str(what)} if isinstance(what, BaseException) else what
+    return {"kind": type(what).__name__, "error": text_of(what)} if isinstance(what, BaseException) else what
 
 
 def names(what: str, given: Iterable[str], most: int) -> list[str]:

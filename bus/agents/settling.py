@@ -17,7 +17,7 @@ given up before it is tried once more.
 from typing import NamedTuple
 
 from bus.agents.limits import ERROR_CHARS_MAX, RETRY_MS_MAX, RETRY_MS_MIN
-from bus.attributes import legible
+from bus.attributes import legible, text_of
 
 WELL, FAILED, UNFIT, LEFT = "well", "failed", "unfit", "left"
 """How a handler ended."""
@@ -66,6 +66,5 @@ def rest_seconds(attempt: int) -> float:
 
 def told(error: BaseException) -> str:
     """An exception in one line, for a nack and its dead letter."""
-    text = str(error)
-    name = type(error).__name__
+    text, name = text_of(error), type(error).__name__
     return legible(f"{name}: {text}" if text else name, ERROR_CHARS_MAX)

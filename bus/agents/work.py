@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from bus.agents.complaining import Complaints
 from bus.agents.handlers import Handling, Settings
 from bus.agents.inbox import PREFIX, Order, order_of
-from bus.agents.limits import RENEW_PERMILLE
+from bus.agents.limits import PASSED_OVER_MAX, RENEW_PERMILLE
 from bus.agents.seen import DONE, RUNNING, Key, Seen, key_of
 from bus.agents.settling import DISPATCHED, OWN, SHARED
 from bus.errors import BusError, ClientError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bus.client.deliveries import Delivery
     from bus.client.fleet import Fleet
     from bus.client.subscribing import Subscription
+    from bus.client.transport import Timer
 
 log = logging.getLogger("bus.agents")
 
@@ -85,7 +86,7 @@ class Work:
         self._complaints = Complaints()
         self._behind: dict[Key, deque[Job]] = {}
         self._jobs: dict[Job, None] = {}
-        self._renewal: asyncio.TimerHandle | None = None
+        self._renewal: Timer | None = None
         self._turn = 0
         self._subscription: Subscription | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -209,7 +210,8 @@ class Work:
         """By the group's `ack_wait` as it is now: an operator may have changed it."""
         subscription = self._subscription
         ack_wait = self.settings.ack_wait if subscription is None else subscription.current.ack_wait_ms / 1000
-        self._renewal = self._loop.call_later(ack_wait * RENEW_PERMILLE / 1000, self._renew)
+        later = self._loop.call_later if subscription is None else subscription.later
+        self._renewal = later(ack_wait * RENEW_PERMILLE / 1000, self._renew)
 
     def put_back(self, job: Job) -> None:
         """Whoever had begun it leaves: it is another's, here if there is one, else elsewhere once the group is left."""
@@ -229,13 +231,22 @@ class Work:
     # ----------------------------------------------------------------------------------------- giving out
 
     def give_out(self) -> None:
-        """Let agents that have room begin what waits."""
-        while self.queue:
-            found = self._choose(self.queue[0])
-            if found is None:
+        """Let agents that have room begin what waits. What waits for one that is busy holds up none for another."""
+        busy: set[tuple[str, bool]] = set()
+        passed: list[Job] = []
+        while self.queue and len(passed) < PASSED_OVER_MAX:
+            job = self.queue[0]
+            kind = (job.event.type, job.order is None)
+            found = None if kind in busy else self._choose(job)
+            if found is not None:
+                desk, handler = found
+                desk.begin(self.queue.popleft(), handler)
+                continue
+            if not busy and all(desk.share >= 1 for desk in self.seats):
                 return
-            desk, handler = found
-            desk.begin(self.queue.popleft(), handler)
+            busy.add(kind)
+            passed.append(self.queue.popleft())
+        self.queue.extendleft(reversed(passed))
 
     def _choose(self, job: Job) -> "tuple[Desk, Handling | None] | None":
         """The least busy agent with a handler for it, in turns among equals; one without, if nobody has any, so that it

@@ -197,7 +197,9 @@ class Calling:
             try:
                 async with aclosing(link.stream(target, capability, payload, until, part_within, trace)) as parts:
                     async for part in parts:
-                        ok = True
+                        if not ok:
+                            ok = True
+                            link.breaker.answering(turn, time.monotonic_ns())
                         yield unpacked(target, part)
                 ok = True
                 return

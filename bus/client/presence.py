@@ -24,7 +24,7 @@ class Announcer:
         self._cluster = cluster
         self._answerers: dict[str, wire.Answerer] = {}
         self._told: dict[Connection, dict[str, wire.Answerer]] = {}
-        self._waiting: dict[str, asyncio.Future[None]] = {}
+        self._waiting: dict[str, list[tuple[wire.Answerer, asyncio.Future[None]]]] = {}
         self._loop = asyncio.get_running_loop()
         self._retry: asyncio.TimerHandle | None = None
         self._why = ""
@@ -35,7 +35,9 @@ class Announcer:
         BrokerUnavailable when none has taken it `within` seconds."""
         name = answerer.name
         self._answerers[name] = answerer
-        known = self._waiting[name] = self._loop.create_future()
+        known: asyncio.Future[None] = self._loop.create_future()
+        waits = (answerer, known)
+        self._waiting.setdefault(name, []).append(waits)
         self._attend()
         try:
             async with asyncio.timeout(within):
@@ -44,7 +46,8 @@ class Announcer:
             why = f": {self._why}" if self._why else ""
             raise BrokerUnavailable(f"no broker took the announcement of {name} within {within:g} s{why}") from None
         finally:
-            if self._waiting.get(name) is known:
+            self._waiting[name].remove(waits)
+            if not self._waiting[name]:
                 del self._waiting[name]
 
     def replace(self, answerer: wire.Answerer) -> None:
@@ -89,17 +92,17 @@ class Announcer:
             if isinstance(message, wire.Fault):
                 self._refused(connection, answerer, fault_error(message))
             elif isinstance(message, wire.Presented):
-                known = self._waiting.get(answerer.name)
-                if known is not None and not known.done():
+                for known in self._who_waits(answerer):
                     known.set_result(None)
 
         connection.ask(number, wire.Present(number, answerer), (), heard)
 
     def _refused(self, connection: Connection, answerer: wire.Answerer, error: BusError) -> None:
         """What is ours to mend is raised, if somebody still waits; else it is said again a little later."""
-        known = self._waiting.get(answerer.name)
-        if isinstance(error, ClientError) and known is not None and not known.done():
-            known.set_exception(error)
+        waiting = self._who_waits(answerer)
+        if isinstance(error, ClientError) and waiting:
+            for known in waiting:
+                known.set_exception(error)
             return
         self._why = str(error)
         log.warning("%s does not take the announcement of %s: %s", connection.url, answerer.name, error)
@@ -108,6 +111,14 @@ class Announcer:
             del told[answerer.name]
         if self._retry is None:
             self._retry = self._loop.call_later(limits.REDIAL_MS_MAX / 1000, self._tell_again)
+
+    def _who_waits(self, answerer: wire.Answerer) -> "list[asyncio.Future[None]]":
+        """Who announced it, and who did before for the same name: what is told last says all that was told before."""
+        waiting = self._waiting.get(answerer.name, [])
+        upto = next((place for place, (told, _) in enumerate(waiting, 1) if told is answerer), 0)
+        if self._answerers.get(answerer.name) is answerer:
+            upto = len(waiting)
+        return [known for _, known in waiting[:upto] if not known.done()]
 
     def _tell_again(self) -> None:
         self._retry = None

@@ -205,7 +205,13 @@ class Schemas:
         if coming.version <= newest:
             raise InvalidSchema(f"{coming.type} has version {newest}, and it is another schema than {coming.version}'s")
         if newest and coming.compatibility != "none":
-            why = why_incompatible(self._known[coming.type][newest].schema, coming.schema)
+            before = self._known[coming.type][newest]
+            if self._checker(before) is None:  # whoever wrote that into the log did not go by `register`
+                raise InvalidSchema(
+                    f"{coming.type}: version {newest} is no JSON Schema, so that nothing can be compared with it; "
+                    "register the next one with compatibility='none'"
+                )
+            why = why_incompatible(before.schema, coming.schema)
             if why:
                 raise InvalidSchema(
                     f"{coming.type}: version {coming.version} may not follow {newest}: {why}. Change it, or register "

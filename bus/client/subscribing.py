@@ -239,6 +239,10 @@ class Subscription(Ordered):
         """The fleet's clock, seconds; deliveries and settlements are due by it."""
         return self._clock.time()
 
+    def later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call it so much later by that clock."""
+        return self._clock.call_later(seconds, callback)
+
     def take(self, arrival: Arrival) -> None:
         """Deliveries came; they wait here until they are iterated over."""
         if self.error is None:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bus import limits, wire
-from bus.attributes import legible
+from bus.attributes import legible, text_of
 from bus.call import Answers, check_trace
 from bus.client.answering import CallContext, Desk
 from bus.client.calling import TRACE, packed_payload, unpacked
@@ -183,20 +183,24 @@ class Switchboard:
                 reply = await pouring.pour(answer)
             else:
                 reply = wire.Returned(call.request, packed_payload(await answer))
-        except Exception as error:  # whatever it is, it is the caller's to know
+        except (asyncio.CancelledError, SystemExit, KeyboardInterrupt, GeneratorExit):  # see `_worked`
+            raise
+        except BaseException as error:  # whatever it is, it is the caller's to know
             log.warning("%s failed over a call of %s", desk.place, session.name, exc_info=error)
-            text = legible(str(error), limits.CALL_ERROR_CHARS_MAX)
+            text = legible(text_of(error), limits.CALL_ERROR_CHARS_MAX)
             reply = wire.Fault(call.request, "CallFailed", text, type(error).__name__)
         if self._answers.finish(ticket):
             self._listener.send(session, reply)
 
     def _worked(self, session: Session, ticket: int, request: int, task: "asyncio.Task[None]") -> None:
-        """The task is over, also when it was cancelled before it began."""
+        """The task is over, also when it was cancelled before it began, or ends the process."""
         del self._tasks[ticket]
         self._pouring.pop(ticket, None)
+        error = None if task.cancelled() else task.exception()
         if self._answers.finish(ticket):
             why = "it was cancelled" if task.cancelled() else "it ended without an answer"
-            self._listener.send(session, wire.Fault(request, "CallFailed", why, "CancelledError"))
+            kind = "CancelledError" if error is None else type(error).__name__
+            self._listener.send(session, wire.Fault(request, "CallFailed", why, kind))
 
     def _stop(self, ticket: int | None) -> None:
         task = self._tasks.get(ticket) if ticket is not None else None

@@ -5,13 +5,16 @@ time is moved to sees that fire, too.
 """
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any
 
 _SECOND = 1_000_000_000
 _BEGIN_NS = 1_000 * _SECOND
 """What `time` says at first, so that nobody takes 0 for none."""
+
+_SWEPT_TIMERS = 256
+"""Beyond so many timers, or twice those that were alive, the cancelled ones are thrown away."""
 
 
 class HandTimer:
@@ -35,6 +38,7 @@ class HandClock:
         self._wall = wall_ns - _BEGIN_NS
         self._timers: list[tuple[int, int, HandTimer]] = []
         self._ties = count()
+        self._swept_at = _SWEPT_TIMERS
 
     def time(self) -> float:
         """Seconds since some moment."""
@@ -70,4 +74,8 @@ class HandClock:
     def _set(self, due: int, callback: Callable[..., Any], args: tuple[Any, ...]) -> HandTimer:
         timer = HandTimer(lambda: callback(*args))
         heappush(self._timers, (due, next(self._ties), timer))
+        if len(self._timers) > self._swept_at:  # those that were cancelled would gather while time stands still
+            self._timers = [one for one in self._timers if one[2].callback is not None]
+            heapify(self._timers)
+            self._swept_at = max(_SWEPT_TIMERS, 2 * len(self._timers))
         return timer

@@ -81,7 +81,7 @@ class TestFleet(MemoryFleet):
         self._hand = HandClock(time.time_ns())
         self._exchange = Exchange()
         self._broker = MemoryBroker(self._exchange, self._hand, "memory", self._partitions)
-        self._plane = MemoryPlane(self._broker.say, self._broker.open_group)
+        self._plane = MemoryPlane(self._broker.say, self._broker.open_group, self._hand)
         self._broker.committed = self._plane.heard
         async with AsyncExitStack() as plane:
             claimed = Fleet(self._addresses, name="plane", claim=(1, "memory"), transport=self._transport_in_memory)

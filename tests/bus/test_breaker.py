@@ -98,6 +98,36 @@ def test_the_hand_goes_before_what_is_counted() -> None:
     assert made.state == CLOSED and made.failed == (0, 0)
 
 
+def test_a_probe_that_is_answered_in_parts_closes_with_the_first_of_them() -> None:
+    made = opened()
+    probe = made.admit(REST * MS)
+    made.answering(probe, REST * MS)
+    assert made.state == CLOSED and made.admit(REST * MS)
+    made.ended(probe, False, REST * MS)
+    assert made.failed == (0, 0), "how it goes on says nothing: it is of an older turn"
+
+
+def test_what_is_answered_in_parts_counts_at_its_end_while_closed() -> None:
+    made = Breaker()
+    turn = made.admit(0)
+    made.answering(turn, 0)
+    assert made.failed == (0, 0)
+    made.ended(turn, False, 0)
+    assert made.failed == (1, 1)
+
+
+def test_a_probe_that_does_not_end_lets_others_through_each_rest() -> None:
+    made, now = opened(), REST * MS
+    hangs = made.admit(now)
+    assert hangs and not made.admit(now + REST * MS - 1)
+    other = made.admit(now + REST * MS)
+    assert other == hangs and not made.admit(now + REST * MS)
+    made.ended(other, True, now + REST * MS)
+    assert made.state == CLOSED
+    made.ended(hangs, False, now + REST * MS)
+    assert made.failed == (0, 0)
+
+
 class Model:
     """The same in the plainest way: outcomes in a list, one fact at a time."""
 
@@ -108,6 +138,7 @@ class Model:
         self.until = 0
         self.rest = REST
         self.probing = False
+        self.probed = 0
 
     def go(self, state: str, now: int) -> None:
         if state == OPEN:
@@ -120,8 +151,8 @@ class Model:
     def admit(self, now: int) -> bool:
         if self.state == OPEN and now >= self.until:
             self.go(HALF_OPEN, now)
-        if self.state == HALF_OPEN and not self.probing:
-            self.probing = True
+        if self.state == HALF_OPEN and (not self.probing or now >= self.probed + self.rest * MS):
+            self.probing, self.probed = True, now
             return True
         return self.state in (CLOSED, DISABLED)
 

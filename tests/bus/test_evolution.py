@@ -140,3 +140,52 @@ def test_names_and_registrations() -> None:
         assert registration(good | change) is None
     with pytest.raises(InvalidSchema):
         document({"$ref": "file:///etc/passwd"})
+
+
+def chained(depth: int, leaf: dict[str, Any]) -> dict[str, Any]:
+    """A type that has the next one twice, and so on: a path for each way down would be two to the power of `depth`."""
+    links = {
+        f"t{number}": {"type": "object", "properties": {one: {"$ref": f"#/$defs/t{number + 1}"} for one in "ab"}}
+        for number in range(depth)
+    }
+    return {"$ref": "#/$defs/t0", "$defs": {**links, f"t{depth}": leaf}}
+
+
+def test_what_is_referred_to_twice_is_compared_once() -> None:
+    old = chained(31, {"type": "integer"})
+    assert why_incompatible(old, chained(31, {"type": "number"})) == ""
+    assert why_incompatible(old, chained(31, {"type": "string"})).endswith("integer was allowed, and string is now")
+
+
+def test_a_type_that_contains_itself_is_not_taken_for_another_that_stands_in_it() -> None:
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    old = {"type": "object", "properties": {"next": {"type": "object", "properties": {"next": {"type": "string"}}}}}
+    new = {"$ref": "#/$defs/node", "$defs": {"node": node}}
+    assert why_incompatible(old, new) == "next.next: string was allowed, and object is now"
+
+
+def test_what_was_granted_on_account_of_what_is_refused_is_refused() -> None:
+    defs = {
+        "a": {"type": "object", "properties": {"b": {"$ref": "#/$defs/b"}, "z": {"type": "integer"}}},
+        "b": {"type": "object", "properties": {"a": {"$ref": "#/$defs/a"}}},
+    }
+    narrow = {**defs, "a": {"type": "object", "properties": {"b": {"$ref": "#/$defs/b"}, "z": {"type": "null"}}}}
+    old = {"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}, "y": {"$ref": "#/$defs/b"}}, "$defs": defs}
+    either = {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "object"}]}
+    new = {"type": "object", "properties": {"x": either, "y": {"$ref": "#/$defs/b"}}, "$defs": narrow}
+    assert why_incompatible(old, new) == "y.a.z: integer was allowed, and null is now"
+
+
+def test_a_payload_deeper_than_can_be_checked_is_a_problem_and_no_failure() -> None:
+    data: list[Any] = []
+    for _ in range(300):
+        data = [data]
+    (problem,) = Checker({"properties": {"a": {"type": "integer"}}}).problems({"a": data})
+    assert problem == "it cannot be held against its schema: recursion limit reached"
+
+
+def test_an_integer_that_no_answer_can_carry_is_in_no_schema() -> None:
+    with pytest.raises(InvalidSchema, match="more than 64 bits"):
+        document({"maximum": 10**20})
+    assert document({"maximum": 1e20}) == {"maximum": 1e20}
+    assert registration({"type": "a", "version": 1, "compatibility": "none", "schema": {"maximum": 10**20}}) is None

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 import bus
+from bus.client.calling import packed_payload
 from bus.client.schemas import Page
+from bus.limits import SCHEMA_BYTES_MAX
 from bus.schemas import REGISTERED
 from controlplane import limits
 from controlplane import schemas as fold
@@ -58,6 +60,12 @@ def test_the_first_of_a_version_has_it() -> None:
         {"compatibility": "some"},
         {"key": "elsewhere"},
         {"type": None},
+        {"type": "a..b"},
+        {"schema": 5},
+        {"schema": ["object"]},
+        {"schema": None},
+        {"schema": {"maximum": 10**20}},
+        {"schema": {"enum": ["x" * SCHEMA_BYTES_MAX]}},
     ],
 )
 def test_what_is_malformed_is_counted_and_harms_nobody(data: dict[str, Any]) -> None:
@@ -78,6 +86,22 @@ def test_what_is_beyond_the_bounds_is_counted(monkeypatch: pytest.MonkeyPatch) -
         registered(rows, f"a.{number}")
     story.record(rows)
     assert len(kept(story)) == 3 and counts(story) == {"refused": 2}
+
+
+async def test_a_page_is_what_can_be_told_however_long_its_numbers_are(tmp_path: Path) -> None:
+    lived = Lived(tmp_path)
+    try:
+        for number in range(12):
+            data = {"type": f"a.{number}", "version": 1, "compatibility": "none", "schema": {"enum": [0.5] * 16_000}}
+            event = bus.Event(type=REGISTERED, source="agent/a", id=f"e{number}", partitionkey=f"a.{number}", data=data)
+            lived.publish(0, [event])
+        since, found = 0, 0
+        while (told := await page(lived.turns, since))["schemas"]:
+            packed_payload(told)
+            since, found = told["position"], found + len(told["schemas"])
+        assert found == 12
+    finally:
+        lived.close()
 
 
 async def test_pages_have_all_that_is_new_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

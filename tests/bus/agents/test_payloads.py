@@ -119,3 +119,21 @@ def test_what_cannot_be_a_handler_is_refused_with_what_to_do() -> None:
     ):
         with pytest.raises(ClientError, match=said):
             payload_of(function)  # type: ignore[arg-type]
+
+
+class Closed(msgspec.Struct, forbid_unknown_fields=True):
+    counts: dict[int, int] = {}
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        ({"count": {}}, "data.count: is unknown"),
+        ({"counts": {"a": 1}}, "data.counts: of a key: expected `int`, got `str`"),
+        ({"counts": {"1": "a"}}, "data.counts[...]: expected `int`, got `str`"),
+    ],
+)
+def test_fields_and_keys_that_are_not_wanted_are_named(data: object, told: str) -> None:
+    with pytest.raises(InvalidEvent) as raised:
+        Payload(Closed).read(Event(type="a", source="s", data=data))
+    assert str(raised.value) == told and raised.value.attribute == told.partition(": ")[0]

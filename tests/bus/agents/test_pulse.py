@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import bus
 from bus.agents.pulse import Pulse, next_beat
+from tests.bus.agents.stage import until
 
 
 class Heart:
@@ -54,6 +55,26 @@ async def test_a_thousand_hearts_are_one_publish() -> None:
     async with asyncio.timeout(20):
         await ears.enough.wait()
     assert ears.heard[-1] == {"agent/0"}
+    await pulse.close()
+
+
+class Stuck(Ears):
+    """Where what `slow` says waits for a partition that nobody leads."""
+
+    async def publish_many(self, events: list[bus.Event], deadline: float) -> None:
+        if any(event.source == "slow" for event in events):
+            await asyncio.Event().wait()
+        await super().publish_many(events, deadline)
+
+
+async def test_a_beat_that_waits_holds_up_no_other() -> None:
+    ears = Stuck()
+    pulse = Pulse(cast(Any, ears))
+    pulse.add(Heart("slow", 0.05))
+    pulse.add(Heart("other", 0.07))
+    async with asyncio.timeout(20):
+        await ears.enough.wait()
+        await until("those that cannot even wait are counted", lambda: pulse.missed)
     await pulse.close()
 
 

@@ -25,6 +25,16 @@ def test_saga_cause_trace_and_subject_are_carried_on(cause: Event, subject: str 
     )
 
 
+class Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_exception_that_cannot_say_itself_is_told_of() -> None:
+    told = saying.wrong(Mute())
+    assert (told["kind"], told["error"]) == ("Mute", "(its text cannot be made: RuntimeError)")
+
+
 def test_what_is_said_is_not_overruled() -> None:
     cause = Event(type="a", source="s", id="1", subject="case", correlationid="saga", traceparent="t", tracestate="u")
     said = saying.carried(Event(type="b", source="s", id="2", correlationid="mine", traceparent="own"), cause)

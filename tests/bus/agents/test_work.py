@@ -114,6 +114,28 @@ class TestShared:
         take(work, Paper(Event(type="odd", source="s", id="3")))
         assert [job.event.id for job in other.refused] == ["3"], "nobody here ever can"
 
+    async def test_what_waits_for_one_that_is_busy_holds_up_none_for_another(self) -> None:
+        slow, other = Clerk(1, "work.slow"), Clerk(1, "work.quick")
+        work = working(slow, other)
+        for number, kind in enumerate(["slow", "slow", "slow", "quick", "quick"]):
+            take(work, Paper(Event(type=f"work.{kind}", source="s", id=str(number))))
+        assert [job.event.id for job in (*slow.jobs, *other.jobs)] == ["0", "3"]
+        assert [job.event.id for job in work.queue] == ["1", "2", "4"], "in their order"
+        other.end(done=True)
+        assert [job.event.id for job in other.jobs] == ["4"]
+        slow.end(done=True)
+        assert [job.event.id for job in slow.jobs] == ["1"] and [job.event.id for job in work.queue] == ["2"]
+
+    async def test_so_many_are_passed_over_and_no_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("bus.agents.work.PASSED_OVER_MAX", 3)
+        slow, other = Clerk(1, "work.slow"), Clerk(1, "work.quick")
+        work = working(slow, other)
+        for number in range(6):
+            take(work, Paper(Event(type="work.slow" if number < 4 else "work.quick", source="s", id=str(number))))
+        assert [job.event.id for job in work.queue] == ["1", "2", "3", "4", "5"]
+        slow.end(done=True)
+        assert [job.event.id for job in (*slow.jobs, *other.jobs)] == ["1", "4"]
+
     async def test_what_is_to_be_dispatched_is_left_to_the_plane(self) -> None:
         clerk = Clerk(1)
         work = working(clerk)
@@ -147,7 +169,9 @@ class TestShared:
 
     async def test_an_operators_ack_wait_is_the_one_that_is_renewed(self) -> None:
         work = working(Clerk(1), wait=3_600.0)
-        work._subscription = cast(Any, SimpleNamespace(current=SimpleNamespace(ack_wait_ms=50)))
+        work._subscription = cast(
+            Any, SimpleNamespace(current=SimpleNamespace(ack_wait_ms=50), later=asyncio.get_running_loop().call_later)
+        )
         paper = Paper(asked(1))
         take(work, paper)
         async with asyncio.timeout(20):

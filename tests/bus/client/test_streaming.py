@@ -1,6 +1,7 @@
 """Answers in parts through the public API: order, backpressure, time-outs, who stops whom; and peers that lie."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
@@ -231,3 +232,19 @@ async def test_parts_that_nobody_asked_for_end_the_session(url: str, said: Calla
     async with bus.connect(url) as fleet:
         with impostor(url, "agent/unasked", parts(said)), pytest.raises(bus.FleetError, match="in parts"):
             await fleet.call("agent/unasked", 1, 2.0)
+
+
+async def test_a_stream_that_goes_on_keeps_no_circuit_half_open() -> None:
+    async def tell(payload: Any, context: bus.CallContext) -> AsyncGenerator[int, None]:
+        yield 1
+        await asyncio.Event().wait()
+
+    async with bus.TestFleet() as fleet, fleet.answers("agent/teller", tell) as teller, fleet.answers("echo", echo):
+        rested = time.monotonic_ns() - limits.BREAKER_REST_MS_MIN * 1_000_000
+        breaker = fleet.circuits.of(teller.url)
+        for _ in range(limits.BREAKER_CALLS_MIN):
+            breaker.ended(breaker.admit(rested), False, rested)
+        assert breaker.state == "open"
+        async with aclosing(fleet.stream("agent/teller")) as parts:
+            assert await anext(parts) == 1
+            assert await fleet.call("echo", "also there") == "also there"

@@ -39,6 +39,19 @@ async def test_a_capability_is_called_whoever_has_it(world: World) -> None:
         assert await caller.call(f"agent/{world.name}", "aB", timeout=20, capability=f"{world.name}-lower") == "ab"
 
 
+async def test_two_capabilities_of_a_name_are_announced_at_once(world: World) -> None:
+    async def echo(payload: Any, context: bus.CallContext) -> Any:
+        return context.capability
+
+    caller, name = await world.client("caller"), f"agent/{world.name}"
+    first = world.fleet.answers(name, echo, capability=f"{world.name}-a")
+    second = world.fleet.answers(name, echo, capability=f"{world.name}-b")
+    await asyncio.gather(first.__aenter__(), second.__aenter__())
+    for able in (f"{world.name}-a", f"{world.name}-b"):
+        assert await caller.call(name, timeout=20, capability=able) == able
+    await asyncio.gather(first.__aexit__(None, None, None), second.__aexit__(None, None, None))
+
+
 async def test_what_goes_wrong_is_the_callers_to_know(world: World) -> None:
     async def fail(payload: Any, context: bus.CallContext) -> Any:
         raise ValueError("no such word")

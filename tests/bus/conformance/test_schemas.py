@@ -1,6 +1,7 @@
 """Schemas: registered, looked up, held against payloads, evolved."""
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
@@ -111,3 +112,23 @@ async def test_what_stands_first_in_the_log_has_the_version(world: World) -> Non
     assert (await world.fleet.schemas.get(name, 1)).schema == {"title": "first"}
     with pytest.raises(bus.InvalidSchema, match="another schema than 1's"):
         await world.fleet.schemas.register(name, {"title": "second"}, version=1)
+
+
+@pytest.mark.parametrize("schema", [5, None, {"maximum": 10**20}, {"enum": ["x" * 70_000]}])
+async def test_what_cannot_be_told_has_no_version_and_keeps_nobody_from_the_others(world: World, schema: Any) -> None:
+    name = f"{world.name}.order"
+    data = {"type": name, "version": 1, "compatibility": "none", "schema": schema}
+    await world.fleet.publish(bus.Event(type="schema.registered", source="agent/x", partitionkey=name, data=data))
+    assert (await world.fleet.schemas.register(name, {"title": "good"})).version == 1
+    assert (await (await world.client()).schemas.get(name)).schema == {"title": "good"}
+
+
+@pytest.mark.parametrize("schema", [{"type": 5}, {"anyOf": 5}, {"type": [[1]]}])
+async def test_what_is_no_schema_stands_in_nobodys_way(world: World, schema: Any) -> None:
+    name = f"{world.name}.order"
+    data = {"type": name, "version": 1, "compatibility": "none", "schema": schema}
+    await world.fleet.publish(bus.Event(type="schema.registered", source="agent/x", partitionkey=name, data=data))
+    with pytest.raises(bus.InvalidSchema, match="version 1 is no JSON Schema"):
+        await world.fleet.schemas.register(name, {"title": "good"})
+    made = await world.fleet.schemas.register(name, {"title": "good"}, compatibility="none")
+    assert made.version == 2

@@ -1,5 +1,6 @@
 """An agent on the fleet in memory: as its author would test it."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -55,3 +56,75 @@ async def test_what_needs_a_capability_comes_by_the_inbox_of_who_has_it() -> Non
         await fleet.settled()
         assert seen == [("hello", "agent/translator")]
         assert fleet.events("dispatch.settled")[0].data["outcome"] == "handled"
+
+
+async def test_what_is_worked_on_does_not_come_again_however_far_time_moves() -> None:
+    agent, gate = bus.Agent("slow"), asyncio.Event()
+    seen: list[int] = []
+
+    @agent.on("work.asked", max_deliver=2, ack_wait=30, timeout=600)
+    async def work(event: bus.Event, context: bus.Context) -> None:
+        seen.append(context.attempt)
+        await gate.wait()
+
+    async with bus.TestFleet() as fleet, agent.using(fleet):
+        await fleet.publish(bus.Event(type="work.asked", source="agent/t"))
+        await fleet.advance(100)
+        gate.set()
+        await fleet.settled()
+        assert seen == [1] and fleet.dead_letters() == [] and agent.counts.duplicates == 0
+
+
+def failing(name: str, log: list[str], error: Exception | None, pattern: str = "text.new") -> bus.Agent:
+    agent = bus.Agent(name, capabilities=["translate"])
+
+    @agent.on(pattern, dispatched=True, max_deliver=1)
+    async def translate(event: bus.Event, context: bus.Context) -> None:
+        assert context.decision["requires"] == ["translate"]
+        log.append(name)
+        if error is not None:
+            raise error
+
+    return agent
+
+
+async def test_a_task_that_fails_goes_to_another_agent() -> None:
+    log: list[str] = []
+    async with (
+        bus.TestFleet() as fleet,
+        failing("a", log, ValueError("no")).using(fleet),
+        failing("b", log, None).using(fleet),
+    ):
+        await fleet.publish(bus.Event(type="text.new", source="agent/t", requires=["translate"]))
+        await fleet.settled()
+        assert log == ["a", "b"]
+        assert [said.data["outcome"] for said in fleet.events("dispatch.settled")] == ["failed", "handled"]
+
+
+async def test_a_task_that_always_fails_rests_and_is_a_dead_letter_of_dispatch() -> None:
+    log: list[str] = []
+    async with bus.TestFleet() as fleet, failing("a", log, ValueError("no")).using(fleet):
+        await fleet.publish(bus.Event(type="text.new", source="agent/t", subject="s", requires=["translate"]))
+        with pytest.raises(bus.NotSettled, match="failed and is dispatched again in 1 s"):
+            await fleet.settled()
+        await fleet.advance(60)
+        await fleet.settled()
+        (letter,) = fleet.dead_letters("dispatch")
+        assert len(log) == 5 and letter.reason == "attempts" and letter.error.endswith("ValueError: no")
+        assert [one["attempt"] for one in letter.attempts] == [1, 2, 3, 4, 5]
+        assert letter.event.subject == "s"
+
+
+async def test_a_task_that_all_refuse_is_a_dead_letter_at_once() -> None:
+    async with bus.TestFleet() as fleet, failing("a", [], None, pattern="else").using(fleet):
+        await fleet.publish(bus.Event(type="text.new", source="agent/t", requires=["translate"]))
+        await fleet.settled()
+        assert [one.reason for one in fleet.dead_letters("dispatch")] == ["refused"]
+
+
+@pytest.mark.parametrize(("type", "more"), [("ballot.opened", {}), ("text.new", {"importof": "log"})])
+async def test_what_the_real_plane_leaves_alone_is_not_dispatched(type: str, more: dict[str, Any]) -> None:
+    async with bus.TestFleet() as fleet, failing("a", [], None, pattern=type).using(fleet):
+        await fleet.publish(bus.Event(type=type, source="agent/t", requires=["translate"], extensions=more))
+        await fleet.settled()
+        assert fleet.events("agent.inbox.>") == []

@@ -45,3 +45,14 @@ def test_a_cancelled_timer_is_none() -> None:
     assert clock.next_due() == 2_000_000_000
     walk(clock, 2_000_000_000)
     assert fired == [2] and clock.next_due() is None and clock.time_ns() == 7 + 2_000_000_000
+
+
+def test_cancelled_timers_do_not_gather_while_time_stands_still() -> None:
+    clock, rang = HandClock(0), list[int]()
+    for number in range(300):
+        clock.call_later(number, rang.append, number)
+    for _ in range(10_000):
+        clock.call_later(30, rang.append, -1).cancel()
+    assert len(clock._timers) < 1_000
+    clock.move(300 * 10**9)
+    assert rang == list(range(300))
