@@ -1,4 +1,4 @@
-"""Intents, carried out after the step that said so is committed; their answers come back as facts.
+"""Intents, carried out once the step that said so is on disk; their answers come back as facts.
 
 | intent | what is done | answer |
 |---|---|---|
