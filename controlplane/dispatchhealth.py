@@ -31,13 +31,14 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
     if lacking:
         names = sorted(lacking, key=lambda name: (-lacking[name].waiting, name))
         waiting, held = lacking[names[0]].waiting, held_back(registry, names[0])
-        told = ", ".join([names[0], *(f"{lacking[name].waiting:,} for {name}" for name in names[1:NAMED_MAX])])
-        told += f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+        others = [f"{lacking[name].waiting:,} for {name}" for name in names[1:NAMED_MAX]]
+        more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+        also = f"; beside them wait {', '.join(others)}{more}" if others else ""
         what = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
-        why = f"no live agent has that capability: start one, or see who had it: {told}"
+        why = "no live agent has that capability: start one, or see who had it"
         if held:
-            why = f"who can do it is quarantined, {', '.join(held[:NAMED_MAX])}: {told}"
-        since = min(work.since for work in lacking.values())
+            why = f"who can do it is quarantined: {', '.join(held[:NAMED_MAX])}"
+        why, since = why + also, lacking[names[0]].since
         severity, points = ("bad", 8) if escalated else ("warn", 3)
         mend = f"agent release {held[0]}" if held else f"agent list --capability {names[0]}"
         yield Need(severity, f"{what} for {names[0]}", why, since, mend, points, "tasks")  # type: ignore[arg-type]

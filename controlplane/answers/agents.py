@@ -25,7 +25,13 @@ from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.routing import task_row
 from controlplane.answers.words import SECOND, age, many, said_by
 from controlplane.fold import KeyedState, World
-from controlplane.limits import FAIL_BEATS, PAGE_ROWS_MAX, SUSPECT_BEATS
+from controlplane.limits import (
+    AGENT_FAILING_SHARE,
+    AGENT_FAILING_TRIES_MIN,
+    FAIL_BEATS,
+    PAGE_ROWS_MAX,
+    SUSPECT_BEATS,
+)
 from controlplane.questions import Agent as AgentDetail
 from controlplane.questions import (
     AgentGroup,
@@ -44,6 +50,7 @@ from controlplane.tasks import held_by, task_of
 
 _MS = 1_000_000
 _LN10 = 2.302585
+_DEAD = "dlq list"
 STATES: dict[str, tuple[str, ...]] = {"live": LIVE, "out": OUT, "left": (LEFT,)}
 _WORST = {FAILED: 0, SUSPECTED: 1, QUARANTINED: 2, JOINED: 3, LEFT: 5}
 Known = tuple[str, Agent]
@@ -142,11 +149,17 @@ def name_of(source: str) -> str:
 
 def error_share(agent: Agent) -> float | None:
     """Failed of all that it handled since the older of its marks; None without any."""
+    failed, tries = _lately(agent)
+    return failed / tries if tries else None
+
+
+def _lately(agent: Agent) -> tuple[int, int]:
+    """Failed attempts since the older of its marks, and all."""
     if not agent.marks:
-        return None
+        return 0, 0
     since = agent.marks[0]
     failed, handled = max(0, agent.failed - since.failed), max(0, agent.handled - since.handled)
-    return failed / (failed + handled) if failed + handled else None
+    return failed, failed + handled
 
 
 def notes(state: KeyedState, now: int) -> list[str]:
@@ -289,6 +302,9 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
             "another one speaks under its name, and is not listened to: end one of them",
             f"agent show {name}",
         )
+    failed, tries = _lately(agent)
+    if shown in LIVE and tries >= AGENT_FAILING_TRIES_MIN and failed >= AGENT_FAILING_SHARE * tries:
+        return "warn", f"{failed:,} of its last {tries:,} attempts failed: see what killed them", _DEAD
     return "ok", "", ""
 
 
@@ -320,7 +336,7 @@ def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup
     late = [group for group in groups if RANK[group.severity] < RANK["ok"]]
     links += [Link(f"{group.group} is {age(group.behind_ns)} behind", 1) for group in late if group.behind_ns >= SECOND]
     share = error_share(agent)
-    if share:
+    if share and row.mend != _DEAD:
         links.append(Link(f"{share * 100:.1f}% of what it handled lately failed", 1))
     elif row.severity != "ok" and share is not None:
         links.append(Link("failures of its own (none lately)", ruled_out=True))

@@ -38,6 +38,10 @@ AGENT_SOURCE_CHARS_MAX = 500
 """An agent's source; one whose source is longer is not known."""
 AGENT_FAILED_TOLD_MS = 3_600_000
 """How long it is a finding that an agent has failed."""
+AGENT_FAILING_SHARE = 0.5
+"""An agent of which so much failed lately is shown as failing."""
+AGENT_FAILING_TRIES_MIN = 5
+"""Attempts of late below which that says nothing."""
 RIVAL_WORDS_MIN = 2
 """Words of another incarnation of an agent before it is a finding; one may have been on its way."""
 RIVAL_TOLD_MS = 30_000

@@ -83,6 +83,21 @@ def test_the_list_is_worst_first_and_counts(story: Story) -> None:
     assert isinstance(status, Status) and (status.counts.agents, status.counts.agents_out) == (2, 2)
 
 
+def test_an_agent_that_answers_in_time_and_fails_is_not_well(story: Story) -> None:
+    story.wait(1)
+    beat(story, "agent/busy", load=800, in_flight=6, queue=2, handled=29, failed=30)
+    busy = show(story, "busy").row
+    assert (busy.severity, busy.mend) == ("warn", "dlq list")
+    assert busy.why == "30 of its last 49 attempts failed: see what killed them"
+    assert [row.agent for row in ask(story).rows if row.severity == "warn"] == ["agent/held", "agent/busy"]
+    made = Story()
+    join(made, "agent/new", "plan")
+    for failed in (0, 4):
+        made.wait(1)
+        beat(made, "agent/new", handled=0, failed=failed)
+    assert show(made, "new").row.severity == "ok", "so few attempts say nothing"
+
+
 def test_the_list_is_filtered_sorted_and_windowed(story: Story) -> None:
     assert names(story, state="live") == ["agent/busy"]
     assert names(story, state="out") == ["agent/failed", "agent/held"]
