@@ -18,10 +18,14 @@ def need(fleet: Agents) -> Need:
 
 def test_tasks_are_counted_for_the_capability_that_is_named() -> None:
     fleet = Agents()
-    for wanted in ("triage", "triage", "carry", "triage", "scan", "carry"):
+    fleet.asks("scan")
+    fleet.wait(1_000)
+    since = fleet.now
+    for wanted in ("triage", "triage", "carry", "triage", "carry"):
         fleet.asks(wanted)
     told = need(fleet)
-    assert told.what == "3 tasks wait for triage" and told.why.endswith("triage, 2 for carry, 1 for scan")
+    assert told.what == "3 tasks wait for triage" and told.why.endswith("; beside them wait 2 for carry, 1 for scan")
+    assert told.since >= since, "those that are named, not the oldest of others"
 
 
 def test_who_is_quarantined_and_could_do_it_is_named_with_its_release() -> None:
