@@ -47,7 +47,8 @@ async def asked(folder: Path) -> AsyncIterator[Asked]:
     """It lived through the beginning of the demo's log."""
     (folder / "journal").mkdir()
     life = Lived(folder / "journal")
-    life.begin()
+    with life.one_turn():
+        life.begin()
     for _ in life.live(demo_log()[:200], size=10):
         pass
     made = Asked(folder, life)

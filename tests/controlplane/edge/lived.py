@@ -3,6 +3,7 @@
 import gzip
 import importlib.resources
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,10 +30,11 @@ PRESENT_ONLY = ("pid", "url", "data_dir", "started", "journal_bytes", "journal_f
 
 
 class Lived(Story):
-    """Each input is committed as it is told; `answering` answers for the plane that lived it."""
+    """Each input is committed as it is told, or all of `one_turn`; `answering` answers for the plane that lived it."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
+        self._turn: list[Kept] | None = None
         self.journal = Journal(folder, FOLLOWS)
         clock = Clock(0, lambda: self.now, lambda: self.now)
         self.turns = Turns(self.heart, self.journal, clock, FOLLOWS, lambda intents: None)
@@ -45,25 +47,40 @@ class Lived(Story):
         if isinstance(given, Rows):
             return self.publish(given.partition, list(_events_of(given)))
         step = super().tell(given, after)
-        self.journal.commit([Kept(step)])
+        self._keep(Kept(step))
         return step
+
+    def _keep(self, kept: Kept) -> None:
+        if self._turn is None:
+            self.journal.commit([kept])
+        else:
+            self._turn.append(kept)
+
+    @contextmanager
+    def one_turn(self) -> Iterator[None]:
+        """What is told meanwhile is committed in one go, as a busy plane does it: that is most of what it costs."""
+        self._turn = []
+        yield
+        turn, self._turn = self._turn, None
+        self.journal.commit(turn)
 
     def publish(self, partition: int, events: list[Event]) -> Step:
         """One record of a partition, appended and recorded now."""
-        first = self.journal.offsets.get(partition, 0)
+        first = max(self.journal.offsets.get(partition, 0), self.ends.get(partition, 0))
         arrival = arrived(events, partition, first, self.now)
         step = super().tell(arrival.rows(FOLLOWS))
         self.ends[partition] = first + len(events)
-        self.journal.commit([Kept(step, arrival)])
+        self._keep(Kept(step, arrival))
         return step
 
     def live(self, lines: list[Event], size: int = 60) -> Iterator[int]:
-        """The events in slices, with what else happens between them; yields where it stands after each."""
+        """The events in slices, with what else happens after each, as a turn; yields where it stands then."""
         for turn, start in enumerate(range(0, len(lines), size)):
             self.now += (1 + turn % 4) * SECOND
-            self.publish(turn % 12, lines[start : start + size])
-            for code in (4, 4, 0, 10 + turn % 5, (turn * 7) % 10):
-                self.act(code, turn * 5 + code)
+            with self.one_turn():
+                self.publish(turn % 12, lines[start : start + size])
+                for code in (4, 4, 0, 10 + turn % 5, (turn * 7) % 10):
+                    self.act(code, turn * 5 + code)
             yield self.journal.position
 
     async def ask(self, question: Question, at: At | None = None) -> Told:
