@@ -69,7 +69,8 @@ class Request(msgspec.Struct, frozen=True):
     """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once.
 
     `asked` tells requests under one id apart: a greater one, of a holder that was started again, is granted anew, with
-    a greater token; the same one is the same request that comes again.
+    a greater token; the same one is the same request that comes again. `incarnation`: which run of the holder asks, ""
+    where it is no agent that has joined.
     """
 
     lease: str
@@ -80,6 +81,7 @@ class Request(msgspec.Struct, frozen=True):
     priority: str = "medium"
     wait_ms: Number = 0
     asked: Number = 0
+    incarnation: str = ""
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -130,6 +132,8 @@ def wrong_with(request: Request) -> str:
         return f"priority: one of {', '.join(PRIORITIES)}"
     if not 0 <= request.wait_ms <= LEASE_WAIT_MS_MAX:
         return f"wait_ms: 0 to {LEASE_WAIT_MS_MAX}"
+    if len(request.incarnation) > COORDINATION_ID_CHARS_MAX or not is_legible(request.incarnation):
+        return f"incarnation: at most {COORDINATION_ID_CHARS_MAX} characters, no control characters"
     return ""
 
 

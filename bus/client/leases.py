@@ -36,6 +36,7 @@ class Leases:
 
     def __init__(self, fleet: "Fleet") -> None:
         self._name = fleet.name
+        self.incarnations = fleet.incarnations
         self.feed = Feed(fleet, rules.PATTERN, frozenset(), self._heard, self._ended)
         self.open: dict[str, Lease] = {}
         """Those that are asked for or held here, by id."""
@@ -183,7 +184,9 @@ class Lease:
     # ------------------------------------------------------------------------------------------- asking
 
     async def _ask(self) -> None:
-        feed, request = self._leases.feed, self._request
+        feed = self._leases.feed
+        incarnation = self._leases.incarnations.get(self._source, "")
+        request = self._request = msgspec.structs.replace(self._request, incarnation=incarnation)
         self._claim.ask(clock())
         limit = request.wait_ms / 1000 + SILENT_SECONDS
         await feed.tell(rules.REQUESTED, request, self.resource, self._source, limit)
