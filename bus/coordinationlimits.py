@@ -28,6 +28,11 @@ LEASE_MARGIN_MS_MIN = 50
 """The least such margin."""
 LEASE_RENEWALS_OUT_MAX = 64
 """Renewals of one lease that are sent and not answered; the oldest ones are forgotten."""
+LEASE_ASKED_ABOVE = 1_000_000_000
+"""How far above the `asked` of an earlier process the one that follows it asks, whose clock was set back meanwhile:
+further than that one has renewed."""
+LEASE_ASKS_AGAIN_MAX = 3
+"""How often it does, as others may ask at the same time; then it counts as taken over."""
 PLANE_SILENT_MS_MAX = 10_000
 """How long the control plane's answer is awaited, beyond what was asked to wait."""
 BALLOTS_KEPT_MAX = 1_000

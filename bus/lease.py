@@ -21,6 +21,7 @@ from bus.attributes import is_legible
 from bus.coordinationlimits import (
     COORDINATION_ID_CHARS_MAX,
     COORDINATION_NUMBER_MAX,
+    LEASE_ASKED_ABOVE,
     LEASE_CAPACITY_MAX,
     LEASE_MARGIN_MS_MIN,
     LEASE_MARGIN_PERMILLE,
@@ -69,7 +70,8 @@ class Request(msgspec.Struct, frozen=True):
     """The data of `lease.requested`. `wait_ms` 0: it is refused unless it is granted at once.
 
     `asked` tells requests under one id apart: a greater one, of a holder that was started again, is granted anew, with
-    a greater token; the same one is the same request that comes again.
+    a greater token; the same one is the same request that comes again. `incarnation`: which run of the holder asks, ""
+    where it is no agent that has joined.
     """
 
     lease: str
@@ -80,6 +82,7 @@ class Request(msgspec.Struct, frozen=True):
     priority: str = "medium"
     wait_ms: Number = 0
     asked: Number = 0
+    incarnation: str = ""
 
 
 class Renewal(msgspec.Struct, frozen=True):
@@ -102,8 +105,9 @@ class Release(msgspec.Struct, frozen=True):
 
 class Said(msgspec.Struct, frozen=True):
     """What the data of the plane's events may have: `token` of granted, `place` of queued, `why` of refused, ended;
-    `leases` of extended: [lease, renewal] of each that was renewed. `asked`: of the request that was granted; `token`
-    and `asked` of refused: of what was said."""
+    `leases` of extended: [lease, renewal] of each that was renewed. `asked`: of the request that was granted or waits;
+    `token` and `asked` of refused: of what was said. Where a request is answered that did not change how it stands, the
+    event's `causationid` is that request's id."""
 
     lease: str = ""
     resource: str = ""
@@ -130,6 +134,8 @@ def wrong_with(request: Request) -> str:
         return f"priority: one of {', '.join(PRIORITIES)}"
     if not 0 <= request.wait_ms <= LEASE_WAIT_MS_MAX:
         return f"wait_ms: 0 to {LEASE_WAIT_MS_MAX}"
+    if len(request.incarnation) > COORDINATION_ID_CHARS_MAX or not is_legible(request.incarnation):
+        return f"incarnation: at most {COORDINATION_ID_CHARS_MAX} characters, no control characters"
     return ""
 
 
@@ -187,9 +193,21 @@ class Claim:
         if self.state in (ASKING, HELD) and self.token:
             self._extend(renewal, now)
 
-    def queued(self, place: int) -> None:
-        """It stands in the queue."""
-        self.place = place
+    def queued(self, place: int, asked: int = 0) -> None:
+        """It stands in the queue; if it was asked for later, for who goes on with it."""
+        if asked > self._asked:
+            self.ended("taken_over")
+        else:
+            self.place = place
+
+    def above(self, asked: int) -> int:
+        """This very request was answered with a greater `asked`: what to ask with instead, 0: not at all.
+
+        What was granted since this one began to listen it has heard before that, and was taken over by. So it is an
+        earlier process that asked with that, and the clock was set back in between.
+        """
+        above = asked + LEASE_ASKED_ABOVE
+        return above if self.state == ASKING and asked > self._asked and above <= COORDINATION_NUMBER_MAX else 0
 
     def ended(self, why: str) -> None:
         """The plane ended or refused it."""

@@ -72,7 +72,8 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
 
     `load` is in thousandths of `concurrency`, `queue` and `in_flight` are events, `handled` and `failed` are of this
     incarnation; all as of its last heartbeat. `marks`: earlier counts, older first. `cut`: capabilities that were not
-    taken. `importof`: the log it was imported from, "" for one that lives.
+    taken. `importof`: the log it was imported from, "" for one that lives. `former`: the incarnations before this one,
+    oldest first, as many as are remembered.
     """
 
     state: str
@@ -102,6 +103,7 @@ class Agent(msgspec.Struct, frozen=True, array_like=True):
     cut: int = 0
     rival: Rival | None = None
     importof: str = ""
+    former: list[str] = []
 
     @property
     def is_able(self) -> bool:

@@ -1,6 +1,7 @@
 """What a heart is made of, takes in and gives out: folds, entries, steps, states. Part of `fold`; see there."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +25,16 @@ class Entry(msgspec.Struct, frozen=True):
     recorded: int
     cause: int | None
     fact: Fact | Rows
+
+    def cut(self, rows: Iterable[int]) -> "list[Entry]":
+        """The same as entries that follow on one another, cut before each of these rows."""
+        fact, edges = self.fact, sorted(set(rows))
+        if not isinstance(fact, Rows) or not edges:
+            return [self]
+        return [
+            Entry(self.position + start, self.recorded, self.cause, fact.part(start, stop))
+            for start, stop in pairwise(dict.fromkeys((0, *edges, len(fact))))
+        ]
 
     @property
     def place(self) -> str:
@@ -88,6 +99,12 @@ class Fold:
 
     def evolve(self, state: KeyedState, entry: Entry, world: World) -> None:
         """What the entry means. Total: anything that may be journaled is fine."""
+
+    def cuts(self, rows: Rows, world: World) -> Iterable[int]:
+        """The rows before which a batch is cut, in any order, so that `evolve` sees what it reads of others as of
+        there, and not as of the end of the batch. `world` is as before it. Only a fold that reads others as it evolves
+        rows has any."""
+        return ()
 
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """What follows from the entry; sees the state after it and changes nothing."""

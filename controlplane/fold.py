@@ -11,6 +11,10 @@ Timers are derived: a deadline is a function of a value (`Fold.due`), and at eac
 fire in (deadline, fold, table, key) order before the input is evolved, so that a batch may be split anywhere. Only an
 entry that says the plane itself stood still (`PAUSES`) is evolved first.
 
+Folds evolve one after the other. Where one of them reads another as it goes along the rows of a batch, it has the batch
+cut (`Fold.cuts`), and all of them evolve part by part: it sees what was said before a row, and nothing of what came
+after it.
+
 A fold that raises, says what cannot be journaled, or leaves a value that has no canonical form, is quarantined: the
 step is undone and run again without it, with `FoldQuarantined` as its first derived fact. It stands still until a plane
 with another version of it starts.
@@ -279,12 +283,25 @@ class Heart:
         return said
 
     def _evolve(self, entry: Entry) -> None:
-        for fold in self._followers(type(entry.fact)):
-            if fold.name not in self.quarantined:
-                try:
-                    fold.evolve(self._all[fold.name], entry, self._worlds[fold.name])
-                except Exception as error:
-                    raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
+        for part in self._parts(entry):
+            for fold in self._followers(type(part.fact)):
+                if fold.name not in self.quarantined:
+                    try:
+                        fold.evolve(self._all[fold.name], part, self._worlds[fold.name])
+                    except Exception as error:
+                        raise FoldRaised(fold, f"{type(error).__name__}: {error}", part) from error
+
+    def _parts(self, entry: Entry) -> list[Entry]:
+        """A batch in parts, where a fold wants it cut; the others come to the same state however it is split."""
+        rows, cuts = entry.fact, list[int]()
+        if isinstance(rows, Rows):
+            for fold in self._followers(Rows):
+                if fold.name not in self.quarantined:
+                    try:
+                        cuts += fold.cuts(rows, self._worlds[fold.name])
+                    except Exception as error:
+                        raise FoldRaised(fold, f"{type(error).__name__}: {error}", entry) from error
+        return entry.cut(cuts)
 
     def _react(self, entry: Entry) -> list[tuple[str, int, Fact | Intent]]:
         said: list[tuple[str, int, Fact | Intent]] = []

@@ -22,7 +22,7 @@ from bus import lease as rules
 from bus.lease import Request
 from controlplane.agents import FAILED, LEFT, Agent
 from controlplane.coordination import MS, extended, forget_oldest, has_room, note, remember, remembered, slept
-from controlplane.facts import LeaseEnded, LeaseGranted, LeaseRefused
+from controlplane.facts import LeaseEnded, LeaseGranted, LeaseQueued, LeaseRefused
 from controlplane.fold import Entry, KeyedState
 from controlplane.limits import LEASE_GRANTS_AT_ONCE, LEASE_OVERTAKES_MS, LEASE_SLACK_MS, LEASES_ENDED_MAX
 from controlplane.roster import numbered
@@ -36,8 +36,9 @@ class Lease(msgspec.Struct, frozen=True, array_like=True):
     """One that is held (`token` > 0) or waits. Instants are ns.
 
     `due`: when it is looked at. `until`: when it ends, as far as the plane had `slept`. `seat`: its place among the
-    holder's. `incarnation`: which run of the holder it was granted to, "" where that is not known. `position`: of the
-    request, then of what granted it. `asked`: see `bus.lease.Request`. `turn`: whose is the least is served first.
+    holder's. `incarnation`: which run of the holder asked for it; where that was not said, the one that there was when
+    it was granted, "" where that is not known. `position`: of the request, then of what granted it. `asked`: see
+    `bus.lease.Request`. `turn`: whose is the least is served first.
     """
 
     resource: str
@@ -71,7 +72,8 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
 
     `due` is a grace after the first that was heard, however much is heard meanwhile; `again`, 0: never, one after the
     last of what was. `spared` is the incarnation that came meanwhile, if any, whose own grace that is; `lost`: the last
-    that was heard is that it is gone.
+    that was heard is that it is gone. `early`: an incarnation to which a lease was granted before its `joined` was
+    recorded, as partitions come in any order: it asked after it had joined, so that it follows all that are known.
     """
 
     leases: int
@@ -81,6 +83,7 @@ class Holder(msgspec.Struct, frozen=True, array_like=True):
     again: int = 0
     spared: str = ""
     lost: bool = False
+    early: str = ""
 
 
 # ------------------------------------------------------------------------------------------------- coming
@@ -92,7 +95,8 @@ def enqueue(state: KeyedState, entry: Entry, position: int, request: Request, ho
     rank = rules.PRIORITIES.index(request.priority)
     asked = (request.resource, holder, request.ttl_ms, request.units, rank)
     turn = entry.recorded + rank * LEASE_OVERTAKES_MS * MS
-    lease = Lease(*asked, until, until, slept(state), position, asked=request.asked, turn=turn)
+    run = request.incarnation
+    lease = Lease(*asked, until, until, slept(state), position, incarnation=run, asked=request.asked, turn=turn)
     resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
     state.put("lease", request.lease, lease)
     _put_queue(state, request.resource, resource, rank, (*resource.queue[rank], request.lease))
@@ -108,6 +112,14 @@ def place_of(state: KeyedState, resource: Resource, lease: str) -> int:
             cut = bisect_right if rank < own.rank else bisect_left
             before += cut(queue, own.turn, key=lambda id: _turn(state, id))
     return before + 1
+
+
+def as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
+    """What is said again to a request that comes again."""
+    if lease.token:
+        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units, lease.asked)
+    place = place_of(state, state.get("resource", lease.resource), id)
+    return LeaseQueued(id, lease.resource, lease.holder, place, lease.asked)
 
 
 def _turn(state: KeyedState, lease: str) -> int:
@@ -136,17 +148,17 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
             break
         id = rank[0]
         if served == LEASE_GRANTS_AT_ONCE or not (id == fresh or has_room(state)):
-            due = entry.recorded
+            due = entry.recorded + 1
             break
         del rank[0]
         is_over = extended(state, lease.until, lease.slept) <= entry.recorded
-        why = "" if id == fresh else "waited" if is_over else who.gone(lease.holder)
+        why = "" if id == fresh else "waited" if is_over else who.gone(lease.holder, lease.incarnation)
         if why:
             _forget(state, id)
             note(state, LeaseRefused(id, name, lease.holder, why, asked=lease.asked))
         else:
             used += lease.units
-            _grant(state, entry, position, id, lease, who.incarnation(lease.holder))
+            _grant(state, entry, position, id, lease, who)
     if used or any(queue):
         state.put("resource", name, Resource(resource.capacity, used, tuple(map(tuple, queue)), due))
     else:
@@ -155,22 +167,27 @@ def serve(state: KeyedState, entry: Entry, position: int, name: str, who: "Prese
 
 def ask_anew(state: KeyedState, entry: Entry, position: int, lease: Lease, request: Request, who: "Presence") -> None:
     """Its holder asks again, started anew: what is held is granted anew, who waits keeps the place."""
-    anew = msgspec.structs.replace(lease, ttl_ms=request.ttl_ms, asked=request.asked)
+    run = request.incarnation
+    anew = msgspec.structs.replace(lease, ttl_ms=request.ttl_ms, asked=request.asked, incarnation=run)
     if lease.token:
-        _hold(state, entry, position, request.lease, anew, who.incarnation(lease.holder))
+        _hold(state, entry, position, request.lease, anew, who)
     else:
         until = entry.recorded + request.wait_ms * MS
         state.put("lease", request.lease, msgspec.structs.replace(anew, due=until, until=until, slept=slept(state)))
 
 
-def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
+def _grant(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, who: "Presence") -> None:
     holder: Holder = state.get("holder", lease.holder) or Holder(0)
     state.put("held", _seat(lease.holder, holder.leases), id)
     state.put("holder", lease.holder, msgspec.structs.replace(holder, leases=holder.leases + 1))
-    _hold(state, entry, position, id, msgspec.structs.replace(lease, seat=holder.leases), incarnation)
+    _hold(state, entry, position, id, msgspec.structs.replace(lease, seat=holder.leases), who)
 
 
-def _hold(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, incarnation: str) -> None:
+def _hold(state: KeyedState, entry: Entry, position: int, id: str, lease: Lease, who: "Presence") -> None:
+    incarnation = lease.incarnation or who.incarnation(lease.holder)
+    if who.is_coming(lease.holder, incarnation):
+        holder: Holder = state.get("holder", lease.holder)
+        state.put("holder", lease.holder, msgspec.structs.replace(holder, early=incarnation))
     greatest = state.get("count", "token", 0)
     token = max(numbered(state.get("count", "epoch", 0), position), greatest + 1)
     state.put("count", "token", token)
@@ -193,10 +210,26 @@ class Presence:
         agent = self._agent(holder)
         return agent.incarnation if agent is not None else ""
 
-    def gone(self, holder: str) -> str:
-        """Why its leases end, or ""."""
+    def is_gone(self, holder: str) -> bool:
+        """Whether it has failed or left."""
         agent = self._agent(holder)
-        return _GONE.get(agent.state, "") if agent is not None else ""
+        return agent is not None and agent.state in _GONE
+
+    def is_former(self, holder: str, incarnation: str) -> bool:
+        """Whether another one has followed it."""
+        agent = self._agent(holder)
+        return agent is not None and incarnation in agent.former
+
+    def is_coming(self, holder: str, incarnation: str) -> bool:
+        """Whether its `joined` is not recorded yet."""
+        return incarnation not in ("", self.incarnation(holder)) and not self.is_former(holder, incarnation)
+
+    def gone(self, holder: str, incarnation: str) -> str:
+        """Why the leases of that run of it end, "" for one that is not known, or ""."""
+        agent = self._agent(holder)
+        if agent is None or self.is_coming(holder, incarnation):
+            return ""
+        return "holder_restarted" if incarnation in agent.former else _GONE.get(agent.state, "")
 
     def _agent(self, holder: str) -> Agent | None:
         return self._registry.get("agent", holder) if self._registry is not None else None

@@ -26,8 +26,7 @@ on, so that a resource that matters looks at the token (`bus.Fence`).
 | said | number | what this step says, see `coordination` |
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from types import MappingProxyType
 from typing import Any
 
@@ -36,9 +35,7 @@ import msgspec
 from bus import lease as rules
 from bus.coordinationlimits import COORDINATION_ID_CHARS_MAX
 from bus.lease import Release, Renewal, Request
-from controlplane import agents
-from controlplane.agents import LIFECYCLE
-from controlplane.coordination import INPUTS, MS, clear, count, extended, has_room, key_of, note, noted, sleep, slept
+from controlplane.coordination import INPUTS, MS, clear, count, extended, has_room, note, noted, sleep, slept
 from controlplane.facts import (
     Fact,
     Intent,
@@ -65,27 +62,36 @@ from controlplane.leasebook import (
     serve,
     waiting,
 )
+from controlplane.leasewords import (
+    JOINED,
+    LEFT,
+    Released,
+    Renewed,
+    Requested,
+    answers,
+    cuts,
+    lease_words,
+    read_word,
+    tell,
+)
 from controlplane.limits import (
-    EXTENDED_AT_ONCE,
     LEASE_GRACE_MS,
     LEASE_QUEUE_MAX,
     LEASE_SLACK_MS,
     LEASES_MAX,
     LEASES_RELEASED_AT_ONCE,
 )
-from controlplane.saying import PLANE_SOURCE, say
+from controlplane.saying import PLANE_SOURCE
 from controlplane.state import Key
 
 OUTCOMES = (LeaseGranted, LeaseQueued, LeaseRefused, LeaseEnded)
-JOINED, FAILED, LEFT = (f"{LIFECYCLE}{word}" for word in (agents.JOINED, agents.FAILED, agents.LEFT))
-_TYPES = {LeaseGranted: rules.GRANTED, LeaseQueued: rules.QUEUED, LeaseRefused: rules.REFUSED, LeaseEnded: rules.ENDED}
 
 
 class Leases(Fold):
     """The fold. See the module."""
 
     name = "leases"
-    version = 3
+    version = 4
     follows = (*INPUTS, *OUTCOMES)
     reads = ("registry",)
     timed = ("lease", "resource", "holder")
@@ -99,7 +105,7 @@ class Leases(Fold):
         fact = entry.fact
         if isinstance(fact, Rows):
             book = _Book(state, entry, world)
-            for row, type, event in _said(fact):
+            for row, type, event in lease_words(fact):
                 book.take(type, fact.sources[row], entry.position + row, event)
         elif isinstance(fact, PlaneStarted | PlaneResumed):
             sleep(state, fact)
@@ -108,12 +114,16 @@ class Leases(Fold):
         elif isinstance(fact, OUTCOMES):
             clear(state)
 
+    def cuts(self, rows: Rows, world: World) -> Iterable[int]:
+        """Where it depends on who is there then what comes of a word."""
+        return cuts(rows, Presence(world.get("registry")))
+
     def react(self, state: KeyedState, entry: Entry, world: World) -> Iterable[Fact | Intent]:
         """Say what came of it."""
         fact = entry.fact
         if isinstance(fact, OUTCOMES):
-            return [_tell(fact)]
-        return [*noted(state), *(_answers(state, entry, fact) if isinstance(fact, Rows) else ())]
+            return [tell(fact)]
+        return [*noted(state), *(answers(state, entry, fact) if isinstance(fact, Rows) else ())]
 
     def due(self, table: str, value: Any) -> int:
         """When it is looked at."""
@@ -140,19 +150,15 @@ class _Book:
 
     def take(self, type: str, source: str, position: int, event: bytes) -> None:
         """One event."""
-        try:
-            said = _decoders[type].decode(event)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        said = read_word(type, event)
+        if said is None or len(source) > COORDINATION_ID_CHARS_MAX:
             count(self.state, "malformed")
             return
-        if len(source) > COORDINATION_ID_CHARS_MAX:
-            count(self.state, "malformed")
-            return
-        if isinstance(said, _Requested):
+        if isinstance(said, Requested):
             self._request(said.id, said.data, source, position)
-        elif isinstance(said, _Renewed):
+        elif isinstance(said, Renewed):
             self._renew(said.id, said.data, source)
-        elif isinstance(said, _Released):
+        elif isinstance(said, Released):
             self._release(said.id, said.data, source, position)
         else:
             self._come_or_go(type, said.data.agent if source == PLANE_SOURCE and said.data else source)
@@ -173,10 +179,11 @@ class _Book:
         state, id = self.state, request.lease
         known: Lease | None = state.get("lease", id)
         own = known is not None and (known.holder, known.resource) == (source, request.resource)
-        if own and known is not None and request.asked <= known.asked:
+        is_former = self.who.is_former(source, request.incarnation)
+        if own and known is not None and request.asked <= known.asked and not is_former:
             return  # it comes again, and is answered again
         resource: Resource = state.get("resource", request.resource) or Resource(request.capacity)
-        why = "malformed" if rules.wrong_with(request) else self._why_not(request, known, own, resource)
+        why = "holder_restarted" if is_former else self._why_not(request, known, own, resource)
         if why:
             self._refuse(id, request.resource, source, why, event, asked=request.asked)
             return
@@ -194,9 +201,11 @@ class _Book:
             return
         if known is None:  # else it is answered as one that comes again
             place = place_of(state, state.get("resource", request.resource), id)
-            note(state, LeaseQueued(id, request.resource, source, place))
+            note(state, LeaseQueued(id, request.resource, source, place, request.asked))
 
     def _why_not(self, request: Request, known: Lease | None, own: bool, resource: Resource) -> str:
+        if rules.wrong_with(request):
+            return "malformed"
         if known is not None:
             goes_on = own and (request.units, request.capacity) == (known.units, resource.capacity)
             return "" if goes_on else "taken"
@@ -251,15 +260,17 @@ class _Book:
             return
         now, grace = self.entry.recorded, LEASE_GRACE_MS * MS
         lost, spared = type != JOINED, self.who.incarnation(source) if type == JOINED else ""
+        early = "" if spared == holder.early else holder.early
         if type == LEFT or not holder.due:
-            due = now if type == LEFT else now + grace
+            due = now + (1 if type == LEFT else grace)
             at = slept(self.state)
-            self.state.put("holder", source, Holder(holder.leases, due, at, holder.leases, 0, spared, lost))
+            self.state.put("holder", source, Holder(holder.leases, due, at, holder.leases, 0, spared, lost, early))
         elif not (lost and holder.lost):
             # A grace that has begun goes on: else one that crashes again and again would keep all that it ever had.
             again = now + grace - slept(self.state) + holder.slept
             spared = holder.spared or spared
-            self.state.put("holder", source, msgspec.structs.replace(holder, again=again, spared=spared, lost=lost))
+            goes_on = msgspec.structs.replace(holder, again=again, spared=spared, lost=lost, early=early)
+            self.state.put("holder", source, goes_on)
 
     # ------------------------------------------------------------------------------------------- what time does
 
@@ -286,13 +297,16 @@ class _Book:
             due = max(due, self.entry.recorded + 1)
             self.state.put("holder", source, msgspec.structs.replace(holder, due=due, slept=now, again=again))
             return
-        gone, present = self.who.gone(source), self.who.incarnation(source)
+        present = self.who.incarnation(source)
+        gone = self.who.gone(source, present)
         why = "" if again else gone
         top = min(holder.left, holder.leases)
         first = max(0, top - LEASES_RELEASED_AT_ONCE)
         for seat in range(top - 1, first - 1, -1):
             id = held_by(self.state, source, seat)
             lease: Lease = self.state.get("lease", id)
+            if lease.incarnation == holder.early and self.who.is_coming(source, lease.incarnation):
+                continue
             if why or (lease.incarnation and present and lease.incarnation not in (present, holder.spared)):
                 end(self.state, id, lease, why or "holder_restarted")
                 self._serve(lease.resource, self.entry.position)
@@ -300,96 +314,12 @@ class _Book:
         if known is None:
             return
         if first:
-            rest = (self.entry.recorded, now, first, again, holder.spared, holder.lost)
+            rest = (self.entry.recorded + 1, now, first, again, holder.spared, holder.lost)
         elif again:
             rest = (again, now, known.leases, 0, "" if gone else present, holder.lost)
         else:
             rest = (0, now, 0, 0, "", False)
-        self.state.put("holder", source, Holder(known.leases, *rest))
+        self.state.put("holder", source, Holder(known.leases, *rest, known.early))
 
     def _serve(self, resource: str, position: int, fresh: str = "") -> None:
         serve(self.state, self.entry, position, resource, self.who, fresh)
-
-
-# ------------------------------------------------------------------------------------------------- what is said
-
-
-class _Requested(msgspec.Struct):
-    id: str
-    data: Request
-
-
-class _Renewed(msgspec.Struct):
-    id: str
-    data: Renewal
-
-
-class _Released(msgspec.Struct):
-    id: str
-    data: Release
-
-
-class _About(msgspec.Struct):
-    agent: str = ""
-
-
-class _Lifecycle(msgspec.Struct):
-    data: _About | None = None
-
-
-_decoders: dict[str, msgspec.json.Decoder[Any]] = {
-    rules.REQUESTED: msgspec.json.Decoder(_Requested),
-    rules.RENEWED: msgspec.json.Decoder(_Renewed),
-    rules.RELEASED: msgspec.json.Decoder(_Released),
-    JOINED: msgspec.json.Decoder(_Lifecycle),
-    FAILED: msgspec.json.Decoder(_Lifecycle),
-    LEFT: msgspec.json.Decoder(_Lifecycle),
-}
-
-
-def _said(rows: Rows) -> Iterator[tuple[int, str, bytes]]:
-    """The rows that are about leases and holders: neither history of elsewhere, nor said to one group again."""
-    for row, event in sorted(rows.followed.items()):
-        type = rows.types[row]
-        if type in _decoders and not rows.importofs[row] and not rows.redriven[row]:
-            yield row, type, event
-
-
-def _tell(fact: LeaseGranted | LeaseQueued | LeaseRefused | LeaseEnded) -> Intent:
-    cause = fact.event if isinstance(fact, LeaseRefused) else ""
-    data = {name: getattr(fact, name) for name in fact.__struct_fields__}
-    return say(_TYPES[type(fact)], data, key_of(fact.resource), causationid=cause)
-
-
-def _answers(state: KeyedState, entry: Entry, rows: Rows) -> Iterator[Intent]:
-    """Renewals that were taken, together; and requests that came again, each as it stands."""
-    taken: list[tuple[str, int]] = []
-    for row, type, event in _said(rows):
-        if type not in (rules.REQUESTED, rules.RENEWED):
-            continue
-        try:
-            said = _decoders[type].decode(event).data
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            continue  # counted in `evolve`
-        lease: Lease | None = state.get("lease", said.lease)
-        if lease is None:
-            continue
-        if rows.sources[row] != lease.holder:
-            continue
-        if isinstance(said, Request):
-            if lease.position < entry.position and said.resource == lease.resource and said.asked <= lease.asked:
-                yield _tell(_as_it_stands(state, said.lease, lease))
-        elif lease.token and said.token == lease.token:
-            taken.append((said.lease, said.renewal))
-    rest = iter(taken)
-    while some := list(islice(rest, EXTENDED_AT_ONCE)):
-        # Of many resources, and so under the key of none. A holder renews after it heard of its grant, and what it
-        # hears of too late it believes no longer, so that nothing depends on the order of this and the other words.
-        yield say(rules.EXTENDED, {"leases": some}, rules.EXTENDED)
-
-
-def _as_it_stands(state: KeyedState, id: str, lease: Lease) -> LeaseGranted | LeaseQueued:
-    if lease.token:
-        return LeaseGranted(id, lease.resource, lease.holder, lease.token, lease.ttl_ms, lease.units, lease.asked)
-    place = place_of(state, state.get("resource", lease.resource), id)
-    return LeaseQueued(id, lease.resource, lease.holder, place)

@@ -37,7 +37,7 @@ from controlplane.agents import (
     cut,
     preferences_of,
 )
-from controlplane.limits import AGENT_RATE_MS, SUSPECT_BEATS
+from controlplane.limits import AGENT_FORMER_MAX, AGENT_RATE_MS, SUSPECT_BEATS
 
 _MS = 1_000_000
 
@@ -121,10 +121,19 @@ def _joined(before: Agent | None, word: Joined, at: Place) -> Agent:
         rival=rival,
     )
     if known is not None:
-        agent = msgspec.structs.replace(agent, quarantined=known.quarantined, by=known.by, reason=known.reason)
+        former = known.former if again else _followed(known, word.incarnation)
+        agent = msgspec.structs.replace(
+            agent, quarantined=known.quarantined, by=known.by, reason=known.reason, former=former
+        )
         if again and known.state == agent.state:
             agent = msgspec.structs.replace(agent, since=known.since)
     return awaited(agent, at.now)
+
+
+def _followed(known: Agent, incarnation: str) -> list[str]:
+    """The former incarnations, once another one has followed."""
+    former = [each for each in (*known.former, known.incarnation) if each and each != incarnation]
+    return former[-AGENT_FORMER_MAX:]
 
 
 def _rival(agent: Agent, incarnation: str, at: Place, leaves: bool = False) -> Agent:

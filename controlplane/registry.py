@@ -74,7 +74,7 @@ class Registry(Fold):
     """The fold. See the module."""
 
     name = "registry"
-    version = 4
+    version = 5
     follows = (
         Rows, PlaneStarted, PlaneResumed, RecorderLag, AgentQuarantined, AgentReleased, GroupOpened, IntentFailed,
     )  # fmt: skip

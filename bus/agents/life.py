@@ -53,6 +53,7 @@ class Life:
                 self.address = answering.url
             self.joined = (await self.fleet.publish(self._event(saying.JOINED, self._told()))).appended
             said = True
+            self.fleet.incarnations[agent.source] = self.incarnation
             self._hub.pulse.add(self)
             await self._hub.take_work(agent.name, self.desk, agent.handlers.all)
             await self.fleet.publish(self._event(saying.READY, {}))
@@ -86,6 +87,7 @@ class Life:
         self.incarnation, self._rival, self._joins_again = new_id(), "", True
         try:
             self.joined = (await self.fleet.publish(self._event(saying.JOINED, self._told()))).appended
+            self.fleet.incarnations[self.agent.source] = self.incarnation
             await self.fleet.publish(self._event(saying.READY, {}))
             log.warning("%s: the other one has gone; this one joined again, as %s", self.agent.source, self.incarnation)
         except BusError as error:
@@ -114,6 +116,7 @@ class Life:
             await self.desk.clear(drain)
             await self._hub.leave(self.agent.name, self.desk)
         finally:
+            self.fleet.incarnations.pop(self.agent.source, None)
             self._hub.pulse.remove(self)
             await self._hub.unregister(self.agent.name)
 

@@ -71,13 +71,13 @@ class Feed:
                 self._following = asyncio.create_task(self._follow())
 
     async def tell(
-        self, type: str, data: msgspec.Struct, key: str, source: str, deadline: float = PUBLISH_SECONDS
+        self, type: str, data: msgspec.Struct, key: str, source: str, deadline: float = PUBLISH_SECONDS, id: str = ""
     ) -> Receipt:
-        """Publish one event about a ballot or a resource, which is its `key`.
+        """Publish one event about a ballot or a resource, which is its `key`. `id`: of the event, one is made for "".
 
         In a context of its own: whatever is being handled meanwhile, this is no step of its saga.
         """
-        event = Event(type=type, source=source, data=msgspec.Raw(msgspec.json.encode(data)), partitionkey=key)
+        event = Event(type=type, source=source, id=id, data=msgspec.Raw(msgspec.json.encode(data)), partitionkey=key)
         publishing = self._fleet.publish(event, deadline=max(0.0, deadline))
         return await asyncio.create_task(publishing, context=Context())
 

@@ -13,6 +13,11 @@ class Faculties:
     """Part of `Fleet`."""
 
     @cached_property
+    def incarnations(self) -> dict[str, str]:
+        """Source -> incarnation of each agent on this connection whose `joined` is in the log."""
+        return {}
+
+    @cached_property
     def ballots(self) -> "Ballots":
         """Proposals, votes and decisions among agents."""
         from bus.client.ballots import Ballots

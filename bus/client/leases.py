@@ -15,6 +15,7 @@ import msgspec
 
 from bus import lease as rules
 from bus.client.coordination import NOBODY_ANSWERS, SILENT_SECONDS, Feed, clock
+from bus.coordinationlimits import LEASE_ASKS_AGAIN_MAX
 from bus.errors import BusError, InvalidLease, LeaseLost, LeaseRefused, PlaneSilent
 from bus.event import Event
 from bus.ids import new_id
@@ -31,11 +32,17 @@ _NS = 1_000_000_000
 _said = msgspec.json.Decoder(Said)
 
 
+def _wall_us() -> int:
+    """What a request under an id of one's own counts by: this clock may be set, but goes on over restarts."""
+    return time.time_ns() // 1_000
+
+
 class Leases:
     """Made by a fleet. All leases of one connection share one following read."""
 
     def __init__(self, fleet: "Fleet") -> None:
         self._name = fleet.name
+        self.incarnations = fleet.incarnations
         self.feed = Feed(fleet, rules.PATTERN, frozenset(), self._heard, self._ended)
         self.open: dict[str, Lease] = {}
         """Those that are asked for or held here, by id."""
@@ -71,7 +78,7 @@ class Leases:
             capacity=capacity,
             priority=priority,
             wait_ms=round(wait * 1000),
-            asked=time.time_ns() // 1_000 if id else 0,
+            asked=_wall_us() if id else 0,
         )
         wrong = rules.wrong_with(request)
         if wrong:
@@ -85,7 +92,7 @@ class Leases:
                 if id in self.open:
                     self.open[id].extended(renewal)
         elif said.lease in self.open:
-            self.open[said.lease].heard(event.type, said)
+            self.open[said.lease].heard(event.type, said, event.causationid or "")
 
     def _ended(self, error: BusError) -> None:
         for lease in list(self.open.values()):
@@ -102,6 +109,10 @@ class Lease:
         self._claim = Claim(request.lease, request.ttl_ms, request.asked)
         self._changed = asyncio.Event()
         self._renewing: asyncio.Task[None] | None = None
+        self._event = ""
+        """The id of the event by which it was asked for."""
+        self._above = 0
+        """What to ask with instead, as the clock was set back since an earlier process asked; 0: nothing."""
         self._trouble = ""
         """What kept the last word to the plane from getting through."""
         self.lost = asyncio.Event()
@@ -183,15 +194,19 @@ class Lease:
     # ------------------------------------------------------------------------------------------- asking
 
     async def _ask(self) -> None:
-        feed, request = self._leases.feed, self._request
-        self._claim.ask(clock())
-        limit = request.wait_ms / 1000 + SILENT_SECONDS
-        await feed.tell(rules.REQUESTED, request, self.resource, self._source, limit)
+        limit, again = self._request.wait_ms / 1000 + SILENT_SECONDS, 0
+        await self._send_request(_wall_us() if self._request.asked else 0, limit)
         try:
             async with asyncio.timeout(limit):
                 while self._claim.state == ASKING:
                     self._changed.clear()
-                    if self._claim.token:
+                    if self._above:
+                        again += 1
+                        if again > LEASE_ASKS_AGAIN_MAX:
+                            self._claim.ended("taken_over")
+                            break
+                        await self._send_request(self._above, limit)
+                    elif self._claim.token:
                         # It stood in a queue for long: a renewal's answer says how it stands.
                         await self._send_renewal(SILENT_SECONDS)
                     if self._claim.state == ASKING:
@@ -200,6 +215,14 @@ class Lease:
             raise PlaneSilent(f"lease of {self.resource!r}: {NOBODY_ANSWERS}; no answer in {limit:g} s") from None
         if self._claim.state != HELD:
             raise LeaseRefused(f"{self.resource!r}: {self.why}", self._claim.why)
+
+    async def _send_request(self, asked: int, within: float) -> None:
+        incarnation = self._leases.incarnations.get(self._source, "")
+        self._request = msgspec.structs.replace(self._request, asked=asked, incarnation=incarnation)
+        self._claim = Claim(self.id, self._request.ttl_ms, asked)
+        self._event, self._above = new_id(), 0
+        self._claim.ask(clock())
+        await self._leases.feed.tell(rules.REQUESTED, self._request, self.resource, self._source, within, self._event)
 
     async def _give_back(self) -> None:
         data = Release(self.id, self.resource, self.token, self._request.asked)
@@ -246,17 +269,18 @@ class Lease:
 
     # ------------------------------------------------------------------------------------------- hearing
 
-    def heard(self, type: str, said: Said) -> None:
-        """The plane speaks of it."""
-        if type == rules.GRANTED and said.holder == self._source:
+    def heard(self, type: str, said: Said, cause: str) -> None:
+        """The plane speaks of it; `cause`: the id of the event that it answers, if it says so."""
+        if said.holder != self._source:
+            return
+        above = self._claim.above(said.asked) if cause == self._event else 0
+        if above and type in (rules.GRANTED, rules.QUEUED):
+            self._above = above
+        elif type == rules.GRANTED:
             self._claim.granted(said.token, clock(), said.asked)
         elif type == rules.QUEUED:
-            self._claim.queued(said.place)
-        elif (
-            type in (rules.REFUSED, rules.ENDED)
-            and said.holder == self._source
-            and self._claim.is_about(said.token, said.asked)
-        ):
+            self._claim.queued(said.place, said.asked)
+        elif type in (rules.REFUSED, rules.ENDED) and self._claim.is_about(said.token, said.asked):
             self._claim.ended(said.why)
         self._changed.set()
 

@@ -40,12 +40,13 @@ class LeaseGranted(Fact, frozen=True):
 
 
 class LeaseQueued(Fact, frozen=True):
-    """A request waits for its resource; `place` counts from 1."""
+    """A request waits for its resource; `place` counts from 1; `asked`: its own."""
 
     lease: str
     resource: str
     holder: str
     place: int
+    asked: int = 0
 
 
 class LeaseRefused(Fact, frozen=True):

@@ -8,6 +8,8 @@ AGENT_SEATS_MAX = 100_000
 """Capabilities of all agents together; an agent that comes when it is reached gets the ones that there is room for."""
 AGENT_TEXT_CHARS_MAX = 200
 """Of an agent's version, address, locality, of one of its preferences, or of why it left."""
+AGENT_FORMER_MAX = 8
+"""Incarnations of an agent's name that are remembered after others have followed them; the oldest one goes first."""
 AGENT_PREFERENCES_MAX = 16
 """Preferences of one agent that are kept, by name."""
 AGENT_TURNS_MAX = 32

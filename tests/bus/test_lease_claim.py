@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.coordinationlimits import LEASE_RENEWALS_OUT_MAX
+from bus.coordinationlimits import COORDINATION_NUMBER_MAX, LEASE_ASKED_ABOVE, LEASE_RENEWALS_OUT_MAX
 from bus.lease import ASKING, HELD, LOST, NOT_GIVEN, OVER, Claim, Request, margin_ns, wrong_with
 
 SECOND = 1_000_000_000
@@ -53,6 +53,16 @@ def test_who_is_followed_by_a_later_process_hears_that() -> None:
         former.granted(78, 2, asked=2_000)
     assert (held.state, held.token, held.why) == (LOST, 77, "taken_over")
     assert (asking.state, asking.why) == (NOT_GIVEN, "taken_over")
+
+
+def test_one_whose_clock_was_set_back_asks_above_the_earlier_process() -> None:
+    asking = claim(asked=1_000_000)
+    assert asking.above(1_500_000) == 1_500_000 + LEASE_ASKED_ABOVE
+    assert asking.above(1_000_000) == 0 and asking.above(COORDINATION_NUMBER_MAX) == 0
+    asking.queued(2, asked=1_000_000)
+    assert (asking.state, asking.place) == (ASKING, 2)
+    asking.queued(1, asked=1_500_000)
+    assert (asking.state, asking.why) == (NOT_GIVEN, "taken_over") and asking.above(9_000_000) == 0
 
 
 def test_renewals_extend_whichever_is_answered_and_never_shorten() -> None:

@@ -35,13 +35,15 @@ def rows_of(sayings: Sequence[Saying], number: int = 0, now: int = NOW, importof
 
 
 class Told:
-    """`said`: what the plane wanted published about ballots and leases, as (type, data); `steps`: its journal."""
+    """`said`: what the plane wanted published about ballots and leases, as (type, data), and `causes`, which event each
+    answers, or ""; `steps`: its journal."""
 
     def __init__(self, heart: Heart | None = None, epoch: int = 1) -> None:
         self.heart = heart or Heart(coordinating())
         self.now = NOW
         self.steps: list[Step] = []
         self.said: list[tuple[str, dict[str, Any]]] = []
+        self.causes: list[str] = []
         self.rows = 0
         self.tell(PlaneStarted(epoch, f"u-{epoch}"))
 
@@ -58,6 +60,7 @@ class Told:
                 assert event["source"] == "signalbox/plane" and "subject" not in event
                 if event["type"].startswith(("ballot.", "lease.")):
                     self.said.append((event["type"], event["data"]))
+                    self.causes.append(event.get("causationid", ""))
         return step
 
     def says(self, *sayings: Saying, after_ms: int = 0, importof: str = "") -> list[tuple[str, dict[str, Any]]]:

@@ -233,6 +233,7 @@ class Known(msgspec.Struct, frozen=True, array_like=True):
 
     state: str
     incarnation: str
+    former: list[str] = []
 
 
 class Roll(Fold):

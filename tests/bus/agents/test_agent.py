@@ -22,6 +22,8 @@ async def test_a_life_is_told_from_joining_to_leaving(fake: FakeFleet) -> None:
         async with planner:
             beat = await anext(beats)
             incarnation = planner.life.incarnation
+            assert fleet.incarnations == {"agent/planner": incarnation}, "which its leases are asked for with"
+        assert fleet.incarnations == {}
         await beats.aclose()
         told = {event.type.split(".")[-1]: event for event in await read(fleet, "agent.lifecycle.*")}
         assert [word for word in told if word != "heartbeat"] == ["joined", "ready", "left"]

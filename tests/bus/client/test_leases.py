@@ -1,6 +1,7 @@
 """`fleet.leases`: asking, holding, renewing, losing, giving back; with the real fold behind it."""
 
 import asyncio
+import contextlib
 import contextvars
 import time
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from bus import Fence, InvalidLease, LeaseLost, LeaseRefused, PlaneSilent, Stale
 from bus import lease as rules
 from bus.client import leases
 from bus.client.leases import Lease
+from bus.event import Event
 from controlplane import leasebook
 from controlplane import leases as fold
 from tests.bus.client.planetwin import Log
@@ -167,6 +169,67 @@ async def test_after_a_restart_the_same_lease_is_gone_on_with(log: Log) -> None:
     with pytest.raises(LeaseRefused, match=r"has ended|gave it back"):
         async with log.fleet("agent/a").leases.acquire("gpu", ttl=30, id="mine"):
             raise AssertionError("it is over")
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_clock_that_was_set_back_between_two_runs_costs_nothing(
+    log: Log, monkeypatch: pytest.MonkeyPatch, waits: bool
+) -> None:
+    """Held or waited for: the later process asks above the earlier one, which hears that it was taken over."""
+    b = log.fleet("agent/b")
+    async with contextlib.AsyncExitStack() as stack:
+        if waits:
+            await stack.enter_async_context(b.leases.acquire("gpu", ttl=30))
+        first = log.fleet("agent/a").leases.acquire("gpu", ttl=30, wait=30, id="mine")
+        entering = asyncio.create_task(first.__aenter__())
+        await log.until(rules.QUEUED if waits else rules.GRANTED)
+        wall = leases._wall_us
+        monkeypatch.setattr(leases, "_wall_us", lambda: wall() - 3_600_000_000)
+        again = log.fleet("agent/a").leases.acquire("gpu", ttl=30, wait=30, id="mine")
+        entered = asyncio.create_task(again.__aenter__())
+        await log.until(rules.REQUESTED, 4 if waits else 3)
+        if waits:
+            with pytest.raises(LeaseRefused, match="a later request"):
+                await entering
+        else:
+            assert await entering is first
+            await first.lost.wait()
+            assert "a later request" in first.why
+    assert await entered is again and again.valid and again.token > first.token
+    await again.release()
+
+
+async def test_a_process_that_was_stopped_does_not_take_over_from_the_one_that_followed_it(log: Log) -> None:
+    fleet, asks, goes_on = log.fleet("agent/a"), asyncio.Event(), asyncio.Event()
+    publish = fleet.publish
+
+    async def stops(*given: object, **more: object) -> object:
+        asks.set()
+        await goes_on.wait()
+        return await publish(*given, **more)  # type: ignore[arg-type]
+
+    fleet.publish = stops  # type: ignore[method-assign, assignment]
+    stopped = asyncio.create_task(fleet.leases.acquire("gpu", ttl=30, wait=5, id="mine").__aenter__())
+    await asks.wait()
+    async with log.fleet("agent/a").leases.acquire("gpu", ttl=30, id="mine") as follower:
+        goes_on.set()
+        with pytest.raises(LeaseRefused, match="a later request"):
+            await stopped
+        assert follower.valid
+
+
+async def test_a_former_incarnation_takes_over_from_nobody(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    former, follower = log.fleet("agent/a"), log.fleet("agent/a")
+    for fleet, incarnation in ((former, "one"), (follower, "two")):
+        fleet.incarnations["agent/a"] = incarnation
+        await fleet.publish(Event(type="agent.lifecycle.joined", data={"incarnation": incarnation}))
+    async with follower.leases.acquire("gpu", ttl=30, id="mine") as lease:
+        wall = leases._wall_us
+        for change in (-3_600_000_000, 3_600_000_000):
+            monkeypatch.setattr(leases, "_wall_us", lambda change=change: wall() + change)
+            with pytest.raises(LeaseRefused, match="another incarnation"):
+                await former.leases.acquire("gpu", ttl=30, id="mine").__aenter__()
+        assert lease.valid and not lease.lost.is_set()
 
 
 async def test_a_fleet_that_is_closed_loses_its_leases(log: Log) -> None:
