@@ -101,7 +101,8 @@ def what_if(
     ] = None,
     rules: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="A TOML file of settings.")] = None,
     begin: Annotated[
-        str, typer.Option("--from", "--since", metavar="TIME|POSITION", help="They hold from here on: -1h, or 120431.")
+        str,
+        typer.Option("--from", "--since", metavar="TIME|POSITION", help="They hold from here on: 1h, 14:03 or 120431."),
     ] = "",
     end: Annotated[str, typer.Option("--to", metavar="TIME|POSITION", help="Up to here; without it, now.")] = "",
     limit: Examples = 5,
