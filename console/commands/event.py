@@ -99,7 +99,7 @@ def import_(
     from console.commands.publishing import reaching
     from console.fleetdir import resolve
     from console.importing import run
-    from console.measure import rate
+    from console.measure import many, rate
 
     with reaching():
         try:
@@ -109,15 +109,15 @@ def import_(
     value, unit = rate((result.imported - result.duplicates) / max(result.seconds, 1e-3))
     mark = "▲" if result.rejected else "●"
     fresh = result.imported - result.duplicates
-    said = f"{mark} imported {fresh:,} events{', all acked,' if fresh else ''} in {result.seconds:.1f} s"
+    said = f"{mark} imported {many(fresh, 'event')}{', all acked,' if fresh else ''} in {result.seconds:.1f} s"
     said += f" ({value} {unit})" if fresh else ""
     if result.duplicates:
-        said += f"; {result.duplicates:,} were there already, and were not appended again"
+        said += f"; {many(result.duplicates, 'was', 'were')} there already, and not appended again"
     if result.rejected:
-        said += f"\n{result.rejected:,} were not: {', '.join(result.rejects) or 'see above'}"
+        said += f"\n{many(result.rejected, 'was', 'were')} not: {', '.join(result.rejects) or 'see above'}"
     out.show(out.Page(result, [result], above=said), out.Format(output))
     if result.rejected:
-        message = f"{result.rejected:,} of {result.imported + result.rejected:,} lines were not imported"
+        message = f"not imported: {result.rejected:,} of {many(result.imported + result.rejected, 'line')}"
         raise (Partly if result.imported else Failure)(message, "Mend the rejects file and import that.")
 
 

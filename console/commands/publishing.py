@@ -18,7 +18,7 @@ from console.failures import Denied, Failure, NotFound, Unreachable, Usage
 from console.fleetdir import Fleet, question_url
 from console.importing import connect
 from console.link import Link
-from console.measure import clock
+from console.measure import clock, many
 from console.progress import Progress
 
 
@@ -192,7 +192,7 @@ def export_to(
         count = write(None) if where == "-" else exporting.to_file(Path(where), write)
     progress.close()
     if where == "-":
-        out.say(f"exported {count:,} events")
+        out.say(f"exported {many(count, 'event')}")
         return
     record = {"exported": count, "out": where}
-    out.show(out.Page(record, [record], above=f"● exported {count:,} events to {where}"), out.Format(format))
+    out.show(out.Page(record, [record], above=f"● exported {many(count, 'event')} to {where}"), out.Format(format))
