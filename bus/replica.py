@@ -55,6 +55,7 @@ from bus.progress import Progress
 from bus.seating import check_seat
 from bus.stance import Stance
 from bus.wire import AskEpochEnd, Begin, EpochEnd, Seat, Ship, Shipped
+from bus.words import many
 
 
 class Replica(Stance):
@@ -110,14 +111,14 @@ class Replica(Stance):
         if live < self.seat.write_quorum:
             self.refused += 1
             raise InsufficientReplicas(
-                f"partition {self.partition} has {live} replicas in sync and needs {self.seat.write_quorum}; "
+                f"partition {self.partition} has {many(live, 'replica')} in sync and needs {self.seat.write_quorum}; "
                 "nothing was appended, retry when the missing brokers are back"
             )
         if self.end - self.high >= limits.UNCOMMITTED_RECORDS_MAX:
             self.refused += 1
             raise InsufficientReplicas(
-                f"partition {self.partition} waits for its replicas with {self.end - self.high} records uncommitted; "
-                "nothing was appended, retry later"
+                f"partition {self.partition} waits for its replicas with {many(self.end - self.high, 'record')} "
+                "uncommitted; nothing was appended, retry later"
             )
         return self._append(count)
 

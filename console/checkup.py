@@ -12,6 +12,7 @@ from pathlib import Path
 
 from console.failures import Failure
 from console.fleetdir import Fleet, alive, brokers_of, plane_of, question_url, read
+from console.measure import many
 
 NEEDED = ("pyzmq", "lmdb", "duckdb", "pyarrow", "msgspec", "psutil", "typer", "textual")
 DISK_BYTES_MIN = 1 << 30
@@ -163,14 +164,19 @@ def _answers(fleet: Fleet) -> Finding:
     began = time.perf_counter()
     status, _ = ask(Fleet(fleet.data_dir, fleet.url), AskStatus(), Status)
     took = (time.perf_counter() - began) * 1000
-    well = f"{question_url(fleet)} in {took:.0f} ms: {status.controlplane.state}, {len(status.brokers)} brokers"
+    well = f"{question_url(fleet)} in {took:.0f} ms: {status.controlplane.state}, {many(len(status.brokers), 'broker')}"
     plane = status.controlplane
     if plane.why:
         mend = "Make room there; it goes on by itself." if plane.state == "full" else f"See {plane.data_dir}/plane.log."
         return _finding("answers", "bad", f"{well}; {plane.why}", mend)
     unled = sum(1 for partition in status.partitions if not partition.leader)
     if unled:
-        return _finding("answers", "warn", f"{well}; {unled} partitions have no leader", "signalbox status")
+        return _finding(
+            "answers",
+            "warn",
+            f"{well}; {many(unled, 'partition has', 'partitions have')} no leader",
+            "signalbox status",
+        )
     return _finding("answers", "ok", well)
 
 
@@ -186,7 +192,7 @@ def _journal(fleet: Fleet) -> Finding:
     if looked["unsound"]:
         said = "; ".join(f"{name}: {why}" for name, why in looked["unsound"].items())
         return _finding("journal", "bad", said, "signalbox doctor --rebuild-journal --dry-run")
-    return _finding("journal", "ok", f"{len(looked['sound'])} segments hold together")
+    return _finding("journal", "ok", f"{many(len(looked['sound']), 'segment holds', 'segments hold')} together")
 
 
 def _live_journal(fleet: Fleet) -> Finding:

@@ -16,6 +16,7 @@ from console.commands.asking import LONG_ANSWER_S, begins, body_of, told
 from console.failures import Failure
 from console.limits import EXPORT_PAGE
 from console.link import Link
+from console.measure import many
 from controlplane.questions import AskExport, At, Exported
 
 FORMATS = ("jsonl", "parquet", "csv", "xes")
@@ -117,6 +118,5 @@ def sheet(found: Iterator[Exported], format: str, where: Path | None) -> int:
     if code:
         raise Failure(last or f"the writer of {format} ended with {code}", "Name another file with --out.")
     if left_out := int(last):
-        belong = "1 event belongs" if left_out == 1 else f"{left_out:,} events belong"
-        out.say(f"▲ {belong} to no saga and {'is' if left_out == 1 else 'are'} left out")
+        out.say(f"▲ left out: {many(left_out, 'event that belongs', 'events that belong')} to no saga")
     return count - left_out

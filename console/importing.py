@@ -11,6 +11,7 @@ import bus
 from console.fleetdir import Fleet
 from console.limits import REJECTS_SAID_MAX
 from console.logfile import STDIN, Rejects, check_logs, events, lines, stem
+from console.measure import many
 from console.output import say
 from console.progress import Progress
 
@@ -90,7 +91,7 @@ async def _import(
         return await client.publish_many(source(), acks=acks, on_progress=lambda done, _taken: progress.advance(done))
     except asyncio.CancelledError:
         say(
-            f"stopped: {progress.done:,} events of {log} are acked, the rest may or may not be; "
+            f"stopped: {many(progress.done, 'event')} of {log} acked, the rest may or may not be; "
             "import it again, what is there already is not appended twice"
         )
         raise

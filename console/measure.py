@@ -21,6 +21,11 @@ def count(number: int | None) -> str:
     return f"{number:,}" if abs(number) < 10_000_000 else f"{number / 1e6:,.1f} M"
 
 
+def many(number: int | None, one: str, more: str = "") -> str:
+    """`1 event`, `1,204 events`, `18.4 M events`."""
+    return f"{count(number)} {one if number == 1 else more or one + 's'}"
+
+
 def rate(per_second: float | None) -> tuple[str, str]:
     """Value and unit: `('4,212', '/s')`, `('18.4', 'k/s')`."""
     if per_second is None:

@@ -1,7 +1,8 @@
 """A moment as an operator types it, on the command line and at the time bar alike: an instant, or a position.
 
 All clocks are UTC, also where a text does not say so. A clock time is the last one that was: 14:03 at noon is
-yesterday's. A date is its first instant. Whatever the screens and tables print as a time can be typed.
+yesterday's. A date is its first instant. A duration is one back, with its minus and without: `--since 1h`, `--at -1h`.
+Whatever the screens and tables print as a time can be typed.
 """
 
 import re
@@ -16,7 +17,7 @@ DURATIONS = "30s, 1.5h or 1h30m; units are ms, s, m, h and d"
 POSITION_MAX = 2**63 - 1
 _CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
 _LENGTH = r"((?:\d{1,6}(?:\.\d{1,3})?(?:ms|s|m|h|d))+)"
-_BACK = re.compile(rf"(?:now\s*)?-\s*{_LENGTH}", re.ASCII)
+_BACK = re.compile(rf"(?:(?:now\s*)?-\s*)?{_LENGTH}", re.ASCII)
 _DURATION = re.compile(_LENGTH, re.ASCII)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -48,12 +49,6 @@ def instant(typed: str, now: int) -> int:
 def of_then(message: str) -> str:
     """A refusal's words, which were right then, as they are said now."""
     return message.replace("there is no ", "then there was no ", 1)
-
-
-def since(typed: str, now: int) -> int:
-    """As `instant`; a duration may do without its `-`, since `since 1h` says it. Raises ValueError."""
-    text = typed.strip()
-    return _instant(f"-{text}" if _DURATION.fullmatch(text) else text, now, INSTANTS)
 
 
 def duration(typed: str) -> int:
@@ -89,8 +84,6 @@ def _instant(text: str, now: int, forms: str) -> int:
         return now
     if time := _CLOCK.fullmatch(text):
         return _clock(text, time, now)
-    if _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is no moment: a duration back begins with a minus, -{text}")
     if back := _BACK.fullmatch(text):
         then = now - _length(back[1])
     else:

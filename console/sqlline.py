@@ -15,6 +15,7 @@ from typing import Protocol
 from console.failures import BY_REFUSAL, Failure, Unreachable
 from console.limits import ANSWER_BYTES_MAX
 from console.link import Link, NoAnswer
+from console.measure import many
 from controlplane.questions import (
     AskSql,
     At,
@@ -106,7 +107,7 @@ class FileLine:
             answer = _told(line, wait)
             while isinstance(answer.body, Progress):
                 work = answer.body
-                doing = f"{work.text}, {work.done:,} of {work.total:,} entries,"
+                doing = f"{work.text}, {work.done:,} of {many(work.total, 'entry', 'entries')},"
                 wait()
                 answer = _told(line, wait)
         except BaseException as error:

@@ -26,6 +26,7 @@ from types import MappingProxyType
 import msgspec
 
 from bus.semantic import ADAPTIVE
+from bus.words import many
 from controlplane import flows, operations, rebalance
 from controlplane.brokers import MS
 from controlplane.decisions import (
@@ -139,7 +140,8 @@ def held_by(world: World, now: int) -> str:
     if plan is not None and not plan.ended:
         return f"a plan is under way{f', by {plan.by}' if plan.by else ''}"
     if watch.events < ADAPTIVE_EVENTS_MIN:
-        return f"too little load to judge: {watch.events:,} events in two minutes, {ADAPTIVE_EVENTS_MIN:,} are enough"
+        seen = many(watch.events, "event")
+        return f"too little load to judge: {seen} in two minutes, {ADAPTIVE_EVENTS_MIN:,} are enough"
     if not watch.skewed:
         return f"even enough: it moves from {times(ADAPTIVE_SKEW)} × the mean on"
     if now - watch.skewed < ADAPTIVE_SKEWED_MS_MIN * MS:

@@ -5,6 +5,7 @@ It looks at those that are out and at none of the others, so that it costs nothi
 
 from collections.abc import Iterator
 
+from bus.words import many
 from controlplane.agents import FAILED, QUARANTINED, SOURCE, SUSPECTED, Agent, Amiss, is_doubled
 from controlplane.limits import AGENT_FAILED_TOLD_MS, NEW_DEATH_MS
 from controlplane.questions import Need
@@ -61,7 +62,7 @@ def _amiss(state: KeyedState, now: int) -> Iterator[Need]:
     odd: Amiss | None = state.get("amiss", "malformed")
     if odd is not None and now - odd.at <= NEW_DEATH_MS * _MS:
         what = f"{odd.source} says what cannot be read"
-        why = f"{odd.why}; {odd.count:,} such words in all"
+        why = f"{odd.why}; {many(odd.count, 'such word')} in all"
         yield Need("warn", what, why, 0, f"event show @{odd.position}", 1, "agents malformed")
 
 

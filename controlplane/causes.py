@@ -2,8 +2,8 @@
 
 Of a traceback it is the line that names the exception, the last one if there are several; of any other text the last
 line that begins with an exception's name, else the first. An exception that another only wraps is the one. Then what
-differs is left out: quoted strings, addresses, paths, ids and hexadecimal become `…`, numbers `N`. Pure and total; what
-is looked at is bounded, so the time is too.
+differs is left out: quoted strings, addresses, paths, instants, ids and hexadecimal become `…`, numbers `N`, and of
+`expired at 2026-03-01T12:00:00Z` `expired` is left. Pure and total; what is looked at is bounded, so the time is too.
 """
 
 import re
@@ -17,6 +17,9 @@ _QUOTED = re.compile(r""""[^"]*"|`[^`]*`|(?<!\w)'[^']*'(?!\w)|“[^”]*”|‘[
 _ADDRESSES = re.compile(r"\b[A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s<>)\]}]+")
 _PATHS = re.compile(r"(?<![\w/\\.~…-])(?:[A-Za-z]:\\|~?/|\.{1,2}/)[^\s:,;()\[\]{}<>]+")
 _IDS = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b|\b0[xX][0-9A-Fa-f]+|\b[0-9A-Fa-f]{16,}\b")
+_INSTANT = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:[Zz]\b|[+-]\d\d:?\d\d\b)?"
+_WHEN = re.compile(rf"(?<=\w),? (?:at|since|until) {_INSTANT}", re.ASCII)
+_INSTANTS = re.compile(rf"\b{_INSTANT}", re.ASCII)
 _NUMBERS = re.compile(r"(?!0[box]\b)\d+(?:[.,:-]\d+)*")
 _AGAIN = re.compile(r"([…N])(?:[\s,]+\1)+(?!\w)")
 
@@ -28,8 +31,8 @@ def what_killed(reason: str, error: str) -> str:
         return reason
     line = _unwrapped(line)
     name = _name_of(line)
-    rest = line[len(name) :]
-    for pattern in (_QUOTED, _ADDRESSES, _PATHS, _IDS):
+    rest = _WHEN.sub("", line[len(name) :])
+    for pattern in (_QUOTED, _ADDRESSES, _PATHS, _INSTANTS, _IDS):
         rest = pattern.sub("…", rest)
     what = name + _AGAIN.sub(r"\1", _NUMBERS.sub("N", rest))
     return what if len(what) <= DEAD_WHAT_CHARS_MAX else what[: DEAD_WHAT_CHARS_MAX - 1] + "…"

@@ -95,7 +95,7 @@ class DeadLetters(Fold):
     """The fold. See the module."""
 
     name = "deadletters"
-    version = 3
+    version = 4
     follows = (Rows, RedriveDecided, Carried, IntentFailed)
     tables = MappingProxyType({"letter": Letter, "kind": Kind, "carry": str, "cut": list[str], "count": int})
 

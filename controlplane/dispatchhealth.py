@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from bus.words import many
 from controlplane.able import able_agents
 from controlplane.agenthealth import held_back
 from controlplane.dispatchsettings import policy_of
@@ -34,7 +35,7 @@ def needs(state: KeyedState, registry: KeyedState) -> Iterator[Need]:
         others = [f"{lacking[name].waiting:,} for {name}" for name in names[1:NAMED_MAX]]
         more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
         also = f"; beside them wait {', '.join(others)}{more}" if others else ""
-        what = "1 task waits" if waiting == 1 else f"{waiting:,} tasks wait"
+        what = many(waiting, "task waits", "tasks wait")
         why = "no live agent has that capability: start one, or see who had it"
         if held:
             why = f"who can do it is quarantined: {', '.join(held[:NAMED_MAX])}"
@@ -53,8 +54,9 @@ def _named(state: KeyedState) -> Iterator[Need]:
     if not agent or not (count >= TASKS_NAMED_AGENT_MAX or is_named_full(state, "", 0)):
         return
     name, untracked = agent.removeprefix(AGENT), state.get("count", "untracked", 0)
-    why = f"further mail to it is kept in its inbox, and not asked after, as {untracked:,} were until now; start it"
-    yield Need("warn", f"{count:,} mails wait for {name}", why, 0, f"agent show {name}", 1, "mail")
+    until_now = many(untracked, "mail was", "mails were")
+    why = f"further mail to it is kept in its inbox, and not asked after, as {until_now} until now; start it"
+    yield Need("warn", f"{many(count, 'mail waits', 'mails wait')} for {name}", why, 0, f"agent show {name}", 1, "mail")
 
 
 def _is_escalated(state: KeyedState, kind: str) -> bool:

@@ -12,6 +12,7 @@ from bus.attributes import NO_CAPABLE
 from bus.errors import InvalidEvent
 from bus.letters import kept, short
 from bus.rfc3339 import format_time, parse_time
+from bus.words import many
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.facts import EventRouted, PublishEvent, TaskDispatched
 from controlplane.limits import STICKY_KEY_CHARS_MAX, TASK_ERROR_CHARS_MAX
@@ -261,9 +262,9 @@ def unheeded(policy: str) -> str:
 
 def tried(task: Task) -> str:
     """How often a task was tried, and by how many agents: of many attempts those of the last ones are known."""
-    times, agents = f"{task.attempt} time{'' if task.attempt == 1 else 's'}", len({one.agent for one in task.tries})
+    times, agents = many(task.attempt, "time"), len({one.agent for one in task.tries})
     of = "" if len(task.tries) == task.attempt else f"the last {len(task.tries)} "
-    return f"tried {times}, {of}by {agents} agent{'' if agents == 1 else 's'}"
+    return f"tried {times}, {of}by {many(agents, 'agent')}"
 
 
 def escalation(id: str, task: Task, why: str) -> PublishEvent:

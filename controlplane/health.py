@@ -47,6 +47,7 @@ from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
+from bus.words import lasting, many
 from controlplane import adaptive, agenthealth, deadletters, dispatchhealth, ledger
 from controlplane import sagas as saga_fold
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
@@ -151,7 +152,7 @@ def _all(world: World, now: int) -> Iterator[Need]:
     missing = ledger.lost(world["ledger"])
     if missing:
         yield Need(
-            "bad", f"{missing:,} events missing", "offsets skip in the journal", 0, "replay verify", 31, "ledger"
+            "bad", f"{many(missing, 'event')} missing", "offsets skip in the journal", 0, "replay verify", 31, "ledger"
         )
     plane = plane_of(world["fleet"])
     if world["fleet"].table("figures") and not plane.stopping:
@@ -191,7 +192,7 @@ def _copy(state: KeyedState, now: int) -> Iterator[Need]:
     position, last, at = state.get("copy", "beyond", (0, 0, 0))
     if at and now - at <= BEYOND_TOLD_MS * MS:
         why = f"{position + 1:,} to {last:,} are in its copy alone: a backup was put back, or a file cut short"
-        yield Need("bad", f"the journal lost {last - position:,} positions", why, at, "doctor", 5, "beyond")
+        yield Need("bad", f"the journal lost {many(last - position, 'position')}", why, at, "doctor", 5, "beyond")
 
 
 def _partitions(state: KeyedState, now: int) -> Iterator[Need]:
@@ -224,7 +225,7 @@ def _brokers(state: KeyedState, now: int) -> Iterator[Need]:
         elif broker.state == FENCED:
             yield Need("bad", f"{broker.id} is fenced", broker.why, broker.since, f"broker show {broker.id}", 9, key)
         elif broker.id in late:
-            why = f"{late[broker.id]} of its replicas are not in sync"
+            why = f"{many(late[broker.id], 'of its replicas is', 'of its replicas are')} not in sync"
             yield Need("warn", f"{broker.id} lags", why, 0, f"broker show {broker.id}", 4, key)
         elif state.get("drained", broker.id) is not None:
             drained = state.get("drained", broker.id)
@@ -317,9 +318,10 @@ def _groups(state: KeyedState, now: int) -> Iterator[Need]:
         bad = behind > BEHIND_BAD_MS * MS
         members = max(at.members for at in places)
         waiting = sum(at.waiting + at.in_flight for at in places)
-        why = f"{waiting:,} events wait, {members} {'member handles' if members == 1 else 'members handle'} them"
+        wait = many(waiting, "event waits", "events wait")
+        why = f"{wait}, {many(members, 'member handles', 'members handle')} {'it' if waiting == 1 else 'them'}"
         if not members:
-            why = f"{waiting:,} events wait and it has no member: start its consumers"
+            why = f"{wait} and it has no member: start its consumers"
         what = f"{group} {_age(behind)} behind"
         yield Need("bad" if bad else "warn", what, why, oldest, "flow list", 10 if bad else 5, f"group {group}")
 
@@ -344,9 +346,9 @@ def _sagas(state: KeyedState) -> Iterator[Need]:
     warn, bad = state.get("count", "warn", 0), state.get("count", "bad", 0)
     if not warn + bad:
         return
-    what = f"{warn + bad:,} sagas are stuck" if warn + bad > 1 else "1 saga is stuck"
+    what = many(warn + bad, "saga is stuck", "sagas are stuck")
     rule = state.get("setting", saga_fold.STUCK_AFTER)
-    usual = f"the {rule} ms that are set" if rule else "their step's p95"
+    usual = f"the {lasting(int(rule) * MS)} that are set" if rule else "their step's p95"
     why = f"{bad:,} past 3 × {usual}" if bad else f"past {usual}"
     yield Need("bad" if bad else "warn", what, why, 0, "saga list --stuck", 8 if bad else 4, "sagas")
 
@@ -359,7 +361,7 @@ def _dead(state: KeyedState, now: int) -> Iterator[Need]:
     fresh = [kind for kind in kinds if now - kind.newest <= NEW_DEATH_MS * MS]
     most = max(fresh or kinds, key=lambda kind: (kind.waiting, -kind.number))
     why = f"{most.what} in {most.group}"
-    what = f"{waiting:,} {'dead letter waits' if waiting == 1 else 'dead letters wait'}"
+    what = many(waiting, "dead letter waits", "dead letters wait")
     since = min(kind.first for kind in fresh or kinds)
     yield Need("warn", what, why, since, f"dlq show {most.id}", 2 if fresh else 1, "deadletters")
 

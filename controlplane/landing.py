@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
+from bus.words import many
 from controlplane import aheadturns, limits
 from controlplane.ahead import Ahead
 from controlplane.clock import Clock
@@ -211,7 +212,7 @@ class Landing:
 
     async def _commit(self, kept: list[Kept]) -> None:
         loop = asyncio.get_running_loop()
-        self.doing = f"it commits {len(kept)} steps, positions {kept[0].step.first} to {kept[-1].step.last}"
+        self.doing = f"it commits {many(len(kept), 'step')}, positions {kept[0].step.first} to {kept[-1].step.last}"
         while True:
             try:
                 await loop.run_in_executor(self.thread, self._journal.commit, kept)

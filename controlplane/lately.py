@@ -7,11 +7,13 @@
 | next | "line", "reserved" | the next number; the partition of the journal's copy, which is no news |
 """
 
+from collections.abc import Sequence
 from types import MappingProxyType
 from typing import get_args
 
 import msgspec
 
+from bus.words import lasting, many
 from controlplane.agents import SOURCE
 from controlplane.deadletters import TYPE as DEAD_LETTER
 from controlplane.decisions import (
@@ -73,8 +75,6 @@ from controlplane.facts import (
 from controlplane.fold import Entry, Fold, KeyedState, World
 from controlplane.limits import LATELY_GROUPS_MAX, LATELY_MAX, LATELY_MERGE_MS
 
-_SECOND = 1_000_000_000
-
 
 class Line(msgspec.Struct, frozen=True, array_like=True):
     """`text` tells one, `many` (with its `{}` as the count) more than one; `position` is of the newest."""
@@ -92,7 +92,7 @@ class Lately(Fold):
     """The fold. See the module."""
 
     name = "lately"
-    version = 9
+    version = 10
     follows = (
         Rows, BrokerHeard, BrokerLost, BrokerSilent, BrokerStarted, BrokerStopped, FleetFounded, FoldQuarantined,
         FoldsRebuilt, IntentFailed, LeaderElected, PartitionWaits, PlaneResumed, PlaneStarted, PlaneStopped,
@@ -164,7 +164,7 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, BrokerRevived):
         return "ok", f"drain {fact.id}", f"{fact.id} may lead again{_by(fact.by)}", ""
     if isinstance(fact, RebalanceDecided):
-        return "ok", "rebalance", f"{len(fact.moves)} partitions are to move{_by(fact.by)}", ""
+        return "ok", "rebalance", f"{many(len(fact.moves), 'partition is', 'partitions are')} to move{_by(fact.by)}", ""
     if isinstance(fact, RebalanceStopped):
         return "warn", "rebalance", f"rebalancing was stopped{_by(fact.by)}", ""
     if isinstance(fact, RebalanceEnded):
@@ -178,7 +178,7 @@ def _tell_decision(fact: Fact) -> tuple[str, str, str, str]:
     if isinstance(fact, AdaptiveResumed):
         return "ok", "adaptive", f"partitions move by themselves again{_by(fact.by)}", ""
     if isinstance(fact, RestartDecided):
-        return "ok", "rolling", f"{', '.join(fact.brokers)} are restarted, one after the other{_by(fact.by)}", ""
+        return "ok", "rolling", f"{_in_turn(fact.brokers)}{_by(fact.by)}", ""
     if isinstance(fact, RestartStepped):
         return "ok", f"rolling {fact.id}", f"{fact.id} {'is restarted' if fact.pid else 'is back and in sync'}", ""
     if isinstance(fact, RestartEnded):
@@ -193,18 +193,26 @@ def _tell_agents(
 ) -> tuple[str, str, str, str]:
     if isinstance(fact, AgentSuspected | AgentFailed):
         suspected = isinstance(fact, AgentSuspected)
-        silent = f"silent for {max(1, fact.silent_ns // _SECOND)} s"
+        silent = f"silent for {lasting(fact.silent_ns)}"
         one, many = ("is suspected", "are suspected") if suspected else ("has failed", "have failed")
         kind = "agents suspected" if suspected else "agents failed"
         return "warn" if suspected else "bad", kind, f"{_called(fact.agent)} {one}: {silent}", f"{{}} agents {many}"
     held = isinstance(fact, AgentQuarantined)
     done = "quarantined" if held else "released"
-    who = f"{_called(fact.agents[0])} is" if len(fact.agents) == 1 else f"{len(fact.agents)} agents are"
+    who = f"{_called(fact.agents[0])} is" if len(fact.agents) == 1 else f"{len(fact.agents):,} agents are"
     return "warn" if held else "ok", f"agents {done} {_called(fact.agents[0])}", f"{who} {done}{_by(fact.by)}", ""
 
 
 def _called(source: str) -> str:
     return source.removeprefix(SOURCE)
+
+
+def _in_turn(brokers: Sequence[str]) -> str:
+    return (
+        f"{brokers[0]} is restarted"
+        if len(brokers) == 1
+        else f"{', '.join(brokers)} are restarted, one after the other"
+    )
 
 
 def _by(name: str) -> str:
@@ -216,13 +224,14 @@ def _tell_plane(fact: Fact) -> tuple[str, str, str, str]:
         over = f", taken over: {fact.over}" if fact.over else ""
         return "warn" if over else "ok", "plane", f"plane started, epoch {fact.epoch}{over}", ""
     if isinstance(fact, PlaneResumed):
-        return "warn", "resumed", f"the plane stood still for {max(1, fact.gap_ns // _SECOND)} s", ""
+        return "warn", "resumed", f"the plane stood still for {lasting(fact.gap_ns)}", ""
     if isinstance(fact, PlaneStopped):
         return "ok", "plane", f"plane stopped: {fact.reason}", ""
     if isinstance(fact, FleetFounded):
-        return "ok", "founded", f"fleet founded: {len(fact.brokers)} brokers, {fact.partitions} partitions", ""
+        size = f"{many(len(fact.brokers), 'broker')}, {many(fact.partitions, 'partition')}"
+        return "ok", "founded", f"fleet founded: {size}", ""
     if isinstance(fact, RedriveDecided):
-        return "ok", "redrive", f"{len(fact.targets)} dead letters redriven{_by(fact.by)}", ""
+        return "ok", "redrive", f"{many(len(fact.targets), 'dead letter')} redriven{_by(fact.by)}", ""
     if isinstance(fact, FoldQuarantined):
         return "bad", f"quarantined {fact.fold}", f"fold {fact.fold} stands still: {fact.error}", ""
     if isinstance(fact, ProjectionQuarantined):
@@ -250,7 +259,7 @@ def _tell_group(fact: GroupsRemoved | GroupUpdated) -> tuple[str, str, str, str]
     if len(fact.groups) > LATELY_GROUPS_MAX:
         named += f" and {len(fact.groups) - LATELY_GROUPS_MAX} more"
     text = f"group{'s' if len(fact.groups) > 1 else ''} {named} removed{_by(fact.by)}"
-    return "warn", f"groups {named}", text + (f": {fact.waiting:,} events waited" if fact.waiting else ""), ""
+    return "warn", f"groups {named}", text + (f": {many(fact.waiting, 'event')} waited" if fact.waiting else ""), ""
 
 
 def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
@@ -261,10 +270,10 @@ def _tell_journal(fact: Fact) -> tuple[str, str, str, str]:
         return "bad", "copy", f"the journal lost positions {fact.position + 1} to {fact.last}: its copy has them", ""
     if isinstance(fact, JournalTrimmed):
         text = f"the journal begins after position {fact.up_to} now: retention by {fact.by} let go of"
-        return "ok", "trimmed", f"{text} {fact.events} events, {fact.bytes // 1_000_000:,} MB", ""
+        return "ok", "trimmed", f"{text} {many(fact.events, 'event')}, {fact.bytes // 1_000_000:,} MB", ""
     if isinstance(fact, JournalRebuilt):
         text = f"positions {fact.first} to {fact.last} were made again from the copy{_by(fact.by)}"
-        text += f", {fact.events_missing} events are missing" if fact.events_missing else ""
+        text += f", {many(fact.events_missing, 'event is', 'events are')} missing" if fact.events_missing else ""
         return "bad" if fact.events_missing or fact.lost else "ok", f"rebuilt {fact.segment}", text, ""
     return "ok", "", "", ""
 

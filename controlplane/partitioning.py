@@ -18,6 +18,7 @@ import msgspec
 
 from bus.errors import InvalidRules
 from bus.semantic import HASH, SEMANTIC, Rule, check, check_strategy
+from bus.words import many
 from controlplane.errors import PartitioningFixed
 from controlplane.limits import RULES_FILE_BYTES_MAX
 
@@ -76,7 +77,7 @@ def changed_strategy(wanted: str, given: Sequence[Rule] | None, strategy: str, r
         check_strategy(wanted, rules)
     except InvalidRules as error:
         raise PartitioningFixed(
-            f"this fleet was born {strategy} with {len(rules)} partition rules, and keys keep their homes: {error}. "
-            f"It may be {'semantic' if rules else 'hash'} or adaptive."
+            f"this fleet was born {strategy} with {many(len(rules), 'partition rule')}, and keys keep their homes: "
+            f"{error}. It may be {'semantic' if rules else 'hash'} or adaptive."
         ) from error
     return wanted

@@ -29,6 +29,7 @@ from typing import Any
 
 import msgspec
 
+from bus.words import lasting
 from controlplane import agents, roll
 from controlplane.able import able_agents as able_agents
 from controlplane.able import is_able as is_able
@@ -255,7 +256,7 @@ def _judge(state: KeyedState, source: str, entry: Entry, world: World) -> Iterab
         )
     else:
         after = msgspec.structs.replace(turned(before, FAILED, now), due=0, load=0, queue=0, in_flight=0)
-    roll.keep(state, source, before, after, now, entry.position, f"silent for {silent_ns // _MS:,} ms")
+    roll.keep(state, source, before, after, now, entry.position, f"silent for {lasting(silent_ns)}")
     if after.state == SUSPECTED:
         yield AgentSuspected(source, before.incarnation, silent_ns)
     else:

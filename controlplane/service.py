@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]
 from bus.client.operator import Operator, RecordFollower, plane_fleet
 from bus.errors import BusError
 from bus.wire import PROTOCOL_MAX, Topology, Welcome
+from bus.words import many
 from controlplane import fencing, limits
 from controlplane.answering import Answering
 from controlplane.archived import Archived
@@ -305,7 +306,9 @@ class Plane:
             taken.append(fresh_id(taken))
             self._report(BrokerAdded(taken[-1]))
         if wants < local or (here and not known and wants != local):
-            _note(f"this fleet has {local} local brokers, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
+            _note(
+                f"this fleet has {many(local, 'local broker')}, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}"
+            )
         await self._turns.turn()
         if again:
             forget(self._directory.journal)

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from bus.words import many
 from controlplane import segments
 from controlplane.errors import CorruptJournal
 from controlplane.segments import Birth
@@ -146,13 +147,13 @@ def _add_up(db: Any, looked: Looked) -> None:
         looked.unsound["steps"] = "it has none"
         return
     if (least, greatest - least + 1, first, holes) != (birth.step + 1, count, birth.position + 1, 0):
-        looked.unsound["steps"] = f"{count} steps from {least} to {greatest} do not follow on {birth.step}"
+        looked.unsound["steps"] = f"{many(count, 'step')} from {least} to {greatest}: not what follows on {birth.step}"
         return
     if "events" not in looked.unsound and _count(db, alias, "events") != events:
-        looked.unsound["events"] = f"{_count(db, alias, 'events')} events, its steps have {events}"
+        looked.unsound["events"] = f"{many(_count(db, alias, 'events'), 'event')}, its steps have {events}"
     facts = last - birth.position - events
     if "entries" not in looked.unsound and _count(db, alias, "entries") != facts:
-        looked.unsound["entries"] = f"{_count(db, alias, 'entries')} facts, its steps have {facts}"
+        looked.unsound["entries"] = f"{many(_count(db, alias, 'entries'), 'fact')}, its steps have {facts}"
     looked.end = end_of(db, alias, birth)
 
 

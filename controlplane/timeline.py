@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from bus.words import many
 from controlplane import divergence
 from controlplane.copied import MISSING
 from controlplane.divergence import Saying, Witnesses
@@ -167,6 +168,9 @@ def _missing(step: Step) -> Divergence | None:
         return None
     row = step.input.types.index(MISSING)
     where = f"p{step.input.partition:02d}, offset {step.input.first_offset + row}"
-    text = f"{count} events are missing from {where} on: retention had taken them when this segment was made again; "
-    text = f"position {step.first + row:,}: {text}what lies before is the same, what follows cannot be compared"
+    gone = many(count, "event is", "events are")
+    text = (
+        f"position {step.first + row:,}: {gone} missing from {where} on: retention had got there when this segment was "
+        "made again; what lies before is the same, what follows cannot be compared"
+    )
     return Divergence(step.first + row, "events", text)

@@ -3,6 +3,7 @@
 import logging
 
 from bus.agents.limits import COMPLAINTS_MAX, COMPLAINTS_MS
+from bus.words import many
 
 log = logging.getLogger("bus.agents")
 
@@ -20,7 +21,7 @@ class Complaints:
             left_out = max(0, self._count - COMPLAINTS_MAX)
             self._since, self._count = now, 0
             if left_out:
-                text += f" ({left_out:,} such warnings were left out before)"
+                text += f" ({many(left_out, 'such warning was', 'such warnings were')} left out before)"
         self._count += 1
         if self._count <= COMPLAINTS_MAX:
             log.warning("%s", text)

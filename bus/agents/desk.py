@@ -31,6 +31,7 @@ from bus.agents.settling import (
 from bus.errors import BusError, InvalidEvent
 from bus.event import Event
 from bus.topic import matches
+from bus.words import many
 
 if TYPE_CHECKING:
     from bus.agents.agent import Agent
@@ -160,7 +161,7 @@ class Desk:
         """How the handler ended, and with what error."""
         attempt = job.delivery.attempt
         if is_spent(job.origin, attempt, handler.max_deliver):
-            return FAILED, f"none of {attempt - 1} attempts came to an end: their agent was lost each time"
+            return FAILED, f"none of {many(attempt - 1, 'attempt')} came to an end: the agent was lost each time"
         decision = job.order.decision if job.order is not None else None
         try:
             arguments = [] if handler.payload is None else [handler.payload.read(job.event)]

@@ -18,6 +18,7 @@ import msgspec
 
 from bus.errors import ClientError, InvalidEvent
 from bus.event import ABSENT, BYTES, Event
+from bus.words import many
 
 _AT = re.compile(r"(.*) - at `(key` in `)?\$(.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(.*)`")
@@ -64,7 +65,9 @@ def payload_of(function: Callable[..., Any]) -> Payload | None:
     ]
     needed = sum(one.default is one.empty for one in places)
     if len(places) < 2 or needed > 3:
-        raise ClientError(f"{name} takes {len(places)} parameters: (event, context), or a third one for the payload")
+        raise ClientError(
+            f"{name} takes {many(len(places), 'parameter')}: (event, context), or a third one for the payload"
+        )
     if len(places) == 2:
         return None
     kind = places[2].annotation

@@ -35,6 +35,7 @@ from bus.errors import (
     ProtocolError,
 )
 from bus.ids import new_trace
+from bus.words import many
 
 TRACE: ContextVar[tuple[str, str] | None] = ContextVar("signalbox_trace", default=None)
 """(traceparent, tracestate) of the call that is being answered in this task: calls made meanwhile carry it on."""
@@ -239,7 +240,7 @@ def _held_back(target: str, link: CallLink) -> CircuitOpen:
     failed, known = link.breaker.failed
     rests = link.breaker.rests_ms(time.monotonic_ns())
     forced = link.breaker.state is FORCED_OPEN
-    why = "by hand, until it is reset" if forced else f"as {failed} of the last {known} calls failed"
+    why = "by hand, until it is reset" if forced else f"as {failed} of the last {many(known, 'call')} failed"
     again = f"; it may be called again in {rests / 1000:g} s" if rests else ""
     return CircuitOpen(f"{target} at {link.url} is not called: its circuit is {link.breaker.state}, {why}{again}")
 

@@ -23,6 +23,7 @@ from typing import Any
 
 from bus import limits, wire
 from bus.errors import BrokerUnavailable, BusError, OutcomeUnknown, from_code
+from bus.words import many
 
 REFUSED = frozenset({"NotLeader", "InsufficientReplicas", "BrokerUnavailable", "StaleEpoch"})
 UNSURE = frozenset({"OutcomeUnknown"})
@@ -183,8 +184,8 @@ class Lane:
             return []
         if batch.doubts:
             unknown = OutcomeUnknown(
-                f"partition {batch.partition}: {batch.count} events were sent, and the fleet no longer knows their "
-                f"producer ({error}); look before sending them again"
+                f"partition {batch.partition}: {many(batch.count, 'event was', 'events were')} sent, and the fleet no "
+                f"longer knows their producer ({error}); look before sending them again"
             )
             return self._give_up([(batch, unknown)])
         if batch.renewals >= RENEWALS_MAX:
@@ -221,8 +222,8 @@ class Lane:
         if batch.uncertain:
             detail = why or str(refusal or "no answer came")
             return OutcomeUnknown(
-                f"partition {batch.partition}: {batch.count} events were sent, and may or may not have been appended "
-                f"({detail}); look before sending them again"
+                f"partition {batch.partition}: {many(batch.count, 'event was', 'events were')} sent, and may or may "
+                f"not have been appended ({detail}); look before sending them again"
             )
         return refusal or BrokerUnavailable(f"partition {batch.partition}: {why or 'no leader answered in time'}")
 

@@ -37,12 +37,7 @@ class Listener:
         heard: Callable[[Session, Any], None],
         ended: Callable[[Session], None],
     ) -> None:
-        self.sessions = Sessions(fleet)
-        self.malformed = 0
-        self.name = name
-        self._heard = heard
-        self._tell_ended = ended
-        self._unread: dict[bytes, Unread] = {}
+        self._begin(fleet, name, heard, ended)
         self._loop = asyncio.get_running_loop()
         self._reading = False
         self._socket = context.socket(zmq.ROUTER)
@@ -58,6 +53,17 @@ class Listener:
         self.url = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._loop.add_reader(self._socket.FD, self._read)
         self._timer = self._loop.call_later(_PING_S, self._sweep)
+
+    def _begin(
+        self, fleet: str, name: str, heard: Callable[[Session, Any], None], ended: Callable[[Session], None]
+    ) -> None:
+        """What a listener has whatever it listens on."""
+        self.sessions = Sessions(fleet)
+        self.malformed = 0
+        self.name = name
+        self._heard = heard
+        self._tell_ended = ended
+        self._unread: dict[bytes, Unread] = {}
 
     def send(self, session: Session, message: wire.Message) -> bool:
         """Say something in a session. False when it is over, before or because of this."""

@@ -29,6 +29,7 @@ from bus.errors import BrokerUnavailable, BusError, ClientError, ProtocolError, 
 from bus.event import Event
 from bus.ids import new_id, new_producer
 from bus.repeats import check_repeats
+from bus.words import many
 
 _MS = 1_000_000
 _SWEEP_SECONDS = 0.1
@@ -102,7 +103,8 @@ class Publisher:
         if call.failed:
             errors = [result for result in call.results if isinstance(result, BusError)]
             raise PublishError(
-                f"{len(errors)} of {len(call.results)} events were not published; the first: {errors[0]}",
+                f"{many(len(errors), 'event was', 'events were')} not published of {len(call.results):,}; the first: "
+                f"{errors[0]}",
                 list(call.results),
             )
         return cast(list[Receipt], call.results)

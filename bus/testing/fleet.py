@@ -42,6 +42,7 @@ from bus.testing.exchange import Exchange
 from bus.testing.plane import MemoryPlane
 from bus.testing.transport import MemoryTransport
 from bus.topic import Filter
+from bus.words import many
 
 DEAD_LETTER = "signalbox.deadletter"
 NAME = "test"
@@ -202,7 +203,7 @@ class TestFleet(MemoryFleet):
         resting = {one.group for one in self._broker.resting()}
         left = self._broker.unsettled()
         left += [said for group, said in self._plane.in_hand() if group not in resting]
-        return [*left, f"{calls} calls are being answered"] if calls else left
+        return [*left, f"{many(calls, 'call is', 'calls are')} being answered"] if calls else left
 
     def _stuck(self) -> list[str]:
         """What waits for time to be moved, or for an agent."""

@@ -27,6 +27,7 @@ from bus.ids import new_id
 from bus.schemas import REGISTERED, Schema, registration
 from bus.testing.clock import HandClock
 from bus.topic import NEVER_ROUTED
+from bus.words import many
 
 SOURCE = "signalbox/plane"
 LIFECYCLE = "agent.lifecycle."
@@ -180,11 +181,12 @@ class MemoryPlane:
         known.agent = chosen
         known.attempt += 1
         self.agents[chosen].tasks[task] = None
+        those = many(len(able), "agent")
         decision = {
             "requires": sorted(wanted),
             "chosen": chosen,
             "able": [source for _, source in able],
-            "why": f"of {len(able)} agents that can {', '.join(sorted(wanted))} it has the fewest tasks in hand",
+            "why": f"of {those} that can {', '.join(sorted(wanted))} it has the fewest tasks in hand",
         }
         data = {"task": task, "attempt": known.attempt, "event": to_object(known.event), "decision": decision}
         event = known.event

@@ -7,7 +7,7 @@ from typing import Any
 
 from bus.client.connection import Connection, Greeting, Owner
 from bus.client.listening import Listener
-from bus.session import Session, Sessions, State
+from bus.session import Session, State
 from bus.testing.clock import HandClock
 from bus.testing.exchange import Exchange
 
@@ -63,13 +63,8 @@ class MemoryListener(Listener):
         heard: Callable[[Session, Any], None],
         ended: Callable[[Session], None],
     ) -> None:
-        self.sessions = Sessions(fleet)
-        self.malformed = 0
-        self.name = name
+        self._begin(fleet, name, heard, ended)
         self.url = exchange.listen(self._take)
-        self._heard = heard
-        self._tell_ended = ended
-        self._unread = {}
         self._exchange = exchange
         self._is_over = False
 

@@ -17,6 +17,7 @@ from console.bench.figures import Measured
 from console.bench.made import instant_of, made
 from console.bench.plan import CALL_TASKS, WARM_CALLS, WARM_EVENTS, Plan
 from console.failures import Failure
+from console.measure import many
 
 Advance = Callable[[int], None]
 Begin = Callable[[Measured, int], Advance]
@@ -73,7 +74,7 @@ class Bench:
     async def singly(self) -> None:
         """Rates and times of many tasks that each await one `publish` after another."""
         plan = self.plan
-        measured = Measured("publish", f"await publish, {plan.tasks} tasks, {plan.size} B")
+        measured = Measured("publish", f"await publish, {many(plan.tasks, 'task')}, {plan.size} B")
         advance = self._begin(measured, plan.single * plan.runs)
 
         async def each(events: Iterator[bus.Event], done: list[int], before: int) -> None:

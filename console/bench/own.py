@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from console.fleetdir import Fleet
+from console.measure import many
 from console.output import say
 from console.planeprocess import KEEPS_ALL, PlaneProcess, Retention, command
 
@@ -16,7 +17,7 @@ def own_fleet(brokers: int, retention: Retention = KEEPS_ALL) -> Iterator[tuple[
     """The fleet, in a temporary directory, and its control plane's address. It ends with this process in any case."""
     folder = Path(tempfile.mkdtemp(prefix="signalbox-bench-"))
     try:
-        say(f"starting a control plane and {brokers} brokers in {folder}, for this measurement only")
+        say(f"starting a control plane and {many(brokers, 'broker')} in {folder}, for this measurement only")
         plane = PlaneProcess(command(folder, brokers, while_stdin=True, retention=retention), folder, tied=True)
         try:
             yield Fleet(folder), plane.wait_ready().controlplane.url

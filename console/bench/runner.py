@@ -20,7 +20,7 @@ from console.failures import Failure, Partly, Unreachable
 from console.fleetdir import Fleet
 from console.importing import connect
 from console.link import Link
-from console.measure import rate, took
+from console.measure import many, rate, took
 from console.progress import Progress
 from console.terminal import signals_interrupt
 
@@ -137,7 +137,7 @@ def run(plan: Plan, home: Fleet | None, format: str) -> None:
         raise Partly("stopped: the figures are of what was done by then")
     ledger = result.ledger
     if ledger is not None and (ledger["lost"] or ledger["doubled"]):
-        raise Failure(f"{ledger['lost']:,} acked events were lost and {ledger['doubled']:,} are there twice")
+        raise Failure(f"acked events lost: {ledger['lost']:,}; there twice: {ledger['doubled']:,}")
 
 
 def _measure(work: Run, home: Fleet | None, usual: tuple[str, ...]) -> None:
@@ -168,8 +168,8 @@ def page(result: Measures) -> out.Page:
     ]
     below = [
         "",
-        f"{result.brokers} brokers, {result.partitions} partitions, {result.replicas} replicas, quorum {result.quorum}"
-        f"; acks={result.acks}: {result.fsync}",
+        f"{many(result.brokers, 'broker')}, {many(result.partitions, 'partition')}, "
+        f"{many(result.replicas, 'replica')}, quorum {result.quorum}; acks={result.acks}: {result.fsync}",
     ]
     below += [f"{row.bench}: {row.note}" for row in result.rows if row.note]
     if result.ledger is not None:
@@ -185,7 +185,8 @@ def page(result: Measures) -> out.Page:
 
 
 def _left(told: dict[str, Any], at_most: str = "") -> str:
-    return f"{at_most}{told['events']:,} events of types {told['types']} and traces of calls, {told['groups']} groups"
+    events, groups = many(told["events"], "event"), many(told["groups"], "group")
+    return f"{at_most}{events} of types {told['types']} and traces of calls, {groups}"
 
 
 def planned(plan: Plan, home: Fleet | None) -> out.Page:
@@ -199,7 +200,7 @@ def planned(plan: Plan, home: Fleet | None) -> out.Page:
     }
     lines = [f"would measure {', '.join(plan.benches)} on {where}"]
     if "failover" in plan.benches:
-        lines.append(f"failover kills brokers {plan.kills} times, of a fleet of its own")
+        lines.append(f"failover kills brokers {many(plan.kills, 'time')}, of a fleet of its own")
     if home is not None and plan.leaves():
         lines.append(f"it would leave there {_left(left(plan))}")
     return out.Page(record, [record], above="\n".join(lines))

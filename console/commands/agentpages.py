@@ -1,7 +1,7 @@
 """Agents as pages. Pure."""
 
 from console.commands.pages import since
-from console.measure import age, clock, count, lag, moment, percent
+from console.measure import age, clock, count, lag, many, moment, percent
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
@@ -72,8 +72,8 @@ def agent_page(body: q.Agent, told: q.Told) -> Page:
     below = ["", *(f"{label:<12}  {text}" for label, text in facts if text)]
     below += ["", "serves"] if body.groups else []
     below += [
-        f"  {GLYPHS[g.severity]} {g.group}  {g.through}, {count(g.members)} member{'s' * (g.members != 1)}, "
-        f"{count(g.waiting)} wait, {lag(g.behind_ns)} behind"
+        f"  {GLYPHS[g.severity]} {g.group}  {g.through}, {many(g.members, 'member')}, "
+        f"{many(g.waiting, 'waits', 'wait')}, {lag(g.behind_ns)} behind"
         for g in body.groups
     ]
     below += ["", "has", *(_task(task, told) for task in body.tasks)] if body.tasks else []
@@ -104,7 +104,8 @@ def _task(task: q.RouteTask, told: q.Told) -> str:
 def _load(row: q.AgentRow) -> str:
     if row.load is None:
         return ""
-    return f"{percent(row.load)} of {count(row.concurrency)}, {count(row.in_flight)} under way, {count(row.queue)} wait"
+    wait = many(row.queue, "waits", "wait")
+    return f"{percent(row.load)} of {count(row.concurrency)}, {count(row.in_flight)} under way, {wait}"
 
 
 def _handled(row: q.AgentRow) -> str:

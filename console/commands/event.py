@@ -1,7 +1,7 @@
 """Events: in, out, past and passing by."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -25,10 +25,10 @@ def _check_pattern(pattern: str) -> None:
 @app.command("publish")
 def publish(
     type_: Annotated[str, typer.Argument(metavar="TYPE", help="What happened: order.created")] = "",
-    source: Annotated[str, typer.Option("--source", help="Who says it.")] = "cli",
+    source: Annotated[str | None, typer.Option("--source", help="Who says it.", show_default="cli")] = None,
     subject: Annotated[str | None, typer.Option("--subject", help="What it is about.")] = None,
     data: Annotated[str | None, typer.Option("--data", metavar="JSON", help="JSON, @FILE, or - for stdin.")] = None,
-    id_: Annotated[str, typer.Option("--id", help="Its id, else a fresh one.")] = "",
+    id_: Annotated[str | None, typer.Option("--id", help="Its id, else a fresh one.")] = None,
     correlationid: Annotated[str | None, typer.Option("--correlationid", help="The saga it belongs to.")] = None,
     partitionkey: Annotated[str | None, typer.Option("--partitionkey", help="Its ordering key.")] = None,
     requires: Annotated[
@@ -40,53 +40,46 @@ def publish(
         typer.Option("--expires", metavar="DURATION", help="After it nobody gets the event any more: 30s, 1.5h."),
     ] = None,
     ext: Annotated[list[str] | None, typer.Option("--ext", metavar="NAME=VALUE", help="Another attribute.")] = None,
-    json: Annotated[str, typer.Option("--json", metavar="FILE", help="A whole CloudEvents object; - for stdin.")] = "",
+    json: Annotated[
+        str, typer.Option("--json", metavar="FILE", help="A whole CloudEvents object, which stands alone; - for stdin.")
+    ] = "",
     acks: Acks = "quorum",
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
     """Publish one event and wait for its ack."""
-    import time
-
     import bus
-    from console.commands.publishing import json_value, publish_one, read_text
+    from console.commands.publishing import made_of, publish_one, read_text
     from console.fleetdir import resolve
 
     if bool(type_) == bool(json):
         raise Usage("name the TYPE, or give a whole event with --json FILE", "signalbox event publish order.created")
-    if json and (requires or expires):
-        raise Usage(
-            "--requires and --expires go with a TYPE: the object of --json says its own `requires`, `expirytime`"
-        )
-    if requires and not all(text.split() for text in requires):
-        raise Usage("--requires names no capability", "signalbox event publish doc.needed --requires 'read write'")
-    now = time.time_ns() // 1_000_000 * 1_000_000
-    extensions: dict[str, str | int | bool] = {}
-    for pair in ext or []:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise Usage(f"--ext {pair}: write NAME=VALUE")
-        extensions[name] = value
-    try:
-        if json:
+    said = {
+        "source": source, "subject": subject, "data": data, "id": id_, "correlationid": correlationid,
+        "partitionkey": partitionkey, "requires": requires, "expires": expires, "ext": ext,
+    }  # fmt: skip
+    if not json:
+        event = made_of(type_, said)
+    else:
+        _alone({name: value for name, value in said.items() if value not in (None, [])})
+        try:
             event = bus.from_json(read_text(json))
-        else:
-            event = bus.Event(
-                type=type_,
-                source=source,
-                id=id_,
-                subject=subject,
-                time=now,
-                correlationid=correlationid,
-                partitionkey=partitionkey,
-                requires=" ".join(requires).split() if requires else None,
-                expirytime=None if expires is None else now + options.duration("--expires", expires),
-                data=None if data is None else json_value(read_text(data.removeprefix("@"), data[:1] != "@")),
-                extensions=extensions,
-            )
-    except bus.InvalidEvent as error:
-        raise Usage(str(error)) from error
+        except bus.InvalidEvent as error:
+            raise Usage(str(error)) from error
     publish_one(resolve(data_dir), event, acks, output)
+
+
+def _alone(said: dict[str, Any]) -> None:
+    """Nothing may be said beside --json, where it would not count. Raises Usage that names all that was."""
+    if not said:
+        return
+    own = [pair.partition("=")[0] for pair in said.get("ext", [])]
+    own = [{"expires": "expirytime"}.get(name, name) for name in said if name != "ext"] + own
+    options_ = ", ".join(f"--{name}" for name in said)
+    raise Usage(
+        f"{options_} {'goes' if len(said) == 1 else 'go'} with a TYPE: the object of --json says its own "
+        f"{', '.join(f'`{name}`' for name in own)}"
+    )
 
 
 @app.command("import")
@@ -106,7 +99,7 @@ def import_(
     from console.commands.publishing import reaching
     from console.fleetdir import resolve
     from console.importing import run
-    from console.measure import rate
+    from console.measure import many, rate
 
     with reaching():
         try:
@@ -116,15 +109,15 @@ def import_(
     value, unit = rate((result.imported - result.duplicates) / max(result.seconds, 1e-3))
     mark = "▲" if result.rejected else "●"
     fresh = result.imported - result.duplicates
-    said = f"{mark} imported {fresh:,} events{', all acked,' if fresh else ''} in {result.seconds:.1f} s"
+    said = f"{mark} imported {many(fresh, 'event')}{', all acked,' if fresh else ''} in {result.seconds:.1f} s"
     said += f" ({value} {unit})" if fresh else ""
     if result.duplicates:
-        said += f"; {result.duplicates:,} were there already, and were not appended again"
+        said += f"; {many(result.duplicates, 'was', 'were')} there already, and not appended again"
     if result.rejected:
-        said += f"\n{result.rejected:,} were not: {', '.join(result.rejects) or 'see above'}"
+        said += f"\n{many(result.rejected, 'was', 'were')} not: {', '.join(result.rejects) or 'see above'}"
     out.show(out.Page(result, [result], above=said), out.Format(output))
     if result.rejected:
-        message = f"{result.rejected:,} of {result.imported + result.rejected:,} lines were not imported"
+        message = f"not imported: {result.rejected:,} of {many(result.imported + result.rejected, 'line')}"
         raise (Partly if result.imported else Failure)(message, "Mend the rejects file and import that.")
 
 
@@ -180,7 +173,7 @@ def _start(text: str) -> str:
 
     if text in ("now", "earliest"):
         return text
-    return bus.format_time(options.since(text, time.time_ns(), "--start"))
+    return bus.format_time(options.instant("--start", text, time.time_ns()))
 
 
 @app.command("search")
@@ -209,8 +202,8 @@ def search(
         pattern=type_,
         text=text,
         subject=subject,
-        since=None if since is None else options.since(since, now),
-        until=None if until is None else options.instant(until, now),
+        since=None if since is None else options.instant("--since", since, now),
+        until=None if until is None else options.instant("--until", until, now),
         internal=internal,
         limit=limit,
     )

@@ -11,6 +11,7 @@ import typer
 from console.commands.agreeing import agree
 from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, operator
 from console.failures import Failure, Partly, Unreachable, Usage
+from console.measure import many
 
 app = typer.Typer(rich_markup_mode=None)
 DOWN_S = 30.0
@@ -99,7 +100,7 @@ def _detach(folder: Path, line: list[str], format: str, named: str) -> None:
             raise
     there = status.controlplane
     record = {"controlplane": there, "brokers": status.brokers, "data_dir": str(folder)}
-    said = f"● up  {len(status.brokers)} brokers, pid {there.pid}, {there.url}"
+    said = f"● up  {many(len(status.brokers), 'broker')}, pid {there.pid}, {there.url}"
     said += f"\n  signalbox status{named}    signalbox down{named}"
     show(Page(record, [record], above=said), Format(format))
 
@@ -146,7 +147,7 @@ def down(
         agree(f"End {what}?", "nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}
-    said = f"○ down  {len(pids)} processes ended\n  signalbox up{_named(data_dir)}"
+    said = f"○ down  {many(len(pids), 'process', 'processes')} ended\n  signalbox up{_named(data_dir)}"
     show(Page(record, [record], above=said), Format(output))
 
 

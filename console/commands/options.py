@@ -66,22 +66,12 @@ def partition_number(text: str) -> int:
     return int(digits)
 
 
-def instant(text: str, now: int) -> int:
-    """As `moments.instant`. Raises Usage."""
+def instant(option: str, text: str, now: int) -> int:
+    """As `moments.instant`, what an option was given. Raises Usage."""
     from console import moments
 
     try:
         return moments.instant(text, now)
-    except ValueError as error:
-        raise Usage(str(error)) from error
-
-
-def since(text: str, now: int, option: str = "--since") -> int:
-    """As `moments.since`. Raises Usage."""
-    from console import moments
-
-    try:
-        return moments.since(text, now)
     except ValueError as error:
         raise Usage(f"{option} {error}") from error
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from console.measure import SECOND, age, clock, count, lag, moment, percent, rate, size, took
+from console.measure import SECOND, age, clock, count, lag, many, moment, percent, rate, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
@@ -28,7 +28,7 @@ def status_page(body: q.Status, told: q.Told) -> Page:
         for part in wrong
     ]
     if not wrong:
-        below = [f"● {len(body.partitions)} partitions, all in sync"]
+        below = [f"● {many(len(body.partitions), 'partition')}, all in sync"]
     return Page(
         record=body,
         rows=body.brokers,
@@ -90,10 +90,10 @@ def health_word(counts: q.Counts) -> str:
 def counts_line(counts: q.Counts) -> str:
     """Events, flows, sagas, dead letters, agents in one line."""
     return (
-        f"{count(counts.events)} events  {count(counts.flows)} flows  "
+        f"{many(counts.events, 'event')}  {many(counts.flows, 'flow')}  "
         f"sagas {count(counts.sagas_open)} open, {count(counts.sagas_stuck)} stuck, "
         f"{count(counts.sagas_finished)} finished, {count(counts.sagas_failed)} failed  "
-        f"{count(counts.dead_letters)} dead letters  {count(counts.agents)} agents"
+        f"{many(counts.dead_letters, 'dead letter')}  {many(counts.agents, 'agent')}"
         + (f", {count(counts.agents_out)} out" if counts.agents_out else "")
     )
 
@@ -145,7 +145,7 @@ def sagas_page(body: q.Sagas, told: q.Told) -> Page:
 def saga_page(body: q.Saga, told: q.Told) -> Page:
     """One saga: its line, its steps, why, and what mends it."""
     row = body.row
-    head = f"{GLYPHS[row.severity]} {row.saga}  {row.state} at {row.step}, {count(row.steps)} steps"
+    head = f"{GLYPHS[row.severity]} {row.saga}  {row.state} at {row.step}, {many(row.steps, 'step')}"
     return Page(
         record=body,
         rows=body.steps,

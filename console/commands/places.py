@@ -1,7 +1,7 @@
 """Brokers, partitions and what a lever touches, as pages. Pure."""
 
 from console.commands.pages import STATES, per_second, since
-from console.measure import count, lag, moment, percent, size, took
+from console.measure import count, lag, many, moment, percent, size, took
 from console.output import GLYPHS, Column, Page
 from controlplane import questions as q
 
@@ -164,7 +164,8 @@ def _terms_lines(terms: q.GroupTerms | None, told: q.Told) -> list[str]:
     governed = [f"set by operators  {', '.join(terms.governed)}, whatever members come with"] if terms.governed else []
     return [
         f"order             {order}",
-        f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; {terms.max_deliver} attempts at most",
+        f"unacked for       {took(terms.ack_wait_ms * _MS)}, delivered again; "
+        f"{many(terms.max_deliver, 'attempt')} at most",
         f"began at          {'the earliest event' if terms.start < 0 else moment(terms.start, told.recorded)}",
         *governed,
     ]

@@ -7,7 +7,7 @@ from console.commands.asking import begins, finished
 from console.commands.options import partition_number
 from console.commands.pages import since
 from console.failures import Usage
-from console.measure import count, moment
+from console.measure import count, many, moment
 from console.moments import POSITION_MAX
 from console.output import GLYPHS, Column, Format, Page
 from console.sqlpage import csv_of, text_of
@@ -87,7 +87,7 @@ def show_rows(told: q.Told, body: q.ProjectionRows, format: Format) -> None:
     else:
         out.write_data(csv_of(body.columns, rows))
     if body.behind:
-        out.say(f"▲ it is still being built: {body.behind:,} positions to go. --after waits for one.")
+        out.say(f"▲ it is still being built: {many(body.behind, 'position')} to go. --after waits for one.")
     if body.cut:
         out.say(f"▲ there are {body.cut}: these are the first {body.count:,}.")
     if body.journal_from:

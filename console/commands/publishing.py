@@ -2,20 +2,23 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 import bus
 from console import output as out
 from console.commands.asking import moment
+from console.commands.options import duration
 from console.failures import Denied, Failure, NotFound, Unreachable, Usage
 from console.fleetdir import Fleet, question_url
 from console.importing import connect
 from console.link import Link
-from console.measure import clock
+from console.measure import clock, many
 from console.progress import Progress
 
 
@@ -55,6 +58,57 @@ def json_value(text: bytes) -> msgspec.Raw:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Usage(f"--data is not JSON: {error}", "A text goes in quotes: --data '\"hello\"'") from error
     return msgspec.Raw(text)
+
+
+def _capabilities(texts: list[str]) -> list[str] | None:
+    """Those of every `--requires`; none for no `--requires`. Raises Usage."""
+    if not all(text.split() for text in texts):
+        raise Usage("--requires names no capability", "signalbox event publish doc.needed --requires 'read write'")
+    return " ".join(texts).split() or None
+
+
+def _attribute(text: str) -> tuple[str, str]:
+    """Name and value of an `--ext`. Raises Usage."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise Usage(f"--ext {text}: write NAME=VALUE")
+    return name, value
+
+
+def made_of(type_: str, said: dict[str, Any]) -> bus.Event:
+    """An event from the options of `event publish`, each by its name. Raises Usage that names all that is wrong."""
+    wrong: list[Usage] = []
+
+    def read(given: Any, take: Callable[[Any], Any]) -> Any:
+        try:
+            return None if given is None else take(given)
+        except Usage as error:
+            wrong.append(error)
+            return None
+
+    now = time.time_ns() // 1_000_000 * 1_000_000
+    requires = read(said["requires"], _capabilities)
+    expires = read(said["expires"], lambda text: now + duration("--expires", text))
+    pairs = [read(text, _attribute) for text in said["ext"] or []]
+    data = read(said["data"], lambda text: json_value(read_text(text.removeprefix("@"), text[:1] != "@")))
+    if wrong:
+        raise Usage("; ".join(map(str, wrong)), next((error.hint for error in wrong if error.hint), ""))
+    try:
+        return bus.Event(
+            type=type_,
+            source="cli" if said["source"] is None else said["source"],
+            id=said["id"] or "",
+            subject=said["subject"],
+            time=now,
+            correlationid=said["correlationid"],
+            partitionkey=said["partitionkey"],
+            requires=requires,
+            expirytime=expires,
+            data=data,
+            extensions=dict(pairs),
+        )
+    except bus.InvalidEvent as error:
+        raise Usage(str(error)) from error
 
 
 def publish_one(fleet: Fleet, event: bus.Event, acks: str, format: str) -> None:
@@ -138,7 +192,7 @@ def export_to(
         count = write(None) if where == "-" else exporting.to_file(Path(where), write)
     progress.close()
     if where == "-":
-        out.say(f"exported {count:,} events")
+        out.say(f"exported {many(count, 'event')}")
         return
     record = {"exported": count, "out": where}
-    out.show(out.Page(record, [record], above=f"● exported {count:,} events to {where}"), out.Format(format))
+    out.show(out.Page(record, [record], above=f"● exported {many(count, 'event')} to {where}"), out.Format(format))

@@ -15,6 +15,7 @@ from console.commands.options import operator
 from console.failures import Failure, Partly, Usage
 from console.fleetdir import brokers_of, plane_of, resolve
 from console.limits import MISSING_SHOWN_MAX, PLANE_SAID_BYTES_MAX
+from console.measure import many
 from console.output import Column, Format, Page, say, show, table_of
 from console.terminal import PYTHON
 
@@ -70,10 +71,11 @@ def page_of(report: dict[str, Any]) -> Page:
 def _above(report: dict[str, Any]) -> str:
     count, sound = len(report["rebuilt"]), len(report["sound"])
     if not count:
-        return f"● the journal holds together: {sound} segments, to position {report['position']:,}"
+        return f"● the journal holds together: {many(sound, 'segment')}, to position {report['position']:,}"
     done = "would be made again" if report["dry_run"] else "made again"
     stores = ", ".join(report["brokers"]) or "no broker's store"
-    return f"{count} of {count + sound} segments {done}, of {stores}; the journal then ends at {report['position']:,}"
+    done = f"{count} of {many(count + sound, 'segment')} {done}, of {stores}"
+    return f"{done}; the journal then ends at {report['position']:,}"
 
 
 def _below(report: dict[str, Any]) -> str:
@@ -84,7 +86,9 @@ def _below(report: dict[str, Any]) -> str:
         for each in one["missing"]
     ]
     if len(lines) > MISSING_SHOWN_MAX:
-        lines[MISSING_SHOWN_MAX:] = [f"… and {len(lines) - MISSING_SHOWN_MAX} more stretches: -o json"]
+        lines[MISSING_SHOWN_MAX:] = [
+            f"… and {many(len(lines) - MISSING_SHOWN_MAX, 'more stretch', 'more stretches')}: -o json"
+        ]
     lines += [f"lost: {line}" for line in report["lost"]]
     if report["open_end"]:
         lines.append(f"the copy ends at position {report['position']:,}: facts after that, if there were any, are lost")

@@ -11,6 +11,7 @@ from console.commands import options, replayrun
 from console.commands.options import DataDir, Output
 from console.failures import Failure, Usage
 from console.limits import RULES_FILE_BYTES_MAX
+from console.measure import many
 
 app = typer.Typer(
     rich_markup_mode=None,
@@ -32,9 +33,11 @@ def verify(data_dir: DataDir = None, output: Output = "table") -> None:
 
     def page(body: Verified, told: Told) -> Page:
         said = f"{'● the same, byte for byte' if body.same else '■ not the same'}\n"
-        said += f"{body.entries:,} entries of {body.events:,} events in {body.seconds:.2f} s\ndigest {body.digest}"
+        said += f"{many(body.entries, 'entry', 'entries')} of {many(body.events, 'event')} in {body.seconds:.2f} s\n"
+        said += f"digest {body.digest}"
         if body.older:
-            said += f"\n{body.older:,} entries of older fold versions were evolved as recorded"
+            older = many(body.older, "entry of an older fold version was", "entries of older fold versions were")
+            said += f"\n{older} evolved as recorded"
         if body.journal_from:
             said += f"\nfrom the state at position {body.journal_from:,} on: retention let go of what was before"
         return Page(body, [body], above=said)
@@ -101,7 +104,8 @@ def what_if(
     ] = None,
     rules: Annotated[Path | None, typer.Option("--rules", metavar="FILE", help="A TOML file of settings.")] = None,
     begin: Annotated[
-        str, typer.Option("--from", "--since", metavar="TIME|POSITION", help="They hold from here on: -1h, or 120431.")
+        str,
+        typer.Option("--from", "--since", metavar="TIME|POSITION", help="They hold from here on: 1h, 14:03 or 120431."),
     ] = "",
     end: Annotated[str, typer.Option("--to", metavar="TIME|POSITION", help="Up to here; without it, now.")] = "",
     limit: Examples = 5,

@@ -1,7 +1,7 @@
 """What a journal read again says, as pages: the difference of two moments, and what would have been otherwise. Pure."""
 
 from console.commands.pages import counts_line, health_word
-from console.measure import clock, count, day
+from console.measure import clock, count, day, many
 from console.output import Column, Page
 from controlplane import questions as q
 
@@ -47,10 +47,11 @@ def what_if_page(body: q.WhatIf, told: q.Told) -> Page:
     above = [
         f"what if {rules}",
         f"from {_when(body.first, body.since)} to {_when(body.last, body.until)}: "
-        f"{count(body.entries)} entries of {count(body.events)} events in {body.seconds:.2f} s",
+        f"{many(body.entries, 'entry', 'entries')} of {many(body.events, 'event')} in {body.seconds:.2f} s",
     ]
     if body.older:
-        above.append(f"{count(body.older)} entries of older fold versions were taken as recorded")
+        older = many(body.older, "entry of an older fold version was", "entries of older fold versions were")
+        above.append(f"{older} taken as recorded")
     above += ["", *_verdict(body), "", *_counts(body)]
     if body.facts:
         above += ["", "the first of each:", ""]
@@ -77,7 +78,8 @@ def _verdict(body: q.WhatIf) -> list[str]:
     kinds = [kind for kind in body.kinds if kind.gone or kind.new or kind.moved or kind.changed]
     if not kinds:
         same = sum(kind.same for kind in body.kinds)
-        return [f"● no fact would have been otherwise; {count(same)} would have been said as they were"]
+        said = many(same, "would have been said as it was", "would have been said as they were")
+        return [f"● no fact would have been otherwise; {said}"]
     width = max(len(kind.kind) for kind in kinds)
     head = f"  {'':{width}}  {'gone':>8}  {'new':>8}  {'moved':>8}  {'changed':>8}  {'same':>8}"
     lines = [
@@ -86,8 +88,10 @@ def _verdict(body: q.WhatIf) -> list[str]:
         for kind in kinds
     ]
     total = sum(kind.gone + kind.new + kind.moved + kind.changed for kind in kinds)
-    rest = [f"  {count(body.unmatched)} were too many to tell moved from gone and new"] if body.unmatched else []
-    return [f"▲ {count(total)} facts would have been otherwise", "", head, *lines, *rest]
+    rest = (
+        [f"  {many(body.unmatched, 'was', 'were')} too many to tell moved from gone and new"] if body.unmatched else []
+    )
+    return [f"▲ {many(total, 'fact')} would have been otherwise", "", head, *lines, *rest]
 
 
 def _counts(body: q.WhatIf) -> list[str]:
@@ -102,7 +106,7 @@ def _counts(body: q.WhatIf) -> list[str]:
         ("brokers up", body.was.brokers_up, body.now.brokers_up),
     ]
     told = [f"{name} {count(was)} → {count(now)}" for name, was, now in pairs if was != now]
-    still = f"the same counts at the end: {count(body.was.sagas_stuck)} sagas stuck, score {count(body.was.score)}"
+    still = f"the same counts at the end: {many(body.was.sagas_stuck, 'saga')} stuck, score {count(body.was.score)}"
     return ["at the end: " + ", ".join(told) if told else still]
 
 
@@ -144,7 +148,7 @@ def _tables(tables: list[q.TableChange]) -> list[str]:
 def _fewer(changes: list[q.StateChange], tables: list[q.TableChange]) -> str:
     keys = len({(change.fold, change.table, change.key) for change in changes})
     total = sum(one.added + one.removed + one.changed for one in tables)
-    return f"\n{count(keys)} of {count(total)} keys shown; --limit shows more" if keys < total else ""
+    return f"\n{count(keys)} of {many(total, 'key')} shown; --limit shows more" if keys < total else ""
 
 
 def _key(key: str) -> str:

@@ -18,7 +18,8 @@ Pattern = Annotated[str, typer.Option("--type", metavar="PATTERN", help="Only th
 Subject = Annotated[str, typer.Option("--subject", help="Only exactly this subject.")]
 Saga = Annotated[str, typer.Option("--saga", help="Only this saga's events.")]
 Begin = Annotated[
-    str, typer.Option("--from", "--since", metavar="TIME|POSITION", help="From here on: -1h, an instant, or 120431.")
+    str,
+    typer.Option("--from", "--since", metavar="TIME|POSITION", help="From here on: 1h, 14:03, an instant or 120431."),
 ]
 End = Annotated[
     str, typer.Option("--to", "--until", metavar="TIME|POSITION", help="Up to here; without it, all until now.")

@@ -1,11 +1,12 @@
 """Routing: content rules, where an event goes and why, and what other rules would have done."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, duration, operator
+from console.commands.options import AsOf, DataDir, DryRun, Output, Reason, Watch, Yes, instant, operator
 from console.failures import Usage
 
 app = typer.Typer(
@@ -13,13 +14,16 @@ app = typer.Typer(
 )
 _EXAMPLE = "signalbox route add large --types order.created --when 'data.total > 1000' --to capability:review"
 Since = Annotated[
-    str, typer.Option("--since", metavar="DURATION", help="Try them on what was recorded since then: 1h, 1.5h, 2d.")
+    str, typer.Option("--since", metavar="TIME", help="Try them on what was recorded since then: 1.5h, 14:03, 2d.")
 ]
 
 
 def _tried(since: str) -> int:
-    """How far back rules are tried, ns; `-1h` is what it is called elsewhere. Raises Usage."""
-    return duration("--since", since.removeprefix("-"))
+    """How far back rules are tried, ns. Raises Usage."""
+    now = time.time_ns()
+    if (back := now - instant("--since", since, now)) <= 0:
+        raise Usage(f"--since {since}: nothing was recorded since then", "signalbox route test RULES --since 1h")
+    return back
 
 
 @app.command("list")

@@ -3,7 +3,7 @@
 from console import output as out
 from console.commands.asking import stamp
 from console.commands.pages import since
-from console.measure import clock, count, moment, took
+from console.measure import clock, count, many, moment, took
 from console.output import GLYPHS, Column, Format, Page
 from controlplane import questions as q
 
@@ -86,7 +86,7 @@ def show_tried(body: q.RoutesTried, told: q.Told, format: str) -> None:
 def _tried_lines(body: q.RoutesTried, rules: bool = True) -> list[str]:
     cut = ", the newest of them" if body.cut else ""
     lines = [
-        f"tried on {count(body.events)} of {count(body.recorded)} events recorded since {clock(body.since)}{cut}: "
+        f"tried on {count(body.events)} of {many(body.recorded, 'event')} recorded since {clock(body.since)}{cut}: "
         f"{count(body.changed)} would go elsewhere than by the rules in force"
     ]
     for row in body.rules if rules else ():

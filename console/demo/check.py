@@ -8,7 +8,7 @@ from console.commands.pages import counts_line, health_word
 from console.demo.stage import Played, fingerprint
 from console.exporting import pages
 from console.link import Link
-from console.measure import rate
+from console.measure import many, rate
 from controlplane.questions import AskStatus, Counts, Status
 
 NAMED_MAX = 5
@@ -102,9 +102,9 @@ def summary(played: Played, verdict: Verdict, there: Status) -> Summary:
     ):
         if ids:
             named = ", ".join(ids[:NAMED_MAX]) + (", …" if len(ids) > NAMED_MAX else "")
-            problems.append(f"{len(ids):,} events {what}: {named}")
+            problems.append(f"{many(len(ids), 'event')} {what}: {named}")
     if played.failed:
-        problems.append(f"{played.failed:,} events were not acked: {played.error}")
+        problems.append(f"{many(played.failed, 'event was', 'events were')} not acked: {played.error}")
     elif played.error:
         problems.append(played.error)
     if not played.drained:
@@ -136,8 +136,9 @@ def text(shown: Summary) -> str:
     value, unit = rate(shown.per_second)
     balance = "●" if shown.archived == shown.published and shown.ok else "■"
     lines = [
-        f"published  {shown.published:,} events in {shown.run_seconds:.1f} s ({value} {unit}), {shown.joined:,} agents",
-        f"archived   {shown.archived:,} events  {balance} "
+        f"published  {many(shown.published, 'event')} in {shown.run_seconds:.1f} s ({value} {unit}), "
+        f"{many(shown.joined, 'agent')}",
+        f"archived   {many(shown.archived, 'event')}  {balance} "
         + ("each one as it was published" if shown.ok else "see below"),
     ]
     lines += [

@@ -21,6 +21,7 @@ from console.demo.script import Script, load
 from console.demo.stage import Pace, Stage
 from console.failures import INTERRUPTED, Ended, Failure
 from console.link import Link
+from console.measure import many
 from console.planeprocess import PlaneProcess, command
 from console.progress import Progress
 from console.terminal import console_command, signals_interrupt
@@ -66,7 +67,7 @@ def run(play: Play, format: str) -> None:
 
 
 def _on_fleet(play: Play, script: Script, folder: Path) -> tuple[Summary, bool]:
-    out.say(f"starting a control plane and {play.brokers} brokers in {folder}")
+    out.say(f"starting a control plane and {many(play.brokers, 'broker')} in {folder}")
     plane = PlaneProcess(command(folder, play.brokers, while_stdin=True), folder, tied=True)
     try:
         url = plane.wait_ready().controlplane.url

@@ -61,9 +61,10 @@ def _record(agent: Agent, now: int, width: int, height: int) -> Canvas:
     row = agent.row
     beat = f"every {measure.age(agent.heartbeat_ms * 1_000_000)}" if agent.heartbeat_ms else "never, nor suspected"
     failed = "" if row.error_share is None else f", {measure.percent(row.error_share, 1)}% of the newest failed"
+    wait = measure.many(row.queue, "waits", "wait")
     facts = (
         ("can", " ".join(row.handles) or "nothing that is dispatched"),
-        ("work", "" if row.load is None else f"{row.in_flight} of {row.concurrency} under way, {row.queue} wait"),
+        ("work", "" if row.load is None else f"{row.in_flight} of {row.concurrency} under way, {wait}"),
         ("handled", "" if row.handled is None else f"{measure.count(row.handled)}{failed}"),
         ("last word", f"{measure.age(now - row.seen)} ago; beats {beat}" if row.seen else ""),
         ("version", row.version), ("locality", row.locality), ("address", agent.address),

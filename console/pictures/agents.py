@@ -129,6 +129,6 @@ def group_line(group: AgentGroup) -> list[Span]:
     glyph, ink = light(group.severity)
     late = measure.lag(group.behind_ns)
     return [
-        (glyph, ink), (f" {group.group}", "txt"), (f"  {measure.count(group.waiting)} wait", "mut"),
+        (glyph, ink), (f" {group.group}", "txt"), (f"  {measure.many(group.waiting, 'waits', 'wait')}", "mut"),
         (f"  {late} behind", loud(group.severity)),
     ]  # fmt: skip

@@ -141,7 +141,7 @@ def data_lines(data: object, width: int, rows: int) -> list[list[Span]]:
             lines += [key] if key else []
             lines += [[("  " if key else "", ""), (text, "txt")] for text in texts]
     if len(lines) > rows > 0:
-        lines = [*lines[: rows - 1], [(f"{len(lines) - rows + 1:,} more lines; y shows all", "mut")]]
+        lines = [*lines[: rows - 1], [(f"{measure.many(len(lines) - rows + 1, 'more line')}; y shows all", "mut")]]
     return lines[: max(rows, 0)]
 
 

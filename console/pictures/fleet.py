@@ -34,7 +34,7 @@ def partitioning(told: Partitioning | None) -> Span | None:
     if told is None or told.strategy == "hash":
         return None
     if told.strategy == "semantic":
-        return f"   semantic, {measure.count(len(told.rules))} rules", "mut"
+        return f"   semantic, {measure.many(len(told.rules), 'rule')}", "mut"
     load = f"{told.busiest} leads {told.share:.2f} × the mean" if told.share else "no load"
     return f"   adaptive, {'paused' if told.paused else load}", "warn" if told.paused or told.skewed else "mut"
 

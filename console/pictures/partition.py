@@ -240,9 +240,11 @@ def facts(p: PartitionStatus) -> list[Fact]:
         lacks = furthest(p) - r.end
         if r.state == "lagging":
             late = f", {measure.lag(r.lag_ns)} late" if r.lag_ns else ""
-            found.append((replica_light(r.state), f"{r.broker} lacks the newest {lacks:,} events{late}", "txt"))
+            found.append(
+                (replica_light(r.state), f"{r.broker} lacks the newest {measure.many(lacks, 'event')}{late}", "txt")
+            )
         elif r.state == "off":
-            short = f"; it lacks the newest {lacks:,} events" if lacks else ""
+            short = f"; it lacks the newest {measure.many(lacks, 'event')}" if lacks else ""
             found.append((replica_light(r.state), f"{r.broker} is off{short}", "txt"))
     led = f"led by {p.leader} in epoch {p.epoch:,}" if p.leader else f"nobody leads; the last epoch was {p.epoch:,}"
     archived = "archived up to its high watermark" if p.archived >= p.high else f"{p.high - p.archived:,} not archived"

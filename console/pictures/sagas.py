@@ -68,7 +68,7 @@ def steps(saga: Saga, now: int, width: int, height: int) -> Canvas:
     c = Canvas(width, height)
     row = saga.row
     hidden = max(0, len(saga.steps) - (height - 1))
-    note = f"{row.steps} step{'' if row.steps == 1 else 's'}, started {measure.moment(row.started, now)}"
+    note = f"{measure.many(row.steps, 'step')}, started {measure.moment(row.started, now)}"
     heading(c, 2, 0, width - 2, middle(row.saga, 24), note + (f"; the last {height - 1}" if hidden else ""))
     shown = saga.steps[hidden:]
     longest = max((step.took_ns for step in saga.steps), default=0)

@@ -16,6 +16,7 @@ from console.fleetdir import Fleet, question_url
 from console.importing import connect
 from console.limits import NUMBER_TYPED_FROM, REPLAY_PAGE
 from console.link import Link
+from console.measure import many
 from console.progress import Progress
 from console.replaying import shadow
 from console.replaying.control import Control, listening
@@ -68,8 +69,9 @@ def _check_room(link: Link, order: Order) -> None:
     there = body_of(told(link, AskSlice(Slice(pattern=f"{order.where}>")), LONG_ANSWER_S), Sliced)
     if there.events:
         example = next(iter(there.types))
+        live = many(there.events, "live event has its type", "live events have their types")
         raise Usage(
-            f"--prefix {order.where} is where {there.events:,} live events have their types, {example} for one",
+            f"--prefix {order.where} is where {live}, {example} for one",
             "Choose a prefix that nobody publishes under; if it has to be this one, add --live and a --reason.",
         )
 
@@ -138,7 +140,7 @@ def _look_back(order: Order, result: Replayed) -> None:
     done = result.published + result.duplicates + result.refused
     if result.ended == "done":
         if done != result.events:
-            result.error = f"the journal had {done:,} of the {result.events:,} events that were counted"
+            result.error = f"the journal had {done:,} of the {many(result.events, 'event')} that had been counted"
     elif result.reached < result.last:
         result.go_on = order.go_on(result.reached + 1 if result.reached else result.first, result.last)
 
@@ -154,8 +156,8 @@ def _tell(result: Replayed, format: str) -> None:
     if result.ended == "interrupted" and not done:
         raise Ended(INTERRUPTED)
     if result.refused and not result.error:
-        result.error = f"{result.refused:,} of {result.events:,} events were refused"
+        result.error = f"refused: {result.refused:,} of {many(result.events, 'event')}"
     if result.error or result.ended == "interrupted":
-        message = result.error or f"interrupted after {done:,} of {result.events:,} events"
+        message = result.error or f"interrupted after {done:,} of {many(result.events, 'event')}"
         # How to go on was just said, with all the rest.
         raise (Partly if done else Failure)(message)

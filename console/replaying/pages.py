@@ -1,6 +1,6 @@
 """A replay as people read it: what it will do, and what became of it. Pure."""
 
-from console.measure import SECOND, age, clock, day, rate, size
+from console.measure import SECOND, age, clock, day, many, rate, size
 from console.output import Page
 from console.replaying.plan import Order, Replayed
 
@@ -25,11 +25,6 @@ def where_of(result: Replayed) -> str:
     }[result.to]
 
 
-def events_of(count: int) -> str:
-    """`1 event`, `9 events`."""
-    return f"{count:,} event{'' if count == 1 else 's'}"
-
-
 def left_out_text(left_out: dict[str, int]) -> str:
     """Which were left out."""
     return ", ".join(f"{events:,} {WHY.get(why, why)}" for why, events in left_out.items())
@@ -38,7 +33,7 @@ def left_out_text(left_out: dict[str, int]) -> str:
 def plan_text(order: Order, result: Replayed) -> str:
     """What is about to happen, or would in a dry run."""
     verb = "would replay" if result.dry_run else "replay"
-    lines = [f"{verb} exactly {events_of(result.events)} to {where_of(result)}, as run {result.run}"]
+    lines = [f"{verb} exactly {many(result.events, 'event')} to {where_of(result)}, as run {result.run}"]
     lines.append(f"  {_types(result)}")
     lines.append(f"  positions {result.first:,} to {result.last:,}, {_span(result)}, {size(result.bytes)}")
     lines.append(f"  {_times(result)}; {_pace(result)}")
@@ -53,7 +48,7 @@ def _types(result: Replayed) -> str:
     shown = [f"{type} {events:,}" for type, events in list(result.types.items())[:TYPES_SHOWN]]
     more = len(result.types) - len(shown)
     if more > 0 or result.other_types:
-        shown.append(f"and {more:,} more types" if not result.other_types else "and many more types")
+        shown.append(f"and {many(more, 'more type')}" if not result.other_types else "and many more types")
     return ", ".join(shown)
 
 
@@ -103,8 +98,8 @@ def _consequences(result: Replayed) -> list[str]:
         lines.append(f"{'▲ ' if shown else ''}groups that listen: {', '.join(shown) or 'none'}")
     if result.to != "file" and result.events > result.remembered:
         lines.append(
-            f"▲ a partition remembers its last {result.remembered:,} ids: if this run stops, go on from where it was, "
-            f"not from the beginning"
+            f"▲ a partition remembers its last {many(result.remembered, 'id')}: if this run stops, go on from where it "
+            f"was, not from the beginning"
         )
     return lines
 
@@ -117,12 +112,12 @@ def result_text(result: Replayed) -> str:
     verb = {"done": "replayed", "stopped": "stopped as told after", "interrupted": "interrupted after"}.get(
         result.ended, "failed after"
     )
-    said = f"{'●' if whole else '▲'} {verb} {done:,} of {events_of(result.events)} to {where_of(result)} "
+    said = f"{'●' if whole else '▲'} {verb} {done:,} of {many(result.events, 'event')} to {where_of(result)} "
     said += f"in {result.seconds:.1f} s ({value} {unit}), as run {result.run}"
     if result.duplicates:
-        said += f"\n  {result.duplicates:,} of them were there already, and were not appended again"
+        said += f"\n  {many(result.duplicates, 'of them was', 'of them were')} there already, and not appended again"
     if result.refused:
-        said += f"\n  {result.refused:,} were refused, and were passed over: see above"
+        said += f"\n  {many(result.refused, 'was', 'were')} refused, and passed over: see above"
     if result.reached:
         said += f"\n  up to position {result.reached:,}"
     if result.go_on:

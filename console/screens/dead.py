@@ -9,6 +9,7 @@ import msgspec
 
 from console.canvas import Canvas, Span
 from console.limits import LETTERS_SHOWN_MAX
+from console.measure import many
 from console.pictures import dead as picture
 from console.pictures.parts import panel
 from console.pictures.table import Column, Row
@@ -56,7 +57,10 @@ class DeadScreen(TableScreen):
         right: list[Span] = []
         if groups is not None:
             new = sum(group.new for group in groups.rows)
-            right = [(f"{groups.waiting:,}", "txt"), (f" wait in {groups.matched:,} groups", "mut")]
+            right = [
+                (f"{groups.waiting:,}", "txt"),
+                (f" {'waits' if groups.waiting == 1 else 'wait'} in {many(groups.matched, 'group')}", "mut"),
+            ]
             right.append((f", +{new:,} in 10m", "warn") if new else (", none new", "mut"))
         left = [("Dead letters ", "mut"), ("by reason and error", "txt"), *self.filter_spans()]
         return left, [*self.marked_spans(), *right]

@@ -11,6 +11,7 @@ from typing import ClassVar
 import msgspec
 
 from console.canvas import Canvas, Span
+from console.measure import many
 from console.pictures import fleet as picture
 from console.pictures.parts import panel
 from console.pictures.table import Column, Row
@@ -74,7 +75,7 @@ class FleetScreen(TableScreen):
             led = sum(p.leader is not None for p in status.partitions)
             clear = sum(p.severity == "ok" for p in status.partitions)
             left.append((f"   {up} of {len(status.brokers)} run", "mut" if up == len(status.brokers) else "warn"))
-            left.append((f"   {led} of {len(status.partitions)} partitions led, {clear} clear", "mut"))
+            left.append((f"   {led} of {many(len(status.partitions), 'partition')} led, {clear} clear", "mut"))
             used = picture.partitioning(status.partitioning)
             left += [used] if used is not None else []
         return [*left, *self.filter_spans()], self.sorted_spans()

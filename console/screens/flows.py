@@ -8,6 +8,7 @@ from typing import ClassVar
 import msgspec
 
 from console.canvas import Canvas, Span
+from console.measure import many
 from console.pictures import flows as picture
 from console.pictures.parts import panel
 from console.pictures.table import Column, Row
@@ -44,7 +45,7 @@ class FlowsScreen(TableScreen):
 
     def crumbs(self) -> tuple[Sequence[Span], Sequence[Span]]:
         flows = self.shell.model.body("flows", Flows)
-        total = "" if flows is None else f"{flows.total:,} flows  "
+        total = "" if flows is None else f"{many(flows.total, 'flow')}  "
         if flows is not None and flows.matched != flows.total:
             total = f"{flows.matched:,} of {total}"
         left = [("Flows ", "mut"), ("source ▸ type ▸ group", "txt"), *self.filter_spans()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from console.measure import many
 from console.pictures.agents import name
 from console.screens.lever import LeverDialogue
 from console.screens.shell import Shell
@@ -50,7 +51,7 @@ class QuarantineDialogue(LeverDialogue[Operated]):
 
 
 def _many(touched: Sequence[str]) -> str:
-    return "1 agent" if len(touched) == 1 else f"{len(touched):,} agents"
+    return many(len(touched), "agent")
 
 
 def verb_of(rows: Sequence[AgentRow]) -> Verb:

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from console.actions import EVERYWHERE, of_screen
 from console.canvas import Canvas, Span
 from console.limits import READER_LINES_MAX
+from console.measure import many
 from console.pictures.frame import TABS
 from console.pictures.parts import heading
 from console.widgets.paint import Paint, Scrolled
@@ -89,7 +90,7 @@ class Reader(ModalScreen[None]):
         for y, line in enumerate(self.lines[self.top : self.top + room], start=2):
             c.line(3, y, line, width - 6)
         below = len(self.lines) - self.top - room
-        more = f"{below:,} lines below   " if below > 0 else ""
+        more = f"{many(below, 'line')} below   " if below > 0 else ""
         c.right(
             width - 3,
             height - 1,

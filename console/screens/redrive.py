@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from console.measure import many
 from console.screens.lever import LeverDialogue
 from controlplane.questions import Question, Redrive, Redriven
 
@@ -26,16 +27,14 @@ class RedriveDialogue(LeverDialogue[Redriven]):
         return plan.ids
 
     def facts(self, plan: Redriven) -> list[tuple[str, str]]:
-        many = len(plan.ids)
         return [
-            ("will touch", f"{many:,} dead letters, exactly these" if many != 1 else "1 dead letter, exactly this one"),
+            ("will touch", many(len(plan.ids), "dead letter, exactly this one", "dead letters, exactly these")),
             ("goes to", f"{', '.join(plan.groups) or 'nobody'}, the group each died in, and no other"),
             ("cannot undo", "what is handled again cannot be unsent"),
             ("command", f"signalbox dlq redrive {' '.join(self.targets)} --reason …"),
         ]
 
     def done_lines(self, done: Redriven) -> tuple[str, str]:
-        many = len(done.ids)
-        number = "1 dead letter is on its way" if many == 1 else f"{many:,} dead letters are on their way"
+        number = many(len(done.ids), "dead letter is on its way", "dead letters are on their way")
         told = f"{number} again, decided at position {done.position:,}"
         return told, "back to the list, where what fails again is a new dead letter"

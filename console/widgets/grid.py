@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from typing import cast
 
 from textual import events
-from textual.geometry import Region, Size
+from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from console.canvas import Canvas, changed
+from console.canvas import Canvas
 from console.pictures.table import Column, Row, table
 from console.widgets.ink import Look, edged, strip, style_of
-from console.widgets.paint import Clicked
+from console.widgets.paint import Clicked, refresh_changed
 
 
 class Moved(Message):
@@ -131,14 +131,8 @@ class Grid(ScrollView):
 
     def repaint(self) -> None:
         """Send what differs from the window that is shown."""
-        old = self._picture
-        self._picture = new = self._paint()
-        if (old.width, old.height) != (new.width, new.height):
-            self.refresh()
-            return
-        regions = [Region(x, y, width, 1) for x, y, width in changed(old, new)]
-        if regions:
-            self.refresh(*regions)
+        old, self._picture = self._picture, self._paint()
+        refresh_changed(self, old, self._picture)
 
     def on_resize(self, event: events.Resize) -> None:
         self._settle()

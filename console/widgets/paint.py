@@ -43,6 +43,16 @@ class Scrolled(Message):
         return self._over
 
 
+def refresh_changed(widget: Widget, old: Canvas, new: Canvas) -> None:
+    """Ask the compositor for the stretches that differ; for all where the size does."""
+    if (old.width, old.height) != (new.width, new.height):
+        widget.refresh()
+        return
+    regions = [Region(x, y, width, 1) for x, y, width in changed(old, new)]
+    if regions:
+        widget.refresh(*regions)
+
+
 class Paint(Widget):
     """`painter(width, height)` is called when `repaint` says so or the size changed, and never while rendering."""
 
@@ -70,14 +80,8 @@ class Paint(Widget):
 
     def repaint(self) -> None:
         """Paint anew and ask the compositor for the stretches that differ."""
-        old = self._picture
-        self._picture = new = self._paint()
-        if (old.width, old.height) != (new.width, new.height):
-            self.refresh()
-            return
-        regions = [Region(x, y, width, 1) for x, y, width in changed(old, new)]
-        if regions:
-            self.refresh(*regions)
+        old, self._picture = self._picture, self._paint()
+        refresh_changed(self, old, self._picture)
 
     def render_line(self, y: int) -> Strip:
         look = cast(Look, self.app)

@@ -1,9 +1,10 @@
 """Levers on agents: which ones a quarantine or a release touches, and what that leaves without anybody."""
 
+from bus.words import many
 from controlplane.able import able_agents, is_able
 from controlplane.agents import GONE, LEFT, Agent
 from controlplane.answers.agents import name_of, source_of, unknown
-from controlplane.answers.words import age, many, said_by
+from controlplane.answers.words import age, said_by
 from controlplane.facts import AgentQuarantined, AgentReleased, Fact
 from controlplane.fold import KeyedState, World
 from controlplane.limits import QUARANTINE_AT_ONCE_MAX
@@ -75,5 +76,7 @@ def _left_alone(state: KeyedState, chosen: dict[str, Agent]) -> list[str]:
             if is_able(state, source, name):
                 going[name] = going.get(name, 0) + 1
     bare = sorted(name for name, count in going.items() if count == able_agents(state, name))
-    more = [f"and {len(bare) - NOTES_MAX} more capabilities"] if len(bare) > NOTES_MAX else []
+    more = (
+        [f"and {many(len(bare) - NOTES_MAX, 'more capability', 'more capabilities')}"] if len(bare) > NOTES_MAX else []
+    )
     return [f"nobody else has {name}: work that needs it waits" for name in bare[:NOTES_MAX]] + more

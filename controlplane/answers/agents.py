@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from bus.words import many
 from controlplane import registry
 from controlplane.able import able_agents, is_able
 from controlplane.agents import (
@@ -23,7 +24,7 @@ from controlplane.agents import (
 from controlplane.answers.flows import RANK, severity_of
 from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.routing import task_row
-from controlplane.answers.words import SECOND, age, many, said_by
+from controlplane.answers.words import SECOND, age, said_by
 from controlplane.fold import KeyedState, World
 from controlplane.limits import (
     AGENT_FAILING_SHARE,

@@ -1,6 +1,7 @@
 """AskDeadGroups, AskDeadLetters, and what a redrive would touch."""
 
-from controlplane.answers.words import age, many
+from bus.words import many
+from controlplane.answers.words import age
 from controlplane.brokers import MS
 from controlplane.deadletters import REDRIVEN, WAITING, Kind, Letter, cut_of, letters_of
 from controlplane.facts import RedriveDecided
@@ -170,7 +171,8 @@ def plan_redrive(world: World, question: Redrive) -> tuple[RedriveDecided | None
     ordered = sorted(chosen.values(), key=lambda letter: letter.position)
     ids = [letter.id for letter in ordered]
     if question.expected is not None and sorted(question.expected) != sorted(ids):
-        message = f"the set has changed: {len(question.expected):,} were shown, {len(ids):,} would be touched now"
+        shown = many(len(question.expected), "was", "were")
+        message = f"the set has changed: {shown} shown, {len(ids):,} would be touched now"
         return None, Refusal("changed", message, "look again with --dry-run, then confirm that set")
     if not ids:
         message = f"nothing waits in {', '.join(question.targets) or 'no target'}: all of it was redriven"

@@ -1,12 +1,13 @@
 """AskStatus: the plane, its brokers and its partitions, and the counts that every header shows."""
 
+from bus.words import many
 from controlplane import ledger, registry
 from controlplane import sagas as saga_fold
 from controlplane.answers.balance import partitioning
 from controlplane.answers.inbox import stuck_imported
 from controlplane.answers.lag import Listening
 from controlplane.answers.rates import TENTHS, Rates
-from controlplane.answers.words import age, many, said_by
+from controlplane.answers.words import age, said_by
 from controlplane.brokers import DOWN, FENCED, MS, SILENT, STARTING, STOPPED, UP, Broker
 from controlplane.elections import LED, Partition
 from controlplane.fold import Heart, KeyedState, World

@@ -1,8 +1,9 @@
 """AskFlows: source to type to group, worst then busiest."""
 
+from bus.words import many
 from controlplane.answers.lag import GroupLag, Listening
 from controlplane.answers.rates import NINTHS, Rates
-from controlplane.answers.words import age, many
+from controlplane.answers.words import age
 from controlplane.flows import Flow
 from controlplane.fold import World
 from controlplane.ledger import trimmed

@@ -4,9 +4,9 @@ from fnmatch import fnmatchcase
 
 from bus.errors import ClientError
 from bus.groupsettings import CHANGEABLE, changed
+from bus.words import many
 from controlplane.answers.flows import dead_kinds
 from controlplane.answers.lag import GroupLag, Listening
-from controlplane.answers.words import many
 from controlplane.facts import Fact, GroupsRemoved, GroupUpdated
 from controlplane.fold import World
 from controlplane.groups import changes
@@ -57,7 +57,7 @@ def update(world: World, ask: Operate, now: int) -> Planned:
     if not touched:
         told.notes = ["it has these settings already"]
         return None, told
-    told.notes = [f"{many(lag.members, 'member')} get{'s' if lag.members == 1 else ''} them without coming again"]
+    told.notes = [f"{many(lag.members, 'member gets', 'members get')} them without coming again"]
     if after.max_deliver < before.max_deliver:
         told.notes.append("events that have failed so often already become dead letters at once")
     return GroupUpdated(name, ask.changes, ask.by, ask.reason), told
@@ -65,7 +65,7 @@ def update(world: World, ask: Operate, now: int) -> Planned:
 
 def _loses(lag: GroupLag, dead: int) -> str:
     """What the end of a group means."""
-    said = f"{lag.group}: {many(lag.waiting, 'event')} wait{'s' if lag.waiting == 1 else ''}, {lag.in_flight:,} are out"
+    said = f"{lag.group}: {many(lag.waiting, 'event waits', 'events wait')}, {many(lag.in_flight, 'is', 'are')} out"
     if lag.members:
         said += f" with {many(lag.members, 'member')}, told GroupRemoved"
     return said + (f"; {many(dead, 'dead letter')} of it stay" if dead else "")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from bus.words import many
 from controlplane import rebalance
 from controlplane.answers import agentlevers, balance, grouplevers
 from controlplane.answers.members import Newcomer, plan_add, plan_remove, removal_under_way
 from controlplane.answers.operations import loads_of, move_of, unknown_broker, unknown_partition
 from controlplane.answers.rates import Rates
-from controlplane.answers.words import many
 from controlplane.brokers import UP
 from controlplane.decisions import (
     BrokerDrained,
@@ -46,7 +46,8 @@ def plan_operation(world: World, ask: Operate, now: int, newcomer: Newcomer | No
     if isinstance(told, Refusal):
         return None, told
     if ask.expected is not None and ask.expected != told.touched:
-        message = f"the set has changed: {len(ask.expected)} were shown, {len(told.touched)} would be touched now"
+        shown = many(len(ask.expected), "was", "were")
+        message = f"the set has changed: {shown} shown, {len(told.touched)} would be touched now"
         return None, Refusal("changed", message, "look again with --dry-run, then confirm that set")
     return (None if ask.dry_run else decision), told
 

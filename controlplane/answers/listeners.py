@@ -1,8 +1,9 @@
 """AskGroups: each consumer group with what it is behind, what it lost, and whether it listens to anything at all."""
 
+from bus.words import many
 from controlplane.answers.flows import RANK, dead_kinds, severity_of
 from controlplane.answers.lag import GroupLag, Listening
-from controlplane.answers.words import age, many
+from controlplane.answers.words import age
 from controlplane.fold import World
 from controlplane.groups import GroupAt, changes
 from controlplane.ledger import Trimmed, trimmed

@@ -7,8 +7,8 @@ of the plane's own would be started.
 import msgspec
 
 from bus.limits import PEER_NAME_CHARS_MAX, TOPOLOGY_NODES_MAX
+from bus.words import many
 from controlplane.answers.operations import move_of, unknown_broker
-from controlplane.answers.words import many
 from controlplane.brokers import UP, Broker
 from controlplane.decisions import BrokerAdded, BrokerRemoved, PlannedMove, RemovalDecided
 from controlplane.elections import Partition

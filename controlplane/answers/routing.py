@@ -8,10 +8,11 @@ from bus.choice import Candidate, expected_us
 from bus.errors import InvalidRule
 from bus.router import AGENT, Router, Routing, Rule, Rules, capability, needs_of, normalised, router_of
 from bus.topic import NEVER_ROUTED
+from bus.words import many
 from controlplane import dispatchwords as words
 from controlplane.able import able_agents
 from controlplane.agenthealth import held_back
-from controlplane.answers.words import age, many
+from controlplane.answers.words import age
 from controlplane.assigning import Plan, agents_able, state_of_agent
 from controlplane.dispatch import recipients_of
 from controlplane.dispatchsettings import policy_of

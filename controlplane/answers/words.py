@@ -1,4 +1,4 @@
-"""Numbers and decisions as operators read them."""
+"""Ages and decisions as operators read them."""
 
 SECOND = 1_000_000_000
 _MS = 1_000_000
@@ -17,11 +17,6 @@ def age(ns: int) -> str:
         return f"{minutes}m{seconds % 60:02d}s"
     hours = minutes // 60
     return f"{hours}h{minutes % 60:02d}m" if hours < 24 else f"{hours // 24}d{hours % 24:02d}h"
-
-
-def many(count: int, one: str, more: str = "") -> str:
-    """`1 event`, `2 events`."""
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def said_by(what: str, by: str, reason: str) -> str:

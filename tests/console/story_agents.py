@@ -68,7 +68,7 @@ def shown(found: list[AgentRow], name: str, now: int) -> Agent | None:
             Link("silence (it beats in time)", ruled_out=True),
         ]
     elif row.state == "suspected":
-        turns.insert(0, AgentTurn("suspected", row.since, 1_204_300, "silent for 15,002 ms"))
+        turns.insert(0, AgentTurn("suspected", row.since, 1_204_300, "silent for 15 s"))
         why += [
             Link("its last word came then; it beats every 5s, suspected after 3, failed after 6", 1, row.seen),
             Link("no failures of its own lately", ruled_out=True),

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.wire import GroupSample
+from bus.words import many
 from controlplane import facts, limits, questions
 from controlplane.answers import Extras, answer, not_yet, past
 from controlplane.answers.lag import Listening
-from controlplane.answers.words import age, many
+from controlplane.answers.words import age
 from controlplane.facts import Tick
 from controlplane.groups import SLOT_NS
 from controlplane.history import Slot

@@ -44,6 +44,11 @@ TRACE = """Traceback (most recent call last):
         ("read/write failed on either/or", "read/write failed on either/or"),
         (f"{'a' * 40} is no commit", "… is no commit"),
         ("0 0 0 12 failed", "N failed"),
+        ("expired at 2026-03-01T12:00:00Z", "expired"),
+        ("expired at 2026-03-01T12:00:00.125+02:00", "expired"),
+        ("TimeoutError: silent since 2026-03-01 12:00:00,125: given up", "TimeoutError: silent: given up"),
+        ("no row of 2026-03-01T12:00Z, nor of 2026-03-01T12:00:01Z", "no row of …, nor of …"),
+        ("at 2026-03-01T12:00:00Z", "at …"),
     ],
 )
 def test_what_killed_leaves_out_what_differs_each_time(error: str, what: str) -> None:

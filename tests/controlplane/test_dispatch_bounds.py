@@ -264,7 +264,7 @@ def test_mail_by_name_says_until_when_it_is_asked_after_and_health_that_some_is_
     said = [mail["data"].get("settle_by", "as long as it takes") for mail in fleet.taken()]
     assert said == ["as long as it takes", half_a_day, half_a_day, 0]
     (need,) = wrong()
-    assert need.startswith("2 mails wait for away; ") and " 1 were until now" in need
+    assert need.startswith("2 mails wait for away; ") and " 1 mail was until now" in need
 
 
 @pytest.mark.parametrize(

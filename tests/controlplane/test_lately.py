@@ -155,3 +155,16 @@ def test_quantiles_of_a_sketch() -> None:
         found = quantile(sketch, permille)
         assert found is not None and exact <= found <= exact * 1.125
     assert quantile({}, 500) is None
+
+
+def test_one_of_a_kind_is_told_as_one() -> None:
+    said = [
+        facts.RedriveDecided(["d1"], "", ""),
+        facts.GroupsRemoved(["coder"], waiting=1),
+        facts.AgentFailed("agent/a", "i", 30_000_000_000),
+    ]
+    assert [lately.tell(fact)[2] for fact in said] == [
+        "1 dead letter redriven",
+        "group coder removed: 1 event waited",
+        "a has failed: silent for 30 s",
+    ]

@@ -125,10 +125,22 @@ def test_the_data_directory_may_be_named_anywhere(cli, trouble: Path, monkeypatc
         (["event", "publish", "a.b", "--expires", "5"], 2, "--expires '5' is not a duration"),
         (["event", "publish", "a.b", "--requires", " "], 2, "--requires names no capability"),
         (["event", "publish", "--json", "-", "--requires", "read"], 2, "says its own `requires`"),
+        (
+            ["event", "publish", "--json", "-", "--source", "s", "--id", "x", "--ext", "a=1", "--expires", "1h"],
+            2,
+            "--source, --id, --expires, --ext go with a TYPE: the object of --json says its own "
+            "`source`, `id`, `expirytime`, `a`",
+        ),
+        (
+            ["event", "publish", "a.b", "--requires", "", "--ext", "x", "--ext", "y", "--expires", "5", "--data", "{"],
+            2,
+            "--requires names no capability; --expires '5' is not a duration: write 30s, 1.5h or 1h30m; units are "
+            "ms, s, m, h and d; --ext x: write NAME=VALUE; --ext y: write NAME=VALUE; --data is not JSON",
+        ),
         (["event", "search", "--type", "a..b"], 2, "not a pattern"),
         (["event", "export", "--type", "a..b"], 2, "not a pattern"),
         (["event", "search", "--since", "yesterday"], 2, "no moment: write now, 14:03"),
-        (["event", "search", "--until", "1.5h"], 2, "a duration back begins with a minus, -1.5h"),
+        (["event", "search", "--until", "1.5"], 2, "--until '1.5' is no moment: write now, 14:03"),
         (["event", "tail", "--start", "yesterday"], 2, "--start 'yesterday' is no moment: write now, 14:03"),
         (["event", "import", "nowhere.jsonl"], 3, "no fleet here"),
         (["dlq", "redrive", "g-01"], 2, "needs --yes"),

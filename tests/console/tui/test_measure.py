@@ -59,3 +59,9 @@ def test_sparks_have_one_bar_a_value_and_the_largest_is_the_highest(values: list
 )
 def test_the_ways_of_saying_it(shown: object, meant: object) -> None:
     assert shown == meant
+
+
+def test_one_is_not_many() -> None:
+    told = [measure.many(number, "event") for number in (0, 1, 2, 18_400_000)]
+    assert told == ["0 events", "1 event", "2 events", "18.4 M events"]
+    assert measure.many(1, "entry", "entries") == "1 entry" and measure.many(None, "entry", "entries") == "– entries"
