@@ -306,9 +306,8 @@ class Plane:
             taken.append(fresh_id(taken))
             self._report(BrokerAdded(taken[-1]))
         if wants < local or (here and not known and wants != local):
-            _note(
-                f"this fleet has {many(local, 'local broker')}, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}"
-            )
+            there = many(local, "local broker")
+            _note(f"this fleet has {there}, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
         await self._turns.turn()
         if again:
             forget(self._directory.journal)
