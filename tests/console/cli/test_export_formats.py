@@ -116,7 +116,7 @@ def valued(element: ET.Element) -> dict[str, str]:
 
 def test_what_is_left_out_is_said(cli, folder: Path, tmp_path: Path) -> None:
     result = cli("event", "export", "--format", "xes", "--out", str(tmp_path / "x"), "--data-dir", str(folder))
-    assert "1 event belongs to no saga and is left out" in result.err
+    assert "left out: 1 event that belongs to no saga" in result.err
     assert "exported 7 events" in result.out
 
 

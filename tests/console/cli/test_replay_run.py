@@ -189,7 +189,7 @@ def test_what_the_journal_has_no_more_is_missed(cli, fleet_of, plane: Plane, tmp
         return told
 
     said = run_to(cli, fleet_of(shorter), tmp_path / "out", code=6)
-    assert (said["published"], said["error"]) == (7, "the journal had 7 of the 9 events that were counted")
+    assert (said["published"], said["error"]) == (7, "the journal had 7 of the 9 events that had been counted")
 
 
 def test_a_file_that_cannot_be_written(cli, folder: Path, tmp_path: Path) -> None:
