@@ -6,10 +6,11 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 no fleet answers, 4 not found, 5 denied, 
 
 import os
 import sys
-from typing import Annotated, NoReturn
+from difflib import get_close_matches
+from typing import Annotated, Any, NoReturn
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from console.commands import (
     agent,
@@ -37,8 +38,21 @@ from console.output import say
 READER_GONE = 141
 HEALTH_UNKNOWN = 3
 
+
+class Noun(TyperGroup):
+    """A group of commands that names them all when it is asked for one that it has not."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        if args and args[0][:1] != "-" and self.get_command(ctx, args[0]) is None:
+            near = get_close_matches(args[0], self.commands)
+            meant = f" Did you mean {', '.join(map(repr, near))}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{meant} There are: {', '.join(self.commands)}.")
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="signalbox",
+    cls=Noun,
     help="One board and all the levers for fleets of AI agents that talk through events.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -61,7 +75,7 @@ for name, commands in {
     "projection": projection.app,
     "route": route.app,
 }.items():
-    app.add_typer(commands, name=name)
+    app.add_typer(commands, name=name, cls=Noun)
 for each in (app, *(noun.typer_instance for noun in app.registered_groups)):
     for command in each.registered_commands if each is not None else ():
         if not issubclass(command.cls or TyperCommand, Command):
