@@ -18,7 +18,7 @@ from console.widgets.paint import Paint
 
 
 class Prompt(ModalScreen[str | None]):
-    """Dismissed with what was typed on `enter`, with None on `esc`; `on_change` sees each change."""
+    """Dismissed with what was typed on `enter`, with None on `esc`; `on_change` sees each change, on `esc` to none."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "cancel", show=False),
@@ -78,5 +78,7 @@ class Prompt(ModalScreen[str | None]):
         self.query_one(Input).action_cursor_right()
 
     def action_cancel(self) -> None:
-        """Leave; a filter stays as it was typed."""
+        """Leave, and with it goes what was typed: only `enter` keeps a filter."""
+        if self.on_change is not None and self.value:
+            self.on_change("")
         self.dismiss(None)

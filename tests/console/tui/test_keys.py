@@ -12,6 +12,7 @@ from console.palette import THEME_NAMES
 from console.screens.board import BoardScreen
 from console.screens.events import EventScreen, EventsScreen
 from console.screens.flows import FlowsScreen
+from console.screens.prompt import Prompt
 from console.screens.redrive import RedriveDialogue
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -79,6 +80,15 @@ async def test_a_filter_narrows_while_it_is_typed_and_esc_clears_it() -> None:
         await at.type("nothing at all")
         await at.press("enter")
         assert "0 rows match nothing at all" in at.text and "esc clears" in at.text
+
+
+async def test_one_esc_clears_a_filter_that_is_still_being_typed() -> None:
+    async with seat() as at:
+        await at.press("2", "slash")
+        await at.type("zzz")
+        assert "0 rows match zzz; esc clears the filter" in at.text
+        await at.press("escape")
+        assert not isinstance(at.app.screen, Prompt) and "13 flows" in at.text and "zzz" not in at.text
 
 
 async def test_enter_opens_n_goes_on_and_esc_comes_back() -> None:
