@@ -145,6 +145,7 @@ def sagas_page(body: q.Sagas, told: q.Told) -> Page:
 def saga_page(body: q.Saga, told: q.Told) -> Page:
     """One saga: its line, its steps, why, and what mends it."""
     row = body.row
+    ended = body.steps[-1] if body.steps and row.state != "open" else None
     head = f"{GLYPHS[row.severity]} {row.saga}  {row.state} at {row.step}, {many(row.steps, 'step')}"
     return Page(
         record=body,
@@ -154,7 +155,7 @@ def saga_page(body: q.Saga, told: q.Told) -> Page:
             Column("time", lambda s: clock(s.time, 3)),
             Column("type", lambda s: s.type, flex=True),
             Column("source", lambda s: s.source, flex=True),
-            Column("took", lambda s: took(s.took_ns), "r"),
+            Column("took", lambda s: took(None if s is ended else s.took_ns), "r"),
             Column("position", lambda s: count(s.position), "r"),
             Column("id", lambda s: s.id, flex=True),
         ],

@@ -28,8 +28,10 @@ def saga(heart: Heart, question: AskSaga, now: int, steps: list[SagaStep], liste
         step.failed = (step.partition, step.offset) in dead
     if steps and row.state == OPEN and steps[-1].position == known.position:
         steps[-1].took_ns = row.waiting_ns  # by its own log's clock, which may have stopped
-    elif steps:
+    elif steps and row.state == OPEN:
         steps[-1].took_ns = max(0, now - steps[-1].time)
+    elif steps:
+        steps[-1].took_ns = 0  # nothing came after what ended it
     mine = [dead[step.partition, step.offset] for step in steps if step.failed]
     last = dead.get((known.partition, known.offset))
     if last is not None and last not in mine:
@@ -58,8 +60,14 @@ def _why(
     if not dead:
         more.append(Link("no event of it is a dead letter", 1, ruled_out=True))
     if row.severity != "ok" and not mend and not mends:
-        mends = ["flow list"] if not known.importof else []
+        mends = _looks(known, listening) if not known.importof else []
     return links + more, mend + mends
+
+
+def _looks(known: Known, listening: Listening) -> list[str]:
+    """Nothing is known to be wrong: those who should have gone on, or that nobody listens."""
+    groups = [f"group show {lag.group}" for lag in listening.to(known.step)]
+    return groups[:MENDS_MAX] or [f"flow list --match {known.step}"]
 
 
 def _deaths(dead: list[Letter], depth: int) -> list[Link]:
@@ -91,12 +99,12 @@ def _surroundings(heart: Heart, known: Known, listening: Listening, imported: bo
     elif p is not None:
         links.append(Link(f"p{p.partition:02d} takes publishes", 1, ruled_out=True))
     for lag in listening.to(known.step):
-        severity, why, mend = severity_of(lag)
+        severity, why, _ = severity_of(lag)
         if severity == "ok":
             links.append(Link(f"{lag.group}, which listens to it, is level", 1, ruled_out=True))
         else:
             links.append(Link(f"{lag.group}, which listens to it: {why}", 1))
-            mends.append(mend)
+            mends.append(f"group show {lag.group}")
     if not listening.to(known.step):
         links.append(Link(f"no group listens to {known.step}", 1))
     return links, mends

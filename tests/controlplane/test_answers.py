@@ -303,6 +303,21 @@ def test_a_saga_tells_why_it_stands_where_it_stands(night: Story) -> None:
     assert isinstance(nobody, questions.Refusal) and nobody.code == "not_found" and nobody.hint
 
 
+def test_a_finished_sagas_last_step_has_no_duration(night: Story) -> None:
+    state = night.heart.states["sagas"]
+    name, saga = next((name, saga) for name, saga in state.items("saga") if saga.state == "finished")
+    step = SagaStep(saga.position, "e", saga.step, saga.source, saga.last - 5, 0, saga.partition, saga.offset)
+    told = answer(AskSaga(name), night.heart, night.now, Extras(steps=[step]))
+    assert isinstance(told, questions.Saga) and told.row.state == "finished"
+    assert told.steps[0].took_ns == 0
+
+
+def test_a_stuck_saga_names_the_groups_that_should_go_on_and_no_bare_list(night: Story) -> None:
+    told = answer(AskSaga("late-1"), night.heart, night.now, Extras(steps=[]))
+    assert isinstance(told, questions.Saga)
+    assert "group show coder" in told.mend and not any(line.startswith("flow list") for line in told.mend)
+
+
 def test_a_saga_whose_event_died_says_so_and_offers_the_redrive() -> None:
     story = Story().begin(partitions=1)
     story.say("exec.failed", "s-1")
