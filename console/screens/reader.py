@@ -19,7 +19,8 @@ from console.widgets.paint import Paint, Scrolled
 
 Line = Sequence[Span]
 LEGEND: Line = (
-    ("● ", "okd"), ("well   ", "txt"), ("▲ ", "warn"), ("some   ", "txt"), ("■ ", "bad"), ("none   ", "txt"),
+    ("● ", "okd"), ("well   ", "txt"), ("▲ ", "warn"), ("in part, or late   ", "txt"), ("■ ", "bad"),
+    ("stands still, or lost   ", "txt"),
     ("◌ ", "mut"), ("no answer   ", "txt"), ("◆ ", "acc"), ("leads   ", "txt"), ("◐ ", "warn"), ("lags   ", "txt"),
     ("○ ", "mut"), ("off", "txt"),
 )  # fmt: skip
