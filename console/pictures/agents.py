@@ -10,7 +10,7 @@ from console.pictures.table import Column, Row
 from controlplane.questions import Agent, AgentGroup, AgentRow, Agents, AgentTurn
 
 COLUMNS = (
-    Column("", 1), Column("agent", 16), Column("state", 11), Column("load", 5, "r"), Column("phi", 4, "r", 2),
+    Column("", 1), Column("agent", 16, grow=40), Column("state", 11), Column("load", 5, "r"), Column("phi", 4, "r", 2),
     Column("can", 0, "l", 2), Column("err%", 5, "r"), Column("behind", 8, "r"), Column("version", 8, "l", 2),
     Column("seen", 6, "r", 3),
 )  # fmt: skip
@@ -54,12 +54,12 @@ def _row(agent: AgentRow, now: int) -> Row:
     full = agent.load is not None and agent.load >= 1
     cells: tuple[Span, ...] = (
         (glyph, ink + (" b" if agent.severity == "bad" else "")),
-        (middle(name(agent.agent), 16), "hi" if sick else calm),
+        (name(agent.agent), "hi" if sick else calm),
         (agent.state, loud(agent.severity) if sick else "mut"),
         (measure.percent(agent.load), "fnt" if agent.load is None else "hi" if full else calm),
         (
             measure.UNKNOWN if agent.phi is None else f"{min(agent.phi, 99):.1f}",
-            loud(agent.severity) if sick else "mut",
+            loud(agent.severity) if agent.state in ("suspected", "failed") else "mut",
         ),
         (" ".join(agent.handles) or measure.UNKNOWN, calm if agent.handles else "fnt"),
         (measure.percent(agent.error_share, 1), "warn" if _failing(agent) else calm if agent.error_share else "mut"),
@@ -97,6 +97,7 @@ def turns(
     hidden = len(fitting) < len(shown)
     note = f"{top + 1} to {top + len(fitting)} of {len(shown)}" if hidden else "newest first"
     heading(c, 2, 0, width - 2, "STATES", note)
+    c.put(width - 9, 0, " position", "mut")
     for y, turn in enumerate(fitting, start=1):
         if selected == top + y - 1:
             cursor(c, 2, y, width - 2)

@@ -9,8 +9,9 @@ from console.pictures.table import Column, Row
 from controlplane.questions import Link, Saga, SagaRow, Sagas, SagaStep
 
 COLUMNS = (
-    Column("", 1), Column("saga", 14), Column("last step", 21), Column("by", 14, "l", 4), Column("step", 4, "r", 4),
-    Column("for", 7, "r"), Column("typical", 7, "r", 3), Column("×p95", 5, "r", 2), Column("why", 0),
+    Column("", 1), Column("saga", 14, grow=24), Column("last step", 21, grow=32), Column("by", 14, "l", 4, 32),
+    Column("step", 4, "r", 4), Column("for", 7, "r"), Column("typical", 7, "r", 3), Column("×p95", 5, "r", 2),
+    Column("why", 0),
 )  # fmt: skip
 SORTS = (("worst", None), ("waiting", 5), ("steps", 4), ("saga", 1), ("last step", 2))
 STATES = ("open", "stuck", "finished", "failed", "all")
@@ -36,9 +37,9 @@ def _row(saga: SagaRow) -> Row:
     bold = " b" if saga.severity == "bad" else ""
     cells: tuple[Span, ...] = (
         (glyph, ink + bold),
-        (middle(saga.saga, 14), "hi" if stuck else "txt"),
-        (middle(saga.step, 21), "txt"),
-        (middle(saga.source, 14), "mut"),
+        (saga.saga, "hi" if stuck else "txt"),
+        (saga.step, "txt"),
+        (saga.source, "mut"),
         (str(saga.steps), "mut"),
         (measure.age(saga.waiting_ns), words + bold if stuck else "txt"),
         (measure.age(saga.typical_ns), "mut" if saga.typical_ns is not None else "fnt"),
@@ -71,18 +72,21 @@ def steps(saga: Saga, now: int, width: int, height: int) -> Canvas:
     note = f"{measure.many(row.steps, 'step')}, started {measure.moment(row.started, now)}"
     heading(c, 2, 0, width - 2, middle(row.saga, 24), note + (f"; the last {height - 1}" if hidden else ""))
     shown = saga.steps[hidden:]
+    by = 12 + max(0, min(12, (width - 60) // 2))
+    name = max(16, width - 26 - by)
     longest = max((step.took_ns for step in saga.steps), default=0)
     for y, step in enumerate(shown, start=1):
         last = step is saga.steps[-1] and row.state == "open"
         severity = row.severity if last else "warn" if step.failed else "ok"
         glyph, ink = light(severity) if severity != "ok" else ("◐" if last else "●", "acc" if last else "okd")
-        name = max(16, width - 38)
         c.line(2, y, [(glyph, ink), (f" {middle(step.type, name)}", "hi b" if last else "txt")], name + 2)
-        c.put(5 + name, y, middle(step.source, 12), "mut")
-        c.put(18 + name, y, measure.age(step.took_ns), loud(severity) if severity != "ok" else "txt", 6, "r")
-        room = width - 26 - name
-        share = 0 if longest == 0 else max(1, round(min(12, room) * step.took_ns / longest))
-        c.repeat(26 + name, y, share, "━", loud(severity) if severity != "ok" else "fnt")
+        c.put(5 + name, y, middle(step.source, by), "mut")
+        ended = step is saga.steps[-1] and row.state != "open"
+        aged, words = "" if ended else measure.age(step.took_ns), loud(severity) if severity != "ok" else "txt"
+        c.put(6 + name + by, y, aged, words, 6, "r")
+        room = width - 14 - name - by
+        share = 0 if longest == 0 or ended else max(1, round(min(12, room) * step.took_ns / longest))
+        c.repeat(14 + name + by, y, share, "━", loud(severity) if severity != "ok" else "fnt")
     return c
 
 

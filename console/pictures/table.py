@@ -1,13 +1,14 @@
 """Tables: columns are data, cells are spans, and what does not fit is dropped by priority.
 
-A column says its width, its side and how dear it is: 1 is never dropped, 4 goes first. One column takes what is left.
+A column says its width, its side and how dear it is: 1 is never dropped, 4 goes first. One column takes what is left,
+and what that leaves is shared by the names that tell rows apart.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from console.canvas import Align, Canvas, Span
+from console.canvas import Align, Canvas, Span, middle
 
 FLEXIBLE_CELLS_MIN = 16
 FLEXIBLE_CELLS_MAX = 48
@@ -23,6 +24,8 @@ class Column:
     width: int
     align: Align = "l"
     keep: int = 1
+    grow: int = 0
+    """Cells that it takes at most where there is room: a name, which loses its middle where there is not."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,27 @@ def layout(columns: tuple[Column, ...], total: int) -> tuple[tuple[int, int, int
         if dearest == 1:
             break
         shown.remove(max(i for i in shown if columns[i].keep == dearest))
-    spare = room - need(shown)
+    widths = _widths(columns, shown, room - need(shown))
     out, x = [], GUTTER
     for i in shown:
-        width = columns[i].width or max(8, min(FLEXIBLE_CELLS_MAX, FLEXIBLE_CELLS_MIN + spare))
-        out.append((i, x, width))
-        x += width + (1 if columns[i].title == "" else 2)
+        out.append((i, x, widths[i]))
+        x += widths[i] + (1 if columns[i].title == "" else 2)
     return tuple(out)
+
+
+def _widths(columns: tuple[Column, ...], shown: list[int], spare: int) -> dict[int, int]:
+    """Each shown column's cells; `spare` is what their least widths leave, below 0 where they do not fit."""
+    widths = {i: columns[i].width for i in shown}
+    for i in shown:
+        if columns[i].width == 0:
+            widths[i] = max(8, min(FLEXIBLE_CELLS_MAX, FLEXIBLE_CELLS_MIN + spare))
+            spare -= widths[i] - FLEXIBLE_CELLS_MIN
+    names = [i for i in shown if columns[i].grow]
+    for place, i in enumerate(names):
+        more = max(0, min(spare // (len(names) - place), columns[i].grow - widths[i]))
+        widths[i] += more
+        spare -= more
+    return widths
 
 
 def head(columns: tuple[Column, ...], width: int, sorted_by: int | None = None) -> Canvas:
@@ -87,7 +104,7 @@ def line(
         text, ink = row.cells[i]
         if columns[i].title == "" and row.changed:
             ink += " u"
-        c.put(x, 0, text, ink, size, columns[i].align)
+        c.put(x, 0, middle(text, size) if columns[i].grow else text, ink, size, columns[i].align)
     c.hit(0, 0, width, row.key)
     return c
 

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 from console.model import Landed, Model
 from console.pictures import agent as one
 from console.pictures import agents as picture
+from console.pictures.table import table
 from console.screens.agent import AgentScreen
 from console.screens.agents import AgentsScreen
 from console.screens.quarantine import QuarantineDialogue
 from console.widgets.paint import Paint
 from controlplane.answers.agentlevers import STILL_SERVES
-from controlplane.questions import AgentTurn, AskAgent, AskAgents, At, Operate, Refusal, Told
+from controlplane.questions import AgentRow, AgentTurn, AskAgent, AskAgents, At, Operate, Refusal, Told
 from tests.console import frozen, story_agents
 from tests.console.screens import PAST
 from tests.console.story import S
@@ -199,4 +200,31 @@ def test_what_is_not_known_is_a_dash_and_long_names_lose_their_middle() -> None:
         version="", handles=[],
     )  # fmt: skip
     cells = [text for text, _ in picture.rows(story_agents.listed([row], AskAgents()), NOW)[0].cells]
-    assert cells[3:9] == ["–", "–", "–", "–", "–", "–"] and "…" in cells[1] and len(cells[1]) == 16
+    assert cells[3:9] == ["–", "–", "–", "–", "–", "–"]
+    line = table(picture.COLUMNS, picture.rows(story_agents.listed([row], AskAgents()), NOW), 100, 2).text()
+    assert "x" * 8 + "…" + "x" * 7 + "  " in line
+
+
+def test_phi_is_loud_only_where_it_is_why_the_agent_is_out() -> None:
+    inks = {row.state: cells[4][1] for row, cells in _with_cells()}
+    assert inks["suspected"] == "warn" and inks["quarantined"] == "mut" and inks["ready"] == "mut"
+
+
+def _with_cells() -> list[tuple[AgentRow, tuple[tuple[str, str], ...]]]:
+    told = story_agents.listed(story_agents.rows(NOW), AskAgents())
+    return [(row, shown.cells) for row, shown in zip(told.rows, picture.rows(told, NOW), strict=True)]
+
+
+def test_the_places_of_its_states_have_their_heading() -> None:
+    told = story_agents.shown(story_agents.rows(NOW), "agent/coder-3", NOW)
+    assert told is not None
+    head, first, *_ = picture.turns(told.turns, NOW, 70, 5).text().splitlines()
+    assert head.endswith(" position") and len(head) == len(first) and first.endswith(",420")
+
+
+@pytest.mark.parametrize("width", [160, 200])
+def test_a_long_name_is_told_apart_where_there_is_room_for_it(width: int) -> None:
+    names = ["agent/BaseballStatisticsLeague_Expert", "agent/BaseballStatisticsRecord_Expert"]
+    rows = [msgspec.structs.replace(story_agents.rows(NOW)[5], agent=name) for name in names]
+    shown = table(picture.COLUMNS, picture.rows(story_agents.listed(rows, AskAgents()), NOW), width, 3).text()
+    assert all(picture.name(name) in shown for name in names)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from console.canvas import Canvas
-from console.pictures import board, dead, events, fleet, flows, frame, health, partition, saga, sagas, timebar
+from console.pictures import agents, board, dead, events, fleet, flows, frame, health, partition, saga, sagas, timebar
 from console.pictures.bars import fit
 from console.pictures.board import BoardView
 from console.pictures.frame import Scene
@@ -191,10 +191,13 @@ def test_columns_never_overlap_and_the_dear_ones_stay(total: int) -> None:
         fleet.COLUMNS,
         fleet.HERE,
         partition.COLUMNS,
+        agents.COLUMNS,
     ):
         places = layout(columns, total)
         for (_, x, width), (_, following, _) in pairwise(places):
             assert x + width < following
+        if total >= 120:
+            assert places[-1][1] + places[-1][2] <= total - 2
         kept = {i for i, _, _ in places}
         assert {i for i, column in enumerate(columns) if column.keep == 1} <= kept
         if len(kept) < len(columns):
