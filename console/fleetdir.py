@@ -12,6 +12,7 @@ A directory is read as files only: `fleet.json` says where the control plane ans
 
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -139,15 +140,21 @@ def question_url(fleet: Fleet) -> str:
         return str(plane["url"])
     if not (fleet.data_dir / "fleet.json").exists():
         raise Unreachable(
-            f"no fleet in {fleet.data_dir}", "Start one with `signalbox up`, or name one with --data-dir."
+            f"no fleet in {fleet.data_dir}", f"Start one with `{_up(fleet)}`, or name one with --data-dir."
         )
     left = brokers_of(fleet)
     if left:
         raise Unreachable(
             f"the control plane of {fleet.data_dir} is gone; {len(left)} of its brokers go on without it",
-            "`signalbox up` starts it again and takes them over.",
+            f"`{_up(fleet)}` starts it again and takes them over.",
         )
-    raise Unreachable(f"the fleet in {fleet.data_dir} is not running", "Start it with `signalbox up`.")
+    raise Unreachable(f"the fleet in {fleet.data_dir} is not running", f"Start it with `{_up(fleet)}`.")
+
+
+def _up(fleet: Fleet) -> str:
+    """The command that starts this fleet and no other."""
+    usual = fleet.data_dir == state_dir()
+    return "signalbox up" if usual else f"signalbox up --data-dir {shlex.quote(str(fleet.data_dir))}"
 
 
 def _listens(url: object) -> bool:

@@ -109,7 +109,22 @@ def test_brokers_that_outlived_their_plane_are_mentioned(tmp_path: Path) -> None
     (tmp_path / "brokers" / "b1" / "broker.json").write_bytes(plane_file("tcp://127.0.0.1:7"))
     with pytest.raises(Unreachable, match="1 of its brokers go on") as found:
         question_url(resolve(tmp_path))
-    assert "signalbox up" in found.value.hint
+    assert f"`signalbox up --data-dir {tmp_path}`" in found.value.hint
+
+
+def test_the_command_that_starts_a_fleet_names_its_directory_unless_it_is_the_usual_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.delenv("SIGNALBOX_DATA_DIR", raising=False)
+    monkeypatch.delenv("SIGNALBOX_URL", raising=False)
+    for folder, line in (
+        (tmp_path / "my fleet", f"signalbox up --data-dir '{tmp_path}/my fleet'"),
+        (None, "signalbox up"),
+    ):
+        with pytest.raises(Unreachable, match="no fleet in") as found:
+            question_url(resolve(folder))
+        assert f"`{line}`" in found.value.hint
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
