@@ -83,5 +83,5 @@ def _serves(agent: Agent, width: int, height: int) -> Canvas:
     c = Canvas(width, height)
     heading(c, 0, 0, width, "SERVES", "" if agent.groups else "no group that is known")
     for y, group in enumerate(agent.groups[: max(height - 1, 0)], start=1):
-        c.line(0, y, group_line(group), width)
+        c.line(0, y, group_line(group, width), width)
     return c

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from console import measure
-from console.canvas import Canvas, Span, middle
+from console.canvas import Canvas, Span, middle, width_of
 from console.pictures.parts import commands, cursor, heading, light, loud
 from console.pictures.sagas import chain, ruled_out
 from console.pictures.table import Column, Row
@@ -125,11 +125,12 @@ def why(agent: Agent, now: int, width: int, height: int, places: bool = False) -
     return c
 
 
-def group_line(group: AgentGroup) -> list[Span]:
-    """A group that it serves, in one line."""
+def group_line(group: AgentGroup, width: int) -> list[Span]:
+    """A group that it serves, in one line; its name gives way to how late it is."""
     glyph, ink = light(group.severity)
     late = measure.lag(group.behind_ns)
+    wait, behind = f"  {measure.many(group.waiting, 'waits', 'wait')}", f"  {late} behind"
+    room = max(width - 2 - width_of(wait) - width_of(behind), 8)
     return [
-        (glyph, ink), (f" {group.group}", "txt"), (f"  {measure.many(group.waiting, 'waits', 'wait')}", "mut"),
-        (f"  {late} behind", loud(group.severity)),
+        (glyph, ink), (f" {middle(group.group, room)}", "txt"), (wait, "mut"), (behind, loud(group.severity)),
     ]  # fmt: skip

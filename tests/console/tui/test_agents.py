@@ -215,6 +215,14 @@ def _with_cells() -> list[tuple[AgentRow, tuple[tuple[str, str], ...]]]:
     return [(row, shown.cells) for row, shown in zip(told.rows, picture.rows(told, NOW), strict=True)]
 
 
+def test_how_late_a_group_is_stays_beside_a_long_name() -> None:
+    told = story_agents.shown(story_agents.rows(NOW), "agent/coder-3", NOW)
+    assert told is not None
+    late = msgspec.structs.replace(told.groups[0], group="capability." + "x" * 40, waiting=1_204, behind_ns=93 * S)
+    shown = "".join(text for text, _ in picture.group_line(late, 46))
+    assert shown.endswith("  1,204 wait  1m33s behind") and len(shown) == 46 and "…" in shown
+
+
 def test_the_places_of_its_states_have_their_heading() -> None:
     told = story_agents.shown(story_agents.rows(NOW), "agent/coder-3", NOW)
     assert told is not None
