@@ -6,10 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
-from console.commands.pages import saga_page
 from console.failures import BY_REFUSAL
 from controlplane.questions import (
     SCHEMA,
@@ -28,8 +26,6 @@ from controlplane.questions import (
     Redrive,
     Redriven,
     Refusal,
-    Saga,
-    SagaStep,
     Status,
     Told,
     Verified,
@@ -111,16 +107,6 @@ def test_an_empty_list_has_no_lines_for_a_script_to_count(cli, empty: Path, name
 def test_a_command_that_does_not_exist_names_those_that_do(cli, line: list[str], known: str) -> None:
     result = cli(*line)
     assert result.code == 2 and f"No such command '{line[-1]}'." in result.err and known in result.err
-
-
-def test_a_finished_sagas_last_step_took_nothing_that_is_known() -> None:
-    steps = [SagaStep(n, f"e{n}", "order.paid", "shop", n * 10**9, took, 0, n) for n, took in ((1, 10**9), (2, 0))]
-    for state, shown in (("finished", "–"), ("failed", "–"), ("open", "0s")):
-        row = msgspec.structs.replace(frozen.trouble().story.sagas[0], state=state)
-        body = Saga(row, steps, [], [])
-        page = saga_page(body, Told(0, 0, body))
-        took = next(column for column in page.columns if column.name == "took")
-        assert [took.of(step) for step in steps] == ["1.0s", shown]
 
 
 def test_status_has_what_others_rely_on(cli, trouble: Path) -> None:
