@@ -63,7 +63,7 @@ def lag(duration: int | None) -> str:
     """How far behind: as `age`, with tenths below ten seconds."""
     if duration is None:
         return UNKNOWN
-    return f"{duration / SECOND:.1f} s" if duration < 10 * SECOND else age(duration)
+    return f"{duration / SECOND:.1f}s" if duration < 10 * SECOND else age(duration)
 
 
 def took(duration: int | None) -> str:

@@ -103,7 +103,7 @@ def _partition(p: PartitionStatus, r: ReplicaStatus, top: float) -> Row:
     glyph, ink = light(p.severity)
     bad = p.severity == "bad"
     mark, role_ink = replica_light(r.state)
-    late = f" {measure.lag(r.lag_ns).replace(' ', '')}" if r.state == "lagging" and r.lag_ns else ""
+    late = f" {measure.lag(r.lag_ns)}" if r.state == "lagging" and r.lag_ns else ""
     others = " ".join(f"{replica_light(x.state)[0]}{x.broker}" for x in p.replicas)
     behind = p.archived < p.high
     cells: tuple[Span, ...] = (

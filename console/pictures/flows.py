@@ -51,7 +51,7 @@ def _row(flow: FlowRow, top: float) -> Row:
 
 
 def _late(flow: FlowRow) -> str:
-    return f"{measure.lag(flow.behind_ns).replace(' ', '')} {TREND[flow.trend]}"
+    return f"{measure.lag(flow.behind_ns)} {TREND[flow.trend]}"
 
 
 def eta(flow: FlowRow) -> str:

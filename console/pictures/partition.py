@@ -139,7 +139,7 @@ def _replica(r: ReplicaStatus, top: int, window: int, broker: BrokerStatus | Non
         (replica_word(r.state), ink.removesuffix(" b") if r.state in ("lagging", "off") else "txt"),
         (measure.count(r.end), "txt"),
         (measure.count(lacks) if lacks else "level", late if lacks else "fnt"),
-        (measure.lag(r.lag_ns).replace(" ", "") if r.lag_ns else measure.UNKNOWN, late if r.lag_ns else "fnt"),
+        (measure.lag(r.lag_ns) if r.lag_ns else measure.UNKNOWN, late if r.lag_ns else "fnt"),
         ("━" * full + "┄" * (_BAR - full), ink.removesuffix(" b") if r.state != "in_sync" else "okd"),
         (state, "mut" if well else "txt"),
     )

@@ -173,7 +173,7 @@ def _line(
         glyph, ink = REPLICA.get(replica.state, ("◌", "mut"))
         c.put(x, y, glyph, "bad b" if stop and replica.state == "leader" else ink)
         if replica.state == "lagging":
-            late = measure.lag(replica.lag_ns).replace(" ", "")
+            late = measure.lag(replica.lag_ns)
             c.put(x + 1, y, late, "warn", min(len(late), at.pitch - 1))
 
 

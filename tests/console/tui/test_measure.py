@@ -43,7 +43,7 @@ def test_sparks_have_one_bar_a_value_and_the_largest_is_the_highest(values: list
         (measure.age(252 * measure.SECOND), "4m12s"),
         (measure.age(3_840 * measure.SECOND), "1h04m"),
         (measure.age(None), "–"),
-        (measure.lag(300_000_000), "0.3 s"),
+        (measure.lag(300_000_000), "0.3s"),
         (measure.took(1_900_000_000), "1.9s"),
         (measure.took(41_000_000), "41ms"),
         (measure.rate(18_400), ("18.4", "k/s")),
