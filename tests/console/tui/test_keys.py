@@ -13,6 +13,7 @@ from console.screens.board import BoardScreen
 from console.screens.events import EventScreen, EventsScreen
 from console.screens.flows import FlowsScreen
 from console.screens.prompt import Prompt
+from console.screens.reader import LEGEND
 from console.screens.redrive import RedriveDialogue
 from console.screens.saga import SagaScreen
 from console.screens.sagas import SagasScreen
@@ -80,6 +81,11 @@ async def test_a_filter_narrows_while_it_is_typed_and_esc_clears_it() -> None:
         await at.type("nothing at all")
         await at.press("enter")
         assert "0 rows match nothing at all" in at.text and "esc clears" in at.text
+
+
+def test_the_legend_says_what_amber_and_red_mean() -> None:
+    told = "".join(text for text, _ in LEGEND)
+    assert "▲ in part, or late" in told and "■ stands still, or lost" in told
 
 
 async def test_one_esc_clears_a_filter_that_is_still_being_typed() -> None:
