@@ -11,7 +11,7 @@ import msgspec
 
 from controlplane.arrivals import Arrival, Follows
 from controlplane.errors import CorruptJournal, FactUnreadable
-from controlplane.facts import Fact, Rows, decode_fact, decode_intent, encode_fact, encode_intent
+from controlplane.facts import Fact, RoutesSet, Rows, decode_fact, decode_intent, encode_fact, encode_intent
 from controlplane.fold import Entry, Step
 from controlplane.stored import Kept
 
@@ -46,6 +46,17 @@ class AheadTurn(NamedTuple):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Turn).decode
+
+
+def named(turn: Sequence[Kept], before: Sequence[str]) -> Sequence[str]:
+    """The patterns that content rules name after some steps; `before`: before them."""
+    rules = [kept.step.input.rules for kept in turn if isinstance(kept.step.input, RoutesSet)]
+    return rules[-1].patterns if rules else before
+
+
+def as_seen(kept: Kept, follows: Follows) -> Step:
+    """A step as the folds see it: its events whole where they are followed."""
+    return kept.step if kept.arrival is None else msgspec.structs.replace(kept.step, input=kept.arrival.rows(follows))
 
 
 def bytes_of(turn: Sequence[Kept], most: int) -> int:

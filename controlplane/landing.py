@@ -72,10 +72,13 @@ class Landing:
         """In which the journal is written."""
         self._ahead_thread = ThreadPoolExecutor(1, "ahead")
         self._waiting: deque[tuple[Stepped, bool]] = deque()
-        """Turns, and whether each has been written ahead and carried out."""
+        """Turns, and whether each has been written ahead and carried out; first what a full disk left in the log."""
         self._task: asyncio.Task[None] | None = None
         self._digest = journal.digest
         """After the newest turn."""
+        if ahead is not None and ahead.pending:
+            self._waiting.append((Stepped(ahead.pending, [], False), True))
+            self._digest = ahead.pending[-1].step.digest
         self._is_covered = True
         """Whether all that is not in the journal is in the write-ahead log."""
         self._hurried = 0
@@ -110,11 +113,11 @@ class Landing:
         self._waiting.append((stepped, ahead))
         if not ahead or stepped.waiting or stepped.is_due:
             self._needed.set()
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="commit")
+        self._begin()
 
     async def done(self) -> None:
         """The journal has all. Raises what a commit raised."""
+        self._begin()
         if self._task is not None:
             with self.hurried():
                 await self._task
@@ -144,6 +147,10 @@ class Landing:
         """Nothing is being written when this returns."""
         self._ahead_thread.shutdown()
         self.thread.shutdown()
+
+    def _begin(self) -> None:
+        if self._task is None and self._waiting:
+            self._task = asyncio.create_task(self._run(), name="commit")
 
     def _check(self) -> None:
         """Raise what a commit raised, if one did."""

@@ -7,17 +7,19 @@ says how far it is, and snapshots are taken on the way. A journal that retention
 """
 
 import logging
+from collections.abc import Sequence
 from time import monotonic
 from typing import NamedTuple
 
-from controlplane import limits
+from controlplane import aheadturns, limits
 from controlplane.ahead import Ahead
 from controlplane.arrivals import Follows
 from controlplane.bases import Base
 from controlplane.directory import Directory
+from controlplane.errors import DiskFull
 from controlplane.facts import Intent
 from controlplane.fold import Heart
-from controlplane.journal import Journal
+from controlplane.journal import Journal, Kept
 from controlplane.outbox import due_of
 from controlplane.plane import FOLLOWED_TYPES, folds
 from controlplane.refolding import Refold, catch_up
@@ -61,8 +63,11 @@ def restore(directory: Directory) -> Restored:
         whole = snapshots.newest()
         partial = _partial(whole, journal, snapshots)
         heart = whole if partial is None else partial
+        if partial is not None and ahead.pending:
+            raise DiskFull(f"{directory.journal} has no room, and folds that have changed need some: make room first")
         _read_on(heart, journal, snapshots if partial is None else None)
-        said = outstanding(heart, journal)
+        _go_on(heart, journal, ahead.pending)
+        said = outstanding(heart, journal, ahead.pending)
     except BaseException:
         snapshots.close()
         ahead.close()
@@ -73,15 +78,27 @@ def restore(directory: Directory) -> Restored:
                  ", ".join(heart.lacking), whole.position)  # fmt: skip
         return Restored(heart, journal, ahead, snapshots, said, Refold(whole, journal, snapshots))
     snapshots.forget_others()
-    if journal.step and heart.digest() != journal.digest:
+    if journal.step and heart.digest() != (ahead.pending[-1].step.digest if ahead.pending else journal.digest):
         log.warning("the state that the journal gives differs from the one recorded; see `signalbox replay verify`")
     return Restored(heart, journal, ahead, snapshots, said)
 
 
-def outstanding(heart: Heart, journal: Journal) -> list[Said]:
-    """The publishing intents that nothing answers: what is to be carried again, in order."""
+def outstanding(heart: Heart, journal: Journal, pending: Sequence[Kept] = ()) -> list[Said]:
+    """The publishing intents that nothing answers: what is to be carried again, in order.
+
+    `pending`: steps after the journal's last one, which a full disk keeps from it.
+    """
     outbox = heart.states["outbox"]
-    return [each for each in journal.intended(due_of(outbox)) if f"{each[0]}:{each[1]}" in outbox.table("due")]
+    said = [*journal.intended(due_of(outbox)), *(each for kept in pending for each in kept.step.intents)]
+    return [each for each in said if f"{each[0]}:{each[1]}" in outbox.table("due")]
+
+
+def _go_on(heart: Heart, journal: Journal, pending: Sequence[Kept]) -> None:
+    """What the write-ahead log has and the journal has no room for."""
+    every, names = Follows(FOLLOWED_TYPES), journal.named.newest
+    for kept in pending:
+        heart.replay(aheadturns.as_seen(kept, every.also(names)))
+        names = tuple(aheadturns.named([kept], names))
 
 
 def _partial(whole: Heart, journal: Journal, snapshots: Snapshots) -> Heart | None:

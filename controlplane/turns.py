@@ -20,7 +20,7 @@ import contextlib
 import logging
 from collections import deque
 
-from controlplane import limits
+from controlplane import aheadturns, limits
 from controlplane.ahead import Ahead
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
@@ -57,14 +57,17 @@ class Turns:
         self.snapshots = snapshots
         self.refold = refold
         self.clock = clock
-        self.recorder = Recorder(journal.offsets, self._call)
+        pending = ahead.pending if ahead is not None else []
+        arrivals = (kept.arrival for kept in pending if kept.arrival is not None)
+        archived = journal.offsets | {each.partition: each.next_offset for each in arrivals}
+        self.recorder = Recorder(archived, self._call)
         self.stuck = ""
         """Why the turn under way counts as standing still, or empty; `stuck_since` is when that was found."""
         self.stuck_since = 0
         self._beats = 0
         self._doing = "it begins"
         self._followed_anyway = follows
-        self._follows = follows.also(journal.named.newest)
+        self._follows = follows.also(aheadturns.named(pending, journal.named.newest))
         self._landing = Landing(journal, ahead, clock, carry, self._over, self._unsettled, self._write_down)
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
         self._called = asyncio.Event()
@@ -72,7 +75,7 @@ class Turns:
         self._settled.set()
         self._asking = 0
         """How many wait for that."""
-        self._ahead = 0
+        self._ahead = 1 if pending else 0
         """Turns that the heart has begun and the journal does not have."""
         self._ticked = 0
         self._turned = 0

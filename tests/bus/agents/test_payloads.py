@@ -111,7 +111,7 @@ def test_what_cannot_be_a_handler_is_refused_with_what_to_do() -> None:
 
     for function, said in (
         (plain, "async def"),
-        (short, "1 parameters"),
+        (short, "1 parameter"),
         (long, "4 parameters"),
         (unknown, "define it at the module's level"),
         (odd, "no type of payload"),

@@ -33,11 +33,11 @@ def turns_of(journal: Journal, count: int, first: int = 0) -> list[list[Kept]]:
     return turns
 
 
-def written(ahead: Ahead, journal: Journal, turns: list[list[Kept]], begin: bool = False) -> None:
+def written(ahead: Ahead, journal: Journal, turns: list[list[Kept]]) -> None:
     """Into the log alone."""
     before = journal.digest
     for number, turn in enumerate(turns):
-        assert ahead.write(before, turn, begin and number == 0)
+        assert ahead.write(before, turn, from_start=number == 0)
         before = turn[-1].step.digest
 
 
@@ -106,7 +106,7 @@ def test_what_an_older_turn_left_behind_is_no_turn(tmp_path: Path) -> None:
     written(ahead, journal, older)
     for turn in older:
         journal.commit(turn)
-    written(ahead, journal, turns_of(journal, 2, first=6), begin=True)
+    written(ahead, journal, turns_of(journal, 2, first=6))
     shut(journal, ahead)
     journal, ahead = opened(tmp_path)
     assert [step.number for step in held(journal)] == list(range(1, 9))

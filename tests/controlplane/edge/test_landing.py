@@ -10,6 +10,7 @@ from bus import batch
 from controlplane import ahead as ahead_module
 from controlplane import limits
 from controlplane.ahead import NAME, Ahead
+from controlplane.aheadturns import as_seen
 from controlplane.clock import Clock
 from controlplane.errors import CorruptJournal, DiskFull
 from controlplane.facts import BrokerLost, SettingSet
@@ -47,6 +48,15 @@ class Plane(Hands):
             self.lose(broker)
             await self.carries(len(self.carried) + 1)
 
+    async def end(self) -> None:
+        """Whatever became of it."""
+        self.gate.open()
+        self.made.finish()
+        await asyncio.gather(self.running, return_exceptions=True)
+        self.made.close()
+        self.log.close()
+        self.made.journal.close()
+
     @property
     def ids(self) -> list[str]:
         return [intent.id for _, _, intent in self.carried]  # type: ignore[attr-defined]
@@ -58,12 +68,7 @@ async def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     monkeypatch.setattr(limits, "FULL_RETRY_MS", 1)
     made = Plane(tmp_path, monkeypatch)
     yield made
-    made.gate.open()
-    made.made.finish()
-    await asyncio.gather(made.running, return_exceptions=True)
-    made.made.close()
-    made.log.close()
-    made.made.journal.close()
+    await made.end()
 
 
 async def test_effects_follow_the_log_and_one_transaction_takes_what_has_gathered(plane: Plane) -> None:
@@ -205,3 +210,41 @@ async def test_events_that_came_ahead_are_not_taken_twice_after_a_crash(plane: P
     Ahead(crashed, journal).close()
     assert journal.offsets == {4: 6} and journal.events == 6
     journal.close()
+
+
+async def test_a_plane_that_starts_while_the_disk_is_full_goes_on_with_what_the_log_has(
+    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.made.recorder.add(batch.Header(batch.EVENTS, 4, 1, 0, 6, 7), batch.encode(simple(6)))
+    await plane.lost("b1", "b2")
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    (crashed / NAME).write_bytes((tmp_path / NAME).read_bytes())
+
+    def refuse(journal: Journal, kept: object) -> None:
+        raise DiskFull("no room for the journal")
+
+    with monkeypatch.context() as full:
+        full.setattr(Journal, "commit", refuse)
+        again = Plane(crashed, monkeypatch)
+    pending = again.log.pending
+    assert [kept.step.number for kept in pending] == list(range(1, len(pending) + 1))
+    for kept in pending:
+        again.made.heart.replay(as_seen(kept, FOLLOWS))
+    again.gate.fails = DiskFull("no room for the journal")
+    again.gate.open()
+    again.lose("b3")
+    await while_looking(lambda: bool(again.made.full))
+    await again.made.settled()
+    assert again.carried == [] and again.made.journal.position == 0
+    # The brokers send it again to whoever asks from an older offset: it is there already.
+    again.made.recorder.add(batch.Header(batch.EVENTS, 4, 1, 0, 6, 7), batch.encode(simple(6)))
+    assert again.made.recorder.repeated == 6
+    again.gate.fails, again.gate._commit = None, lambda kept: Journal.commit(again.made.journal, kept)
+    again.gate.open()
+    await again.carries(1)
+    await again.made.decide(SettingSet("a", "b"))
+    assert again.ids == ["b3"], "what was carried out before is not carried out again"
+    assert [fact.id for fact in facts(again.made) if isinstance(fact, BrokerLost)] == ["b1", "b2", "b3"]
+    assert again.made.journal.digest == again.made.heart.digest()
+    await again.end()

@@ -67,7 +67,7 @@ async def test_a_commit_that_does_not_return_is_told_and_answers_carry_it(
         monkeypatch.setattr(turns.journal, "commit", held)
         turn = asyncio.create_task(turns.turn())
         why = await asyncio.wait_for(said.get(), ENOUGH_S)
-        assert "it commits 1 steps, positions 1 to 1" in why
+        assert "it commits 1 step, positions 1 to 1" in why
         assert "thread journal_0" in caplog.text and "in held" in caplog.text
 
         answering = Answering(turns, cast(Any, None), cast(Any, None), str(tmp_path), lambda reason: None)
