@@ -175,16 +175,8 @@ class Plane:
         self._sampling = Sampling(self._supervisor, self._report, self._clock.now, file.partitions)
         self._effects = Effects(self._supervisor, self._report, self._told)
         follows = Follows(FOLLOWED_TYPES)
-        self._turns = Turns(
-            heart,
-            journal,
-            self._clock,
-            follows,
-            self._effects.carry,
-            restored.snapshots,
-            restored.refold,
-            restored.ahead,
-        )
+        more = restored.snapshots, restored.refold, restored.ahead
+        self._turns = Turns(heart, journal, self._clock, follows, self._effects.carry, *more)
         self._archived = Archived(journal, directory, self._supervisor)
         self._copying = Copying(journal, heart.states, self._supervisor.controls, self._report)
         keeps = config.journal_retention_seconds, config.journal_retention_bytes
@@ -223,9 +215,10 @@ class Plane:
         socket.welcome = self._welcome
         try:
             epoch, name = await self._take_control(socket.url)
+            # Before the first turn: where the disk is full that one waits, and who asks hears why.
+            self._start("questions", socket.serve())
             await self._begin(socket.url, epoch, name)
             self._watchdog.start()
-            self._start("questions", socket.serve())
             self._start("turns", self._turns.run())
             self._start("samples", self._sampling.run())
             self._start("projections", self._answering.projections.runners.run())
