@@ -255,10 +255,10 @@ class Answering:
     def _condition(self) -> str:
         if self.stopping:
             return "stopping"
-        if self._fleet is None:
-            return "starting"
         if self._turns.full:
             return "full"
+        if self._fleet is None:
+            return "starting"
         return condition(self._turns.heart)
 
     # ------------------------------------------------------------------------------------------ long work
