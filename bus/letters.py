@@ -18,6 +18,8 @@ from bus.errors import InvalidEvent
 from bus.event import JSON, Event, decode_data, to_json
 from bus.limits import LETTER_DEPTH_MAX, LETTER_EVENT_BYTES_MAX, LETTER_TEXT_BYTES_MAX
 
+TYPE = "signalbox.deadletter"
+"""Of every dead letter, whoever says it."""
 _NEEDED = ("id", "source", "type")
 _DATA = ("data", "data_base64")
 _NAME_CHARS_MAX = 100

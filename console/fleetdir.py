@@ -138,23 +138,24 @@ def question_url(fleet: Fleet) -> str:
         plane = plane_of(fleet)
     if plane is not None and _listens(plane.get("url")):
         return str(plane["url"])
+    start = f"signalbox up{option_of(fleet.data_dir)}"
     if not (fleet.data_dir / "fleet.json").exists():
         raise Unreachable(
-            f"no fleet in {fleet.data_dir}", f"Start one with `{_up(fleet)}`, or name one with --data-dir."
+            f"no fleet in {fleet.data_dir}",
+            f"Start one with `signalbox up{option_of(fleet.data_dir)}`, or name one with --data-dir.",
         )
     left = brokers_of(fleet)
     if left:
         raise Unreachable(
             f"the control plane of {fleet.data_dir} is gone; {len(left)} of its brokers go on without it",
-            f"`{_up(fleet)}` starts it again and takes them over.",
+            f"`{start}` starts it again and takes them over.",
         )
-    raise Unreachable(f"the fleet in {fleet.data_dir} is not running", f"Start it with `{_up(fleet)}`.")
+    raise Unreachable(f"the fleet in {fleet.data_dir} is not running", f"Start it with `{start}`.")
 
 
-def _up(fleet: Fleet) -> str:
-    """The command that starts this fleet and no other."""
-    usual = fleet.data_dir == state_dir()
-    return "signalbox up" if usual else f"signalbox up --data-dir {shlex.quote(str(fleet.data_dir))}"
+def option_of(folder: Path) -> str:
+    """The option to add to a command that is shown, so that pasted it means the fleet there and no other."""
+    return "" if folder == resolve().data_dir else f" --data-dir {shlex.quote(str(folder))}"
 
 
 def _listens(url: object) -> bool:

@@ -49,7 +49,8 @@ class Ahead:
         self._salt = secrets.token_bytes(frames.SALT_BYTES)
         self.pending: list[Kept] = []
         try:
-            content = self._path.read_bytes()
+            with self._path.open("rb") as file:
+                content = file.read(limits.AHEAD_BYTES)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -107,6 +108,7 @@ class Ahead:
                 if kept and kept[-1].step.number <= number:
                     continue
                 if not kept or (before, kept[0].step.number) != (digest, number + 1):
+                    log.warning("%s has turns that do not follow on step %d: they are left out", self._path, number)
                     break
                 found += kept
                 number, digest = kept[-1].step.number, kept[-1].step.digest

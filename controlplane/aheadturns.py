@@ -11,9 +11,9 @@ import msgspec
 
 from controlplane.arrivals import Arrival, Follows
 from controlplane.errors import CorruptJournal, FactUnreadable
-from controlplane.facts import Fact, RoutesSet, Rows, decode_fact, decode_intent, encode_fact, encode_intent
+from controlplane.facts import Fact, Rows, decode_fact, decode_intent, encode_fact, encode_intent
 from controlplane.fold import Entry, Step
-from controlplane.stored import Kept
+from controlplane.stored import Kept, derived
 
 _NOTHING = Follows(())
 
@@ -46,12 +46,6 @@ class AheadTurn(NamedTuple):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(_Turn).decode
-
-
-def named(turn: Sequence[Kept], before: Sequence[str]) -> Sequence[str]:
-    """The patterns that content rules name after some steps; `before`: before them."""
-    rules = [kept.step.input.rules for kept in turn if isinstance(kept.step.input, RoutesSet)]
-    return rules[-1].patterns if rules else before
 
 
 def as_seen(kept: Kept, follows: Follows) -> Step:
@@ -94,15 +88,9 @@ def _written(kept: Kept) -> _Written:
         digest=step.digest,
         given=None if isinstance(step.input, Rows) else encode_fact(step.input),
         arrival=kept.arrival,
-        derived=[(entry.position, entry.cause, encode_fact(_fact(entry))) for entry in step.derived],
+        derived=[(entry.position, entry.cause, encode_fact(derived(entry))) for entry in step.derived],
         intents=[(cause, index, encode_intent(intent)) for cause, index, intent in step.intents],
     )
-
-
-def _fact(entry: Entry) -> Fact:
-    if isinstance(entry.fact, Rows):
-        raise TypeError("Rows cannot be derived")
-    return entry.fact
 
 
 def _kept(step: _Written) -> Kept:

@@ -25,6 +25,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from bus.letters import TYPE as TYPE
 from controlplane.causes import what_killed
 from controlplane.facts import Carried, Fact, Intent, IntentFailed, PublishEvent, RedriveDecided, Rows
 from controlplane.fold import Entry, Fold, KeyedState, World
@@ -36,7 +37,6 @@ from controlplane.limits import (
     DEAD_LETTERS_MAX,
 )
 
-TYPE = "signalbox.deadletter"
 WAITING, REDRIVING, REDRIVEN = "waiting", "redriving", "redriven"
 OTHERS = "others"
 

@@ -5,7 +5,7 @@
 
 What is in the write-ahead log is as safe as what is in the journal, and comes there in a tenth of the time; so effects
 follow it, while whoever asks for the state, or waits for a position, waits for the journal. A turn is written ahead
-only where all before it is in one of the two. While nobody waits the journal lets `GATHER_MS` of them gather: a
+only where all before it is in one of the two. While nobody waits the journal lets `AHEAD_GATHER_MS` of them gather: a
 transaction costs the same for one turn as for ten.
 
 When the disk is full the turns wait as they are, and are tried again until there is room.
@@ -192,7 +192,7 @@ class Landing:
 
     async def _gather(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(limits.GATHER_MS / 1000):
+            async with asyncio.timeout(limits.AHEAD_GATHER_MS / 1000):
                 await self._needed.wait()
         if not self._hurried:
             self._needed.clear()

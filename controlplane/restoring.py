@@ -94,11 +94,10 @@ def outstanding(heart: Heart, journal: Journal, pending: Sequence[Kept] = ()) ->
 
 
 def _go_on(heart: Heart, journal: Journal, pending: Sequence[Kept]) -> None:
-    """What the write-ahead log has and the journal has no room for."""
-    every, names = Follows(FOLLOWED_TYPES), journal.named.newest
+    """What the write-ahead log has and the journal has no room for, though it has heard which types are named there."""
+    every = Follows(FOLLOWED_TYPES)
     for kept in pending:
-        heart.replay(aheadturns.as_seen(kept, every.also(names)))
-        names = tuple(aheadturns.named([kept], names))
+        heart.replay(aheadturns.as_seen(kept, every.also(journal.named.within(kept.step.first, kept.step.last))))
 
 
 def _partial(whole: Heart, journal: Journal, snapshots: Snapshots) -> Heart | None:

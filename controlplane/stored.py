@@ -317,6 +317,12 @@ def _entries(step: Step) -> Iterator[tuple[Any, ...]]:
     if not isinstance(step.input, Rows):
         yield step.first, step.recorded, None, kind_of(step.input), encode_fact(step.input)
     for entry in step.derived:
-        if isinstance(entry.fact, Rows):
-            raise TypeError("Rows cannot be derived")
-        yield entry.position, entry.recorded, entry.cause, kind_of(entry.fact), encode_fact(entry.fact)
+        fact = derived(entry)
+        yield entry.position, entry.recorded, entry.cause, kind_of(fact), encode_fact(fact)
+
+
+def derived(entry: Entry) -> Fact:
+    """The fact of a derived entry. Raises TypeError: rows are given, and never derived."""
+    if isinstance(entry.fact, Rows):
+        raise TypeError("Rows cannot be derived")
+    return entry.fact

@@ -20,7 +20,7 @@ import contextlib
 import logging
 from collections import deque
 
-from controlplane import aheadturns, limits
+from controlplane import limits
 from controlplane.ahead import Ahead
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
@@ -67,7 +67,7 @@ class Turns:
         self._beats = 0
         self._doing = "it begins"
         self._followed_anyway = follows
-        self._follows = follows.also(aheadturns.named(pending, journal.named.newest))
+        self._follows = follows.also(journal.named.newest)
         self._landing = Landing(journal, ahead, clock, carry, self._over, self._unsettled, self._write_down)
         self._facts: deque[tuple[Fact, asyncio.Future[int] | None]] = deque()
         self._called = asyncio.Event()

@@ -21,10 +21,9 @@ from bus.errors import InvalidEvent
 from bus.event import Event, format_time
 from bus.groupwork import Dead
 from bus.ids import new_id
+from bus.letters import TYPE as TYPE
 from bus.letters import embedded, kept, short
 from bus.store import Entry
-
-TYPE = "signalbox.deadletter"
 
 
 def dead_letter(broker: str, group: str, dead: Dead, entry: Entry, at: int) -> Event:

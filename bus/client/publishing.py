@@ -103,8 +103,8 @@ class Publisher:
         if call.failed:
             errors = [result for result in call.results if isinstance(result, BusError)]
             raise PublishError(
-                f"{many(len(errors), 'event was', 'events were')} not published of {len(call.results):,}; the first: "
-                f"{errors[0]}",
+                f"{len(errors):,} of {many(len(call.results), 'event')} {'was' if len(errors) == 1 else 'were'} not "
+                f"published; the first: {errors[0]}",
                 list(call.results),
             )
         return cast(list[Receipt], call.results)

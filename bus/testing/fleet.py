@@ -35,6 +35,7 @@ from bus.client.fleet import Fleet
 from bus.client.schemas import PLANE as TELLS_SCHEMAS
 from bus.errors import ClientError
 from bus.event import Event, from_object
+from bus.letters import TYPE as DEAD_LETTER
 from bus.testing.broker import MemoryBroker
 from bus.testing.client import MemoryFleet
 from bus.testing.clock import HandClock
@@ -44,7 +45,6 @@ from bus.testing.transport import MemoryTransport
 from bus.topic import Filter
 from bus.words import many
 
-DEAD_LETTER = "signalbox.deadletter"
 NAME = "test"
 QUIET_TURNS = 16
 """Turns of the event loop without a movement after which nothing is taken to be on its way."""

@@ -24,6 +24,7 @@ from bus.client.reading import Positioned
 from bus.errors import InvalidEvent
 from bus.event import Event, to_object
 from bus.ids import new_id
+from bus.letters import TYPE as DEAD_LETTER
 from bus.schemas import REGISTERED, Schema, registration
 from bus.testing.clock import HandClock
 from bus.topic import NEVER_ROUTED
@@ -34,7 +35,6 @@ LIFECYCLE = "agent.lifecycle."
 INBOX = "agent.inbox."
 SETTLED = "dispatch.settled"
 CHANGED = "signalbox.agents.changed"
-DEAD_LETTER = "signalbox.deadletter"
 ATTEMPTS = 5
 """Agents with which a task may go wrong."""
 _REST_S = 1.0

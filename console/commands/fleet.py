@@ -1,7 +1,6 @@
 """The fleet as a whole: `up`, `down`, `status`, `console`."""
 
 import os
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,7 +51,7 @@ def up(
 
     Retention is 0, without end, unless a flag, SIGNALBOX_RETENTION_SECONDS and so on, or signalbox.toml says otherwise.
     """
-    from console.fleetdir import resolve
+    from console.fleetdir import option_of, resolve
     from console.planeprocess import Partitioning, Retention, command
 
     if headless and detach:
@@ -71,22 +70,18 @@ def up(
         partitioning=Partitioning.of(partitioning, partition_rules, locality),
     )
     if detach:
-        _detach(folder, line, output, _named(data_dir))
+        _detach(folder, line, output)
     elif tied:
         _with_console(folder, line)
     else:
         from console.output import say
 
-        say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status{_named(data_dir)}`")
+        say(f"a fleet in {folder}, until SIGTERM or Ctrl-C; see `signalbox status{option_of(folder)}`")
         os.execv(line[0], line)  # noqa: S606 - this very process becomes the control plane
 
 
-def _named(data_dir: Path | None) -> str:
-    """The option to add to a command that is shown, so that pasted it means this fleet and no other."""
-    return f" --data-dir {shlex.quote(str(data_dir.absolute()))}" if data_dir is not None else ""
-
-
-def _detach(folder: Path, line: list[str], format: str, named: str) -> None:
+def _detach(folder: Path, line: list[str], format: str) -> None:
+    from console.fleetdir import option_of
     from console.output import Format, Page, show
     from console.planeprocess import PlaneProcess
     from console.terminal import signals_interrupt
@@ -101,7 +96,7 @@ def _detach(folder: Path, line: list[str], format: str, named: str) -> None:
     there = status.controlplane
     record = {"controlplane": there, "brokers": status.brokers, "data_dir": str(folder)}
     said = f"● up  {many(len(status.brokers), 'broker')}, pid {there.pid}, {there.url}"
-    said += f"\n  signalbox status{named}    signalbox down{named}"
+    said += f"\n  signalbox status{option_of(folder)}    signalbox down{option_of(folder)}"
     show(Page(record, [record], above=said), Format(format))
 
 
@@ -125,7 +120,7 @@ def down(
     data_dir: DataDir = None, dry_run: DryRun = False, yes: Yes = False, reason: Reason = "", output: Output = "table"
 ) -> None:
     """End the fleet: brokers first, then the control plane. Its data stays."""
-    from console.fleetdir import brokers_of, plane_of, resolve
+    from console.fleetdir import brokers_of, option_of, plane_of, resolve
     from console.output import Format, Page, show
 
     fleet = resolve(data_dir)
@@ -147,7 +142,7 @@ def down(
         agree(f"End {what}?", "nothing was ended")
     pids = _end_by_plane(fleet, reason) if plane or fleet.url else _end_brokers(left)
     record = {"would_end": [], "ended": pids}
-    said = f"○ down  {many(len(pids), 'process', 'processes')} ended\n  signalbox up{_named(data_dir)}"
+    said = f"○ down  {many(len(pids), 'process', 'processes')} ended\n  signalbox up{option_of(fleet.data_dir)}"
     show(Page(record, [record], above=said), Format(output))
 
 

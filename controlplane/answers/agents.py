@@ -51,7 +51,6 @@ from controlplane.tasks import held_by, task_of
 
 _MS = 1_000_000
 _LN10 = 2.302585
-_DEAD = "dlq list"
 STATES: dict[str, tuple[str, ...]] = {"live": LIVE, "out": OUT, "left": (LEFT,)}
 _WORST = {FAILED: 0, SUSPECTED: 1, QUARANTINED: 2, JOINED: 3, LEFT: 5}
 Known = tuple[str, Agent]
@@ -305,7 +304,7 @@ def _standing(source: str, agent: Agent, now: int) -> tuple[Severity, str, str]:
         )
     failed, tries = _lately(agent)
     if shown in LIVE and tries >= AGENT_FAILING_TRIES_MIN and failed >= AGENT_FAILING_SHARE * tries:
-        return "warn", f"{failed:,} of its last {tries:,} attempts failed: see what killed them", _DEAD
+        return "warn", f"{failed:,} of its last {tries:,} attempts failed: see what killed them", "dlq list"
     return "ok", "", ""
 
 
@@ -337,7 +336,7 @@ def _why(agent: Agent, row: AgentRow, turns: list[Turn], groups: list[AgentGroup
     late = [group for group in groups if RANK[group.severity] < RANK["ok"]]
     links += [Link(f"{group.group} is {age(group.behind_ns)} behind", 1) for group in late if group.behind_ns >= SECOND]
     share = error_share(agent)
-    if share and row.mend != _DEAD:
+    if share:
         links.append(Link(f"{share * 100:.1f}% of what it handled lately failed", 1))
     elif row.severity != "ok" and share is not None:
         links.append(Link("failures of its own (none lately)", ruled_out=True))

@@ -71,8 +71,8 @@ INSERT_VALUES_MAX = 64
 AHEAD_BYTES = 4 * 1024 * 1024
 """The write-ahead log's file: when the turns in it come to this, the journal takes them before any other is stepped."""
 AHEAD_TURN_BYTES_MAX = 512 * 1024
-"""Bytes of a turn's events up to which it is written ahead; a larger one costs DuckDB no more than that twice would."""
+"""Bytes of a turn's events up to which it is written ahead; a larger one has effects once DuckDB has it."""
 AHEAD_TURNS_MAX = 64
 """Turns that the journal takes in one transaction, and that the heart may be ahead of it."""
-GATHER_MS = 50
+AHEAD_GATHER_MS = 50
 """How long turns that are written ahead may gather before the journal takes them, while nobody waits for it."""

@@ -89,6 +89,9 @@ def test_an_agent_that_answers_in_time_and_fails_is_not_well(story: Story) -> No
     busy = show(story, "busy").row
     assert (busy.severity, busy.mend) == ("warn", "dlq list")
     assert busy.why == "30 of its last 49 attempts failed: see what killed them"
+    causes = show(story, "busy").why
+    assert [link.text for link in causes[:2]] == [busy.why, "61.2% of what it handled lately failed"]
+    assert not any("failures" in link.text for link in causes if link.ruled_out), "which is why, and not ruled out"
     assert [row.agent for row in ask(story).rows if row.severity == "warn"] == ["agent/held", "agent/busy"]
     made = Story()
     join(made, "agent/new", "plan")

@@ -90,7 +90,7 @@ async def test_a_bad_event_spoils_only_itself(fake: FakeFleet) -> None:
     events[11] = bus.Event(type="signalbox.tick", source="agent/shop")
     events[13] = event(13).replace(data=b"x" * (limits.EVENT_BYTES_MAX + 1))
     async with bus.connect(fake.urls) as fleet:
-        with pytest.raises(bus.PublishError, match="3 events were not published of 20") as failed:
+        with pytest.raises(bus.PublishError, match="3 of 20 events were not published") as failed:
             await fleet.publish_many(events)
         with pytest.raises(bus.InvalidEvent, match="type"):
             await fleet.publish(events[7])

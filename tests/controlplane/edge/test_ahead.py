@@ -113,7 +113,7 @@ def test_what_an_older_turn_left_behind_is_no_turn(tmp_path: Path) -> None:
     shut(journal, ahead)
 
 
-def test_another_journals_turns_are_left_out(tmp_path: Path) -> None:
+def test_another_journals_turns_are_left_out_and_that_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An older copy of the journal was put back, or it was begun anew, and the log stayed."""
     journal, ahead = opened(tmp_path)
     turns = turns_of(journal, 4)
@@ -127,6 +127,7 @@ def test_another_journals_turns_are_left_out(tmp_path: Path) -> None:
     (other / NAME).write_bytes(log)
     journal, ahead = opened(other)
     assert journal.step == 0, "there is a gap"
+    assert "has turns that do not follow on step 0: they are left out" in caplog.text
     for turn in turns_of(journal, 2):
         turn[-1].step.digest = b"another history"
         journal.commit(turn)

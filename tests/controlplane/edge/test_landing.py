@@ -64,7 +64,7 @@ class Plane(Hands):
 
 @pytest.fixture
 async def plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Plane]:
-    monkeypatch.setattr(limits, "GATHER_MS", NEVER_MS)
+    monkeypatch.setattr(limits, "AHEAD_GATHER_MS", NEVER_MS)
     monkeypatch.setattr(limits, "FULL_RETRY_MS", 1)
     made = Plane(tmp_path, monkeypatch)
     yield made
