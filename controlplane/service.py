@@ -301,7 +301,7 @@ class Plane:
         if wants < local or (here and not known and wants != local):
             there = many(local, "local broker")
             _note(f"this fleet has {there}, and `up --brokers {wants}` ends none: {MORE_OR_FEWER}")
-        await self._turns.turn()
+        await self._turns.first(self._stop)
         if again:
             forget(self._directory.journal)
         if self._turns.refold is not None:

@@ -19,11 +19,13 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from typing import Any
 
 from controlplane import limits
 from controlplane.ahead import Ahead
 from controlplane.arrivals import Arrival, Follows
 from controlplane.clock import Clock
+from controlplane.errors import DiskFull
 from controlplane.facts import Fact, FoldsRebuilt, PlaneResumed, RoutesSet, Tick
 from controlplane.fold import Heart
 from controlplane.journal import Journal, Kept
@@ -199,6 +201,20 @@ class Turns:
         """Take what is there, or let time pass; commit it; have its effects carried out."""
         await self._begin()
         await self._landing.done()
+
+    async def first(self, stop: "asyncio.Future[Any]") -> None:
+        """Take the first turn. Raises DiskFull when `stop` is done while there is no room for it."""
+        turn = asyncio.create_task(self.turn(), name="first turn")
+        try:
+            while not turn.done():
+                waited = ({turn}, limits.FULL_RETRY_MS / 1000) if stop.done() else ({turn, stop}, None)
+                await asyncio.wait(waited[0], timeout=waited[1], return_when=asyncio.FIRST_COMPLETED)
+                if stop.done() and self.full and not turn.done():
+                    raise DiskFull(f"it ends before it began, and brokers that run go on: {self.full}")
+            await turn
+        finally:
+            turn.cancel()
+            await asyncio.wait((turn,))
 
     async def _begin(self) -> Stepped:
         """Step the next turn, and have it come to disk."""

@@ -348,3 +348,37 @@ def test_the_clock_never_goes_back_nor_stands_still(moves: list[tuple[int, int]]
         assert now >= last + passed or now >= wall
         assert now >= last
         last = now
+
+
+async def test_a_plane_that_has_no_room_for_its_first_turn_ends_when_it_is_told_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "FULL_RETRY_MS", 1)
+    turns = Hands().turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    gate.fails = DiskFull("no room for the journal")
+    gate.open()
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    first = asyncio.create_task(turns.first(stop))
+    await while_looking(lambda: gate.begun > 3)
+    assert not first.done(), "it waits for room"
+    stop.set_result("down")
+    with pytest.raises(DiskFull, match="it ends before it began"):
+        await first
+    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing tries on"
+    turns.close()
+    turns.journal.close()
+
+
+async def test_a_first_turn_that_is_under_way_comes_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Hands().turns(tmp_path)
+    gate = Gate(turns, monkeypatch)
+    stop: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    stop.set_result("down")
+    first = asyncio.create_task(turns.first(stop))
+    await while_looking(lambda: gate.begun == 1)
+    gate.open()
+    await first
+    assert turns.journal.position == 1
+    turns.close()
+    turns.journal.close()
